@@ -1,0 +1,76 @@
+"""A line that tells how far a fit is."""
+
+import sys
+from time import monotonic
+from typing import Any
+
+import lightning.pytorch as pl
+from lightning.pytorch.callbacks import ProgressBar
+
+
+class ProgressLine(ProgressBar):
+    """Step, loss, validation loss, steps a second and time left, on stderr.
+
+    On a terminal one line is redrawn five times a second; elsewhere a line is printed after each
+    validation. Between two lines a step costs one look at the clock.
+    """
+
+    def __init__(self, refresh_s: float = 0.2) -> None:
+        super().__init__()
+        self._refresh_s = refresh_s
+        self._enabled = True
+        self._terminal = sys.stderr.isatty()
+
+    def disable(self) -> None:
+        self._enabled = False
+
+    def enable(self) -> None:
+        self._enabled = True
+
+    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        self._loss, self._drawn = None, False
+        self._first_step, self._last_step = trainer.global_step, trainer.global_step
+        self._begun = self._last_time = monotonic()
+
+    def on_train_batch_end(
+        self,
+        trainer: pl.Trainer,
+        pl_module: pl.LightningModule,
+        outputs: Any,
+        batch: Any,
+        batch_idx: int,
+    ) -> None:
+        self._loss = outputs["loss"]
+        if self._terminal and monotonic() - self._last_time >= self._refresh_s:
+            self._draw(trainer)
+
+    def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        if trainer.state.fn == "fit" and not self._terminal:
+            self._draw(trainer)
+
+    def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        if self._terminal and self._drawn:
+            self._draw(trainer)
+            print(file=sys.stderr)
+
+    def _draw(self, trainer: pl.Trainer) -> None:
+        if not self._enabled or not trainer.is_global_zero or self._loss is None:
+            return
+        step, now = trainer.global_step, monotonic()
+        parts = [f"step {step:,}" + (f"/{trainer.max_steps:,}" if trainer.max_steps > 0 else "")]
+        parts.append(f"loss {float(self._loss):.4f}")
+        if (val_loss := trainer.callback_metrics.get("val/loss")) is not None:
+            parts.append(f"val loss {float(val_loss):.4f}")
+        if step > self._last_step and now > self._last_time:
+            parts.append(f"{(step - self._last_step) / (now - self._last_time):,.0f} steps/s")
+        if trainer.max_steps > 0 and step > self._first_step:
+            left = (trainer.max_steps - step) * (now - self._begun) / (step - self._first_step)
+            parts.append(f"{left // 60:.0f}:{left % 60:02.0f} left")
+        line = " · ".join(parts)
+        print(
+            f"\r{line}\033[K" if self._terminal else line,
+            end="" if self._terminal else "\n",
+            file=sys.stderr,
+        )
+        self._last_step, self._last_time, self._drawn = step, now, True
+        sys.stderr.flush()

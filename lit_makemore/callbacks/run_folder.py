@@ -1,0 +1,84 @@
+"""Gives a fit its folder."""
+
+from pathlib import Path
+from typing import Any
+
+import lightning.pytorch as pl
+from lightning.pytorch.callbacks import ModelCheckpoint
+from lightning.pytorch.loggers import TensorBoardLogger
+from torch.utils.tensorboard.summary import hparams as hparams_summaries
+
+from lit_makemore.run import Run, create_run
+
+
+class RunFolder(pl.Callback):
+    """Makes the run folder when a fit begins, and points logger and checkpoints there.
+
+    Not before: a bad configuration must leave no folder behind.
+
+    Args:
+        root: where run folders lie.
+        name: the folder's name, or None for the first free one that begins with stem.
+        stem: see name.
+        config: the configuration, written to config.yaml.
+        log: whether to log for TensorBoard.
+        checkpoints: the callbacks whose files go into checkpoints/.
+    """
+
+    def __init__(
+        self,
+        root: str,
+        name: str | None,
+        stem: str,
+        config: str,
+        log: bool,
+        checkpoints: list[ModelCheckpoint],
+    ) -> None:
+        self._where = root, name, stem
+        self._config, self._log, self._checkpoints = config, log, checkpoints
+        self.run: Run | None = None  # on rank 0, once the fit has begun
+
+    def setup(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
+        if stage != "fit":
+            return
+        path = ""
+        if trainer.is_global_zero:
+            self.run = create_run(*self._where)
+            (self.run.path / "config.yaml").write_text(self._config)
+            path = str(self.run.path)
+        folder = Path(trainer.strategy.broadcast(path))
+        for callback in self._checkpoints:
+            callback.dirpath = str(folder / "checkpoints")
+        if self._log:
+            logger = _Logger(folder, name="", version="", default_hp_metric=False)
+            trainer.loggers = [*trainer.loggers, logger]
+
+    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Enters the run in TensorBoard's HParams page, with val/loss as its metric."""
+        if not self._log or not trainer.is_global_zero:
+            return
+        settings = {**pl_module.hparams, "batch_size": trainer.datamodule.batch_size}  # type: ignore[attr-defined]
+        settings.update({f"init.{k}": v for k, v in settings.pop("init", {}).items()})
+        plain = {
+            k: v if isinstance(v, int | float | str | bool) else str(v) for k, v in settings.items()
+        }
+        for summary in hparams_summaries(plain, {"val/loss": None}):
+            trainer.logger.experiment.file_writer.add_summary(summary)  # type: ignore[union-attr]
+
+    def on_save_checkpoint(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, checkpoint: Any
+    ) -> None:
+        for logger in trainer.loggers:  # what a checkpoint counts as done must be in the curves
+            logger.save()
+
+    def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        if self._checkpoints and not trainer.fast_dev_run:  # type: ignore[attr-defined]
+            trainer.save_checkpoint(Path(self._checkpoints[-1].dirpath or "") / "last.ckpt")
+
+
+class _Logger(TensorBoardLogger):
+    """Without hparams.yaml: config.yaml says it all."""
+
+    def save(self) -> None:
+        if self._experiment is not None:
+            self._experiment.flush()

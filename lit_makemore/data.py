@@ -1,0 +1,131 @@
+"""The data module: file → words → splits → loaders."""
+
+from dataclasses import dataclass
+
+import lightning.pytorch as pl
+import torch
+from torch import Tensor
+
+from lit_makemore.corpus import NAMES_PATH, NAMES_URL, fetch, read_corpus, word_hashes
+from lit_makemore.vocab import Vocabulary
+from lit_makemore.windows import (
+    EvaluationLoader,
+    MinibatchLoader,
+    Sampling,
+    Windows,
+    encode,
+    select_words,
+    split_words,
+    word_lengths,
+)
+
+
+@dataclass(frozen=True)
+class Split:
+    """One share of the words.
+
+    Args:
+        windows: its N examples.
+        hashes: (words,) int64, a hash per word.
+        novel: (N,) bool, whether the example's word is not among the training words.
+    """
+
+    windows: Windows
+    hashes: Tensor
+    novel: Tensor
+
+
+class NamesDataModule(pl.LightningDataModule):
+    """Splits a word list and serves context windows of it.
+
+    The constructor reads the file, because the model's vocabulary comes from it.
+
+    Args:
+        path: UTF-8 file, one word a line. The default, makemore's names.txt, is fetched once.
+        block_size: how many characters the network sees.
+        batch_size: examples per update, over all processes together.
+        sampling: draw minibatches with replacement, or pass through shuffled examples.
+        seed: of the order of the minibatches.
+        splits: shares of the words for training, validation and test.
+        split_seed: of the shuffle before the split.
+        lowercase: make every word lower-case.
+        strip: take white space off both ends of a word.
+        url: where names.txt is fetched from; its checksum is verified.
+
+    Raises:
+        FileNotFoundError: no such file.
+        ConnectionError: names.txt cannot be fetched.
+        ValueError: the list cannot be read or split; says what to do.
+    """
+
+    def __init__(
+        self,
+        path: str = NAMES_PATH,
+        block_size: int = 3,
+        batch_size: int = 32,
+        sampling: Sampling = "replacement",
+        seed: int = 42,
+        splits: tuple[float, float, float] = (0.8, 0.1, 0.1),
+        split_seed: int = 42,
+        lowercase: bool = False,
+        strip: bool = True,
+        url: str = NAMES_URL,
+    ) -> None:
+        super().__init__()
+        if block_size < 1:
+            raise ValueError(f"block_size must be at least 1, not {block_size}")
+        self.path, self.url = path, url
+        self.prepare_data()
+        self.corpus = read_corpus(path, lowercase, strip)
+        self.vocab = Vocabulary(self.corpus.chars)
+        self.chars, self.block_size = self.vocab.chars, block_size
+        self.batch_size, self.sampling = batch_size, sampling
+        self.generator = torch.Generator().manual_seed(seed)
+        self.numbers = split_words(self.corpus.n_words, splits, split_seed)
+        self.splits: dict[str, Split] = {}
+
+    def prepare_data(self) -> None:
+        """Fetches names.txt if it is the list in use and is not there."""
+        if self.path == NAMES_PATH:
+            fetch(self.path, self.url)
+
+    def setup(self, stage: str | None = None) -> None:
+        """Builds the three splits, once, on the trainer's device."""
+        if self.splits:
+            return
+        stream, hashes = encode(self.corpus.text, self.vocab), word_hashes(self.corpus.words())
+        known = hashes[self.numbers[0]]
+        device = self.trainer.strategy.root_device if self.trainer else torch.device("cpu")
+        for name, numbers in zip(("train", "val", "test"), self.numbers, strict=True):
+            part = select_words(stream, numbers)
+            novel = ~torch.isin(hashes[numbers], known)
+            windows = Windows(part, self.block_size).to(device)
+            self.splits[name] = Split(
+                windows, hashes[numbers], novel.repeat_interleave(word_lengths(part))
+            )
+
+    def train_dataloader(self) -> MinibatchLoader:
+        rank, world_size = self._process()
+        return MinibatchLoader(
+            self.splits["train"].windows,
+            self.batch_size,
+            self.generator,
+            self.sampling,
+            rank,
+            world_size,
+            repeat=bool(self.trainer and self.trainer.overfit_batches),  # type: ignore[attr-defined]
+        )
+
+    def val_dataloader(self) -> EvaluationLoader:
+        return self.evaluation_loader("val", *self._process())
+
+    def test_dataloader(self) -> EvaluationLoader:
+        return self.evaluation_loader("test", *self._process())
+
+    def evaluation_loader(self, name: str, rank: int = 0, world_size: int = 1) -> EvaluationLoader:
+        """All examples of a split, in order; by default the whole of it on one process."""
+        split = self.splits[name]
+        return EvaluationLoader(split.windows, split.novel, rank=rank, world_size=world_size)
+
+    def _process(self) -> tuple[int, int]:
+        return (self.trainer.global_rank, self.trainer.world_size) if self.trainer else (0, 1)

@@ -1,0 +1,144 @@
+"""Linear, BatchNorm1d and Tanh from first principles, with torch.nn's names and state_dict.
+
+Shapes: B batch, F features.
+"""
+
+from typing import Literal, get_args
+
+import torch
+from torch import Tensor, nn
+
+Variance = Literal["torch", "biased", "unbiased"]
+"""Which variance of a minibatch normalises, and which one the running value remembers.
+
+    torch     normalises with the biased one (divided by B), remembers the unbiased one (by B - 1)
+    biased    the biased one for both
+    unbiased  the unbiased one for both
+"""
+
+
+class Linear(nn.Module):
+    """An affine map: y = x Wᵀ + b.
+
+    The weight is drawn as N(0, 1)/√in_features, which keeps the variance of unit-variance inputs
+    (He et al., 2015, https://arxiv.org/abs/1502.01852), and the bias is zero; torch.nn.Linear
+    draws both uniformly.
+
+    Args:
+        in_features: size of the last dimension of the input.
+        out_features: size of the last dimension of the output.
+        bias: whether to add b.
+        generator: where the weight is drawn from; torch's global one if None.
+    """
+
+    def __init__(
+        self,
+        in_features: int,
+        out_features: int,
+        bias: bool = True,
+        generator: torch.Generator | None = None,
+    ) -> None:
+        super().__init__()
+        self.in_features, self.out_features = in_features, out_features
+        weight = torch.randn((out_features, in_features), generator=generator) / in_features**0.5
+        self.weight = nn.Parameter(weight)
+        self.bias = nn.Parameter(torch.zeros(out_features)) if bias else None
+
+    def forward(self, x: Tensor) -> Tensor:
+        y = x @ self.weight.T  # (B, out_features)
+        return y if self.bias is None else y + self.bias
+
+    def extra_repr(self) -> str:
+        return f"{self.in_features}, {self.out_features}, bias={self.bias is not None}"
+
+
+class BatchNorm1d(nn.BatchNorm1d):
+    """Batch normalisation of (B, F) inputs: y = γ (x - μ) / √(σ² + ε) + β.
+
+    In training μ and σ² are the minibatch's, feature by feature, and running averages of both are
+    kept; in evaluation the running averages take their place (Ioffe & Szegedy, 2015,
+    https://arxiv.org/abs/1502.03167). It is a torch.nn.BatchNorm1d with the forward pass written
+    out, plus the choice of variance, and takes no (B, F, L) inputs. Statistics are computed in
+    float32 at least: the difference x - μ has no digits left in bfloat16.
+
+    Args:
+        num_features: F.
+        eps: ε.
+        momentum: the weight of the new minibatch in the running averages; None for a plain mean.
+        affine: whether to learn γ (weight) and β (bias).
+        variance: which of the minibatch's variances is σ², and which one is remembered.
+
+    Raises:
+        ValueError: an unknown variance, an input that is not (B, F), a training batch of one row.
+    """
+
+    num_batches_tracked: Tensor
+    running_mean: Tensor
+    running_var: Tensor
+
+    def __init__(
+        self,
+        num_features: int,
+        eps: float = 1e-5,
+        momentum: float | None = 0.1,
+        affine: bool = True,
+        variance: Variance = "torch",
+    ) -> None:
+        super().__init__(num_features, eps, momentum, affine)
+        if variance not in get_args(Variance):
+            raise ValueError(
+                f"variance is one of {', '.join(get_args(Variance))}, not {variance!r}"
+            )
+        self.variance = variance
+
+    def forward(self, x: Tensor) -> Tensor:
+        if x.ndim != 2 or x.size(1) != self.num_features:
+            raise ValueError(
+                f"BatchNorm1d takes (batch, {self.num_features}) inputs, not {tuple(x.shape)}"
+            )
+        dtype = x.dtype
+        x = x.to(torch.promote_types(dtype, torch.float32))
+        if self.training:
+            mean, var = self._observe(x)
+        else:
+            mean, var = self.running_mean, self.running_var
+        x = (x - mean) * (var + self.eps).rsqrt()
+        if self.affine:
+            x = self.weight * x + self.bias
+        return x.to(dtype)
+
+    def _observe(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """The minibatch's mean and σ², (F,) each, remembered in the running averages."""
+        n = x.size(0)
+        if n < 2:
+            raise ValueError(
+                "BatchNorm1d cannot normalise a training batch of one row: its variance is zero"
+            )
+        mean = x.mean(0)
+        sum_of_squares = (x - mean).square().sum(0)
+        var = sum_of_squares / (n - 1 if self.variance == "unbiased" else n)
+        with torch.no_grad():
+            self.num_batches_tracked.add_(1)
+            weight = (
+                self.momentum
+                if self.momentum is not None
+                else 1.0 / float(self.num_batches_tracked)
+            )
+            remembered = sum_of_squares / (n if self.variance == "biased" else n - 1)
+            self.running_mean.lerp_(mean.to(self.running_mean.dtype), weight)
+            self.running_var.lerp_(remembered.to(self.running_var.dtype), weight)
+        return mean, var
+
+    def extra_repr(self) -> str:
+        return f"{super().extra_repr()}, variance={self.variance}"
+
+
+class Tanh(nn.Module):
+    """The hyperbolic tangent, (eˣ - e⁻ˣ) / (eˣ + e⁻ˣ), with derivative 1 - tanh² x.
+
+    It squashes to (-1, 1); where |tanh x| nears 1 the derivative vanishes and the unit stops
+    learning, which is what makes its saturation worth watching.
+    """
+
+    def forward(self, x: Tensor) -> Tensor:
+        return torch.tanh(x)

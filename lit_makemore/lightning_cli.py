@@ -1,0 +1,198 @@
+"""fit, validate and test: Lightning's command line, with this project's defaults and run folder."""
+
+import logging
+import warnings
+from pathlib import Path
+from time import perf_counter
+from typing import Any
+
+import lightning.pytorch as pl
+import torch
+from lightning.pytorch.callbacks import Callback, ModelCheckpoint
+from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
+
+from lit_makemore import cli, summary
+from lit_makemore.callbacks.progress import ProgressLine
+from lit_makemore.callbacks.run_folder import RunFolder
+from lit_makemore.callbacks.training_scalars import TrainingScalars
+from lit_makemore.checkpoint_io import AtomicCheckpointIO
+from lit_makemore.data import NamesDataModule
+from lit_makemore.module import LitMLP
+from lit_makemore.parsing import OneLineErrors
+
+TRAINER_DEFAULTS: dict[str, Any] = {
+    # Updates are the only axis: epochs never end a run, and validation counts updates too.
+    "max_epochs": -1,
+    "val_check_interval": 1000,
+    "check_val_every_n_epoch": None,
+    "log_every_n_steps": 100,
+    "num_sanity_val_steps": 0,
+    "enable_model_summary": False,
+    "use_distributed_sampler": False,  # our loaders slice the batch themselves
+}
+SAVE_EVERY_N_STEPS = 1000
+
+
+class _Parser(OneLineErrors, LightningArgumentParser):
+    pass
+
+
+class MakemoreCLI(LightningCLI):
+    """`fit` trains in a run folder of its own; `validate` and `test` write nothing."""
+
+    @staticmethod
+    def subcommands() -> dict[str, set[str]]:
+        skipped = {
+            "model",
+            "train_dataloaders",
+            "val_dataloaders",
+            "dataloaders",
+            "datamodule",
+            "weights_only",
+        }
+        return {"fit": skipped, "validate": skipped, "test": skipped}
+
+    def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
+        parser.add_argument(
+            "--name", type=str | None, default=None, help="Name of the run folder; must be new."
+        )
+        parser.add_argument("--runs_dir", type=str, default="runs", help="Where run folders lie.")
+        parser.add_argument(
+            "--threads",
+            type=int | None,
+            default=None,
+            help="CPU threads of torch; all cores if not given.",
+        )
+        parser.link_arguments("data.chars", "model.chars", apply_on="instantiate")
+        parser.link_arguments("data.block_size", "model.block_size", apply_on="instantiate")
+        parser.link_arguments("seed_everything", "data.seed", compute_fn=_seed)
+
+    def _parse_ckpt_path(self) -> None:
+        """The configuration counts, not the checkpoint's; LitMLP refuses where they differ."""
+
+    def before_instantiate_classes(self) -> None:
+        config = self.config[self.subcommand]
+        if config.threads is not None:
+            if config.threads < 1:
+                raise ValueError(f"--threads must be at least 1, not {config.threads}")
+            torch.set_num_threads(config.threads)
+        trainer = config.trainer
+        limits = trainer.max_steps, trainer.max_epochs, trainer.max_time, trainer.fast_dev_run
+        if self.subcommand == "fit" and limits in [(-1, -1, None, False), (-1, None, None, False)]:
+            raise ValueError("this run would never end; set --trainer.max_steps")
+        if isinstance(trainer.val_check_interval, int) and trainer.max_steps > 0:
+            trainer.val_check_interval = min(trainer.val_check_interval, trainer.max_steps)
+
+    def instantiate_trainer(self, **kwargs: Any) -> pl.Trainer:
+        config = self.config_init[self.subcommand]
+        kwargs["plugins"] = [*_listed(config.trainer.plugins), AtomicCheckpointIO()]
+        if self.subcommand == "fit" and not config.trainer.fast_dev_run:
+            kwargs["callbacks"] = [*_listed(config.trainer.callbacks), *self._callbacks()]
+            if config.trainer.logger in (None, True):
+                kwargs["logger"] = False  # RunFolder brings it, once there is a folder
+        else:
+            kwargs.update(logger=False, enable_checkpointing=False)
+        trainer = super().instantiate_trainer(**kwargs)
+        if (
+            str(config.trainer.precision).startswith("16")
+            and trainer.precision != config.trainer.precision
+        ):
+            raise ValueError(
+                f"--trainer.precision {config.trainer.precision} needs a GPU; "
+                "on this CPU use bf16-mixed or 32-true"
+            )
+        return trainer
+
+    def _callbacks(self) -> list[Callback]:
+        config = self.config_init.fit
+        checkpoints = []
+        if config.trainer.enable_checkpointing is not False:
+            self.best = ModelCheckpoint(
+                filename="best", monitor="val/loss", enable_version_counter=False
+            )
+            last = ModelCheckpoint(
+                filename="last",
+                every_n_train_steps=SAVE_EVERY_N_STEPS,
+                save_on_exception=True,
+                enable_version_counter=False,
+            )
+            checkpoints = [self.best, last]
+        self.folder = RunFolder(
+            config.runs_dir,
+            config.name,
+            _stem(self.config.fit.config),
+            self._parser("fit").dump(self.config.fit, skip_none=False),
+            log=config.trainer.logger in (None, True),
+            checkpoints=checkpoints,
+        )
+        self.scalars = TrainingScalars()
+        bar = [] if config.trainer.enable_progress_bar is False else [ProgressLine()]
+        return [self.folder, self.scalars, *bar, *checkpoints]
+
+    def after_fit(self) -> None:
+        run = getattr(self, "folder", None) and self.folder.run
+        if not run:
+            return
+        best = run.checkpoints / "best.ckpt"
+        facts = {
+            "config": ", ".join(str(path) for path in self.config.fit.config or []),
+            "steps": self.trainer.global_step,
+            "batch_size": self.datamodule.batch_size,
+            "seed": self.config.fit.seed_everything,
+            "threads": torch.get_num_threads(),
+            "precision": str(self.trainer.precision),
+            "wall_s": round(perf_counter() - cli.STARTED, 2),
+            "steps_per_s": round(self.scalars.steps_per_s, 1),
+        }
+        summary.close(run, self.model.net, self.datamodule, facts, best if best.exists() else None)
+
+
+def run(args: list[str]) -> None:
+    """Runs `fit`, `validate` or `test` as given by args, the command first."""
+    _quiet()
+    MakemoreCLI(
+        LitMLP,
+        NamesDataModule,
+        save_config_callback=None,
+        trainer_defaults=TRAINER_DEFAULTS,
+        seed_everything_default=42,
+        parser_class=_Parser,
+        parser_kwargs={"prog": "train.py"},
+        args=args,
+        auto_configure_optimizers=False,
+        load_from_checkpoint_support=False,
+    )
+
+
+def _quiet() -> None:
+    """Lightning's notes on hardware and products stay out; warnings about the run come through."""
+    for name in ("lightning.pytorch", "lightning.fabric"):
+        logging.getLogger(name).setLevel(logging.WARNING)
+    warnings.filterwarnings(
+        "ignore", message="LightningCLI's args parameter"
+    )  # main(args) is how tests call it
+    warnings.filterwarnings("ignore", message="The `srun` command is available")
+    warnings.filterwarnings(
+        "ignore", message="You passed `Trainer\\(accelerator='cpu', precision='16"
+    )  # an error here
+    warnings.filterwarnings(
+        "ignore", message="`isinstance\\(treespec, LeafSpec\\)`"
+    )  # Lightning's own, every start
+
+
+def _seed(seed: bool | int) -> int:
+    if isinstance(seed, bool):
+        raise ValueError("seed_everything must be a number, so that the run can be repeated")
+    return seed
+
+
+def _stem(configs: list[Any] | None) -> str:
+    """What a run is named after: the first config, or the folder of a run's own config.yaml."""
+    if not configs:
+        return "run"
+    path = Path(str(configs[0]))
+    return path.resolve().parent.name if path.name == "config.yaml" else path.stem
+
+
+def _listed(value: Any) -> list[Any]:
+    return [] if value is None else value if isinstance(value, list) else [value]

@@ -1,0 +1,223 @@
+"""The LightningModule: steps, optimizer and schedule, metrics.
+
+Shapes: B batch, T block_size, V vocab_size.
+"""
+
+from dataclasses import asdict
+from functools import partial
+from inspect import signature
+from math import exp, log
+from typing import Any, Literal
+
+import lightning.pytorch as pl
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+from torch.optim.lr_scheduler import LambdaLR
+from torchmetrics import MeanMetric, Metric, MetricCollection
+from torchmetrics.classification import MulticlassAccuracy
+
+from lit_makemore.checkpoint import KEY, description
+from lit_makemore.layers import Variance
+from lit_makemore.mlp import MLP, Activation, Init
+from lit_makemore.schedules import one_cycle, step_decay
+from lit_makemore.vocab import Vocabulary, difference
+
+ARCHITECTURE = [
+    name
+    for name in signature(MLP).parameters
+    if name not in ("vocab_size", "block_size", "generator")
+]
+
+
+class LitMLP(pl.LightningModule):
+    """Trains and evaluates an MLP by the cross-entropy of the next character, in nats.
+
+    Args:
+        chars: the vocabulary's characters; the command line links them from the data.
+        block_size: characters the network sees; linked from the data.
+        n_embd: numbers per character.
+        n_hidden: units per hidden layer.
+        n_layer: hidden layers.
+        activation: what follows each hidden layer.
+        batch_norm: whether BatchNorm1d follows each hidden Linear layer.
+        logits_batch_norm: whether one follows the logits, too.
+        bn_variance: the variance that BatchNorm1d normalises with and the one it remembers.
+        redundant_bias: whether Linear layers keep the bias that BatchNorm makes redundant.
+        init: how the parameters start.
+        optimizer: sgd is plain, without momentum; adamw has betas 0.9 and 0.999.
+        lr: the base learning rate; the peak of a one-cycle schedule.
+        weight_decay: adamw's.
+        schedule: step multiplies lr by lr_gamma at each milestone; one_cycle rises, then falls.
+        lr_milestones: updates made when the rate drops; none means a constant rate.
+        lr_gamma: what it drops by.
+        warmup: share of a one-cycle run that rises.
+        clip_norm: largest 2-norm of the gradient of all parameters together; null for no limit.
+    """
+
+    def __init__(
+        self,
+        chars: str,
+        block_size: int,
+        n_embd: int = 10,
+        n_hidden: int = 100,
+        n_layer: int = 5,
+        activation: Activation = "tanh",
+        batch_norm: bool = True,
+        logits_batch_norm: bool = False,
+        bn_variance: Variance = "torch",
+        redundant_bias: bool = False,
+        init: Init = Init(),
+        optimizer: Literal["sgd", "adamw"] = "sgd",
+        lr: float = 0.1,
+        weight_decay: float = 0.0,
+        schedule: Literal["step", "one_cycle"] = "step",
+        lr_milestones: tuple[int, ...] = (),
+        lr_gamma: float = 0.1,
+        warmup: float = 0.2,
+        clip_norm: float | None = None,
+    ) -> None:
+        super().__init__()
+        _check(lr=lr, weight_decay=weight_decay, warmup=warmup, clip_norm=clip_norm)
+        if weight_decay and optimizer == "sgd":
+            raise ValueError(
+                "weight_decay is adamw's; choose --model.optimizer adamw or leave it 0"
+            )
+        init = (
+            init if isinstance(init, Init) else Init(**init)
+        )  # a checkpoint holds it as a dictionary
+        self.save_hyperparameters(ignore="init", logger=False)
+        self.save_hyperparameters({"init": asdict(init)}, logger=False)
+        self.architecture = {name: self.hparams[name] for name in ARCHITECTURE}
+        self.vocab = Vocabulary(chars)
+        self.net = MLP(len(self.vocab), block_size, **{**self.architecture, "init": init})
+        self.val_metrics, self.test_metrics = _metrics(len(self.vocab)), _metrics(len(self.vocab))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Windows (B, T) to logits (B, V)."""
+        return self.net(x)
+
+    def training_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> Tensor:
+        x, y = batch
+        return F.cross_entropy(_at_least_float32(self.net(x)), y)
+
+    def configure_optimizers(self) -> Any:
+        hparams: Any = self.hparams
+        if hparams.optimizer == "sgd":
+            optimizer: torch.optim.Optimizer = torch.optim.SGD(self.parameters(), lr=hparams.lr)
+        else:
+            optimizer = torch.optim.AdamW(
+                self.parameters(), lr=hparams.lr, weight_decay=hparams.weight_decay
+            )
+        if hparams.schedule == "step":
+            multiplier = partial(
+                step_decay, milestones=hparams.lr_milestones, gamma=hparams.lr_gamma
+            )
+        else:
+            total_steps = self.trainer.max_steps
+            if total_steps < 1:
+                raise ValueError(
+                    "a one-cycle schedule must know its length; set --trainer.max_steps"
+                )
+            multiplier = partial(one_cycle, total_steps=total_steps, warmup=hparams.warmup)
+        scheduler = LambdaLR(optimizer, multiplier)
+        return {
+            "optimizer": optimizer,
+            "lr_scheduler": {"scheduler": scheduler, "interval": "step"},
+        }
+
+    def configure_gradient_clipping(
+        self,
+        optimizer: torch.optim.Optimizer,
+        gradient_clip_val: float | None = None,
+        gradient_clip_algorithm: str | None = None,
+    ) -> None:
+        clip_norm = self.hparams["clip_norm"]
+        limit = clip_norm if clip_norm is not None else gradient_clip_val
+        self.clip_gradients(optimizer, limit, gradient_clip_algorithm or "norm")
+
+    def validation_step(self, batch: tuple[Tensor, Tensor, Tensor], batch_idx: int) -> None:
+        self._observe(self.val_metrics, batch)
+
+    def on_validation_epoch_end(self) -> None:
+        self._report(self.val_metrics, "val")
+
+    def test_step(self, batch: tuple[Tensor, Tensor, Tensor], batch_idx: int) -> None:
+        self._observe(self.test_metrics, batch)
+
+    def on_test_epoch_end(self) -> None:
+        self._report(self.test_metrics, "test")
+
+    def _observe(self, metrics: MetricCollection, batch: tuple[Tensor, Tensor, Tensor]) -> None:
+        x, y, novel = batch
+        logits = _at_least_float32(self.net(x))
+        losses = F.cross_entropy(logits, y, reduction="none")  # (B,)
+        metrics["loss"].update(losses)
+        metrics["loss_novel"].update(losses, weight=novel)
+        metrics["top1"].update(logits, y)
+        metrics["top5"].update(logits, y)
+
+    def _report(self, metrics: MetricCollection, split: str) -> None:
+        """Hands a split's figures to the checkpoint callback and, in a fit, to the logger."""
+        values = metrics.compute()
+        metrics.reset()
+        loss = float(values["loss"])
+        values |= {
+            "perplexity": torch.tensor(exp(min(loss, 700.0))),
+            "bits_per_char": torch.tensor(loss / log(2)),
+        }
+        named = {f"{split}/{name}": value for name, value in values.items()}
+        self.log_dict(named, logger=False)
+        if self.trainer.training or self.trainer.state.fn == "fit":
+            for logger in self.loggers:  # self.log would stamp it one update early
+                logger.log_metrics({k: float(v) for k, v in named.items()}, step=self.global_step)
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        hashes = torch.empty(0, dtype=torch.int64)
+        if datamodule := getattr(self.trainer, "datamodule", None):
+            hashes = datamodule.splits["train"].hashes
+        checkpoint[KEY] = description(
+            self.vocab.chars, self.hparams["block_size"], self.architecture, hashes, "ordinary"
+        )
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        theirs = checkpoint[KEY]
+        if apart := difference(theirs["chars"], self.vocab.chars):
+            raise ValueError(
+                f"the checkpoint has another vocabulary than the word list: {apart}; "
+                "use the list it was trained on"
+            )
+        ours = {"block_size": self.hparams["block_size"], **self.architecture}
+        for name, value in {"block_size": theirs["block_size"], **theirs["architecture"]}.items():
+            if name != "init" and value != ours[name]:
+                raise ValueError(
+                    f"the checkpoint's network has {name} {value}, the config's {ours[name]}; "
+                    "use the config.yaml beside the checkpoints folder"
+                )
+
+
+def _at_least_float32(logits: Tensor) -> Tensor:
+    """A loss has few digits left in bfloat16."""
+    return logits.to(torch.promote_types(logits.dtype, torch.float32))
+
+
+def _check(lr: float, weight_decay: float, warmup: float, clip_norm: float | None) -> None:
+    if not lr > 0:
+        raise ValueError(f"lr must be positive, not {lr}")
+    if weight_decay < 0:
+        raise ValueError(f"weight_decay must not be negative, but is {weight_decay}")
+    if not 0 <= warmup < 1:
+        raise ValueError(f"warmup is a share of the run in [0, 1), not {warmup}")
+    if clip_norm is not None and not clip_norm > 0:
+        raise ValueError(f"clip_norm must be positive, not {clip_norm}; null switches clipping off")
+
+
+def _metrics(vocab_size: int) -> MetricCollection:
+    """Exact over all examples: each keeps sums and counts."""
+    metrics: dict[str, Metric | MetricCollection] = {
+        "loss": MeanMetric(nan_strategy="disable"),  # a NaN must show
+        "loss_novel": MeanMetric(nan_strategy="disable"),
+        "top1": MulticlassAccuracy(vocab_size, top_k=1, average="micro"),
+        "top5": MulticlassAccuracy(vocab_size, top_k=min(5, vocab_size), average="micro"),
+    }
+    return MetricCollection(metrics, compute_groups=False)

@@ -1,0 +1,63 @@
+"""The run folder: its name, its lock."""
+
+import os
+from pathlib import Path
+
+try:
+    import fcntl
+except ImportError:  # Windows has no flock; the folder's name alone keeps runs apart there
+    fcntl = None  # type: ignore[assignment]
+
+
+class Run:
+    """One training run's folder, locked as long as this process lives.
+
+        config.yaml          the whole configuration; feed it to fit, validate or test
+        events.out.*         TensorBoard's
+        checkpoints/         best.ckpt by validation loss, last.ckpt
+        summary.json         what the run reached
+        samples.txt          names from the best checkpoint
+
+    Args:
+        path: the folder, which must exist.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        lock = os.open(path / ".lock", os.O_CREAT | os.O_RDWR)  # closed, and so freed, at exit
+        if fcntl is not None:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+
+    @property
+    def checkpoints(self) -> Path:
+        return self.path / "checkpoints"
+
+
+def create_run(root: str | Path, name: str | None, stem: str) -> Run:
+    """Makes a folder that no other run has: root/name, or root/stem with the first free suffix.
+
+    Raises:
+        FileExistsError: the name is taken, or is no plain folder name.
+    """
+    root = Path(root)
+    if name is not None:
+        if name != os.path.basename(name) or name in ("", ".", ".."):
+            raise ValueError(
+                f"--name {name!r} must be a plain folder name; --runs_dir says where it lies"
+            )
+        path = root / name
+        try:
+            path.mkdir(parents=True)
+        except FileExistsError:
+            raise FileExistsError(
+                f"{path} exists; choose another --name or remove that run"
+            ) from None
+        return Run(path)
+    number = 1
+    while True:
+        path = root / (stem if number == 1 else f"{stem}-{number}")
+        try:
+            path.mkdir(parents=True)
+            return Run(path)
+        except FileExistsError:
+            number += 1

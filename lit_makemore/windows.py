@@ -1,0 +1,220 @@
+"""Words → one flat stream of tokens → context windows, a minibatch at a time.
+
+Shapes: N tokens in a stream (one example each), B batch, T block_size, W words.
+"""
+
+import random
+from array import array
+from collections.abc import Iterator, Sequence
+from typing import Any, Literal
+
+import torch
+from torch import Tensor
+
+from lit_makemore.vocab import Vocabulary
+
+Sampling = Literal["replacement", "shuffled"]
+
+
+def encode(text: str, vocab: Vocabulary) -> Tensor:
+    """The tokens of words that each end in the end mark, (N,), a byte each where V allows."""
+    code, dtype = ("latin-1", torch.uint8) if len(vocab) <= 256 else ("utf-16-le", torch.int16)
+    tokens = text.translate({ord(c): i for c, i in vocab.stoi.items()})
+    return torch.frombuffer(bytearray(tokens.encode(code)), dtype=dtype)
+
+
+def split_words(n: int, splits: Sequence[float], seed: int) -> tuple[Tensor, ...]:
+    """Shuffles the numbers 0 … n - 1 and cuts them into shares, an int64 tensor each.
+
+    The order is that of random.seed(seed); random.shuffle(words), as published; a cut falls at
+    int(n · share so far).
+
+    Raises:
+        ValueError: shares that do not sum to 1, or one that comes out empty.
+    """
+    if any(share <= 0 for share in splits) or abs(sum(splits) - 1) > 1e-9:
+        raise ValueError(
+            f"the splits {list(splits)} must be positive and sum to 1, as [0.8, 0.1, 0.1] do"
+        )
+    order = array("i", range(n))  # shuffles as a list does, at a tenth of the memory
+    random.Random(seed).shuffle(order)
+    cuts = [int(n * round(sum(splits[:i]), 9)) for i in range(1, len(splits))]
+    parts = torch.frombuffer(order, dtype=torch.int32).long().tensor_split(cuts)
+    if any(len(part) == 0 for part in parts):
+        raise ValueError(
+            f"{n} words split by {list(splits)} leave one part empty; "
+            "use a longer list or other shares"
+        )
+    return parts
+
+
+def select_words(stream: Tensor, numbers: Tensor) -> Tensor:
+    """The words of a stream with these numbers, in this order, as a stream of their own."""
+    lengths = word_lengths(stream)
+    starts = lengths.cumsum(0) - lengths
+    pieces = []
+    for part in numbers.split(2**16):  # bounds what the indices below take
+        length = lengths[part]
+        within = torch.arange(int(length.sum())) - (length.cumsum(0) - length).repeat_interleave(
+            length
+        )
+        pieces.append(stream[starts[part].repeat_interleave(length) + within])
+    return torch.cat(pieces)
+
+
+def word_lengths(stream: Tensor) -> Tensor:
+    """Examples per word, (W,): its characters and its end mark."""
+    ends = (stream == 0).nonzero().squeeze(1)
+    return ends.diff(prepend=torch.tensor([-1]))
+
+
+class Windows:
+    """The examples of a stream: number i asks for token i given the T tokens before it.
+
+    A window never looks back past the beginning of its word; what would lie there is the end mark,
+    index 0. So the examples need no storage beside the stream itself.
+
+    Args:
+        stream: (N,) tokens, every word followed by 0.
+        block_size: T.
+    """
+
+    def __init__(self, stream: Tensor, block_size: int) -> None:
+        self.block_size = block_size
+        self._padded = torch.cat([stream.new_zeros(block_size), stream])
+        self._offsets = torch.arange(block_size + 1)
+
+    def __len__(self) -> int:
+        return len(self._padded) - self.block_size
+
+    def to(self, device: torch.device) -> "Windows":
+        """Moves the stream to a device."""
+        self._padded, self._offsets = self._padded.to(device), self._offsets.to(device)
+        return self
+
+    def __getitem__(self, index: Tensor) -> tuple[Tensor, Tensor]:
+        """The windows (B, T) and next tokens (B,) of the examples index (B,), int64."""
+        index = index.to(self._offsets.device)
+        tokens = self._padded[index[:, None] + self._offsets].long()  # (B, T + 1)
+        x, y = tokens[:, :-1], tokens[:, -1]
+        same_word = (x != 0).flip(1).cumprod(1).flip(1)  # 0 from the last end mark backwards
+        return x * same_word, y
+
+
+class MinibatchLoader:
+    """Training minibatches for ever, one pass at a time, exactly where a checkpoint left off.
+
+    Every process draws the same global minibatch and takes its slice of the rows, so that the
+    number of processes does not change what is seen.
+
+    Args:
+        windows: the examples.
+        batch_size: B, rows of the global minibatch.
+        generator: draws the order; owned by this loader, on the CPU.
+        sampling: "replacement" draws B examples anew each time; "shuffled" passes through all of
+            them in a new order each time, leaving out the last len(windows) % B.
+        rank: number of this process.
+        world_size: how many there are.
+        repeat: whether every pass has the minibatches of the first one.
+
+    Raises:
+        ValueError: a batch size that is no multiple of world_size or exceeds the examples.
+    """
+
+    def __init__(
+        self,
+        windows: Windows,
+        batch_size: int,
+        generator: torch.Generator,
+        sampling: Sampling = "replacement",
+        rank: int = 0,
+        world_size: int = 1,
+        repeat: bool = False,
+    ) -> None:
+        if batch_size < 1 or batch_size % world_size:
+            raise ValueError(
+                f"batch_size {batch_size} is shared by {world_size} processes; make it a multiple"
+            )
+        if batch_size > len(windows):
+            raise ValueError(
+                f"batch_size {batch_size} exceeds the {len(windows)} training examples; "
+                "make it smaller"
+            )
+        if sampling not in ("replacement", "shuffled"):
+            raise ValueError(f"sampling is replacement or shuffled, not {sampling!r}")
+        self.windows, self.batch_size, self.generator = windows, batch_size, generator
+        self.sampling, self.repeat = sampling, repeat
+        share = batch_size // world_size
+        self._rows = slice(rank * share, (rank + 1) * share)
+        self._position = 0  # minibatches of the current pass already given out
+        self._pass_start = generator.get_state()
+        self._resuming = False
+
+    def __len__(self) -> int:
+        return len(self.windows) // self.batch_size
+
+    def __iter__(self) -> Iterator[tuple[Tensor, Tensor]]:
+        if not self._resuming:
+            if self.repeat:
+                self.generator.set_state(self._pass_start)
+            self._pass_start, self._position = self.generator.get_state(), 0
+        self._resuming = False
+        shuffled = self.sampling == "shuffled"
+        if shuffled:
+            self.generator.set_state(self._pass_start)
+            order = torch.randperm(len(self.windows), generator=self.generator)
+        while self._position < len(self):
+            if shuffled:
+                index = order[self._position * self.batch_size :][: self.batch_size]
+            else:
+                index = torch.randint(
+                    0, len(self.windows), (self.batch_size,), generator=self.generator
+                )
+            self._position += 1
+            yield self.windows[index[self._rows]]
+
+    def state_dict(self) -> dict[str, Any]:
+        return {
+            "generator": self.generator.get_state(),
+            "pass_start": self._pass_start,
+            "position": self._position,
+        }
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        self.generator.set_state(state["generator"].cpu())
+        self._pass_start, self._position = state["pass_start"].cpu(), state["position"]
+        self._resuming = self._position < len(self)  # at the end of a pass the next one begins
+
+
+class EvaluationLoader:
+    """All examples in order, once, in chunks of (windows, next tokens, whether the word is novel).
+
+    Args:
+        windows: the examples.
+        novel: (N,) bool, whether the word an example comes from is not among the training words.
+        batch_size: rows of a global chunk.
+        rank: number of this process, which takes its share of every chunk.
+        world_size: how many there are.
+    """
+
+    def __init__(
+        self,
+        windows: Windows,
+        novel: Tensor,
+        batch_size: int = 8192,
+        rank: int = 0,
+        world_size: int = 1,
+    ) -> None:
+        self.windows, self.novel = windows, novel
+        self._chunks = [
+            chunk.tensor_split(world_size)[rank]
+            for chunk in torch.arange(len(windows)).split(batch_size)
+        ]
+
+    def __len__(self) -> int:
+        return len(self._chunks)
+
+    def __iter__(self) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
+        for index in self._chunks:
+            x, y = self.windows[index]
+            yield x, y, self.novel[index].to(x.device)

@@ -1,0 +1,54 @@
+"""Shared fixtures: a small word list, and a check that a test leaves nothing behind."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+NAMES = ROOT / "data" / "names.txt"
+
+WORDS = """
+ada alma anton arlo bela bruno clara dario edda elias emil fina greta hugo ida
+ines jonas karla leni lina luis mara milo nora oskar paula rosa selma timo vera
+""".split()  # noqa: SIM905 - a list literal would take 30 lines
+
+needs_names = pytest.mark.skipif(
+    not NAMES.exists(), reason="data/names.txt is not there; any fit on it fetches it"
+)
+
+
+@pytest.fixture
+def word_list(tmp_path: Path) -> Path:
+    """A file of 30 words."""
+    path = tmp_path / "words.txt"
+    path.write_text("\n".join(WORDS) + "\n")
+    return path
+
+
+@pytest.fixture(autouse=True)
+def _nothing_left_behind(request, monkeypatch):
+    """A test works in its temporary folder; the checkout has the same files after it as before."""
+    monkeypatch.chdir(ROOT)
+    before = _files()
+    yield
+    left = _files() - before
+    assert not left, f"the test left {sorted(left)}"
+
+
+def _files() -> set[str]:
+    skipped = {
+        ".git",
+        "__pycache__",
+        ".pytest_cache",
+        ".mypy_cache",
+        ".ruff_cache",
+        ".hypothesis",
+        ".venv",
+        "runs",
+    }
+    found = set()
+    for folder, folders, files in os.walk(ROOT):
+        folders[:] = [f for f in folders if f not in skipped and not f.endswith(".egg-info")]
+        found |= {os.path.join(folder, f) for f in files}
+    return found
