@@ -4,15 +4,15 @@ import hashlib
 import os
 import re
 import sys
-import tempfile
 import urllib.error
 import urllib.request
 from array import array
 from collections.abc import Iterator
-from contextlib import suppress
 from dataclasses import dataclass
 from io import StringIO
 from pathlib import Path
+from typing import IO
+from uuid import uuid4
 
 import torch
 from torch import Tensor
@@ -152,15 +152,14 @@ def fetch(
     if path.exists():
         return
     path.parent.mkdir(parents=True, exist_ok=True)
-    descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    temporary = path.with_name(f".{path.name}.{uuid4().hex}")
     try:
-        with os.fdopen(descriptor, "wb") as out:
+        with temporary.open("xb") as out:
             digest = _download(url, out, max_bytes, timeout)
         if digest != sha256:
             raise ValueError(
                 f"{url} has the sha256 {digest}, not {sha256}; put the right file at {path}"
             )
-        os.chmod(temporary, 0o644)
         os.replace(temporary, path)
     except OSError as error:
         if isinstance(error, urllib.error.HTTPError):
@@ -171,11 +170,10 @@ def fetch(
             "python train.py fit --config configs/quickstart.yaml"
         ) from error
     finally:
-        with suppress(FileNotFoundError):
-            os.unlink(temporary)
+        temporary.unlink(missing_ok=True)
 
 
-def _download(url: str, out, max_bytes: int, timeout: float) -> str:  # type: ignore[no-untyped-def]
+def _download(url: str, out: IO[bytes], max_bytes: int, timeout: float) -> str:
     digest, received = hashlib.sha256(), 0
     with urllib.request.urlopen(url, timeout=timeout) as response:
         total = int(response.headers.get("Content-Length") or 0)

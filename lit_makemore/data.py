@@ -90,31 +90,34 @@ class NamesDataModule(pl.LightningDataModule):
             fetch(self.path, self.url)
 
     def setup(self, stage: str | None = None) -> None:
-        """Builds the three splits, once, on the trainer's device."""
-        if self.splits:
-            return
+        """Builds the splits on the trainer's device and, before a fit, the training loader."""
+        if not self.splits:
+            self._build_splits()
+        if stage in (None, "fit"):
+            rank, world_size = self._process()
+            self._train_loader = MinibatchLoader(
+                self.splits["train"].windows,
+                self.batch_size,
+                self.generator,
+                self.sampling,
+                rank,
+                world_size,
+                repeat=bool(self.trainer and self.trainer.overfit_batches),  # type: ignore[attr-defined]
+            )
+
+    def _build_splits(self) -> None:
         stream, hashes = encode(self.corpus.text, self.vocab), word_hashes(self.corpus.words())
         known = hashes[self.numbers[0]]
         device = self.trainer.strategy.root_device if self.trainer else torch.device("cpu")
         for name, numbers in zip(("train", "val", "test"), self.numbers, strict=True):
             part = select_words(stream, numbers)
-            novel = ~torch.isin(hashes[numbers], known)
             windows = Windows(part, self.block_size).to(device)
-            self.splits[name] = Split(
-                windows, hashes[numbers], novel.repeat_interleave(word_lengths(part))
-            )
+            novel = ~torch.isin(hashes[numbers], known)
+            novel = novel.repeat_interleave(word_lengths(part))
+            self.splits[name] = Split(windows, hashes[numbers], novel)
 
     def train_dataloader(self) -> MinibatchLoader:
-        rank, world_size = self._process()
-        return MinibatchLoader(
-            self.splits["train"].windows,
-            self.batch_size,
-            self.generator,
-            self.sampling,
-            rank,
-            world_size,
-            repeat=bool(self.trainer and self.trainer.overfit_batches),  # type: ignore[attr-defined]
-        )
+        return self._train_loader
 
     def val_dataloader(self) -> EvaluationLoader:
         return self.evaluation_loader("val", *self._process())

@@ -10,6 +10,7 @@ import lightning.pytorch as pl
 import torch
 from lightning.pytorch.callbacks import Callback, ModelCheckpoint
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
+from lightning.pytorch.utilities.exceptions import MisconfigurationException
 
 from lit_makemore import cli, summary
 from lit_makemore.callbacks.progress import ProgressLine
@@ -32,6 +33,15 @@ TRAINER_DEFAULTS: dict[str, Any] = {
 }
 SAVE_EVERY_N_STEPS = 1000
 
+SILENCED = [
+    "LightningCLI's args parameter",  # main(args) is how tests call it
+    "The `srun` command is available",  # on every cluster's login node
+    r"You passed `Trainer\(accelerator='cpu', precision='16",  # an error here
+    "Be aware that when using `ckpt_path`",  # validate and test have no use for fit's callbacks
+    "The number of training batches .* is smaller than the logging interval",  # we count updates
+    r"`isinstance\(treespec, LeafSpec\)`",  # Lightning's own, at every start
+]
+
 
 class _Parser(OneLineErrors, LightningArgumentParser):
     pass
@@ -42,63 +52,64 @@ class MakemoreCLI(LightningCLI):
 
     @staticmethod
     def subcommands() -> dict[str, set[str]]:
-        skipped = {
-            "model",
-            "train_dataloaders",
-            "val_dataloaders",
-            "dataloaders",
-            "datamodule",
-            "weights_only",
+        ours = {"model", "datamodule", "weights_only", "verbose"}  # set here, so not options
+        return {
+            "fit": ours | {"train_dataloaders", "val_dataloaders"},
+            "validate": ours | {"dataloaders"},
+            "test": ours | {"dataloaders"},
         }
-        return {"fit": skipped, "validate": skipped, "test": skipped}
+
+    def add_default_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
+        parser.add_argument(
+            "--seed_everything",
+            type=int,
+            default=self.seed_everything_default,
+            help="Seeds the parameters and the order of the minibatches; the split has its own.",
+        )
 
     def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
-        parser.add_argument(
-            "--name", type=str | None, default=None, help="Name of the run folder; must be new."
-        )
+        new = "Name of the run folder; by default the config's, with the first free suffix."
+        cores = "CPU threads of torch; by default all cores."
+        parser.add_argument("--name", type=str | None, default=None, help=new)
         parser.add_argument("--runs_dir", type=str, default="runs", help="Where run folders lie.")
-        parser.add_argument(
-            "--threads",
-            type=int | None,
-            default=None,
-            help="CPU threads of torch; all cores if not given.",
-        )
+        parser.add_argument("--threads", type=int | None, default=None, help=cores)
         parser.link_arguments("data.chars", "model.chars", apply_on="instantiate")
         parser.link_arguments("data.block_size", "model.block_size", apply_on="instantiate")
-        parser.link_arguments("seed_everything", "data.seed", compute_fn=_seed)
+        parser.link_arguments("seed_everything", "data.seed")
 
     def _parse_ckpt_path(self) -> None:
         """The configuration counts, not the checkpoint's; LitMLP refuses where they differ."""
 
     def before_instantiate_classes(self) -> None:
         config = self.config[self.subcommand]
-        if config.threads is not None:
-            if config.threads < 1:
-                raise ValueError(f"--threads must be at least 1, not {config.threads}")
-            torch.set_num_threads(config.threads)
         trainer = config.trainer
+        if self.subcommand != "fit" and not config.ckpt_path:
+            raise ValueError(f"{self.subcommand} needs a trained network: --ckpt_path FILE")
         limits = trainer.max_steps, trainer.max_epochs, trainer.max_time, trainer.fast_dev_run
         if self.subcommand == "fit" and limits in [(-1, -1, None, False), (-1, None, None, False)]:
             raise ValueError("this run would never end; set --trainer.max_steps")
         if isinstance(trainer.val_check_interval, int) and trainer.max_steps > 0:
             trainer.val_check_interval = min(trainer.val_check_interval, trainer.max_steps)
+        if config.threads is not None:
+            if config.threads < 1:
+                raise ValueError(f"--threads must be at least 1, not {config.threads}")
+            torch.set_num_threads(config.threads)
+        if trainer.profiler is None:  # Lightning's notes stay out; a profile is printed as one
+            logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
 
     def instantiate_trainer(self, **kwargs: Any) -> pl.Trainer:
-        config = self.config_init[self.subcommand]
-        kwargs["plugins"] = [*_listed(config.trainer.plugins), AtomicCheckpointIO()]
-        if self.subcommand == "fit" and not config.trainer.fast_dev_run:
-            kwargs["callbacks"] = [*_listed(config.trainer.callbacks), *self._callbacks()]
-            if config.trainer.logger in (None, True):
+        config = self.config_init[self.subcommand].trainer
+        kwargs["plugins"] = [*_listed(config.plugins), AtomicCheckpointIO()]
+        if self.subcommand == "fit" and not config.fast_dev_run:
+            kwargs["callbacks"] = [*_listed(config.callbacks), *self._callbacks()]
+            if config.logger in (None, True):
                 kwargs["logger"] = False  # RunFolder brings it, once there is a folder
         else:
-            kwargs.update(logger=False, enable_checkpointing=False)
+            kwargs.update(logger=False, enable_checkpointing=False, enable_progress_bar=False)
         trainer = super().instantiate_trainer(**kwargs)
-        if (
-            str(config.trainer.precision).startswith("16")
-            and trainer.precision != config.trainer.precision
-        ):
+        if str(config.precision).startswith("16") and trainer.precision != config.precision:
             raise ValueError(
-                f"--trainer.precision {config.trainer.precision} needs a GPU; "
+                f"--trainer.precision {config.precision} needs a GPU; "
                 "on this CPU use bf16-mixed or 32-true"
             )
         return trainer
@@ -107,16 +118,15 @@ class MakemoreCLI(LightningCLI):
         config = self.config_init.fit
         checkpoints = []
         if config.trainer.enable_checkpointing is not False:
-            self.best = ModelCheckpoint(
-                filename="best", monitor="val/loss", enable_version_counter=False
-            )
-            last = ModelCheckpoint(
-                filename="last",
-                every_n_train_steps=SAVE_EVERY_N_STEPS,
-                save_on_exception=True,
-                enable_version_counter=False,
-            )
-            checkpoints = [self.best, last]
+            checkpoints = [
+                ModelCheckpoint(filename="best", monitor="val/loss", enable_version_counter=False),
+                ModelCheckpoint(
+                    filename="last",
+                    every_n_train_steps=SAVE_EVERY_N_STEPS,
+                    save_on_exception=True,
+                    enable_version_counter=False,
+                ),
+            ]
         self.folder = RunFolder(
             config.runs_dir,
             config.name,
@@ -129,9 +139,13 @@ class MakemoreCLI(LightningCLI):
         bar = [] if config.trainer.enable_progress_bar is False else [ProgressLine()]
         return [self.folder, self.scalars, *bar, *checkpoints]
 
+    def _prepare_subcommand_kwargs(self, subcommand: str) -> dict[str, Any]:
+        kwargs = super()._prepare_subcommand_kwargs(subcommand)
+        return kwargs if subcommand == "fit" else {**kwargs, "verbose": False}
+
     def after_fit(self) -> None:
-        run = getattr(self, "folder", None) and self.folder.run
-        if not run:
+        run = self.folder.run if not self.config.fit.trainer.fast_dev_run else None
+        if run is None:  # no folder, or another process has it
             return
         best = run.checkpoints / "best.ckpt"
         facts = {
@@ -146,44 +160,42 @@ class MakemoreCLI(LightningCLI):
         }
         summary.close(run, self.model.net, self.datamodule, facts, best if best.exists() else None)
 
+    def after_validate(self) -> None:
+        self._print_metrics()
+
+    def after_test(self) -> None:
+        self._print_metrics()
+
+    def _print_metrics(self) -> None:
+        if self.trainer.is_global_zero:
+            for name, value in self.trainer.callback_metrics.items():
+                print(f"{name:<20}{float(value):>10.4f}")
+
 
 def run(args: list[str]) -> None:
-    """Runs `fit`, `validate` or `test` as given by args, the command first."""
-    _quiet()
-    MakemoreCLI(
-        LitMLP,
-        NamesDataModule,
-        save_config_callback=None,
-        trainer_defaults=TRAINER_DEFAULTS,
-        seed_everything_default=42,
-        parser_class=_Parser,
-        parser_kwargs={"prog": "train.py"},
-        args=args,
-        auto_configure_optimizers=False,
-        load_from_checkpoint_support=False,
-    )
+    """Runs `fit`, `validate` or `test` as given by args, the command first.
 
-
-def _quiet() -> None:
-    """Lightning's notes on hardware and products stay out; warnings about the run come through."""
-    for name in ("lightning.pytorch", "lightning.fabric"):
-        logging.getLogger(name).setLevel(logging.WARNING)
-    warnings.filterwarnings(
-        "ignore", message="LightningCLI's args parameter"
-    )  # main(args) is how tests call it
-    warnings.filterwarnings("ignore", message="The `srun` command is available")
-    warnings.filterwarnings(
-        "ignore", message="You passed `Trainer\\(accelerator='cpu', precision='16"
-    )  # an error here
-    warnings.filterwarnings(
-        "ignore", message="`isinstance\\(treespec, LeafSpec\\)`"
-    )  # Lightning's own, every start
-
-
-def _seed(seed: bool | int) -> int:
-    if isinstance(seed, bool):
-        raise ValueError("seed_everything must be a number, so that the run can be repeated")
-    return seed
+    Raises:
+        ValueError, OSError: bad input; says what to do.
+    """
+    logging.getLogger("lightning.fabric").setLevel(logging.WARNING)
+    for message in SILENCED:
+        warnings.filterwarnings("ignore", message=message)
+    try:
+        MakemoreCLI(
+            LitMLP,
+            NamesDataModule,
+            save_config_callback=None,
+            trainer_defaults=TRAINER_DEFAULTS,
+            seed_everything_default=42,
+            parser_class=_Parser,
+            parser_kwargs={"prog": "train.py"},
+            args=args,
+            auto_configure_optimizers=False,
+            load_from_checkpoint_support=False,
+        )
+    except MisconfigurationException as error:  # what Lightning calls a bad argument
+        raise ValueError(str(error)) from error
 
 
 def _stem(configs: list[Any] | None) -> str:

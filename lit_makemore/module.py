@@ -120,11 +120,16 @@ class LitMLP(pl.LightningModule):
                     "a one-cycle schedule must know its length; set --trainer.max_steps"
                 )
             multiplier = partial(one_cycle, total_steps=total_steps, warmup=hparams.warmup)
+        self.lr_multiplier = multiplier
         scheduler = LambdaLR(optimizer, multiplier)
         return {
             "optimizer": optimizer,
             "lr_scheduler": {"scheduler": scheduler, "interval": "step"},
         }
+
+    def lr_at(self, step: int) -> float:
+        """The learning rate of the update made after `step` others."""
+        return self.hparams["lr"] * self.lr_multiplier(step)
 
     def configure_gradient_clipping(
         self,

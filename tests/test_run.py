@@ -25,9 +25,10 @@ def test_a_name_stays_inside_the_folder_of_runs(tmp_path, name):
 
 
 def test_runs_started_at_once_never_share_a_folder(tmp_path):
-    code = f"from lit_makemore.run import create_run; print(create_run({str(tmp_path)!r}, None, 'x').path)"
+    code = "import sys; from lit_makemore.run import *; "
+    code += "print(create_run(sys.argv[1], None, 'x').path)"
     started = [
-        subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True)
+        subprocess.Popen([sys.executable, "-c", code, tmp_path], stdout=subprocess.PIPE, text=True)
         for _ in range(6)
     ]
     paths = [process.communicate()[0].strip() for process in started]

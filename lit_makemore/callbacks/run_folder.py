@@ -14,7 +14,7 @@ from lit_makemore.run import Run, create_run
 class RunFolder(pl.Callback):
     """Makes the run folder when a fit begins, and points logger and checkpoints there.
 
-    Not before: a bad configuration must leave no folder behind.
+    Not before: by now data, network and optimizer exist, so a bad configuration leaves no folder.
 
     Args:
         root: where run folders lie.
@@ -38,9 +38,7 @@ class RunFolder(pl.Callback):
         self._config, self._log, self._checkpoints = config, log, checkpoints
         self.run: Run | None = None  # on rank 0, once the fit has begun
 
-    def setup(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
-        if stage != "fit":
-            return
+    def on_fit_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         path = ""
         if trainer.is_global_zero:
             self.run = create_run(*self._where)

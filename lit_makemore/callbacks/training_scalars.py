@@ -48,7 +48,7 @@ class TrainingScalars(pl.Callback):
         if step % trainer.log_every_n_steps == 0:  # type: ignore[attr-defined]
             scalars = {
                 "train/loss": float(self._loss) / self._batches,
-                "lr": self._last_lr(trainer),
+                "lr": pl_module.lr_at(step - 1),  # type: ignore[operator]
                 "steps_per_s": self._interval.rate,
             }
             for logger in trainer.loggers:
@@ -59,10 +59,6 @@ class TrainingScalars(pl.Callback):
     def on_validation_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         self._clock.pause()
         self._interval.pause()
-
-    @staticmethod
-    def _last_lr(trainer: pl.Trainer) -> float:
-        return float(trainer.lr_scheduler_configs[0].scheduler.get_last_lr()[0])
 
 
 class _Stopwatch:

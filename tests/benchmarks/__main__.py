@@ -26,7 +26,7 @@ def notebook(config: str, steps: int) -> float:
 
 
 def fit(config: str, steps: int) -> float:
-    """Steps a second of a whole `fit` with logging, validation and checkpoints at their defaults."""
+    """Steps a second of a `fit` with logging, validation and checkpoints at their defaults."""
     with tempfile.TemporaryDirectory() as folder:
         command = [
             sys.executable,

@@ -1,0 +1,88 @@
+import os
+
+import pytest
+import torch
+
+from lit_makemore import checkpoint
+from lit_makemore.mlp import MLP
+
+
+def entries(net: MLP) -> dict:
+    architecture = {
+        "n_hidden": 8,
+        "n_layer": 2,
+        "init": {"gain": 1.0},
+    }
+    hashes = torch.tensor([3, 1, 3])
+    return {
+        checkpoint.KEY: checkpoint.description("ab", 2, architecture, hashes, "ordinary"),
+        "state_dict": {f"net.{k}": v for k, v in net.state_dict().items()},
+        "global_step": 7,
+    }
+
+
+def test_a_network_comes_back_from_the_file_alone(tmp_path):
+    net = MLP(3, 2, n_hidden=8, n_layer=2)
+    net(torch.randint(0, 3, (5, 2)))  # running statistics other than the initial ones
+    checkpoint.write(entries(net), tmp_path / "x.ckpt")
+    loaded = checkpoint.load(tmp_path / "x.ckpt")
+    x = torch.randint(0, 3, (9, 2))
+    assert torch.equal(loaded.net(x), net.eval()(x))
+    assert loaded.vocab.chars == "ab"
+    assert (loaded.block_size, loaded.global_step) == (2, 7)
+    assert loaded.train_hashes.tolist() == [1, 3]
+
+
+def test_a_failed_write_leaves_the_previous_checkpoint(tmp_path, monkeypatch):
+    path = tmp_path / "x.ckpt"
+    checkpoint.write(entries(MLP(3, 2, n_hidden=8, n_layer=2)), path)
+    before = path.read_bytes()
+
+    def full(descriptor):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(OSError, match="No space"):
+        checkpoint.write({}, path)
+    assert path.read_bytes() == before
+    assert list(tmp_path.iterdir()) == [path]
+
+
+class Payload:
+    def __init__(self, mark) -> None:
+        self.mark = str(mark)
+
+    def __reduce__(self):
+        return os.mkdir, (self.mark,)
+
+
+def test_a_checkpoint_with_code_in_it_runs_none(tmp_path):
+    good = entries(MLP(3, 2, n_hidden=8, n_layer=2))
+    torch.save({**good, "payload": Payload(tmp_path / "mark")}, tmp_path / "bad.ckpt")
+    with pytest.raises(ValueError, match="not a whole checkpoint"):
+        checkpoint.load(tmp_path / "bad.ckpt")
+    assert not (tmp_path / "mark").exists()
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda path: path.write_bytes(path.read_bytes()[:1000]), "not a whole checkpoint"),
+        (lambda path: path.write_bytes(b""), "not a whole checkpoint"),
+        (lambda path: torch.save({"state_dict": {}}, path), "not a checkpoint of lit_makemore"),
+        (
+            lambda path: torch.save({checkpoint.KEY: {"format_version": 99}}, path),
+            "format 99, this version reads 1",
+        ),
+    ],
+    ids=["truncated", "empty", "foreign", "newer"],
+)
+def test_a_bad_file_is_one_error_that_names_it(tmp_path, change, message):
+    path = tmp_path / "x.ckpt"
+    checkpoint.write(entries(MLP(3, 2, n_hidden=8, n_layer=2)), path)
+    change(path)
+    with pytest.raises(ValueError, match=message) as error:
+        checkpoint.load(path)
+    assert str(path) in str(error.value)
+    with pytest.raises(FileNotFoundError, match="no checkpoint at"):
+        checkpoint.load(tmp_path / "none.ckpt")
