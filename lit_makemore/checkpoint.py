@@ -1,14 +1,13 @@
 """What a checkpoint holds beside Lightning's own entries, and how it reaches the disk."""
 
-import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-from uuid import uuid4
 
 import torch
 from torch import Tensor
 
+from lit_makemore.atomic import replacing
 from lit_makemore.mlp import MLP, Init
 from lit_makemore.vocab import Vocabulary
 
@@ -97,14 +96,5 @@ def load(path: str | Path) -> Checkpoint:
 
 def write(entries: dict[str, Any], path: str | Path) -> None:
     """Writes a checkpoint so that its name never stands for half a one, whatever happens."""
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{uuid4().hex}")
-    try:
-        with temporary.open("xb") as file:
-            torch.save(entries, file)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
+    with replacing(path) as file:
+        torch.save(entries, file)

@@ -14,6 +14,7 @@ USAGE = """usage: python train.py <command> [options]
   fit        train a network:             fit --config configs/quickstart.yaml
   validate   its losses on the val words: validate --config runs/NAME/config.yaml --ckpt_path FILE
   test       the same on the test words
+  predict    score words:                 … --ckpt_path FILE --data.predict_path FILE
   sample     draw names from it:          sample --ckpt_path FILE --num 20 --seed 1
 
 `python train.py <command> --help` lists a command's options; --debug shows an error's traceback.
@@ -38,6 +39,9 @@ def main(args: Sequence[str] | None = None) -> int:
         return 2
     try:
         commands[args[0]](args)
+    except BrokenPipeError:  # whoever read the output, head for one, has enough
+        sys.stdout = None  # type: ignore[assignment]
+        return 0
     except (ValueError, OSError) as error:  # what the project and Lightning raise for bad input
         if debug:
             raise
@@ -47,7 +51,8 @@ def main(args: Sequence[str] | None = None) -> int:
 
 
 def _commands() -> dict[str, Callable[[list[str]], None]]:
-    return {"fit": _lightning, "validate": _lightning, "test": _lightning, "sample": _sample}
+    lightning = dict.fromkeys(("fit", "validate", "test", "predict"), _lightning)
+    return {**lightning, "sample": _sample}
 
 
 def _lightning(args: list[str]) -> None:
@@ -62,22 +67,46 @@ def _sample(args: list[str]) -> None:
     call(sample, args[1:], prog="train.py sample")
 
 
-def sample(ckpt_path: str, num: int = 20, seed: int | None = None) -> None:
-    """Prints names drawn from a checkpoint, one a line.
+def sample(
+    ckpt_path: str,
+    num: int = 20,
+    seed: int | None = None,
+    temperature: float = 1.0,
+    top_k: int | None = None,
+    top_p: float | None = None,
+    prefix: str = "",
+    only_new: bool = False,
+    max_length: int = 100,
+    scores: bool = False,
+    output: str | None = None,
+) -> None:
+    """Draws names from a checkpoint and prints them, one a line.
 
     Args:
         ckpt_path: the checkpoint file; nothing else is read.
-        num: how many names.
+        num: how many names; with the same seed a longer draw begins like a shorter one.
         seed: makes the draw repeatable; without one every draw differs.
+        temperature: below 1 plays safe, above 1 takes risks.
+        top_k: draw each character from the k likeliest ones only.
+        top_p: draw it from the likeliest ones that together reach this probability.
+        prefix: what every name begins with.
+        only_new: leave out names that are among the training words.
+        max_length: characters after which a name is cut.
+        scores: print name, log-probability in nats and "train" or "new", between tabs.
+        output: file to write instead of printing.
     """
-    import torch
-
-    from lit_makemore import checkpoint
-    from lit_makemore.sampling import sample as draw
+    from lit_makemore.generate import generate
 
     if num < 1:
         raise ValueError(f"--num must be at least 1, not {num}")
-    model = checkpoint.load(ckpt_path)
-    generator = torch.Generator()
-    _ = generator.seed() if seed is None else generator.manual_seed(seed)
-    print("\n".join(draw(model.net, model.vocab, model.block_size, num, generator)))
+    options = {"temperature": temperature, "top_k": top_k, "top_p": top_p}
+    lines = generate(ckpt_path, num, seed, options, prefix, only_new, max_length, scores)
+    if output is None:
+        for part in lines:
+            sys.stdout.write(part)
+    else:
+        from lit_makemore.atomic import replacing
+
+        with replacing(output) as file:
+            for part in lines:
+                file.write(part.encode())

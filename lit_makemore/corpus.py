@@ -1,7 +1,6 @@
 """Word lists: reading and checking a file, fetching makemore's."""
 
 import hashlib
-import os
 import re
 import sys
 import urllib.error
@@ -12,11 +11,11 @@ from dataclasses import dataclass
 from io import StringIO
 from pathlib import Path
 from typing import IO
-from uuid import uuid4
 
 import torch
 from torch import Tensor
 
+from lit_makemore.atomic import replacing
 from lit_makemore.vocab import END
 
 NAMES_PATH = "data/names.txt"
@@ -69,20 +68,15 @@ def read_corpus(path: str | Path, lowercase: bool = False, strip: bool = True) -
         ValueError: a line that is no word, or too few words; names file, line and remedy.
     """
     path = Path(path)
-    if not path.is_file():
-        raise FileNotFoundError(
-            f"no word list at {path}; --data.path FILE names one, a word a line"
-        )
     text, n_words, blank, digest = StringIO(), 0, 0, hashlib.sha256()
-    with path.open("rb") as file:
-        for number, raw in enumerate(iter(lambda: file.readline(MAX_LINE + 1), b""), 1):
-            digest.update(raw)
-            word = _word(raw, f"{path}, line {number}", lowercase, strip)
-            if word:
-                text.write(word + END)
-                n_words += 1
-            else:
-                blank += 1
+    for number, (raw, word) in enumerate(_lines(path, lowercase, strip), 1):
+        digest.update(raw)
+        if word:
+            _check(word, f"{path}, line {number}")
+            text.write(word + END)
+            n_words += 1
+        else:
+            blank += 1
     if n_words < MIN_WORDS:
         raise ValueError(f"{path} has {n_words} words; at least {MIN_WORDS} are needed, one a line")
     chars = sorted(set(text.getvalue()) - {END})
@@ -94,27 +88,47 @@ def read_corpus(path: str | Path, lowercase: bool = False, strip: bool = True) -
     return Corpus(str(path), text.getvalue(), "".join(chars), n_words, blank, digest.hexdigest())
 
 
-def _word(raw: bytes, where: str, lowercase: bool, strip: bool) -> str:
-    if len(raw) > MAX_LINE:
-        raise ValueError(f"{where} is longer than {MAX_LINE} bytes; put one word on each line")
-    try:
-        line = raw.decode("utf-8-sig").rstrip("\r\n")
-    except UnicodeDecodeError as error:
-        raise ValueError(
-            f"{where}: byte {error.start + 1} is not UTF-8; "
-            "convert the file, for example with: iconv -f latin1 -t utf-8"
-        ) from None
-    word = line.strip() if strip else line
-    word = word.lower() if lowercase else word
+def read_words(path: str | Path, lowercase: bool = False, strip: bool = True) -> list[str]:
+    """The words of a file as they are, blank lines left out; for scoring, so any word will do.
+
+    Raises:
+        FileNotFoundError: no such file.
+        ValueError: a line too long or not UTF-8.
+    """
+    return [word for _, word in _lines(Path(path), lowercase, strip) if word]
+
+
+def _lines(path: Path, lowercase: bool, strip: bool) -> Iterator[tuple[bytes, str]]:
+    """Each line's bytes and its word."""
+    if not path.is_file():
+        raise FileNotFoundError(f"no word list at {path}; it takes a file with one word a line")
+    with path.open("rb") as file:
+        for number, raw in enumerate(iter(lambda: file.readline(MAX_LINE + 1), b""), 1):
+            where = f"{path}, line {number}"
+            if len(raw) > MAX_LINE:
+                raise ValueError(
+                    f"{where} is longer than {MAX_LINE} bytes; put one word on each line"
+                )
+            try:
+                word = raw.decode("utf-8-sig").rstrip("\r\n")
+            except UnicodeDecodeError as error:
+                raise ValueError(
+                    f"{where}: byte {error.start + 1} is not UTF-8; "
+                    "convert the file, for example with: iconv -f latin1 -t utf-8"
+                ) from None
+            word = word.strip() if strip else word
+            yield raw, word.lower() if lowercase else word
+
+
+def _check(word: str, where: str) -> None:
     if word.lower().startswith(("<!doctype", "<html")):
         raise ValueError(f"{where}: this is a web page, not a word list; download the raw file")
     if END in word:
         raise ValueError(
-            f"{where}: {word!r} contains {END!r}, which marks the end of a word; take it out"
+            f"{where}: {word!r} contains {END!r}, the mark of a word's end; take it out"
         )
     if not word.isprintable():
         raise ValueError(f"{where}: {word!r} contains a control character; take it out")
-    return word
 
 
 def word_hashes(words: Iterator[str]) -> Tensor:
@@ -151,16 +165,13 @@ def fetch(
     path = Path(path)
     if path.exists():
         return
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{uuid4().hex}")
     try:
-        with temporary.open("xb") as out:
+        with replacing(path) as out:
             digest = _download(url, out, max_bytes, timeout)
-        if digest != sha256:
-            raise ValueError(
-                f"{url} has the sha256 {digest}, not {sha256}; put the right file at {path}"
-            )
-        os.replace(temporary, path)
+            if digest != sha256:
+                raise ValueError(
+                    f"{url} has the sha256 {digest}, not {sha256}; put the right file at {path}"
+                )
     except OSError as error:
         if isinstance(error, urllib.error.HTTPError):
             error.close()
@@ -169,8 +180,6 @@ def fetch(
             "or train on the list that ships with the project: "
             "python train.py fit --config configs/quickstart.yaml"
         ) from error
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
 def _download(url: str, out: IO[bytes], max_bytes: int, timeout: float) -> str:

@@ -6,13 +6,22 @@ import lightning.pytorch as pl
 import torch
 from torch import Tensor
 
-from lit_makemore.corpus import NAMES_PATH, NAMES_URL, fetch, read_corpus, word_hashes
+from lit_makemore.corpus import (
+    NAMES_PATH,
+    NAMES_URL,
+    fetch,
+    read_corpus,
+    read_words,
+    word_hash,
+    word_hashes,
+)
 from lit_makemore.vocab import Vocabulary
 from lit_makemore.windows import (
     EvaluationLoader,
     MinibatchLoader,
     Sampling,
     Windows,
+    WordLoader,
     encode,
     select_words,
     split_words,
@@ -50,6 +59,7 @@ class NamesDataModule(pl.LightningDataModule):
         split_seed: of the shuffle before the split.
         lowercase: make every word lower-case.
         strip: take white space off both ends of a word.
+        predict_path: the words that `predict` scores, one a line.
         url: where names.txt is fetched from; its checksum is verified.
 
     Raises:
@@ -69,12 +79,14 @@ class NamesDataModule(pl.LightningDataModule):
         split_seed: int = 42,
         lowercase: bool = False,
         strip: bool = True,
+        predict_path: str | None = None,
         url: str = NAMES_URL,
     ) -> None:
         super().__init__()
         if block_size < 1:
             raise ValueError(f"block_size must be at least 1, not {block_size}")
-        self.path, self.url = path, url
+        self.path, self.url, self.predict_path = path, url, predict_path
+        self.lowercase, self.strip = lowercase, strip
         self.prepare_data()
         self.corpus = read_corpus(path, lowercase, strip)
         self.vocab = Vocabulary(self.corpus.chars)
@@ -116,6 +128,14 @@ class NamesDataModule(pl.LightningDataModule):
             novel = novel.repeat_interleave(word_lengths(part))
             self.splits[name] = Split(windows, hashes[numbers], novel)
 
+    def whereabouts(self, word: str) -> str:
+        """Where a word is found: "train", "held out" (in val or test) or "new"."""
+        value = word_hash(word)
+        if bool((self.splits["train"].hashes == value).any()):
+            return "train"
+        held_out = torch.cat([self.splits["val"].hashes, self.splits["test"].hashes])
+        return "held out" if bool((held_out == value).any()) else "new"
+
     def train_dataloader(self) -> MinibatchLoader:
         return self._train_loader
 
@@ -124,6 +144,13 @@ class NamesDataModule(pl.LightningDataModule):
 
     def test_dataloader(self) -> EvaluationLoader:
         return self.evaluation_loader("test", *self._process())
+
+    def predict_dataloader(self) -> WordLoader:
+        if self.predict_path is None:
+            raise ValueError("predict scores the words of a file; name it with --data.predict_path")
+        words = read_words(self.predict_path, self.lowercase, self.strip)
+        rank, world_size = self._process()
+        return WordLoader(words, rank=rank, world_size=world_size)
 
     def evaluation_loader(self, name: str, rank: int = 0, world_size: int = 1) -> EvaluationLoader:
         """All examples of a split, in order; by default the whole of it on one process."""

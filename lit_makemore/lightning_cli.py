@@ -1,4 +1,4 @@
-"""fit, validate and test: Lightning's command line, with this project's defaults and run folder."""
+"""fit, validate, test and predict: Lightning's command line with this project's defaults."""
 
 import logging
 import warnings
@@ -12,7 +12,7 @@ from lightning.pytorch.callbacks import Callback, ModelCheckpoint
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
 from lightning.pytorch.utilities.exceptions import MisconfigurationException
 
-from lit_makemore import cli, summary
+from lit_makemore import cli, scoring, summary
 from lit_makemore.callbacks.progress import ProgressLine
 from lit_makemore.callbacks.run_folder import RunFolder
 from lit_makemore.callbacks.training_scalars import TrainingScalars
@@ -57,7 +57,17 @@ class MakemoreCLI(LightningCLI):
             "fit": ours | {"train_dataloaders", "val_dataloaders"},
             "validate": ours | {"dataloaders"},
             "test": ours | {"dataloaders"},
+            "predict": ours | {"dataloaders", "return_predictions"},
         }
+
+    def _prepare_subcommand_parser(
+        self, klass: type, subcommand: str, **kwargs: Any
+    ) -> LightningArgumentParser:
+        parser = super()._prepare_subcommand_parser(klass, subcommand, **kwargs)
+        if subcommand == "predict":
+            to = "CSV file to write; by default the scores are printed."
+            parser.add_argument("--output", type=str | None, default=None, help=to)
+        return parser
 
     def add_default_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
         parser.add_argument(
@@ -141,7 +151,7 @@ class MakemoreCLI(LightningCLI):
 
     def _prepare_subcommand_kwargs(self, subcommand: str) -> dict[str, Any]:
         kwargs = super()._prepare_subcommand_kwargs(subcommand)
-        return kwargs if subcommand == "fit" else {**kwargs, "verbose": False}
+        return {**kwargs, "verbose": False} if subcommand in ("validate", "test") else kwargs
 
     def after_fit(self) -> None:
         run = self.folder.run if not self.config.fit.trainer.fast_dev_run else None
@@ -166,6 +176,11 @@ class MakemoreCLI(LightningCLI):
     def after_test(self) -> None:
         self._print_metrics()
 
+    def after_predict(self) -> None:
+        chunks = scoring.gather(self.trainer.predict_loop.predictions)
+        if self.trainer.is_global_zero:
+            scoring.write(chunks, self.model.train_hashes, self.config.predict.output)
+
     def _print_metrics(self) -> None:
         if self.trainer.is_global_zero:
             for name, value in self.trainer.callback_metrics.items():
@@ -173,7 +188,7 @@ class MakemoreCLI(LightningCLI):
 
 
 def run(args: list[str]) -> None:
-    """Runs `fit`, `validate` or `test` as given by args, the command first.
+    """Runs `fit`, `validate`, `test` or `predict` as given by args, the command first.
 
     Raises:
         ValueError, OSError: bad input; says what to do.

@@ -20,6 +20,7 @@ from torchmetrics.classification import MulticlassAccuracy
 from lit_makemore.checkpoint import KEY, description
 from lit_makemore.layers import Variance
 from lit_makemore.mlp import MLP, Activation, Init
+from lit_makemore.sampling import score
 from lit_makemore.schedules import one_cycle, step_decay
 from lit_makemore.vocab import Vocabulary, difference
 
@@ -153,6 +154,13 @@ class LitMLP(pl.LightningModule):
     def on_test_epoch_end(self) -> None:
         self._report(self.test_metrics, "test")
 
+    def predict_step(self, batch: list[str], batch_idx: int) -> list[tuple[str, float | None]]:
+        """Each word with its log-probability in nats; None if the vocabulary cannot spell it."""
+        known = [word for word in batch if self.vocab.spells(word)]
+        block_size: int = self.hparams["block_size"]
+        scores = iter(score(self.net, self.vocab, block_size, known).tolist())
+        return [(word, next(scores) if self.vocab.spells(word) else None) for word in batch]
+
     def _observe(self, metrics: MetricCollection, batch: tuple[Tensor, Tensor, Tensor]) -> None:
         x, y, novel = batch
         logits = _at_least_float32(self.net(x))
@@ -187,6 +195,7 @@ class LitMLP(pl.LightningModule):
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         theirs = checkpoint[KEY]
+        self.train_hashes: Tensor = theirs["train_hashes"]
         if apart := difference(theirs["chars"], self.vocab.chars):
             raise ValueError(
                 f"the checkpoint has another vocabulary than the word list: {apart}; "

@@ -2,6 +2,7 @@
 
 import sys
 from collections.abc import Callable
+from inspect import signature
 from typing import Any, NoReturn
 
 from jsonargparse import ArgumentParser
@@ -20,7 +21,11 @@ class _Parser(OneLineErrors, ArgumentParser):
 
 
 def call(function: Callable[..., Any], args: list[str], prog: str) -> Any:
-    """Calls a function with arguments from the command line; its signature is the parser."""
+    """Calls a function with arguments from the command line; its signature is the parser.
+
+    A bool is a flag that takes no value.
+    """
+    flags = {f"--{p.name}" for p in signature(function).parameters.values() if p.annotation is bool}
     parser = _Parser(prog=prog)
     parser.add_function_arguments(function)
-    return function(**vars(parser.parse_args(args)))
+    return function(**vars(parser.parse_args([f"{a}=true" if a in flags else a for a in args])))

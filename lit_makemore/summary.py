@@ -12,13 +12,15 @@ from typing import Any
 import torch
 
 from lit_makemore import __version__, checkpoint
+from lit_makemore.baselines import fit, loss
 from lit_makemore.data import NamesDataModule
 from lit_makemore.evaluation import losses
 from lit_makemore.mlp import MLP
 from lit_makemore.run import Run
-from lit_makemore.sampling import sample
+from lit_makemore.sampling import Sampler
+from lit_makemore.windows import distinct
 
-SPLITS = ("train", "val", "test")
+Figures = dict[str, float | None]  # losses: train, val, test, val_novel, test_novel
 SAMPLE_SEED = 2147483647  # the lecture's
 
 
@@ -38,19 +40,24 @@ def close(
     final = evaluate(net, data)
     best_net = checkpoint.load(weights).net.to(device) if weights else net
     best = evaluate(best_net, data) if weights else final
+    counted = count(data)
     generator = torch.Generator().manual_seed(SAMPLE_SEED)
-    names = sample(best_net.eval(), data.vocab, data.block_size, 20, generator)
+    sampler = Sampler(best_net.eval(), data.vocab, data.block_size)
+    names = next(sampler.draw(20, generator)).names
+    marks = [data.whereabouts(name) for name in names]
 
     summary = {
         "name": run.path.name,
         **facts,
         "params": sum(p.numel() for p in net.parameters()),
-        **best,
-        "final": final,
+        **{_key(split): figure for split, figure in best.items()},
+        "final": {_key(split): figure for split, figure in final.items()},
+        "baselines": counted,
         "data": {
             "path": data.path,
             "sha256": data.corpus.sha256,
             "words": data.corpus.n_words,
+            "blank_lines": data.corpus.blank_lines,
             "vocab_size": len(data.vocab),
         },
         "machine": f"{os.cpu_count()} cores, {cpu_name()}",
@@ -58,50 +65,76 @@ def close(
             "lit_makemore": __version__,
             "python": platform.python_version(),
             **{
-                package: version(package)
-                for package in ("torch", "lightning", "torchmetrics", "tensorboard")
+                name: version(name)
+                for name in ("torch", "lightning", "torchmetrics", "tensorboard")
             },
         },
         "git_commit": git_commit(),
     }
     (run.path / "summary.json").write_text(json.dumps(summary, indent=2) + "\n")
-    (run.path / "samples.txt").write_text("\n".join(names) + "\n", encoding="utf-8")
-    print(table(best, "best" if weights else "last"))
-    print(
-        "\n"
-        + "\n".join(
-            " ".join(f"{name:<14}" for name in names[i : i + 5]).rstrip() for i in range(0, 20, 5)
-        )
-    )
+    lines = [f"{name}\t{mark}" for name, mark in zip(names, marks, strict=True)]
+    (run.path / "samples.txt").write_text("\n".join(lines) + "\n", encoding="utf-8")
+    print(table({f"{'best' if weights else 'last'} weights": best, **counted}))
+    print(columns(names, marks))
     print(
         f"\n{run.path}: summary.json, samples.txt, checkpoints/; "
         f"see it with: tensorboard --logdir {run.path.parent}"
     )
 
 
-def evaluate(net: MLP, data: NamesDataModule) -> dict[str, float | None]:
-    """Losses in nats of all examples of each split, and of novel words, as in summary.json."""
-    found: dict[str, float | None] = {}
-    for split in SPLITS:
-        everything, novel = losses(net, data.evaluation_loader(split))
-        found[f"{split}_loss"] = everything
-        if split != "train":
-            found[f"{split}_loss_novel"] = novel if novel == novel else None  # NaN is no JSON
-    return found
+def evaluate(net: MLP, data: NamesDataModule) -> Figures:
+    """A network's losses in nats over all examples of each split, and over novel words."""
+    figures: Figures = {}
+    for split in ("train", "val", "test"):
+        figures[split], figures[f"{split}_novel"] = losses(net, data.evaluation_loader(split))
+    return _without_nan(figures)
 
 
-def table(figures: dict[str, float | None], which: str) -> str:
-    """The losses as lines of text."""
-    lines = [f"\n{which + ' weights':<14}{'loss':>9}{'perplexity':>12}{'loss, novel words':>20}"]
-    for split in SPLITS:
-        loss, novel = figures[f"{split}_loss"], figures.get(f"{split}_loss_novel")
-        assert loss is not None
-        perplexity = exp(min(loss, 700.0))
-        lines.append(
-            f"{split:<14}{loss:>9.4f}{perplexity:>12.3f}"
-            + (f"{novel:>20.4f}" if novel is not None else "")
-        )
+def count(data: NamesDataModule) -> dict[str, Figures]:
+    """The same losses of what counting achieves."""
+    vocab_size = len(data.vocab)
+    found = fit(*distinct(data.splits["train"].windows, vocab_size), vocab_size)
+    figures: dict[str, Figures] = {name: {} for name in found}
+    for split, part in data.splits.items():
+        every = distinct(part.windows, vocab_size)
+        novel = distinct(part.windows, vocab_size, part.novel.nonzero().squeeze(1))
+        for name, baseline in found.items():
+            figures[name][split] = loss(baseline, *every)
+            figures[name][f"{split}_novel"] = loss(baseline, *novel)
+    return {name: _without_nan(row) for name, row in figures.items()}
+
+
+def _without_nan(figures: Figures) -> Figures:
+    """The train words are never novel; elsewhere, NaN is no JSON."""
+    return {k: v if v == v else None for k, v in figures.items() if k != "train_novel"}
+
+
+def _key(split: str) -> str:
+    """val_novel to val_loss_novel."""
+    return split.replace("_novel", "") + "_loss" + ("_novel" if "_novel" in split else "")
+
+
+def table(rows: dict[str, Figures]) -> str:
+    """Losses as lines of text, the perplexity beside those of the first row."""
+    head = f"\n{'':<14}{'train':>9}{'val':>9}{'test':>9}{'novel val':>12}{'novel test':>12}"
+    lines = [head + f"{'val perplexity':>17}"]
+    for name, figures in rows.items():
+        cells = [("train", 9), ("val", 9), ("test", 9), ("val_novel", 12), ("test_novel", 12)]
+        texts = [(figures[split], width) for split, width in cells]
+        line = "".join(f"{'–' if v is None else f'{v:.4f}':>{width}}" for v, width in texts)
+        val = figures["val"]
+        perplexity = "–" if val is None else f"{exp(min(val, 700.0)):.3f}"
+        lines.append(f"{name:<14}{line}{perplexity:>17}")
     return "\n".join(lines)
+
+
+def columns(names: list[str], marks: list[str]) -> str:
+    """The names in columns, each with a mark for where its word is found."""
+    sign = {"train": "=", "held out": "~", "new": " "}
+    width = max(map(len, names), default=0) + 3
+    cells = [f"{sign[mark]} {name}".ljust(width) for name, mark in zip(names, marks, strict=True)]
+    lines = ["".join(cells[i : i + 5]).rstrip() for i in range(0, len(cells), 5)]
+    return "\n" + "\n".join(lines) + "\n(= in the training words, ~ in val or test, others new)"
 
 
 def cpu_name() -> str:

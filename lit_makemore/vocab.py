@@ -24,6 +24,10 @@ class Vocabulary:
     def __len__(self) -> int:
         return len(self.itos)
 
+    def spells(self, word: str) -> bool:
+        """Whether the word has known characters only."""
+        return set(word) <= set(self.chars)
+
     def encode(self, word: str) -> list[int]:
         """The indices of a word's characters, without the end mark.
 

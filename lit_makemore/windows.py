@@ -19,6 +19,8 @@ Sampling = Literal["replacement", "shuffled"]
 def encode(text: str, vocab: Vocabulary) -> Tensor:
     """The tokens of words that each end in the end mark, (N,), a byte each where V allows."""
     code, dtype = ("latin-1", torch.uint8) if len(vocab) <= 256 else ("utf-16-le", torch.int16)
+    if not text:  # which frombuffer refuses
+        return torch.empty(0, dtype=dtype)
     tokens = text.translate({ord(c): i for c, i in vocab.stoi.items()})
     return torch.frombuffer(bytearray(tokens.encode(code)), dtype=dtype)
 
@@ -99,6 +101,66 @@ class Windows:
         x, y = tokens[:, :-1], tokens[:, -1]
         same_word = (x != 0).flip(1).cumprod(1).flip(1)  # 0 from the last end mark backwards
         return x * same_word, y
+
+
+def distinct(
+    windows: Windows, vocab_size: int, index: Tensor | None = None
+) -> tuple[Tensor, Tensor, Tensor]:
+    """The distinct examples of a stream and how often each occurs; a short window has few.
+
+    Args:
+        windows: the examples.
+        vocab_size: V.
+        index: which of them to look at, int64; all if None.
+
+    Returns:
+        Windows (D, T), next tokens (D,) and counts (D,), all int64 on the CPU.
+    """
+    index = torch.arange(len(windows)) if index is None else index
+    rows = torch.empty((0, windows.block_size + 1), dtype=torch.int64)
+    counts = torch.empty(0, dtype=torch.int64)
+    for part in index.split(2**16):  # bounds the memory by the number of distinct examples
+        x, y = windows[part]
+        rows = torch.cat([rows, torch.cat([x, y[:, None]], 1).cpu()])
+        counts = torch.cat([counts, torch.ones(len(part), dtype=torch.int64)])
+        found, of = row_numbers(rows, vocab_size).unique(return_inverse=True)
+        rows = rows.new_empty((len(found), rows.size(1))).index_copy_(0, of, rows)
+        counts = counts.new_zeros(len(found)).index_add_(0, of, counts)
+    return rows[:, :-1], rows[:, -1], counts
+
+
+def row_numbers(rows: Tensor, base: int) -> Tensor:
+    """A number for each row of tokens below `base`, equal for equal rows of one call only, (B,)."""
+    width = rows.size(1)
+    if base**width < 2**63:
+        return rows @ base ** torch.arange(width - 1, -1, -1)
+    return rows.unique(dim=0, return_inverse=True)[1]  # many times slower
+
+
+class WordLoader:
+    """Words in order, as chunks of them; a process gets its share of every chunk.
+
+    Args:
+        words: the words.
+        batch_size: words of a global chunk.
+        rank: number of this process.
+        world_size: how many there are.
+    """
+
+    def __init__(
+        self, words: list[str], batch_size: int = 4096, rank: int = 0, world_size: int = 1
+    ) -> None:
+        self._chunks = []
+        for start in range(0, len(words), batch_size):
+            chunk = words[start : start + batch_size]
+            cut = [len(chunk) * r // world_size for r in (rank, rank + 1)]
+            self._chunks.append(chunk[cut[0] : cut[1]])
+
+    def __len__(self) -> int:
+        return len(self._chunks)
+
+    def __iter__(self) -> Iterator[list[str]]:
+        return iter(self._chunks)
 
 
 class MinibatchLoader:

@@ -1,5 +1,6 @@
 """The command line in-process: what a run leaves behind, what bad input gets."""
 
+import csv
 import json
 import math
 import subprocess
@@ -13,8 +14,10 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 
 from lit_makemore import checkpoint
 from lit_makemore.cli import main
+from lit_makemore.corpus import word_hash
 from lit_makemore.module import LitMLP
-from tests.conftest import ROOT
+from lit_makemore.sampling import score
+from tests.conftest import ROOT, WORDS
 
 STEPS = 60
 
@@ -73,7 +76,7 @@ def test_a_run_leaves_its_folder(fit, tmp_path, capsys):
 
     printed = capsys.readouterr().out
     assert f"{summary['val_loss']:.4f}" in printed
-    names = (folder / "samples.txt").read_text().splitlines()
+    names = [line.split("\t")[0] for line in (folder / "samples.txt").read_text().splitlines()]
     assert len(names) == 20
     assert all(name in printed for name in names)
 
@@ -82,15 +85,15 @@ def test_curves_count_updates(fit, tmp_path):
     assert fit() == 0
     curves = scalars(tmp_path / "runs" / "tiny")
     every_ten = list(range(10, STEPS + 1, 10))
-    for tag in ("train/loss", "lr", "steps_per_s"):
+    for tag in ("train/loss", "train/lr", "train/steps_per_s"):
         assert [step for step, _ in curves[tag]] == every_ten, tag
     assert [step for step, _ in curves["val/loss"]] == [20, 40, 60]
-    assert math.isclose(curves["lr"][0][1], 0.1, rel_tol=1e-6)
+    assert math.isclose(curves["train/lr"][0][1], 0.1, rel_tol=1e-6)
 
 
 def test_the_logged_rate_is_the_one_of_the_last_update(fit, tmp_path):
     assert fit("--model.lr_milestones", "[10]") == 0
-    rates = dict(scalars(tmp_path / "runs" / "tiny")["lr"])
+    rates = dict(scalars(tmp_path / "runs" / "tiny")["train/lr"])
     assert rates[10] == pytest.approx(0.1)  # updates 1 … 10 were made at the first rate
     assert rates[20] == pytest.approx(0.01)
 
@@ -267,11 +270,132 @@ def test_sample_prints_repeatable_names(fit, tmp_path, capsys):
     assert printed[0] == printed[1] != printed[2]
 
 
+def best(tmp_path) -> str:
+    return str(tmp_path / "runs" / "tiny" / "checkpoints" / "best.ckpt")
+
+
+def test_sample_writes_a_file_of_scored_names(fit, tmp_path, capsys):
+    assert fit() == 0
+    output = tmp_path / "names.txt"
+    arguments = ["--ckpt_path", best(tmp_path), "--num", "300", "--seed", "1", "--prefix", "ma"]
+    assert main(["sample", *arguments, "--scores", "--output", str(output)]) == 0
+    rows = [line.split("\t") for line in output.read_text().splitlines()]
+    assert len(rows) == 300
+    model = checkpoint.load(best(tmp_path))
+    scores = score(model.net, model.vocab, 3, [name for name, _, _ in rows]).tolist()
+    train = set(model.train_hashes.tolist())
+    for (name, log_p, mark), expected in zip(rows, scores, strict=True):
+        assert name.startswith("ma")
+        assert float(log_p) == pytest.approx(expected, abs=1e-3)
+        assert (mark == "train") == (word_hash(name) in train)
+
+
+def test_only_new_names_leaves_out_the_training_words(fit, tmp_path, capsys):
+    assert fit("--trainer.max_steps", "400") == 0  # long enough to know many by heart
+    capsys.readouterr()
+    draw = ["sample", "--ckpt_path", best(tmp_path), "--num", "2000", "--seed", "1"]
+    assert main(draw) == 0
+    plain = capsys.readouterr().out.split()
+    assert set(plain) & set(WORDS)
+    assert main([*draw, "--only_new"]) == 0
+    new = capsys.readouterr().out.splitlines()
+    assert len(new) == 2000
+    train = set(checkpoint.load(best(tmp_path)).train_hashes.tolist())
+    assert not {word_hash(name) for name in new} & train
+
+
+def test_a_network_with_nothing_new_to_say_is_an_error(fit, tmp_path, capsys):
+    assert fit() == 0
+    word = next(w for w in WORDS if word_hash(w) in checkpoint.load(best(tmp_path)).train_hashes)
+    arguments = ["--prefix", word, "--max_length", str(len(word)), "--only_new"]
+    assert main(["sample", "--ckpt_path", best(tmp_path), *arguments]) == 1
+    assert "drop --only_new" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["--temperature", "0"],
+        ["--top_k", "0"],
+        ["--top_p", "0"],
+        ["--top_p", "1.5"],
+        ["--prefix", "é"],
+        ["--num", "0"],
+        ["--max_length", "0"],
+    ],
+    ids=" ".join,
+)
+def test_bad_sampling_options_are_one_line(fit, tmp_path, capsys, arguments):
+    assert fit() == 0
+    capsys.readouterr()
+    assert main(["sample", "--ckpt_path", best(tmp_path), *arguments]) == 1
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    assert captured.err.startswith("error: ")
+    assert captured.err.count("\n") == 1
+
+
+@pytest.mark.parametrize("processes", [1, pytest.param(2, marks=pytest.mark.slow)])
+def test_predict_scores_words_in_order(fit, tmp_path, processes):
+    assert fit() == 0
+    words = ["ada", "zoë", "", "st.john", "emil", "ada", "x"] * 3
+    given = tmp_path / "given.txt"
+    given.write_text("\n".join(words))
+    output = tmp_path / "scores.csv"
+    config = str(tmp_path / "runs" / "tiny" / "config.yaml")
+    arguments = ["--config", config, "--ckpt_path", best(tmp_path), "--output", str(output)]
+    arguments += ["--data.predict_path", str(given), "--trainer.devices", str(processes)]
+    command = [sys.executable, "train.py", "predict", *arguments, "--trainer.accelerator", "cpu"]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
+    assert "9 words have characters the vocabulary lacks" in done.stderr
+
+    with output.open(encoding="utf-8") as file:
+        rows = list(csv.DictReader(file))
+    assert [row["word"] for row in rows] == [word for word in words if word]
+    model = checkpoint.load(best(tmp_path))
+    for row in rows:
+        known = model.vocab.spells(row["word"])
+        assert bool(row["log_probability"]) == bool(row["loss_per_char"]) == known
+        assert row["in_train"] == str(int(word_hash(row["word"]) in model.train_hashes))
+        if known:
+            expected = score(model.net, model.vocab, 3, [row["word"]]).item()
+            assert float(row["log_probability"]) == pytest.approx(expected, abs=1e-4)
+            per_char = -expected / (len(row["word"]) + 1)
+            assert float(row["loss_per_char"]) == pytest.approx(per_char, abs=1e-4)
+
+
+def test_predict_without_words_says_which_option(fit, tmp_path, capsys):
+    assert fit() == 0
+    config = str(tmp_path / "runs" / "tiny" / "config.yaml")
+    assert main(["predict", "--config", config, "--ckpt_path", best(tmp_path)]) == 1
+    assert "--data.predict_path" in capsys.readouterr().err
+
+
+def test_the_summary_has_the_baselines(fit, tmp_path, capsys):
+    assert fit() == 0
+    summary = json.loads((tmp_path / "runs" / "tiny" / "summary.json").read_text())
+    assert summary["baselines"].keys() == {"uniform", "unigram", "bigram", "kneser_ney"}
+    for figures in summary["baselines"].values():
+        assert figures.keys() == {"train", "val", "test", "val_novel", "test_novel"}
+    chars = len(set("".join(WORDS))) + 1
+    assert summary["baselines"]["uniform"]["val"] == pytest.approx(math.log(chars))
+    assert f"{summary['baselines']['kneser_ney']['val']:.4f}" in capsys.readouterr().out
+
+
+def test_sampled_names_are_marked_by_where_their_words_are(fit, tmp_path):
+    assert fit("--trainer.max_steps", "400") == 0
+    rows = (tmp_path / "runs" / "tiny" / "samples.txt").read_text().splitlines()
+    train = set(checkpoint.load(best(tmp_path)).train_hashes.tolist())
+    for name, mark in (row.split("\t") for row in rows):
+        expected = "new" if name not in WORDS else "held out"
+        assert mark == ("train" if word_hash(name) in train else expected)
+
+
 @pytest.mark.parametrize(("arguments", "status"), [(["--help"], 0), ([], 2), (["nonsense"], 2)])
 def test_the_commands_are_listed(capsys, arguments, status):
     assert main(arguments) == status
     captured = capsys.readouterr()
-    for command in ("fit", "validate", "test", "sample"):
+    for command in ("fit", "validate", "test", "predict", "sample"):
         assert command in captured.out + captured.err
 
 

@@ -4,7 +4,7 @@ import torch
 from lit_makemore.layers import BatchNorm1d, Linear, Tanh
 from lit_makemore.mlp import MLP, Init
 
-ROWS = {  # the published networks as arguments
+NETWORKS = {  # the published ones, as arguments
     "A": {"n_layer": 1, "bn_variance": "biased"},
     "B": {"bn_variance": "biased"},
     "C": {"logits_batch_norm": True, "redundant_bias": True, "bn_variance": "biased"},
@@ -14,10 +14,10 @@ ROWS = {  # the published networks as arguments
 
 
 @pytest.mark.parametrize(
-    ("row", "params"), [("A", 6_197), ("B", 46_997), ("C", 47_551), ("D", 4_137), ("E", 47_024)]
+    ("name", "params"), [("A", 6_197), ("B", 46_997), ("C", 47_551), ("D", 4_137), ("E", 47_024)]
 )
-def test_the_published_networks_have_the_published_parameter_counts(row, params):
-    assert sum(p.numel() for p in MLP(27, **ROWS[row]).parameters()) == params
+def test_the_published_networks_have_the_published_parameter_counts(name, params):
+    assert sum(p.numel() for p in MLP(27, **NETWORKS[name]).parameters()) == params
 
 
 def test_layers_are_the_lectures_flat_list():

@@ -1,4 +1,4 @@
-"""Rows A and B of the published networks, replayed from their own random numbers through this
+"""Networks A and B of the published networks, replayed from their own random numbers through this
 project's data module, network, LightningModule and Trainer: the losses are the published ones."""
 
 from collections.abc import Callable

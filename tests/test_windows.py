@@ -1,4 +1,5 @@
 import random
+from collections import Counter
 
 import pytest
 import torch
@@ -11,6 +12,8 @@ from lit_makemore.windows import (
     EvaluationLoader,
     MinibatchLoader,
     Windows,
+    WordLoader,
+    distinct,
     encode,
     select_words,
     split_words,
@@ -81,6 +84,15 @@ def test_a_vocabulary_above_a_byte_gets_wider_tokens():
     chars = "".join(chr(0x4E00 + i) for i in range(400))
     tokens = encode(f"{chars[0]}{chars[399]}.", Vocabulary(chars))
     assert tokens.tolist() == [1, 400, 0]
+
+
+@pytest.mark.parametrize("base", [len(VOCAB), 2**16])  # numbers that fit 64 bits, and not
+def test_distinct_examples_are_those_of_the_stream_with_their_counts(base):
+    windows = Windows(stream(WORDS * 3), 3)
+    x, y, n = distinct(windows, base)
+    found = {(*row, t): c for row, t, c in zip(x.tolist(), y.tolist(), n.tolist(), strict=True)}
+    X, Y = lecture(WORDS * 3, 3)
+    assert found == Counter((*row, t) for row, t in zip(X, Y, strict=True))
 
 
 def loader(sampling="replacement", seed=1, **kwargs) -> MinibatchLoader:
@@ -169,3 +181,10 @@ def test_evaluation_shows_every_example_once_over_all_processes(world_size):
     flags = torch.cat([f for chunks in zip(*ranks, strict=True) for _, _, f in chunks])
     assert torch.equal(x, windows[torch.arange(len(windows))][0])
     assert torch.equal(flags, novel)
+
+
+@pytest.mark.parametrize("world_size", [1, 2, 3])
+def test_words_to_score_come_in_order_and_once_over_all_processes(world_size):
+    ranks = [WordLoader(WORDS, 7, rank, world_size) for rank in range(world_size)]
+    chunks = zip(*ranks, strict=True)
+    assert [word for shares in chunks for share in shares for word in share] == WORDS

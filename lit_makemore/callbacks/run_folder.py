@@ -56,6 +56,7 @@ class RunFolder(pl.Callback):
         if not self._log or not trainer.is_global_zero:
             return
         settings = {**pl_module.hparams, "batch_size": trainer.datamodule.batch_size}  # type: ignore[attr-defined]
+        del settings["chars"]
         settings.update({f"init.{k}": v for k, v in settings.pop("init", {}).items()})
         plain = {
             k: v if isinstance(v, int | float | str | bool) else str(v) for k, v in settings.items()

@@ -11,8 +11,8 @@ class TrainingScalars(pl.Callback):
     """Logs, every log_every_n_steps updates:
 
         train/loss        mean minibatch loss since the last entry
-        lr                learning rate of the last update
-        steps_per_s       updates a second since the last entry, validation left out
+        train/lr          learning rate of the last update
+        train/steps_per_s updates a second since the last entry, validation left out
 
     Not self.log: it costs a tenth of a small network's step for each key. Attribute steps_per_s
     is the rate of the whole run, without start-up and validation.
@@ -48,8 +48,8 @@ class TrainingScalars(pl.Callback):
         if step % trainer.log_every_n_steps == 0:  # type: ignore[attr-defined]
             scalars = {
                 "train/loss": float(self._loss) / self._batches,
-                "lr": pl_module.lr_at(step - 1),  # type: ignore[operator]
-                "steps_per_s": self._interval.rate,
+                "train/lr": pl_module.lr_at(step - 1),  # type: ignore[operator]
+                "train/steps_per_s": self._interval.rate,
             }
             for logger in trainer.loggers:
                 logger.log_metrics(scalars, step=step)

@@ -1,4 +1,4 @@
-"""The yardstick: rows A and B as a reader of the lecture's notebook would write them, eager.
+"""The yardstick: networks A and B as a reader of the lecture's notebook would write them, eager.
 
     python -m tests.benchmarks.notebook one_layer|deep STEPS
 

@@ -1,0 +1,51 @@
+"""Whole runs from the command line on real data (slow)."""
+
+import json
+import subprocess
+import sys
+from collections import Counter
+from math import log
+from time import perf_counter
+
+import pytest
+import yaml
+
+from lit_makemore.corpus import read_corpus
+from lit_makemore.data import NamesDataModule
+from tests.conftest import ROOT, needs_names
+
+pytestmark = pytest.mark.slow
+
+
+def fit(tmp_path, config: str, *more: str) -> dict:
+    command = [sys.executable, "train.py", "fit", "--config", config, "--runs_dir", str(tmp_path)]
+    subprocess.run([*command, "--name", "run", *more], cwd=ROOT, check=True, capture_output=True)
+    return json.loads((tmp_path / "run" / "summary.json").read_text())
+
+
+def unigram_loss(path: str) -> float:
+    """What counting characters achieves on the val words, in nats per character."""
+    words = list(read_corpus(path).words())
+    numbers = NamesDataModule(path).numbers
+    train, val = ("".join(f"{words[i]}." for i in part.tolist()) for part in numbers[:2])
+    counts = Counter(train)
+    return -sum(log(counts[c] / len(train)) for c in val) / len(val)
+
+
+def test_the_quick_start_takes_under_90_seconds_and_beats_counting_characters(tmp_path):
+    path = yaml.safe_load((ROOT / "configs/quickstart.yaml").read_text())["data"]["path"]
+    begun = perf_counter()
+    summary = fit(tmp_path, "configs/quickstart.yaml")
+    assert perf_counter() - begun < 90
+    assert summary["val_loss"] < unigram_loss(path) - 0.2
+
+
+@needs_names
+@pytest.mark.parametrize("precision", ["64-true", "bf16-mixed"])
+def test_precisions_train_to_the_loss_of_single_precision(tmp_path, precision):
+    arguments = ["--trainer.max_steps", "2000", "--trainer.accelerator", "cpu"]
+    losses = [
+        fit(folder, "configs/reference/deep.yaml", *arguments, "--trainer.precision", p)["val_loss"]
+        for folder, p in ((tmp_path / "a", "32-true"), (tmp_path / "b", precision))
+    ]
+    assert losses[1] == pytest.approx(losses[0], abs=0.02)
