@@ -99,35 +99,34 @@ class BatchNorm1d(nn.BatchNorm1d):
         dtype = x.dtype
         x = x.to(torch.promote_types(dtype, torch.float32))
         if self.training:
-            mean, var = self._observe(x)
+            centred, var = self._observe(x)
         else:
-            mean, var = self.running_mean, self.running_var
-        x = (x - mean) * (var + self.eps).rsqrt()
+            centred, var = x - self.running_mean, self.running_var
+        x = centred * (var + self.eps).rsqrt()
         if self.affine:
             x = self.weight * x + self.bias
         return x.to(dtype)
 
     def _observe(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """The minibatch's mean and σ², (F,) each, remembered in the running averages."""
+        """x - μ (B, F) and σ² (F,) of the minibatch, remembered in the running averages."""
         n = x.size(0)
         if n < 2:
             raise ValueError(
                 "BatchNorm1d cannot normalise a training batch of one row: its variance is zero"
             )
         mean = x.mean(0)
-        sum_of_squares = (x - mean).square().sum(0)
+        centred = x - mean
+        sum_of_squares = (centred * centred).sum(0)
         var = sum_of_squares / (n - 1 if self.variance == "unbiased" else n)
         with torch.no_grad():
             self.num_batches_tracked.add_(1)
-            weight = (
-                self.momentum
-                if self.momentum is not None
-                else 1.0 / float(self.num_batches_tracked)
-            )
+            weight = self.momentum  # of the new minibatch
+            if weight is None:
+                weight = 1.0 / float(self.num_batches_tracked)
             remembered = sum_of_squares / (n if self.variance == "biased" else n - 1)
             self.running_mean.lerp_(mean.to(self.running_mean.dtype), weight)
             self.running_var.lerp_(remembered.to(self.running_var.dtype), weight)
-        return mean, var
+        return centred, var
 
     def extra_repr(self) -> str:
         return f"{super().extra_repr()}, variance={self.variance}"

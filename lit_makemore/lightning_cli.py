@@ -13,6 +13,7 @@ from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
 from lightning.pytorch.utilities.exceptions import MisconfigurationException
 
 from lit_makemore import cli, scoring, summary
+from lit_makemore.callbacks.checkpoints import BestCheckpoint, LastCheckpoint
 from lit_makemore.callbacks.progress import ProgressLine
 from lit_makemore.callbacks.run_folder import RunFolder
 from lit_makemore.callbacks.training_scalars import TrainingScalars
@@ -126,17 +127,9 @@ class MakemoreCLI(LightningCLI):
 
     def _callbacks(self) -> list[Callback]:
         config = self.config_init.fit
-        checkpoints = []
+        checkpoints: list[ModelCheckpoint] = []
         if config.trainer.enable_checkpointing is not False:
-            checkpoints = [
-                ModelCheckpoint(filename="best", monitor="val/loss", enable_version_counter=False),
-                ModelCheckpoint(
-                    filename="last",
-                    every_n_train_steps=SAVE_EVERY_N_STEPS,
-                    save_on_exception=True,
-                    enable_version_counter=False,
-                ),
-            ]
+            checkpoints = [BestCheckpoint(), LastCheckpoint(SAVE_EVERY_N_STEPS)]
         self.folder = RunFolder(
             config.runs_dir,
             config.name,

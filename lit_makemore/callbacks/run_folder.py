@@ -70,10 +70,6 @@ class RunFolder(pl.Callback):
         for logger in trainer.loggers:  # what a checkpoint counts as done must be in the curves
             logger.save()
 
-    def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        if self._checkpoints and not trainer.fast_dev_run:  # type: ignore[attr-defined]
-            trainer.save_checkpoint(Path(self._checkpoints[-1].dirpath or "") / "last.ckpt")
-
 
 class _Logger(TensorBoardLogger):
     """Without hparams.yaml: config.yaml says it all."""

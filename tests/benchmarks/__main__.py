@@ -50,6 +50,7 @@ def measure(steps: int, rounds: int) -> dict:
                 "notebook": median(a for a, _ in pairs),
                 "fit": median(b for _, b in pairs),
                 "ratio": median(b / a for a, b in pairs),
+                "ratios": [round(b / a, 3) for a, b in pairs],
             }
         )
     return {
@@ -73,7 +74,8 @@ def main() -> None:
     result = measure(arguments.steps, arguments.rounds)
     print(f"{'steps/s':<12}{'notebook':>10}{'fit':>10}{'ratio':>8}   ({result['machine']})")
     for row in result["rows"]:
-        print(f"{row['config']:<12}{row['notebook']:>10.0f}{row['fit']:>10.0f}{row['ratio']:>8.2f}")
+        figures = f"{row['notebook']:>10.0f}{row['fit']:>10.0f}{row['ratio']:>8.2f}"
+        print(f"{row['config']:<12}{figures}   {row['ratios']}")
     if arguments.output:
         Path(arguments.output).write_text(json.dumps(result, indent=2) + "\n")
 
