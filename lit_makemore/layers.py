@@ -124,8 +124,8 @@ class BatchNorm1d(nn.BatchNorm1d):
             if weight is None:
                 weight = 1.0 / float(self.num_batches_tracked)
             remembered = sum_of_squares / (n if self.variance == "biased" else n - 1)
-            self.running_mean.lerp_(mean.to(self.running_mean.dtype), weight)
-            self.running_var.lerp_(remembered.to(self.running_var.dtype), weight)
+            for running, value in ((self.running_mean, mean), (self.running_var, remembered)):
+                running.lerp_(value.to(running.dtype), weight)
         return centred, var
 
     def extra_repr(self) -> str:

@@ -2,6 +2,7 @@
 
 import logging
 import warnings
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from time import perf_counter
 from typing import Any
@@ -10,6 +11,7 @@ import lightning.pytorch as pl
 import torch
 from lightning.pytorch.callbacks import Callback, ModelCheckpoint
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
+from lightning.pytorch.profilers import PassThroughProfiler
 from lightning.pytorch.utilities.exceptions import MisconfigurationException
 
 from lit_makemore import cli, scoring, summary
@@ -46,6 +48,13 @@ SILENCED = [
 
 class _Parser(OneLineErrors, LightningArgumentParser):
     pass
+
+
+class _NoProfiler(PassThroughProfiler):
+    """Lightning asks its profiler some fifty times a step; its default answers with a generator."""
+
+    def profile(self, action_name: str) -> AbstractContextManager:  # type: ignore[override]
+        return nullcontext()
 
 
 class MakemoreCLI(LightningCLI):
@@ -117,6 +126,8 @@ class MakemoreCLI(LightningCLI):
                 kwargs["logger"] = False  # RunFolder brings it, once there is a folder
         else:
             kwargs.update(logger=False, enable_checkpointing=False, enable_progress_bar=False)
+        if config.profiler is None:
+            kwargs["profiler"] = _NoProfiler()
         trainer = super().instantiate_trainer(**kwargs)
         if str(config.precision).startswith("16") and trainer.precision != config.precision:
             raise ValueError(

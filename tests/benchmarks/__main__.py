@@ -1,4 +1,4 @@
-"""python -m tests.benchmarks [--steps N] [--rounds N] [--output FILE]
+"""python -m tests.benchmarks [--configs one_layer deep] [--steps N] [--rounds N] [--output FILE]
 
 Steps a second of `fit` on the reference configs beside the notebook's loop, each a process of its
 own, interleaved, medians; a table on stdout and, on request, a JSON file.
@@ -40,9 +40,9 @@ def fit(config: str, steps: int) -> float:
         return json.loads((Path(folder) / "run" / "summary.json").read_text())["steps_per_s"]
 
 
-def measure(steps: int, rounds: int) -> dict:
+def measure(configs: list[str], steps: int, rounds: int) -> dict:
     rows = []
-    for config in ("one_layer", "deep"):
+    for config in configs:
         pairs = [(notebook(config, steps), fit(config, steps)) for _ in range(rounds)]
         rows.append(
             {
@@ -67,11 +67,12 @@ def measure(steps: int, rounds: int) -> dict:
 
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m tests.benchmarks", description=__doc__)
-    parser.add_argument("--steps", type=int, default=5000)
-    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--configs", nargs="*", default=["one_layer", "deep"])
+    parser.add_argument("--steps", type=int, default=2000)
+    parser.add_argument("--rounds", type=int, default=9)
     parser.add_argument("--output", help="JSON file to write")
     arguments = parser.parse_args()
-    result = measure(arguments.steps, arguments.rounds)
+    result = measure(arguments.configs, arguments.steps, arguments.rounds)
     print(f"{'steps/s':<12}{'notebook':>10}{'fit':>10}{'ratio':>8}   ({result['machine']})")
     for row in result["rows"]:
         figures = f"{row['notebook']:>10.0f}{row['fit']:>10.0f}{row['ratio']:>8.2f}"
