@@ -79,13 +79,14 @@ def read_corpus(path: str | Path, lowercase: bool = False, strip: bool = True) -
             blank += 1
     if n_words < MIN_WORDS:
         raise ValueError(f"{path} has {n_words} words; at least {MIN_WORDS} are needed, one a line")
-    chars = sorted(set(text.getvalue()) - {END})
+    joined = text.getvalue()
+    chars = sorted(set(joined) - {END})
     if len(chars) > MAX_CHARS:
         raise ValueError(
             f"{path} has {len(chars):,} distinct characters; a network that spells needs an "
             f"alphabet of at most {MAX_CHARS:,}, each seen many times"
         )
-    return Corpus(str(path), text.getvalue(), "".join(chars), n_words, blank, digest.hexdigest())
+    return Corpus(str(path), joined, "".join(chars), n_words, blank, digest.hexdigest())
 
 
 def read_words(path: str | Path, lowercase: bool = False, strip: bool = True) -> list[str]:
@@ -133,12 +134,8 @@ def _check(word: str, where: str) -> None:
 
 def word_hashes(words: Iterator[str]) -> Tensor:
     """A hash per word, (words,) int64: enough to tell whether a word was trained on."""
-    values = array("q", (word_hash(word) for word in words))
-    return (
-        torch.frombuffer(values, dtype=torch.int64).clone()
-        if values
-        else torch.empty(0, dtype=torch.int64)
-    )
+    values = array("q", map(word_hash, words))
+    return torch.frombuffer(values, dtype=torch.int64) if values else torch.empty(0).long()
 
 
 def word_hash(word: str) -> int:

@@ -1,6 +1,6 @@
 """The data module: file → words → splits → loaders."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import lightning.pytorch as pl
 import torch
@@ -119,14 +119,17 @@ class NamesDataModule(pl.LightningDataModule):
 
     def _build_splits(self) -> None:
         stream, hashes = encode(self.corpus.text, self.vocab), word_hashes(self.corpus.words())
-        known = hashes[self.numbers[0]]
+        self.corpus = replace(self.corpus, text="")  # a byte a character that is not needed again
+        known = hashes[self.numbers[0]].sort().values
         device = self.trainer.strategy.root_device if self.trainer else torch.device("cpu")
         for name, numbers in zip(("train", "val", "test"), self.numbers, strict=True):
-            part = select_words(stream, numbers)
-            windows = Windows(part, self.block_size).to(device)
-            novel = ~torch.isin(hashes[numbers], known)
-            novel = novel.repeat_interleave(word_lengths(part))
-            self.splits[name] = Split(windows, hashes[numbers], novel)
+            part, own = select_words(stream, numbers), hashes[numbers]
+            if name == "train":
+                novel = torch.zeros(1, dtype=torch.bool).expand(len(part))
+            else:
+                nearest = torch.searchsorted(known, own).clamp(max=len(known) - 1)
+                novel = (known[nearest] != own).repeat_interleave(word_lengths(part))
+            self.splits[name] = Split(Windows(part, self.block_size).to(device), own, novel)
 
     def whereabouts(self, word: str) -> str:
         """Where a word is found: "train", "held out" (in val or test) or "new"."""

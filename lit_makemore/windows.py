@@ -21,12 +21,12 @@ def encode(text: str, vocab: Vocabulary) -> Tensor:
     code, dtype = ("latin-1", torch.uint8) if len(vocab) <= 256 else ("utf-16-le", torch.int16)
     if not text:  # which frombuffer refuses
         return torch.empty(0, dtype=dtype)
-    tokens = text.translate({ord(c): i for c, i in vocab.stoi.items()})
-    return torch.frombuffer(bytearray(tokens.encode(code)), dtype=dtype)
+    numbered = text.translate({ord(c): i for c, i in vocab.stoi.items()})
+    return torch.frombuffer(bytearray(numbered, code), dtype=dtype)
 
 
 def split_words(n: int, splits: Sequence[float], seed: int) -> tuple[Tensor, ...]:
-    """Shuffles the numbers 0 … n - 1 and cuts them into shares, an int64 tensor each.
+    """Shuffles the numbers 0 … n - 1 and cuts them into shares, an int32 tensor each.
 
     The order is that of random.seed(seed); random.shuffle(words), as published; a cut falls at
     int(n · share so far).
@@ -41,7 +41,7 @@ def split_words(n: int, splits: Sequence[float], seed: int) -> tuple[Tensor, ...
     order = array("i", range(n))  # shuffles as a list does, at a tenth of the memory
     random.Random(seed).shuffle(order)
     cuts = [int(n * round(sum(splits[:i]), 9)) for i in range(1, len(splits))]
-    parts = torch.frombuffer(order, dtype=torch.int32).long().tensor_split(cuts)
+    parts = torch.frombuffer(order, dtype=torch.int32).tensor_split(cuts)
     if any(len(part) == 0 for part in parts):
         raise ValueError(
             f"{n} words split by {list(splits)} leave one part empty; "
@@ -53,10 +53,10 @@ def split_words(n: int, splits: Sequence[float], seed: int) -> tuple[Tensor, ...
 def select_words(stream: Tensor, numbers: Tensor) -> Tensor:
     """The words of a stream with these numbers, in this order, as a stream of their own."""
     lengths = word_lengths(stream)
-    starts = lengths.cumsum(0) - lengths
+    starts = lengths.cumsum(0, dtype=torch.int32) - lengths
     pieces = []
-    for part in numbers.split(2**16):  # bounds what the indices below take
-        length = lengths[part]
+    for part in numbers.split(2**13):  # bounds what the indices below take
+        length = lengths[part].long()
         within = torch.arange(int(length.sum())) - (length.cumsum(0) - length).repeat_interleave(
             length
         )
@@ -65,9 +65,11 @@ def select_words(stream: Tensor, numbers: Tensor) -> Tensor:
 
 
 def word_lengths(stream: Tensor) -> Tensor:
-    """Examples per word, (W,): its characters and its end mark."""
-    ends = (stream == 0).nonzero().squeeze(1)
-    return ends.diff(prepend=torch.tensor([-1]))
+    """Examples per word, (W,) int32: its characters and its end mark."""
+    ends = (stream == 0).nonzero().squeeze(1).int()
+    lengths = ends + 1
+    lengths[1:] -= lengths[:-1].clone()
+    return lengths
 
 
 class Windows:

@@ -1,0 +1,94 @@
+"""How start-up, memory and speed grow with the word list.
+
+    python -m tests.benchmarks.growth --ckpt_path FILE [--output docs/growth.md]
+
+Draws lists of 10⁴, 10⁵ and 10⁶ words from a trained network and, on each, in a process of its own,
+measures the time from nothing read to the first minibatch and the peak memory that takes beyond
+what the process took for a list of 100 words; then runs `fit` for its steps a second. Prints a
+table, with --output into a Markdown file.
+"""
+
+import argparse
+import datetime
+import json
+import os
+import resource
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+from time import perf_counter
+
+SIZES = (10**4, 10**5, 10**6)
+
+
+def child(path: str) -> None:
+    """Prints seconds to the first minibatch and bytes of peak memory beyond the base, as JSON."""
+    from lit_makemore.data import NamesDataModule
+
+    def first_minibatch(path: str) -> None:
+        data = NamesDataModule(path)
+        data.setup()
+        next(iter(data.train_dataloader()))
+
+    def peak() -> int:
+        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+
+    with tempfile.NamedTemporaryFile("w", suffix=".txt") as tiny:  # all that is loaded at first use
+        tiny.writelines(f"{'abcdefghij'[i // 10]}{'abcdefghij'[i % 10]}\n" for i in range(100))
+        tiny.flush()
+        first_minibatch(tiny.name)
+    base, begun = peak(), perf_counter()
+    first_minibatch(path)
+    print(json.dumps({"seconds": perf_counter() - begun, "bytes": peak() - base, "base": base}))
+
+
+def measure(ckpt_path: str, words: int, folder: Path) -> dict:
+    path = folder / f"{words}.txt"
+    sample = ["train.py", "sample", "--ckpt_path", ckpt_path, "--num", str(words), "--seed", "1"]
+    subprocess.run([sys.executable, *sample, "--output", str(path)], check=True)
+    command = [sys.executable, "-m", "tests.benchmarks.growth", "--child", str(path)]
+    row = json.loads(subprocess.run(command, check=True, capture_output=True).stdout)
+    fit = ["train.py", "fit", "--config", "configs/reference/deep.yaml", "--data.path", str(path)]
+    fit += ["--trainer.max_steps", "2000", "--runs_dir", str(folder), "--name", str(words)]
+    subprocess.run([sys.executable, *fit], check=True, capture_output=True)
+    summary = json.loads((folder / str(words) / "summary.json").read_text())
+    size = path.stat().st_size
+    return {**row, "words": words, "size": size, "steps_per_s": summary["steps_per_s"]}
+
+
+def markdown(rows: list[dict]) -> str:
+    from lit_makemore.summary import cpu_name, git_commit
+
+    lines = ["| words | file | first minibatch after | peak memory | per byte of file | steps/s |"]
+    lines += ["|---|---|---|---|---|---|"]
+    for row in rows:
+        per_byte = row["bytes"] / row["size"]
+        lines.append(
+            f"| {row['words']:,} | {row['size'] / 1e6:.2f} MB | {row['seconds']:.2f} s "
+            f"| {row['bytes'] / 1e6:.1f} MB | {per_byte:.1f} | {row['steps_per_s']:.0f} |"
+        )
+    where = f"{os.cpu_count()} cores, {cpu_name()}, {datetime.date.today()}, commit {git_commit()}"
+    return "\n".join(lines) + f"\n\n{where}.\n"
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="python -m tests.benchmarks.growth")
+    parser.add_argument("--ckpt_path")
+    parser.add_argument("--output")
+    parser.add_argument("--child", help=argparse.SUPPRESS)
+    arguments = parser.parse_args()
+    if arguments.child:
+        return child(arguments.child)
+    with tempfile.TemporaryDirectory() as folder:
+        rows = [measure(arguments.ckpt_path, words, Path(folder)) for words in SIZES]
+    table = markdown(rows)
+    print(table, end="")
+    if arguments.output:
+        about = (main.__globals__["__doc__"] or "").split("\n\n")[2]
+        Path(arguments.output).write_text(f"# Growth\n\n{about}\n\n{table}")
+    return None
+
+
+if __name__ == "__main__":
+    main()
