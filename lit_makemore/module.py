@@ -17,6 +17,7 @@ from torch.optim.lr_scheduler import LambdaLR
 from torchmetrics import MeanMetric, Metric, MetricCollection
 from torchmetrics.classification import MulticlassAccuracy
 
+from lit_makemore.backprop import gradients
 from lit_makemore.checkpoint import KEY, description
 from lit_makemore.layers import Variance
 from lit_makemore.mlp import MLP, Activation, Init
@@ -29,6 +30,8 @@ ARCHITECTURE = [
     for name in signature(MLP).parameters
     if name not in ("vocab_size", "block_size", "generator")
 ]
+
+MANUAL = "--model.backward manual goes with sgd, one process, 32-true and 64-true"
 
 
 class LitMLP(pl.LightningModule):
@@ -54,6 +57,8 @@ class LitMLP(pl.LightningModule):
         lr_gamma: what it drops by.
         warmup: share of a one-cycle run that rises.
         clip_norm: largest 2-norm of the gradient of all parameters together; null for no limit.
+        backward: autograd, or manual for the gradients derived by hand in backprop.py, which goes
+            with sgd, one process, 32-true and 64-true.
     """
 
     def __init__(
@@ -77,6 +82,7 @@ class LitMLP(pl.LightningModule):
         lr_gamma: float = 0.1,
         warmup: float = 0.2,
         clip_norm: float | None = None,
+        backward: Literal["autograd", "manual"] = "autograd",
     ) -> None:
         super().__init__()
         _check(lr=lr, weight_decay=weight_decay, warmup=warmup, clip_norm=clip_norm)
@@ -84,6 +90,8 @@ class LitMLP(pl.LightningModule):
             raise ValueError(
                 "weight_decay is adamw's; choose --model.optimizer adamw or leave it 0"
             )
+        if backward == "manual" and optimizer != "sgd":
+            raise ValueError(f"{MANUAL}; choose --model.optimizer sgd or --model.backward autograd")
         init = (
             init if isinstance(init, Init) else Init(**init)
         )  # a checkpoint holds it as a dictionary
@@ -108,7 +116,25 @@ class LitMLP(pl.LightningModule):
 
     def training_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> Tensor:
         x, y = batch
+        if self.hparams["backward"] == "manual":
+            loss, self._gradients, _ = gradients(self.net, x, y)
+            return loss
         return F.cross_entropy(_at_least_float32(self.net(x)), y)
+
+    def backward(self, loss: Tensor, *args: Any, **kwargs: Any) -> None:
+        if self.hparams["backward"] == "manual":
+            for name, parameter in self.net.named_parameters():
+                parameter.grad = self._gradients[name]
+        else:
+            super().backward(loss, *args, **kwargs)
+
+    def setup(self, stage: str) -> None:
+        if stage == "fit" and self.hparams["backward"] == "manual":
+            trainer: Any = self.trainer
+            if trainer.precision not in ("32-true", "64-true"):
+                raise ValueError(f"{MANUAL}, not with --trainer.precision {trainer.precision}")
+            if trainer.world_size > 1 or trainer.accumulate_grad_batches > 1:
+                raise ValueError(f"{MANUAL}, not with several processes or accumulated gradients")
 
     def configure_optimizers(self) -> Any:
         hparams: Any = self.hparams

@@ -16,8 +16,8 @@ class OneLineErrors:
         sys.exit(2)
 
 
-class _Parser(OneLineErrors, ArgumentParser):
-    pass
+class Parser(OneLineErrors, ArgumentParser):
+    """jsonargparse's parser with errors on one line."""
 
 
 def call(function: Callable[..., Any], args: list[str], prog: str) -> Any:
@@ -26,6 +26,6 @@ def call(function: Callable[..., Any], args: list[str], prog: str) -> Any:
     A bool is a flag that takes no value.
     """
     flags = {f"--{p.name}" for p in signature(function).parameters.values() if p.annotation is bool}
-    parser = _Parser(prog=prog)
+    parser = Parser(prog=prog)
     parser.add_function_arguments(function)
     return function(**vars(parser.parse_args([f"{a}=true" if a in flags else a for a in args])))

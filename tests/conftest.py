@@ -11,7 +11,7 @@ NAMES = ROOT / "data" / "names.txt"
 WORDS = """
 ada alma anton arlo bela bruno clara dario edda elias emil fina greta hugo ida
 ines jonas karla leni lina luis mara milo nora oskar paula rosa selma timo vera
-""".split()  # noqa: SIM905 - a list literal would take 30 lines
+""".split()
 
 needs_names = pytest.mark.skipif(
     not NAMES.exists(), reason="data/names.txt is not there; any fit on it fetches it"

@@ -8,6 +8,7 @@ import torch.nn.functional as F
 from lit_makemore.data import NamesDataModule
 from lit_makemore.mlp import MLP
 from lit_makemore.module import LitMLP
+from tests.conftest import needs_names
 
 CHARS = "abcdefghijklmnopqrstuvwxyz"
 
@@ -152,6 +153,68 @@ def test_bfloat16_trains_and_keeps_float32_parameters(word_list):
     model, _, losses, _ = fitted(word_list, trainer_arguments={"precision": "bf16-mixed"})
     assert model.net.embedding.weight.dtype == torch.float32
     assert losses[-1] == pytest.approx(fitted(word_list)[2][-1], abs=0.2)
+
+
+@pytest.mark.parametrize(("precision", "tolerance"), [("32-true", 1e-4), ("64-true", 1e-10)])
+@pytest.mark.parametrize("logits_batch_norm", [True, False])
+def test_training_by_hand_equals_training_by_autograd(
+    word_list, precision, tolerance, logits_batch_norm
+):
+    runs = [
+        fitted(
+            word_list,
+            steps=200,
+            trainer_arguments={"precision": precision},
+            backward=backward,
+            logits_batch_norm=logits_batch_norm,
+            lr_milestones=(100,),
+        )
+        for backward in ("manual", "autograd")
+    ]
+    assert runs[0][2] == pytest.approx(runs[1][2], abs=tolerance)
+    for a, b in zip(*(run[0].net.state_dict().values() for run in runs), strict=True):
+        torch.testing.assert_close(a, b, rtol=0, atol=100 * tolerance)
+
+
+@needs_names
+@pytest.mark.slow
+@pytest.mark.parametrize("n_layer", [1, 5])
+@pytest.mark.parametrize(("precision", "tolerance"), [("32-true", 1e-4), ("64-true", 1e-10)])
+def test_the_published_networks_train_by_hand(precision, tolerance, n_layer):
+    losses = []
+    for backward in ("manual", "autograd"):
+        torch.manual_seed(42)
+        recorder, data = Recorder(), NamesDataModule()
+        model = LitMLP(CHARS, 3, n_layer=n_layer, bn_variance="biased", backward=backward)
+        trainer(1000, callbacks=[recorder], limit_val_batches=0, precision=precision).fit(
+            model, data
+        )
+        losses.append(recorder.losses)
+    assert losses[0] == pytest.approx(losses[1], abs=tolerance)
+
+
+def test_manual_gradients_leave_autograd_out(word_list, monkeypatch):
+    def used(*args, **kwargs):
+        raise AssertionError("autograd was used")
+
+    monkeypatch.setattr(torch.Tensor, "backward", used)
+    monkeypatch.setattr(torch.autograd, "grad", used)
+    fitted(word_list, backward="manual")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "trainer_arguments"),
+    [
+        ({"optimizer": "adamw", "lr": 0.01}, {}),
+        ({}, {"precision": "bf16-mixed"}),
+        ({}, {"accumulate_grad_batches": 2}),
+    ],
+)
+def test_what_does_not_go_with_manual_gradients_is_one_error(
+    word_list, arguments, trainer_arguments
+):
+    with pytest.raises(ValueError, match="backward manual goes with sgd, one process, 32-true"):
+        fitted(word_list, backward="manual", trainer_arguments=trainer_arguments, **arguments)
 
 
 @pytest.mark.parametrize(
