@@ -115,16 +115,21 @@ def _key(split: str) -> str:
 
 
 def table(rows: dict[str, Figures]) -> str:
-    """Losses as lines of text, the perplexity beside those of the first row."""
-    head = f"\n{'':<14}{'train':>9}{'val':>9}{'test':>9}{'novel val':>12}{'novel test':>12}"
-    lines = [head + f"{'val perplexity':>17}"]
+    """Losses as lines of text, below the first row its perplexities."""
+    widths = {"train": 9, "val": 9, "test": 9, "val_novel": 12, "test_novel": 12}
+    titles = (split.replace("_", ", ") for split in widths)
+    cells = zip(titles, widths.values(), strict=True)
+    lines = [f"\n{'nats':<14}" + "".join(f"{title:>{width}}" for title, width in cells)]
+
+    def line(name: str, figures: Figures, digits: int) -> str:
+        texts = {k: "–" if v is None else f"{v:.{digits}f}" for k, v in figures.items()}
+        return f"{name:<14}" + "".join(f"{texts[k]:>{width}}" for k, width in widths.items())
+
     for name, figures in rows.items():
-        cells = [("train", 9), ("val", 9), ("test", 9), ("val_novel", 12), ("test_novel", 12)]
-        texts = [(figures[split], width) for split, width in cells]
-        line = "".join(f"{'–' if v is None else f'{v:.4f}':>{width}}" for v, width in texts)
-        val = figures["val"]
-        perplexity = "–" if val is None else f"{exp(min(val, 700.0)):.3f}"
-        lines.append(f"{name:<14}{line}{perplexity:>17}")
+        lines.append(line(name, figures, 4))
+        if len(lines) == 2:
+            perplexity = {k: v if v is None else exp(min(v, 700.0)) for k, v in figures.items()}
+            lines.append(line("perplexity", perplexity, 3))
     return "\n".join(lines)
 
 

@@ -1,7 +1,10 @@
-"""python -m tests.benchmarks [--configs one_layer deep] [--steps N] [--rounds N] [--output FILE]
+"""Steps a second of `fit` on the reference configs beside the notebook's loop.
 
-Steps a second of `fit` on the reference configs beside the notebook's loop, each a process of its
-own, interleaved, medians; a table on stdout and, on request, a JSON file.
+    python -m tests.benchmarks [--configs one_layer deep] [--steps N] [--rounds N] [--output FILE]
+
+Each measurement is a process of its own: the notebook's loop, `fit`, and `fit` with the gradients
+derived by hand. They are interleaved, and a ratio is the median of the ratios of the rounds, since
+the speed of a shared machine drifts. Prints a table, with --output also writes JSON.
 """
 
 import argparse
@@ -18,6 +21,8 @@ import torch
 
 from lit_makemore.summary import cpu_name, git_commit
 
+MANUAL = ["--model.backward", "manual"]
+
 
 def notebook(config: str, steps: int) -> float:
     """Steps a second of the notebook's loop."""
@@ -25,38 +30,35 @@ def notebook(config: str, steps: int) -> float:
     return float(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
 
 
-def fit(config: str, steps: int) -> float:
+def fit(config: str, steps: int, *more: str) -> float:
     """Steps a second of a `fit` with logging, validation and checkpoints at their defaults."""
     with tempfile.TemporaryDirectory() as folder:
-        command = [
-            sys.executable,
-            "train.py",
-            "fit",
-            "--config",
-            f"configs/reference/{config}.yaml",
-        ]
+        command = ["train.py", "fit", "--config", f"configs/reference/{config}.yaml", *more]
         command += ["--trainer.max_steps", str(steps), "--runs_dir", folder, "--name", "run"]
-        subprocess.run(command, check=True, capture_output=True)
+        subprocess.run([sys.executable, *command], check=True, capture_output=True)
         return json.loads((Path(folder) / "run" / "summary.json").read_text())["steps_per_s"]
 
 
 def measure(configs: list[str], steps: int, rounds: int) -> dict:
     rows = []
     for config in configs:
-        pairs = [(notebook(config, steps), fit(config, steps)) for _ in range(rounds)]
+        measured = [
+            (notebook(config, steps), fit(config, steps), fit(config, steps, *MANUAL))
+            for _ in range(rounds)
+        ]
         rows.append(
             {
                 "config": config,
-                "notebook": median(a for a, _ in pairs),
-                "fit": median(b for _, b in pairs),
-                "ratio": median(b / a for a, b in pairs),
-                "ratios": [round(b / a, 3) for a, b in pairs],
+                "notebook": median(loop for loop, _, _ in measured),
+                "fit": median(auto for _, auto, _ in measured),
+                "manual": median(hand for _, _, hand in measured),
+                "fit_ratios": [round(auto / loop, 3) for loop, auto, _ in measured],
+                "manual_ratios": [round(hand / loop, 3) for loop, _, hand in measured],
             }
         )
     return {
         "date": datetime.date.today().isoformat(),
         "machine": f"{os.cpu_count()} cores, {cpu_name()}",
-        "threads": torch.get_num_threads(),
         "torch": torch.__version__,
         "commit": git_commit(),
         "steps": steps,
@@ -65,20 +67,28 @@ def measure(configs: list[str], steps: int, rounds: int) -> dict:
     }
 
 
+def table(result: dict) -> str:
+    head = f"{'steps/s':<12}{'notebook':>10}{'fit':>8}{'ratio':>8}{'by hand':>10}{'ratio':>8}"
+    lines = [head]
+    for row in result["rows"]:
+        line = f"{row['config']:<12}{row['notebook']:>10.0f}{row['fit']:>8.0f}"
+        line += f"{median(row['fit_ratios']):>8.2f}{row['manual']:>10.0f}"
+        lines.append(f"{line}{median(row['manual_ratios']):>8.2f}")
+    where = f"{result['machine']}, torch {result['torch']}, {result['date']}, {result['commit']}"
+    return "\n".join([*lines, where])
+
+
 def main() -> None:
-    parser = argparse.ArgumentParser(prog="python -m tests.benchmarks", description=__doc__)
+    parser = argparse.ArgumentParser(prog="python -m tests.benchmarks")
     parser.add_argument("--configs", nargs="*", default=["one_layer", "deep"])
     parser.add_argument("--steps", type=int, default=2000)
     parser.add_argument("--rounds", type=int, default=9)
     parser.add_argument("--output", help="JSON file to write")
     arguments = parser.parse_args()
     result = measure(arguments.configs, arguments.steps, arguments.rounds)
-    print(f"{'steps/s':<12}{'notebook':>10}{'fit':>10}{'ratio':>8}   ({result['machine']})")
-    for row in result["rows"]:
-        figures = f"{row['notebook']:>10.0f}{row['fit']:>10.0f}{row['ratio']:>8.2f}"
-        print(f"{row['config']:<12}{figures}   {row['ratios']}")
+    print(table(result))
     if arguments.output:
-        Path(arguments.output).write_text(json.dumps(result, indent=2) + "\n")
+        Path(arguments.output).write_text(json.dumps(result, indent=1) + "\n")
 
 
 if __name__ == "__main__":
