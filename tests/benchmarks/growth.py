@@ -60,13 +60,16 @@ def measure(ckpt_path: str, words: int, folder: Path) -> dict:
 def markdown(rows: list[dict]) -> str:
     from lit_makemore.summary import cpu_name, git_commit
 
-    lines = ["| words | file | first minibatch after | peak memory | per byte of file | steps/s |"]
+    lines = ["| words | file | first minibatch after | peak memory | per further byte | steps/s |"]
     lines += ["|---|---|---|---|---|---|"]
-    for row in rows:
-        per_byte = row["bytes"] / row["size"]
+    for before, row in zip([None, *rows], rows, strict=False):
+        per_byte = "–"  # more memory for a longer file: fixed buffers weigh on a short one
+        if before:
+            more = row["bytes"] - before["bytes"]
+            per_byte = f"{more / (row['size'] - before['size']):.1f}"
         lines.append(
             f"| {row['words']:,} | {row['size'] / 1e6:.2f} MB | {row['seconds']:.2f} s "
-            f"| {row['bytes'] / 1e6:.1f} MB | {per_byte:.1f} | {row['steps_per_s']:.0f} |"
+            f"| {row['bytes'] / 1e6:.1f} MB | {per_byte} | {row['steps_per_s']:.0f} |"
         )
     where = f"{os.cpu_count()} cores, {cpu_name()}, {datetime.date.today()}, commit {git_commit()}"
     return "\n".join(lines) + f"\n\n{where}.\n"
