@@ -14,6 +14,8 @@ DISCOUNT = 0.8
 
 
 class Baseline(Protocol):
+    vocab_size: int
+
     def probabilities(self, x: Tensor) -> Tensor:
         """Windows (M, T) to the distribution of the next character, (M, V) float64."""
 
@@ -31,7 +33,7 @@ def fit(x: Tensor, y: Tensor, n: Tensor, vocab_size: int) -> dict[str, Baseline]
 def loss(baseline: Baseline, x: Tensor, y: Tensor, n: Tensor) -> float:
     """Mean cross-entropy in nats over distinct examples that occur n times each; NaN if none."""
     total = 0.0
-    for at in torch.arange(len(y)).split(2**16):
+    for at in torch.arange(len(y)).split(max(1, 2**21 // baseline.vocab_size)):
         p = baseline.probabilities(x[at]).gather(1, y[at, None]).squeeze(1)
         total -= float((p.log() * n[at]).sum())
     return total / int(n.sum()) if len(y) else float("nan")
@@ -59,6 +61,7 @@ class Unigram:
     def __init__(self, y: Tensor, n: Tensor, vocab_size: int) -> None:
         counts = y.bincount(n, minlength=vocab_size).double() + 1
         self._p = counts / counts.sum()
+        self.vocab_size = vocab_size
 
     def probabilities(self, x: Tensor) -> Tensor:
         return self._p.expand(len(x), -1)
@@ -75,12 +78,13 @@ class Bigram:
     """
 
     def __init__(self, x: Tensor, y: Tensor, n: Tensor, vocab_size: int) -> None:
-        counts = (x[:, -1] * vocab_size + y).bincount(n, minlength=vocab_size**2).double() + 1
-        counts = counts.view(vocab_size, vocab_size)
-        self._p = counts / counts.sum(1, keepdim=True)
+        pairs, of = (x[:, -1] * vocab_size + y).unique(return_inverse=True)
+        self._level = _Level(pairs, of.bincount(n), vocab_size)
+        self.vocab_size = vocab_size
 
     def probabilities(self, x: Tensor) -> Tensor:
-        return self._p[x[:, -1]]
+        counts = self._level.counts(x[:, -1]) + 1
+        return counts / counts.sum(1, keepdim=True)
 
 
 class KneserNey:

@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from time import perf_counter
 from typing import Literal
 
-STARTED = perf_counter()
+started = perf_counter()  # when this command began
 
 USAGE = """usage: python train.py <command> [options]
 
@@ -24,7 +24,13 @@ USAGE = """usage: python train.py <command> [options]
 
 
 def main(args: Sequence[str] | None = None) -> int:
-    """Runs one command and returns its exit status: 0, 1 for a failure, 2 for bad use."""
+    """Runs one command and returns its exit status: 0, 1 for a failure, 2 for bad use.
+
+    Raises:
+        SystemExit: from a command's own parser, after its help or an error.
+    """
+    global started
+    started = perf_counter()
     args = list(sys.argv[1:] if args is None else args)
     debug = "--debug" in args
     if debug:
@@ -41,6 +47,8 @@ def main(args: Sequence[str] | None = None) -> int:
         return 2
     try:
         return commands[args[0]](args) or 0
+    except KeyboardInterrupt:
+        return 130
     except BrokenPipeError:  # whoever read the output, head for one, has enough
         sys.stdout = None  # type: ignore[assignment]
         return 0
@@ -131,7 +139,7 @@ def gradcheck(
 
     Args:
         config: a training configuration, for its network (from random parameters) and its words.
-        checkpoint: a trained network.
+        checkpoint: a trained network; with config, on that configuration's words.
         dtype: precision to compute in.
         batch_size: examples of the minibatch.
         seed: of the parameters and the choice of examples.

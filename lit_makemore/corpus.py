@@ -3,11 +3,13 @@
 import hashlib
 import re
 import sys
+import unicodedata
 import urllib.error
 import urllib.request
 from array import array
 from collections.abc import Iterator
 from dataclasses import dataclass
+from http.client import HTTPException
 from io import StringIO
 from pathlib import Path
 from typing import IO
@@ -128,7 +130,7 @@ def _check(word: str, where: str) -> None:
         raise ValueError(
             f"{where}: {word!r} contains {END!r}, the mark of a word's end; take it out"
         )
-    if not word.isprintable():
+    if any(unicodedata.category(c) == "Cc" for c in word):
         raise ValueError(f"{where}: {word!r} contains a control character; take it out")
 
 
@@ -169,7 +171,7 @@ def fetch(
                 raise ValueError(
                     f"{url} has the sha256 {digest}, not {sha256}; put the right file at {path}"
                 )
-    except OSError as error:
+    except (OSError, HTTPException) as error:
         if isinstance(error, urllib.error.HTTPError):
             error.close()
         raise ConnectionError(

@@ -17,11 +17,11 @@ def losses(net: nn.Module, batches: Iterable[tuple[Tensor, Tensor, Tensor]]) -> 
     """
     training = net.training
     net.eval()
-    total, count = torch.zeros(2), torch.zeros(2)
+    total, count = torch.zeros((2, 2), dtype=torch.float64)
     for x, y, novel in batches:
-        loss = F.cross_entropy(net(x), y, reduction="none").cpu()
-        weights = torch.stack([torch.ones(len(loss)), novel.cpu().float()])  # (2, B)
-        total += weights.to(loss) @ loss
+        loss = F.cross_entropy(net(x), y, reduction="none").cpu().double()
+        weights = torch.stack([torch.ones(len(loss)), novel.cpu()]).double()  # (2, B)
+        total += weights @ loss
         count += weights.sum(1)
     net.train(training)
     everything, novel_only = (total / count).tolist()

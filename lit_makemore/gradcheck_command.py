@@ -30,8 +30,6 @@ def tables(
         raise ValueError(
             f"--batch_size must be at least 2 for Batch Normalization, not {batch_size}"
         )
-    if config and checkpoint:
-        raise ValueError("--config and --checkpoint each name a network; give one of them")
     kind, generator = getattr(torch, dtype), torch.Generator().manual_seed(seed)
     if not (config or checkpoint):
         vocab, x, y = _draw(_names(), 3, batch_size, generator)
@@ -41,14 +39,18 @@ def tables(
         yield f"The lecture's exercise, {count:,} parameters, {dtype}", lines, table(lines)
         return
 
+    if config:
+        net, corpus, block_size = _configured(config, generator)
+    else:
+        corpus = _names()
     if checkpoint:
         model = checkpoints.load(checkpoint)
-        vocab, x, y = _draw(_names(), model.block_size, batch_size, generator)
-        if apart := difference(model.vocab.chars, vocab.chars):
-            raise ValueError(f"this network spells with other characters than the names: {apart}")
-        net = model.net
-    else:
-        net, vocab, x, y = _configured(str(config), batch_size, generator)
+        if apart := difference(model.vocab.chars, corpus.chars):
+            raise ValueError(
+                f"the network spells with other characters: {apart}; name its --config"
+            )
+        net, block_size = model.net, model.block_size
+    _, x, y = _draw(corpus, block_size, batch_size, generator)
     net = net.to(kind)
     for training in (True, False):
         lines = check_network(net.train(training), x, y)
@@ -71,25 +73,31 @@ def _draw(
     return vocab, x, y
 
 
-def _configured(
-    config: str, batch_size: int, generator: torch.Generator
-) -> tuple[MLP, Vocabulary, Tensor, Tensor]:
-    """The network of a training configuration, every parameter moved off its initial value."""
+def _configured(config: str, generator: torch.Generator) -> tuple[MLP, Corpus, int]:
+    """Network, words and block size of a training configuration.
+
+    Every parameter is moved off its initial value: zeros and ones hide mistakes.
+    """
     from lit_makemore.data import NamesDataModule
     from lit_makemore.module import LitMLP
     from lit_makemore.parsing import Parser
 
     if not Path(config).is_file():
         raise FileNotFoundError(f"no configuration at {config}")
-    given = yaml.safe_load(Path(config).read_text()) or {}
+    try:
+        given = yaml.safe_load(Path(config).read_text(encoding="utf-8"))
+        sections = {key: given.get(key, {}) for key in ("data", "model")}
+    except (yaml.YAMLError, AttributeError) as error:
+        raise ValueError(f"{config} is not a training configuration: {error}") from error
     parser = Parser()
     parser.add_class_arguments(NamesDataModule, "data")
     parser.add_class_arguments(LitMLP, "model", skip={"chars", "block_size"})
-    parsed = parser.parse_object({key: given.get(key, {}) for key in ("data", "model")})
+    parsed = parser.parse_object(sections)
     data = NamesDataModule(**parsed.data.as_dict())
-    model = LitMLP(data.chars, data.block_size, **parsed.model.as_dict())
+    with torch.random.fork_rng():
+        torch.manual_seed(generator.initial_seed())
+        net = LitMLP(data.chars, data.block_size, **parsed.model.as_dict()).net
     with torch.no_grad():
-        for parameter in model.net.parameters():
+        for parameter in net.parameters():
             parameter.add_(torch.randn(parameter.shape, generator=generator), alpha=0.1)
-    vocab, x, y = _draw(data.corpus, data.block_size, batch_size, generator)
-    return model.net, vocab, x, y
+    return net, data.corpus, data.block_size

@@ -108,8 +108,6 @@ class MakemoreCLI(LightningCLI):
         limits = trainer.max_steps, trainer.max_epochs, trainer.max_time, trainer.fast_dev_run
         if self.subcommand == "fit" and limits in [(-1, -1, None, False), (-1, None, None, False)]:
             raise ValueError("this run would never end; set --trainer.max_steps")
-        if isinstance(trainer.val_check_interval, int) and trainer.max_steps > 0:
-            trainer.val_check_interval = min(trainer.val_check_interval, trainer.max_steps)
         if config.threads is not None:
             if config.threads < 1:
                 raise ValueError(f"--threads must be at least 1, not {config.threads}")
@@ -119,6 +117,7 @@ class MakemoreCLI(LightningCLI):
 
     def instantiate_trainer(self, **kwargs: Any) -> pl.Trainer:
         config = self.config_init[self.subcommand].trainer
+        kwargs["val_check_interval"] = _in_batches(config)
         kwargs["plugins"] = [*_listed(config.plugins), AtomicCheckpointIO()]
         if self.subcommand == "fit" and not config.fast_dev_run:
             kwargs["callbacks"] = [*_listed(config.callbacks), *self._callbacks()]
@@ -129,7 +128,8 @@ class MakemoreCLI(LightningCLI):
         if config.profiler is None:
             kwargs["profiler"] = _NoProfiler()
         trainer = super().instantiate_trainer(**kwargs)
-        if str(config.precision).startswith("16") and trainer.precision != config.precision:
+        half = str(config.precision).startswith("16")
+        if half and not str(trainer.precision).startswith("16"):
             raise ValueError(
                 f"--trainer.precision {config.precision} needs a GPU; "
                 "on this CPU use bf16-mixed or 32-true"
@@ -169,7 +169,7 @@ class MakemoreCLI(LightningCLI):
             "seed": self.config.fit.seed_everything,
             "threads": torch.get_num_threads(),
             "precision": str(self.trainer.precision),
-            "wall_s": round(perf_counter() - cli.STARTED, 2),
+            "wall_s": round(perf_counter() - cli.started, 2),
             "steps_per_s": round(self.scalars.steps_per_s, 1),
         }
         summary.close(run, self.model.net, self.datamodule, facts, best if best.exists() else None)
@@ -215,6 +215,16 @@ def run(args: list[str]) -> None:
         )
     except MisconfigurationException as error:  # what Lightning calls a bad argument
         raise ValueError(str(error)) from error
+
+
+def _in_batches(trainer: Any) -> int | float | None:
+    """The validation interval, which we give in updates, as Lightning counts it: in batches."""
+    interval = trainer.val_check_interval
+    if not isinstance(interval, int):
+        return interval
+    if trainer.max_steps > 0:
+        interval = min(interval, trainer.max_steps)
+    return interval * trainer.accumulate_grad_batches
 
 
 def _stem(configs: list[Any] | None) -> str:

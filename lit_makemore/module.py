@@ -129,8 +129,15 @@ class LitMLP(pl.LightningModule):
             super().backward(loss, *args, **kwargs)
 
     def setup(self, stage: str) -> None:
-        if stage == "fit" and self.hparams["backward"] == "manual":
-            trainer: Any = self.trainer
+        if stage != "fit":
+            return
+        trainer: Any = self.trainer
+        rows = getattr(trainer.datamodule, "batch_size", 2) // trainer.world_size
+        if rows < 2 and (self.hparams["batch_norm"] or self.hparams["logits_batch_norm"]):
+            raise ValueError(
+                "Batch Normalization needs at least 2 examples a process; raise --data.batch_size"
+            )
+        if self.hparams["backward"] == "manual":
             if trainer.precision not in ("32-true", "64-true"):
                 raise ValueError(f"{MANUAL}, not with --trainer.precision {trainer.precision}")
             if trainer.world_size > 1 or trainer.accumulate_grad_batches > 1:
@@ -191,10 +198,10 @@ class LitMLP(pl.LightningModule):
 
     def predict_step(self, batch: list[str], batch_idx: int) -> list[tuple[str, float | None]]:
         """Each word with its log-probability in nats; None if the vocabulary cannot spell it."""
-        known = [word for word in batch if self.vocab.spells(word)]
-        block_size: int = self.hparams["block_size"]
-        scores = iter(score(self.net, self.vocab, block_size, known).tolist())
-        return [(word, next(scores) if self.vocab.spells(word) else None) for word in batch]
+        spelled = [self.vocab.spells(word) for word in batch]
+        known = [word for word, known in zip(batch, spelled, strict=True) if known]
+        scores = iter(score(self.net, self.vocab, self.hparams["block_size"], known).tolist())
+        return [(w, next(scores) if ok else None) for w, ok in zip(batch, spelled, strict=True)]
 
     def _observe(self, metrics: MetricCollection, batch: tuple[Tensor, Tensor, Tensor]) -> None:
         x, y, novel = batch
@@ -216,7 +223,7 @@ class LitMLP(pl.LightningModule):
         }
         named = {f"{split}/{name}": value for name, value in values.items()}
         self.log_dict(named, logger=False)
-        if self.trainer.training or self.trainer.state.fn == "fit":
+        if self.trainer.state.fn == "fit" and not self.trainer.sanity_checking:
             for logger in self.loggers:  # self.log would stamp it one update early
                 logger.log_metrics({k: float(v) for k, v in named.items()}, step=self.global_step)
 

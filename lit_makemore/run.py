@@ -17,6 +17,7 @@ class Run:
         checkpoints/         best.ckpt by validation loss, last.ckpt
         summary.json         what the run reached
         samples.txt          names from the best checkpoint
+        .lock                held while the run lives
 
     Args:
         path: the folder, which must exist.
@@ -37,7 +38,8 @@ def create_run(root: str | Path, name: str | None, stem: str) -> Run:
     """Makes a folder that no other run has: root/name, or root/stem with the first free suffix.
 
     Raises:
-        FileExistsError: the name is taken, or is no plain folder name.
+        FileExistsError: the name is taken.
+        ValueError: it is no plain folder name.
     """
     root = Path(root)
     if name is not None:

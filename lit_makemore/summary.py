@@ -12,6 +12,7 @@ from typing import Any
 import torch
 
 from lit_makemore import __version__, checkpoint
+from lit_makemore.atomic import write_text
 from lit_makemore.baselines import fit, loss
 from lit_makemore.data import NamesDataModule
 from lit_makemore.evaluation import losses
@@ -36,7 +37,8 @@ def close(
         facts: entries of summary.json that only the caller knows.
         weights: the best checkpoint; None if the run kept none: the last weights are all there is.
     """
-    device = next(net.parameters()).device
+    device = data.splits["train"].windows.device  # the Trainer leaves the network on the CPU
+    net = net.to(device)
     final = evaluate(net, data)
     best_net = checkpoint.load(weights).net.to(device) if weights else net
     best = evaluate(best_net, data) if weights else final
@@ -71,9 +73,9 @@ def close(
         },
         "git_commit": git_commit(),
     }
-    (run.path / "summary.json").write_text(json.dumps(summary, indent=2) + "\n")
+    write_text(run.path / "summary.json", json.dumps(summary, indent=2) + "\n")
     lines = [f"{name}\t{mark}" for name, mark in zip(names, marks, strict=True)]
-    (run.path / "samples.txt").write_text("\n".join(lines) + "\n", encoding="utf-8")
+    write_text(run.path / "samples.txt", "\n".join(lines) + "\n")
     print(table({f"{'best' if weights else 'last'} weights": best, **counted}))
     print(columns(names, marks))
     print(
@@ -156,6 +158,8 @@ def cpu_name() -> str:
 def git_commit() -> str | None:
     """The commit of this program, with "-dirty" if the tree differs; None outside a checkout."""
     here = Path(__file__).parent
+    if not (here.parent / "train.py").exists():  # installed, perhaps inside another repository
+        return None
     try:
         command = ["git", "describe", "--always", "--dirty", "--abbrev=12", "--exclude=*"]
         done = subprocess.run(

@@ -26,7 +26,7 @@ class Vocabulary:
 
     def spells(self, word: str) -> bool:
         """Whether the word has known characters only."""
-        return set(word) <= set(self.chars)
+        return all(c in self.stoi and c != END for c in word)
 
     def encode(self, word: str) -> list[int]:
         """The indices of a word's characters, without the end mark.

@@ -91,6 +91,11 @@ class Windows:
     def __len__(self) -> int:
         return len(self._padded) - self.block_size
 
+    @property
+    def device(self) -> torch.device:
+        """Where the stream lies, and so the windows."""
+        return self._padded.device
+
     def to(self, device: torch.device) -> "Windows":
         """Moves the stream to a device."""
         self._padded, self._offsets = self._padded.to(device), self._offsets.to(device)
@@ -121,7 +126,9 @@ def distinct(
     index = torch.arange(len(windows)) if index is None else index
     rows = torch.empty((0, windows.block_size + 1), dtype=torch.int64)
     counts = torch.empty(0, dtype=torch.int64)
-    for part in index.split(2**16):  # bounds the memory by the number of distinct examples
+    while len(index):  # piece by piece: the memory is bounded by the number of distinct examples
+        size = max(2**16, len(rows))
+        part, index = index[:size], index[size:]
         x, y = windows[part]
         rows = torch.cat([rows, torch.cat([x, y[:, None]], 1).cpu()])
         counts = torch.cat([counts, torch.ones(len(part), dtype=torch.int64)])
@@ -195,7 +202,9 @@ class MinibatchLoader:
         world_size: int = 1,
         repeat: bool = False,
     ) -> None:
-        if batch_size < 1 or batch_size % world_size:
+        if batch_size < 1:
+            raise ValueError(f"batch_size must be at least 1, not {batch_size}")
+        if batch_size % world_size:
             raise ValueError(
                 f"batch_size {batch_size} is shared by {world_size} processes; make it a multiple"
             )

@@ -1,9 +1,11 @@
 import os
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 import torch
 
 from lit_makemore import checkpoint
+from lit_makemore.atomic import write_text
 from lit_makemore.mlp import MLP
 
 
@@ -46,6 +48,23 @@ def test_a_failed_write_leaves_the_previous_checkpoint(tmp_path, monkeypatch):
         checkpoint.write({}, path)
     assert path.read_bytes() == before
     assert list(tmp_path.iterdir()) == [path]
+
+
+def test_output_to_a_device_or_a_link_replaces_neither(tmp_path):
+    target, link = tmp_path / "target", tmp_path / "link"
+    target.write_text("old")
+    link.symlink_to(target)
+    write_text(link, "new")
+    assert link.is_symlink()
+    assert target.read_text() == "new"
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    with ThreadPoolExecutor() as pool:
+        read = pool.submit(pipe.read_text)
+        write_text(pipe, "through")
+        assert read.result() == "through"
+    with pytest.raises(IsADirectoryError, match="name a file"):
+        write_text(tmp_path, "x")
 
 
 class Payload:

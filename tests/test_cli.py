@@ -98,6 +98,23 @@ def test_the_logged_rate_is_the_one_of_the_last_update(fit, tmp_path):
     assert rates[20] == pytest.approx(0.01)
 
 
+def test_accumulated_gradients_count_as_one_update(fit, tmp_path):
+    assert fit("--trainer.accumulate_grad_batches", "2") == 0
+    curves = scalars(tmp_path / "runs" / "tiny")
+    assert [step for step, _ in curves["train/loss"]] == list(range(10, STEPS + 1, 10))
+    assert [step for step, _ in curves["val/loss"]] == [20, 40, 60]
+
+
+def test_the_last_weights_are_validated_whatever_the_interval(fit, tmp_path):
+    assert fit("--trainer.max_steps", "50") == 0
+    folder = tmp_path / "runs" / "tiny"
+    val = dict(scalars(folder)["val/loss"])
+    assert list(val) == [20, 40, 50]
+    assert checkpoint.load(folder / "checkpoints" / "best.ckpt").global_step == min(
+        val, key=val.get
+    )
+
+
 def test_val_loss_is_the_hparams_metric(fit, tmp_path):
     assert fit() == 0
     events = EventAccumulator(str(tmp_path / "runs" / "tiny")).Reload()
@@ -182,6 +199,7 @@ def test_print_config_prints_a_config(fit, capsys):
         (["--trainer.profiler", "simple"], {"checkpoints"}),
         (["--trainer.enable_progress_bar", "false"], {"checkpoints"}),
         (["--trainer.max_steps", "7"], {"checkpoints"}),
+        (["--trainer.num_sanity_val_steps", "1"], {"checkpoints"}),
     ],
     ids=lambda value: value[0].removeprefix("--trainer.") if isinstance(value, list) else "",
 )
@@ -208,6 +226,8 @@ def test_overfitting_two_batches_drives_their_loss_down(fit, tmp_path):
         (["--model.n_layer", "0"], 1, "n_layer must be at least 1, not 0"),
         (["--data.path", "nowhere.txt"], 1, "no word list at nowhere.txt"),
         (["--data.batch_size", "9999"], 1, "exceeds the"),
+        (["--data.batch_size", "1"], 1, "at least 2 examples a process"),
+        (["--data.batch_size", "0"], 1, "batch_size must be at least 1"),
         (["--trainer.precision", "16-mixed"], 1, "on this CPU use bf16-mixed"),
         (["--trainer.max_steps", "-1"], 1, "set --trainer.max_steps"),
         (["--name", "../escape"], 1, "plain folder name"),

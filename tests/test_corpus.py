@@ -76,9 +76,10 @@ def test_a_bad_list_is_one_error_with_file_and_remedy(tmp_path, content, message
     [
         ["Zürich", "São Paulo", "Łódź", "Kraków", "Reykjavík", "Besançon", "A Coruña"] * 2,
         ["2-butanol", "1,3-diene", "n-hexane", "h2o", "co2", "4-nonyl", "ch3-ch3"] * 2,
+        ["می\u200cخواهم", "San\u00a0José", "क्\u200dष", "naïve", "x", "y", "z"] * 2,
         ["анна", "борис", "вера", "глеб", "дарья", "егор", "жанна"] * 2,
     ],
-    ids=["cities", "chemicals", "cyrillic"],
+    ids=["cities", "chemicals", "joiners", "cyrillic"],
 )
 def test_lists_unlike_names_are_read_as_they_are(tmp_path, words):
     corpus = read_corpus(write(tmp_path, "\n".join(words).encode()))

@@ -82,6 +82,8 @@ def test_the_command_takes_a_config_and_a_checkpoint(capsys, tmp_path):
     best = tmp_path / "runs" / "c" / "checkpoints" / "best.ckpt"
     assert main(["gradcheck", "--checkpoint", str(best)]) == 0
     assert capsys.readouterr().out.count("all agree") == 2
+    assert main(["gradcheck", "--checkpoint", str(best), "--config", str(config)]) == 0
+    assert capsys.readouterr().out.count("all agree") == 2
 
 
 @pytest.mark.parametrize(
@@ -91,7 +93,7 @@ def test_the_command_takes_a_config_and_a_checkpoint(capsys, tmp_path):
         (["--dtype", "float16"], 2, "dtype"),
         (["--config", "none.yaml"], 1, "no configuration at"),
         (["--checkpoint", "none.ckpt"], 1, "no checkpoint at"),
-        (["--config", "a", "--checkpoint", "b"], 1, "one of them"),
+        (["--config", "README.md"], 1, "not a training configuration"),
     ],
 )
 def test_bad_use_is_one_line(capsys, arguments, status, message):

@@ -15,9 +15,21 @@ class BestCheckpoint(ModelCheckpoint):
 
     def __init__(self) -> None:
         super().__init__(filename="best", monitor="val/loss", enable_version_counter=False)
+        self._validated = 0
 
     def on_train_batch_end(self, *args: Any) -> None:
         """Nothing: only a validation brings a new loss."""
+
+    def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        super().on_validation_end(trainer, pl_module)
+        self._validated = trainer.global_step
+
+    def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Validates the last weights, too, where the interval does not divide the run."""
+        if self._validated != trainer.global_step and trainer.enable_validation:
+            trainer.validating = True
+            trainer.fit_loop.epoch_loop.val_loop.run()
+            trainer.training = True
 
 
 class LastCheckpoint(ModelCheckpoint):

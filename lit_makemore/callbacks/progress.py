@@ -6,6 +6,7 @@ from typing import Any
 
 import lightning.pytorch as pl
 from lightning.pytorch.callbacks import ProgressBar
+from torch import Tensor
 
 
 class ProgressLine(ProgressBar):
@@ -20,6 +21,8 @@ class ProgressLine(ProgressBar):
         self._refresh_s = refresh_s
         self._enabled = True
         self._terminal = sys.stderr.isatty()
+        self._loss: Tensor | None = None
+        self._drawn = False
 
     def disable(self) -> None:
         self._enabled = False
@@ -28,7 +31,6 @@ class ProgressLine(ProgressBar):
         self._enabled = True
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        self._loss, self._drawn = None, False
         self._first_step, self._last_step = trainer.global_step, trainer.global_step
         self._begun = self._last_time = monotonic()
 

@@ -8,6 +8,7 @@ from lightning.pytorch.callbacks import ModelCheckpoint
 from lightning.pytorch.loggers import TensorBoardLogger
 from torch.utils.tensorboard.summary import hparams as hparams_summaries
 
+from lit_makemore.atomic import write_text
 from lit_makemore.run import Run, create_run
 
 
@@ -42,7 +43,7 @@ class RunFolder(pl.Callback):
         path = ""
         if trainer.is_global_zero:
             self.run = create_run(*self._where)
-            (self.run.path / "config.yaml").write_text(self._config)
+            write_text(self.run.path / "config.yaml", self._config)
             path = str(self.run.path)
         folder = Path(trainer.strategy.broadcast(path))
         for callback in self._checkpoints:

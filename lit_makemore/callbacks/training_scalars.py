@@ -23,6 +23,7 @@ class TrainingScalars(pl.Callback):
     def __init__(self) -> None:
         self._loss: Tensor | None = None
         self._batches = 0
+        self._step = 0
         self._clock = _Stopwatch()
         self._interval = _Stopwatch()
 
@@ -42,6 +43,9 @@ class TrainingScalars(pl.Callback):
         self._loss = loss if self._loss is None else self._loss + loss
         self._batches += 1
         step, now = trainer.global_step, perf_counter()
+        if step == self._step:  # a minibatch of several whose gradients are added up
+            return
+        self._step = step
         self._interval.tick(step, now)
         if step > self.warmup_steps:
             self._clock.tick(step, now)
