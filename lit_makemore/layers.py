@@ -102,10 +102,10 @@ class BatchNorm1d(nn.BatchNorm1d):
             centred, var = self._observe(x)
         else:
             centred, var = x - self.running_mean, self.running_var
-        x = centred * (var + self.eps).rsqrt()
+        scale = (var + self.eps).rsqrt()
         if self.affine:
-            x = self.weight * x + self.bias
-        return x.to(dtype)
+            return (centred * (self.weight * scale) + self.bias).to(dtype)
+        return (centred * scale).to(dtype)
 
     def _observe(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """x - μ (B, F) and σ² (F,) of the minibatch, remembered in the running averages."""
@@ -116,14 +116,15 @@ class BatchNorm1d(nn.BatchNorm1d):
             )
         mean = x.mean(0)
         centred = x - mean
-        sum_of_squares = (centred * centred).sum(0)
-        var = sum_of_squares / (n - 1 if self.variance == "unbiased" else n)
+        biased = (centred * centred).mean(0)
+        bessel = n / (n - 1)  # makes it unbiased
+        var = biased * bessel if self.variance == "unbiased" else biased
         with torch.no_grad():
             self.num_batches_tracked.add_(1)
             weight = self.momentum  # of the new minibatch
             if weight is None:
                 weight = 1.0 / float(self.num_batches_tracked)
-            remembered = sum_of_squares / (n if self.variance == "biased" else n - 1)
+            remembered = biased if self.variance == "biased" else biased * bessel
             for running, value in ((self.running_mean, mean), (self.running_var, remembered)):
                 running.lerp_(value.to(running.dtype), weight)
         return centred, var
