@@ -15,18 +15,9 @@ from lit_makemore.corpus import (
     word_hash,
     word_hashes,
 )
+from lit_makemore.loaders import EvaluationLoader, MinibatchLoader, Sampling, WordLoader
 from lit_makemore.vocab import Vocabulary
-from lit_makemore.windows import (
-    EvaluationLoader,
-    MinibatchLoader,
-    Sampling,
-    Windows,
-    WordLoader,
-    encode,
-    select_words,
-    split_words,
-    word_lengths,
-)
+from lit_makemore.windows import Windows, encode, select_words, split_words, word_lengths
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ def losses(net: nn.Module, batches: Iterable[tuple[Tensor, Tensor, Tensor]]) -> 
 
     Args:
         net: windows (B, T) to logits (B, V); evaluated in evaluation mode and left as it was.
-        batches: (windows, next tokens, novel), as data.EvaluationLoader serves them.
+        batches: (windows, next tokens, novel), as loaders.EvaluationLoader serves them.
     """
     training = net.training
     net.eval()
