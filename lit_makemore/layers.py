@@ -119,14 +119,13 @@ class BatchNorm1d(nn.BatchNorm1d):
         biased = (centred * centred).mean(0)
         bessel = n / (n - 1)  # makes it unbiased
         var = biased * bessel if self.variance == "unbiased" else biased
-        with torch.no_grad():
-            self.num_batches_tracked.add_(1)
-            weight = self.momentum  # of the new minibatch
-            if weight is None:
-                weight = 1.0 / float(self.num_batches_tracked)
-            remembered = biased if self.variance == "biased" else biased * bessel
-            for running, value in ((self.running_mean, mean), (self.running_var, remembered)):
-                running.lerp_(value.to(running.dtype), weight)
+        self.num_batches_tracked.add_(1)
+        weight = self.momentum  # of the new minibatch
+        if weight is None:
+            weight = 1.0 / float(self.num_batches_tracked)
+        remembered = biased.detach() if self.variance == "biased" else biased.detach() * bessel
+        self.running_mean.lerp_(mean.detach().to(self.running_mean.dtype), weight)
+        self.running_var.lerp_(remembered.to(self.running_var.dtype), weight)
         return centred, var
 
     def extra_repr(self) -> str:
