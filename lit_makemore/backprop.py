@@ -224,11 +224,10 @@ def gradients(net: MLP, x: Tensor, y: Tensor) -> tuple[Tensor, dict[str, Tensor]
     values = [emb.flatten(1)]  # what each layer takes, and the logits
     for layer in net.layers:
         values.append(layer(values[-1]))
-    logits = values[-1].to(torch.promote_types(values[-1].dtype, torch.float32))
-    loss = F.cross_entropy(logits, y)
+    loss = F.cross_entropy(values[-1], y)
 
     found: dict[str, Tensor] = {}
-    outputs = [cross_entropy_backward(logits, y)]
+    outputs = [cross_entropy_backward(values[-1], y)]
     for i in reversed(range(len(net.layers))):
         d, own = _layer_backward(outputs[0], values[i], values[i + 1], net.layers[i])
         found |= {f"layers.{i}.{name}": gradient for name, gradient in own.items()}
