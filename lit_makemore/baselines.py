@@ -31,12 +31,12 @@ def fit(x: Tensor, y: Tensor, n: Tensor, vocab_size: int) -> dict[str, Baseline]
 
 
 def loss(baseline: Baseline, x: Tensor, y: Tensor, n: Tensor) -> float:
-    """Mean cross-entropy in nats over distinct examples that occur n times each; NaN if none."""
+    """Mean cross-entropy in nats over distinct examples that occur n times each; NaN if n is 0."""
     total = 0.0
     for at in torch.arange(len(y)).split(max(1, 2**21 // baseline.vocab_size)):
         p = baseline.probabilities(x[at]).gather(1, y[at, None]).squeeze(1)
         total -= float((p.log() * n[at]).sum())
-    return total / int(n.sum()) if len(y) else float("nan")
+    return total / int(n.sum()) if n.any() else float("nan")
 
 
 class Uniform:

@@ -1,6 +1,8 @@
 """The data module: file → words → splits → loaders."""
 
 from dataclasses import dataclass, replace
+from functools import cached_property, partial
+from typing import Any, Literal
 
 import lightning.pytorch as pl
 import torch
@@ -16,8 +18,10 @@ from lit_makemore.corpus import (
     word_hashes,
 )
 from lit_makemore.loaders import EvaluationLoader, MinibatchLoader, Sampling, WordLoader
+from lit_makemore.stepping import group_size
+from lit_makemore.targets import Expected
 from lit_makemore.vocab import Vocabulary
-from lit_makemore.windows import Windows, encode, select_words, split_words, word_lengths
+from lit_makemore.windows import Windows, distinct, encode, select_words, split_words, word_lengths
 
 
 @dataclass(frozen=True)
@@ -28,11 +32,21 @@ class Split:
         windows: its N examples.
         hashes: (words,) int64, a hash per word.
         novel: (N,) bool, whether the example's word is not among the training words.
+        vocab_size: V.
     """
 
     windows: Windows
     hashes: Tensor
     novel: Tensor
+    vocab_size: int
+
+    @cached_property
+    def examples(self) -> tuple[Tensor, Tensor, Tensor]:
+        """Distinct windows (D, T), next tokens (D,), counts (D, 2): in all, in novel words."""
+        weights = torch.stack(
+            [torch.ones(1, dtype=torch.bool).expand_as(self.novel), self.novel], 1
+        )
+        return distinct(self.windows, self.vocab_size, weights)
 
 
 class NamesDataModule(pl.LightningDataModule):
@@ -45,6 +59,8 @@ class NamesDataModule(pl.LightningDataModule):
         block_size: how many characters the network sees.
         batch_size: examples per update, over all processes together.
         sampling: draw minibatches with replacement, or pass through shuffled examples.
+        targets: sampled trains on the next character of each example drawn; expected on the
+            distribution of what follows its window anywhere in the training words.
         seed: of the order of the minibatches.
         splits: shares of the words for training, validation and test.
         split_seed: of the shuffle before the split.
@@ -65,6 +81,7 @@ class NamesDataModule(pl.LightningDataModule):
         block_size: int = 3,
         batch_size: int = 32,
         sampling: Sampling = "replacement",
+        targets: Literal["sampled", "expected"] = "sampled",
         seed: int = 42,
         splits: tuple[float, float, float] = (0.8, 0.1, 0.1),
         split_seed: int = 42,
@@ -82,7 +99,7 @@ class NamesDataModule(pl.LightningDataModule):
         self.corpus = read_corpus(path, lowercase, strip)
         self.vocab = Vocabulary(self.corpus.chars)
         self.chars, self.block_size = self.vocab.chars, block_size
-        self.batch_size, self.sampling = batch_size, sampling
+        self.batch_size, self.sampling, self.targets = batch_size, sampling, targets
         self.generator = torch.Generator().manual_seed(seed)
         self.numbers = split_words(self.corpus.n_words, splits, split_seed)
         self.splits: dict[str, Split] = {}
@@ -97,14 +114,13 @@ class NamesDataModule(pl.LightningDataModule):
         if not self.splits:
             self._build_splits()
         if stage in (None, "fit"):
-            rank, world_size = self._process()
+            windows = self.splits["train"].windows
             self._train_loader = MinibatchLoader(
-                self.splits["train"].windows,
+                windows if self.targets == "sampled" else Expected(windows, len(self.vocab)),
                 self.batch_size,
                 self.generator,
                 self.sampling,
-                rank,
-                world_size,
+                *self._process(),
                 repeat=bool(self.trainer and self.trainer.overfit_batches),  # type: ignore[attr-defined]
             )
 
@@ -120,7 +136,8 @@ class NamesDataModule(pl.LightningDataModule):
             else:
                 nearest = torch.searchsorted(known, own).clamp(max=len(known) - 1)
                 novel = (known[nearest] != own).repeat_interleave(word_lengths(part))
-            self.splits[name] = Split(Windows(part, self.block_size).to(device), own, novel)
+            windows = Windows(part, self.block_size).to(device)
+            self.splits[name] = Split(windows, own, novel, len(self.vocab))
 
     def whereabouts(self, word: str) -> str:
         """Where a word is found: "train", "held out" (in val or test) or "new"."""
@@ -131,6 +148,9 @@ class NamesDataModule(pl.LightningDataModule):
         return "held out" if bool((held_out == value).any()) else "new"
 
     def train_dataloader(self) -> MinibatchLoader:
+        trainer: Any = self.trainer
+        if trainer and not trainer.lightning_module.automatic_optimization:
+            self._train_loader.group = partial(group_size, trainer)
         return self._train_loader
 
     def val_dataloader(self) -> EvaluationLoader:
@@ -147,9 +167,10 @@ class NamesDataModule(pl.LightningDataModule):
         return WordLoader(words, rank=rank, world_size=world_size)
 
     def evaluation_loader(self, name: str, rank: int = 0, world_size: int = 1) -> EvaluationLoader:
-        """All examples of a split, in order; by default the whole of it on one process."""
+        """The distinct examples of a split; by default all of them on one process."""
         split = self.splits[name]
-        return EvaluationLoader(split.windows, split.novel, rank=rank, world_size=world_size)
+        device = split.windows.device
+        return EvaluationLoader(split.examples, device, rank=rank, world_size=world_size)
 
     def _process(self) -> tuple[int, int]:
         return (self.trainer.global_rank, self.trainer.world_size) if self.trainer else (0, 1)

@@ -3,26 +3,29 @@
 from collections.abc import Iterable
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
+
+from lit_makemore.mlp import cross_entropy
+
+Batch = tuple[Tensor, Tensor, Tensor, Tensor]  # as loaders.EvaluationLoader serves them
 
 
 @torch.no_grad()
-def losses(net: nn.Module, batches: Iterable[tuple[Tensor, Tensor, Tensor]]) -> tuple[float, float]:
+def losses(net: nn.Module, batches: Iterable[Batch]) -> tuple[float, float]:
     """Mean cross-entropy in nats of all examples, and of those of novel words (NaN without any).
 
     Args:
         net: windows (B, T) to logits (B, V); evaluated in evaluation mode and left as it was.
-        batches: (windows, next tokens, novel), as loaders.EvaluationLoader serves them.
+        batches: (windows, of, next tokens, weights), as loaders.EvaluationLoader serves them.
     """
     training = net.training
     net.eval()
     total, count = torch.zeros((2, 2), dtype=torch.float64)
-    for x, y, novel in batches:
-        loss = F.cross_entropy(net(x), y, reduction="none").cpu().double()
-        weights = torch.stack([torch.ones(len(loss)), novel.cpu()]).double()  # (2, B)
-        total += weights @ loss
-        count += weights.sum(1)
+    for x, of, y, weights in batches:
+        loss = cross_entropy(net(x)[of], y, reduction="none").cpu().double()  # (B,)
+        weights = weights.cpu().double()  # (B, 2)
+        total += loss @ weights
+        count += weights.sum(0)
     net.train(training)
     everything, novel_only = (total / count).tolist()
     return everything, novel_only

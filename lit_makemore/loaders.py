@@ -1,17 +1,19 @@
 """What the Trainer iterates over: minibatches to train on, examples to evaluate, words to score.
 
-Shapes: N examples, B batch, T block_size.
+Shapes: N examples, G minibatches of a group, B batch, T block_size.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any, Literal
 
 import torch
 from torch import Tensor
 
+from lit_makemore.targets import Expected
 from lit_makemore.windows import Windows
 
 Sampling = Literal["replacement", "shuffled"]
+LARGEST_GROUP = 2**17  # examples; with their targets some megabytes
 
 
 class MinibatchLoader:
@@ -30,13 +32,16 @@ class MinibatchLoader:
         world_size: how many there are.
         repeat: whether every pass has the minibatches of the first one.
 
+    Attribute group, if set, says how many minibatches come next, stacked as (G, B, …); fewer do
+    where a pass or the memory ends.
+
     Raises:
         ValueError: a batch size that is no multiple of world_size or exceeds the examples.
     """
 
     def __init__(
         self,
-        windows: Windows,
+        windows: Windows | Expected,
         batch_size: int,
         generator: torch.Generator,
         sampling: Sampling = "replacement",
@@ -59,6 +64,7 @@ class MinibatchLoader:
             raise ValueError(f"sampling is replacement or shuffled, not {sampling!r}")
         self.windows, self.batch_size, self.generator = windows, batch_size, generator
         self.sampling, self.repeat = sampling, repeat
+        self.group: Callable[[], int] | None = None
         share = batch_size // world_size
         self._rows = slice(rank * share, (rank + 1) * share)
         self._position = 0  # minibatches of the current pass already given out
@@ -79,14 +85,24 @@ class MinibatchLoader:
             self.generator.set_state(self._pass_start)
             order = torch.randperm(len(self.windows), generator=self.generator)
         while self._position < len(self):
+            n = self._next_group() if self.group else 1
             if shuffled:
-                index = order[self._position * self.batch_size :][: self.batch_size]
-            else:
+                index = order[self._position * self.batch_size :][: n * self.batch_size]
+            else:  # in one call, which draws what n calls would
                 index = torch.randint(
-                    0, len(self.windows), (self.batch_size,), generator=self.generator
+                    0, len(self.windows), (n * self.batch_size,), generator=self.generator
                 )
-            self._position += 1
-            yield self.windows[index[self._rows]]
+            self._position += n
+            index = index.view(n, self.batch_size)[:, self._rows]
+            x, y = self.windows[index.flatten()]
+            yield (
+                (x.unflatten(0, index.shape), y.unflatten(0, index.shape)) if self.group else (x, y)
+            )
+
+    def _next_group(self) -> int:
+        assert self.group is not None
+        most = max(1, LARGEST_GROUP // self.batch_size)
+        return min(self.group(), len(self) - self._position, most)
 
     def state_dict(self) -> dict[str, Any]:
         return {
@@ -102,37 +118,45 @@ class MinibatchLoader:
 
 
 class EvaluationLoader:
-    """All examples in order, once, in chunks of (windows, next tokens, whether the word is novel).
+    """The distinct examples of a split, once, in chunks of (windows, of, next tokens, weights).
+
+    Many examples share a window, and the network need see it only once: `of` (B,) says which of the
+    chunk's windows an example has, `weights` (B, 2) how often the example occurs, and how often
+    in novel words.
 
     Args:
-        windows: the examples.
-        novel: (N,) bool, whether the word an example comes from is not among the training words.
-        batch_size: rows of a global chunk.
+        examples: what windows.distinct returns, with such weights.
+        device: where the chunks shall be.
+        batch_size: examples of a global chunk.
         rank: number of this process, which takes its share of every chunk.
         world_size: how many there are.
     """
 
     def __init__(
         self,
-        windows: Windows,
-        novel: Tensor,
-        batch_size: int = 8192,
+        examples: tuple[Tensor, Tensor, Tensor],
+        device: torch.device | str = "cpu",
+        batch_size: int = 2**15,
         rank: int = 0,
         world_size: int = 1,
     ) -> None:
-        self.windows, self.novel = windows, novel
+        self._x, self._y, self._weights = examples
+        self._device = device
         self._chunks = [
             chunk.tensor_split(world_size)[rank]
-            for chunk in torch.arange(len(windows)).split(batch_size)
+            for chunk in torch.arange(len(self._y)).split(batch_size)
         ]
 
     def __len__(self) -> int:
         return len(self._chunks)
 
-    def __iter__(self) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
+    def __iter__(self) -> Iterator[tuple[Tensor, Tensor, Tensor, Tensor]]:
         for index in self._chunks:
-            x, y = self.windows[index]
-            yield x, y, self.novel[index].to(x.device)
+            x = self._x[index]
+            new = torch.ones(len(x), dtype=torch.bool)
+            new[1:] = (x[1:] != x[:-1]).any(1)  # equal windows are neighbours
+            chunk = x[new], new.cumsum(0) - 1, self._y[index], self._weights[index]
+            yield tuple(part.to(self._device) for part in chunk)  # type: ignore[misc]
 
 
 class WordLoader:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from lit_makemore.layers import BatchNorm1d, Linear, Tanh, Variance
@@ -106,6 +107,20 @@ class MLP(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         embedded = self.embedding(x)  # (B, T, C)
         return self.layers(embedded.flatten(1))  # (B, V)
+
+
+def cross_entropy(logits: Tensor, targets: Tensor, reduction: str = "mean") -> Tensor:
+    """The loss in nats, in float32 at least: in bfloat16 it has few digits left.
+
+    Args:
+        logits: (B, V).
+        targets: next characters (B,), or their distributions (B, V).
+        reduction: "mean", or "none" for one loss an example.
+    """
+    logits = logits.to(torch.promote_types(logits.dtype, torch.float32))
+    if targets.is_floating_point():
+        targets = targets.to(logits.dtype)
+    return F.cross_entropy(logits, targets, reduction=reduction)
 
 
 def _batch_norm(num_features: int, variance: Variance, gain: float, bias: float) -> BatchNorm1d:

@@ -3,24 +3,25 @@
 Shapes: B batch, T block_size, V vocab_size.
 """
 
+import sys
 from dataclasses import asdict
 from functools import partial
 from inspect import signature
-from math import exp, log
+from time import perf_counter
 from typing import Any, Literal
 
 import lightning.pytorch as pl
 import torch
-import torch.nn.functional as F
 from torch import Tensor
-from torch.optim.lr_scheduler import LambdaLR
-from torchmetrics import MeanMetric, Metric, MetricCollection
-from torchmetrics.classification import MulticlassAccuracy
 
+from lit_makemore import stepping
 from lit_makemore.backprop import gradients
 from lit_makemore.checkpoint import KEY, description
+from lit_makemore.evaluation import Batch
+from lit_makemore.fused import FusedStep
 from lit_makemore.layers import Variance
-from lit_makemore.mlp import MLP, Activation, Init
+from lit_makemore.metrics import SplitMetrics
+from lit_makemore.mlp import MLP, Activation, Init, cross_entropy
 from lit_makemore.sampling import score
 from lit_makemore.schedules import one_cycle, step_decay
 from lit_makemore.vocab import Vocabulary, difference
@@ -31,7 +32,7 @@ ARCHITECTURE = [
     if name not in ("vocab_size", "block_size", "generator")
 ]
 
-MANUAL = "--model.backward manual goes with sgd, one process, 32-true and 64-true"
+MANUAL = "--model.backward manual goes with sgd, sampled targets, one process, 32- and 64-true"
 
 
 class LitMLP(pl.LightningModule):
@@ -59,6 +60,8 @@ class LitMLP(pl.LightningModule):
         clip_norm: largest 2-norm of the gradient of all parameters together; null for no limit.
         backward: autograd, or manual for the gradients derived by hand in backprop.py, which goes
             with sgd, one process, 32-true and 64-true.
+        fused: whether forward, backward and update run as one compiled graph, many minibatches a
+            Trainer step; auto does so where that is possible and saves time.
     """
 
     def __init__(
@@ -83,6 +86,7 @@ class LitMLP(pl.LightningModule):
         warmup: float = 0.2,
         clip_norm: float | None = None,
         backward: Literal["autograd", "manual"] = "autograd",
+        fused: Literal["auto"] | bool = "auto",
     ) -> None:
         super().__init__()
         _check(lr=lr, weight_decay=weight_decay, warmup=warmup, clip_norm=clip_norm)
@@ -98,9 +102,10 @@ class LitMLP(pl.LightningModule):
         self.save_hyperparameters(ignore="init", logger=False)
         self.save_hyperparameters({"init": asdict(init)}, logger=False)
         self.architecture = {name: self.hparams[name] for name in ARCHITECTURE}
+        self._fused: FusedStep | None = None
         self.vocab = Vocabulary(chars)
         self.net = MLP(len(self.vocab), block_size, **{**self.architecture, "init": init})
-        self.val_metrics, self.test_metrics = _metrics(len(self.vocab)), _metrics(len(self.vocab))
+        self.val_metrics, self.test_metrics = SplitMetrics(), SplitMetrics()
 
     def __setattr__(self, name: str, value: Any) -> None:
         # Lightning notes the name of the hook that runs some forty times a step, and the way
@@ -115,11 +120,14 @@ class LitMLP(pl.LightningModule):
         return self.net(x)
 
     def training_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> Tensor:
+        """The loss of a minibatch; with fused steps the mean of a group's, after its updates."""
         x, y = batch
+        if not self.automatic_optimization:
+            return self._fused_steps(x, y)
         if self.hparams["backward"] == "manual":
             loss, self._gradients, _ = gradients(self.net, x, y)
             return loss
-        return F.cross_entropy(_at_least_float32(self.net(x)), y)
+        return cross_entropy(self.net(x), y)
 
     def backward(self, loss: Tensor, *args: Any, **kwargs: Any) -> None:
         if self.hparams["backward"] == "manual":
@@ -128,10 +136,47 @@ class LitMLP(pl.LightningModule):
         else:
             super().backward(loss, *args, **kwargs)
 
+    def _fused_steps(self, x: Tensor, y: Tensor) -> Tensor:
+        step = self.global_step
+        lrs = [self.lr_at(step + i) for i in range(len(x))]
+        if self._fused:
+            loss = self._fused(x, y, lrs)
+        else:  # not before a checkpoint's parameters and optimizer are in place
+            self._fused, loss = self._first_fused_steps(x, y, lrs)
+        stepping.count(self.trainer, len(x))
+        return loss
+
+    def _first_fused_steps(
+        self, x: Tensor, y: Tensor, lrs: list[float]
+    ) -> tuple[FusedStep, Tensor]:
+        optimizer: Any = self.optimizers(use_pl_optimizer=False)
+        autocast = torch.bfloat16 if self.trainer.precision == "bf16-mixed" else None
+        arguments = self.net, optimizer, self.hparams["clip_norm"], autocast
+        begun = perf_counter()
+        try:
+            fused = FusedStep(*arguments)
+            loss = fused(x, y, lrs)
+            say(self, f"compiled in {perf_counter() - begun:.1f} s; the next time from a cache")
+        except torch._dynamo.exc.TorchDynamoException as error:  # before anything has changed
+            reason = str(error).strip().splitlines()[0]
+            if self.hparams["fused"] is True:
+                raise ValueError(
+                    f"the step cannot be compiled ({reason}); use --model.fused false"
+                ) from error
+            say(self, f"the step cannot be compiled ({reason}): the same steps, uncompiled")
+            fused = FusedStep(*arguments, compiled=False)
+            loss = fused(x, y, lrs)
+        return fused, loss
+
     def setup(self, stage: str) -> None:
         if stage != "fit":
             return
         trainer: Any = self.trainer
+        hparams: Any = self.hparams
+        fused, self._stepping = stepping.decide(
+            trainer, hparams.fused, hparams.backward == "manual"
+        )
+        self.automatic_optimization = not fused
         rows = getattr(trainer.datamodule, "batch_size", 2) // trainer.world_size
         if rows < 2 and (self.hparams["batch_norm"] or self.hparams["logits_batch_norm"]):
             raise ValueError(
@@ -142,15 +187,14 @@ class LitMLP(pl.LightningModule):
                 raise ValueError(f"{MANUAL}, not with --trainer.precision {trainer.precision}")
             if trainer.world_size > 1 or trainer.accumulate_grad_batches > 1:
                 raise ValueError(f"{MANUAL}, not with several processes or accumulated gradients")
+            if getattr(trainer.datamodule, "targets", "sampled") != "sampled":
+                raise ValueError(f"{MANUAL}, not with --data.targets {trainer.datamodule.targets}")
 
-    def configure_optimizers(self) -> Any:
+    def on_fit_start(self) -> None:
+        say(self, self._stepping)
+
+    def configure_optimizers(self) -> torch.optim.Optimizer:
         hparams: Any = self.hparams
-        if hparams.optimizer == "sgd":
-            optimizer: torch.optim.Optimizer = torch.optim.SGD(self.parameters(), lr=hparams.lr)
-        else:
-            optimizer = torch.optim.AdamW(
-                self.parameters(), lr=hparams.lr, weight_decay=hparams.weight_decay
-            )
         if hparams.schedule == "step":
             multiplier = partial(
                 step_decay, milestones=hparams.lr_milestones, gamma=hparams.lr_gamma
@@ -163,11 +207,20 @@ class LitMLP(pl.LightningModule):
                 )
             multiplier = partial(one_cycle, total_steps=total_steps, warmup=hparams.warmup)
         self.lr_multiplier = multiplier
-        scheduler = LambdaLR(optimizer, multiplier)
-        return {
-            "optimizer": optimizer,
-            "lr_scheduler": {"scheduler": scheduler, "interval": "step"},
-        }
+        # One kernel for all parameters; with a gradient scaler it would leave no room for clipping.
+        fused = self.trainer.precision != "16-mixed"
+        if hparams.optimizer == "sgd":
+            return torch.optim.SGD(self.parameters(), lr=hparams.lr, fused=fused)
+        return torch.optim.AdamW(
+            self.parameters(), lr=hparams.lr, weight_decay=hparams.weight_decay, fused=fused
+        )
+
+    def optimizer_step(
+        self, epoch: int, batch_idx: int, optimizer: Any, closure: Any = None
+    ) -> None:
+        """Sets the learning rate, a function of the step that needs no state; then Lightning's."""
+        optimizer.param_groups[0]["lr"] = self.lr_at(self.global_step)
+        super().optimizer_step(epoch, batch_idx, optimizer, closure)
 
     def lr_at(self, step: int) -> float:
         """The learning rate of the update made after `step` others."""
@@ -184,13 +237,13 @@ class LitMLP(pl.LightningModule):
         if limit is not None:
             self.clip_gradients(optimizer, limit, gradient_clip_algorithm or "norm")
 
-    def validation_step(self, batch: tuple[Tensor, Tensor, Tensor], batch_idx: int) -> None:
+    def validation_step(self, batch: Batch, batch_idx: int) -> None:
         self._observe(self.val_metrics, batch)
 
     def on_validation_epoch_end(self) -> None:
         self._report(self.val_metrics, "val")
 
-    def test_step(self, batch: tuple[Tensor, Tensor, Tensor], batch_idx: int) -> None:
+    def test_step(self, batch: Batch, batch_idx: int) -> None:
         self._observe(self.test_metrics, batch)
 
     def on_test_epoch_end(self) -> None:
@@ -203,36 +256,29 @@ class LitMLP(pl.LightningModule):
         scores = iter(score(self.net, self.vocab, self.hparams["block_size"], known).tolist())
         return [(w, next(scores) if ok else None) for w, ok in zip(batch, spelled, strict=True)]
 
-    def _observe(self, metrics: MetricCollection, batch: tuple[Tensor, Tensor, Tensor]) -> None:
-        x, y, novel = batch
-        logits = _at_least_float32(self.net(x))
-        losses = F.cross_entropy(logits, y, reduction="none")  # (B,)
-        metrics["loss"].update(losses)
-        metrics["loss_novel"].update(losses, weight=novel)
-        metrics["top1"].update(logits, y)
-        metrics["top5"].update(logits, y)
+    def _observe(self, metrics: SplitMetrics, batch: Batch) -> None:
+        x, of, y, weights = batch
+        metrics.update(self.net(x)[of], y, weights)
 
-    def _report(self, metrics: MetricCollection, split: str) -> None:
+    def _report(self, metrics: SplitMetrics, split: str) -> None:
         """Hands a split's figures to the checkpoint callback and, in a fit, to the logger."""
-        values = metrics.compute()
+        named = {f"{split}/{name}": value for name, value in metrics.compute().items()}
         metrics.reset()
-        loss = float(values["loss"])
-        values |= {
-            "perplexity": torch.tensor(exp(min(loss, 700.0))),
-            "bits_per_char": torch.tensor(loss / log(2)),
-        }
-        named = {f"{split}/{name}": value for name, value in values.items()}
         self.log_dict(named, logger=False)
         if self.trainer.state.fn == "fit" and not self.trainer.sanity_checking:
             for logger in self.loggers:  # self.log would stamp it one update early
-                logger.log_metrics({k: float(v) for k, v in named.items()}, step=self.global_step)
+                logger.log_metrics(named, step=self.global_step)
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         hashes = torch.empty(0, dtype=torch.int64)
         if datamodule := getattr(self.trainer, "datamodule", None):
             hashes = datamodule.splits["train"].hashes
         checkpoint[KEY] = description(
-            self.vocab.chars, self.hparams["block_size"], self.architecture, hashes, "ordinary"
+            self.vocab.chars,
+            self.hparams["block_size"],
+            self.architecture,
+            hashes,
+            "ordinary" if self.automatic_optimization else "fused",
         )
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
@@ -252,9 +298,10 @@ class LitMLP(pl.LightningModule):
                 )
 
 
-def _at_least_float32(logits: Tensor) -> Tensor:
-    """A loss has few digits left in bfloat16."""
-    return logits.to(torch.promote_types(logits.dtype, torch.float32))
+def say(module: LitMLP, line: str) -> None:
+    """A line for whoever watches the command line."""
+    if module.trainer.is_global_zero and module.trainer.progress_bar_callback:
+        print(line, file=sys.stderr)
 
 
 def _check(lr: float, weight_decay: float, warmup: float, clip_norm: float | None) -> None:
@@ -266,14 +313,3 @@ def _check(lr: float, weight_decay: float, warmup: float, clip_norm: float | Non
         raise ValueError(f"warmup is a share of the run in [0, 1), not {warmup}")
     if clip_norm is not None and not clip_norm > 0:
         raise ValueError(f"clip_norm must be positive, not {clip_norm}; null switches clipping off")
-
-
-def _metrics(vocab_size: int) -> MetricCollection:
-    """Exact over all examples: each keeps sums and counts."""
-    metrics: dict[str, Metric | MetricCollection] = {
-        "loss": MeanMetric(nan_strategy="disable"),  # a NaN must show
-        "loss_novel": MeanMetric(nan_strategy="disable"),
-        "top1": MulticlassAccuracy(vocab_size, top_k=1, average="micro"),
-        "top5": MulticlassAccuracy(vocab_size, top_k=min(5, vocab_size), average="micro"),
-    }
-    return MetricCollection(metrics, compute_groups=False)

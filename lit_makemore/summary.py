@@ -19,7 +19,6 @@ from lit_makemore.evaluation import losses
 from lit_makemore.mlp import MLP
 from lit_makemore.run import Run
 from lit_makemore.sampling import Sampler
-from lit_makemore.windows import distinct
 
 Figures = dict[str, float | None]  # losses: train, val, test, val_novel, test_novel
 SAMPLE_SEED = 2147483647  # the lecture's
@@ -95,14 +94,14 @@ def evaluate(net: MLP, data: NamesDataModule) -> Figures:
 def count(data: NamesDataModule) -> dict[str, Figures]:
     """The same losses of what counting achieves."""
     vocab_size = len(data.vocab)
-    found = fit(*distinct(data.splits["train"].windows, vocab_size), vocab_size)
+    x, y, counts = data.splits["train"].examples
+    found = fit(x, y, counts[:, 0], vocab_size)
     figures: dict[str, Figures] = {name: {} for name in found}
     for split, part in data.splits.items():
-        every = distinct(part.windows, vocab_size)
-        novel = distinct(part.windows, vocab_size, part.novel.nonzero().squeeze(1))
+        x, y, counts = part.examples
         for name, baseline in found.items():
-            figures[name][split] = loss(baseline, *every)
-            figures[name][f"{split}_novel"] = loss(baseline, *novel)
+            figures[name][split] = loss(baseline, x, y, counts[:, 0])
+            figures[name][f"{split}_novel"] = loss(baseline, x, y, counts[:, 1])
     return {name: _without_nan(row) for name, row in figures.items()}
 
 

@@ -108,31 +108,34 @@ class Windows:
 
 
 def distinct(
-    windows: Windows, vocab_size: int, index: Tensor | None = None
+    windows: Windows, vocab_size: int, weights: Tensor | None = None
 ) -> tuple[Tensor, Tensor, Tensor]:
     """The distinct examples of a stream and how often each occurs; a short window has few.
 
     Args:
-        windows: the examples.
+        windows: the N examples.
         vocab_size: V.
-        index: which of them to look at, int64; all if None.
+        weights: (N,) or (N, K), what to sum over equal examples instead of ones.
 
     Returns:
-        Windows (D, T), next tokens (D,) and counts (D,), all int64 on the CPU.
+        Windows (D, T), next tokens (D,) and counts, or sums (D,) or (D, K), all int64 on the CPU,
+        in an order in which equal windows are neighbours.
     """
-    index = torch.arange(len(windows)) if index is None else index
+    if weights is None:
+        weights = torch.ones(1, dtype=torch.int64).expand(len(windows))
     rows = torch.empty((0, windows.block_size + 1), dtype=torch.int64)
-    counts = torch.empty(0, dtype=torch.int64)
-    while len(index):  # piece by piece: the memory is bounded by the number of distinct examples
-        size = max(2**16, len(rows))
-        part, index = index[:size], index[size:]
-        x, y = windows[part]
+    sums = torch.empty((0, *weights.shape[1:]), dtype=torch.int64)
+    start = 0
+    while start < len(windows):  # the memory is bounded by the number of distinct examples
+        index = torch.arange(start, min(start + max(2**16, len(rows)), len(windows)))
+        x, y = windows[index]
         rows = torch.cat([rows, torch.cat([x, y[:, None]], 1).cpu()])
-        counts = torch.cat([counts, torch.ones(len(part), dtype=torch.int64)])
+        sums = torch.cat([sums, weights[index].long()])
         found, of = row_numbers(rows, vocab_size).unique(return_inverse=True)
         rows = rows.new_empty((len(found), rows.size(1))).index_copy_(0, of, rows)
-        counts = counts.new_zeros(len(found)).index_add_(0, of, counts)
-    return rows[:, :-1], rows[:, -1], counts
+        sums = sums.new_zeros((len(found), *sums.shape[1:])).index_add_(0, of, sums)
+        start += len(index)
+    return rows[:, :-1], rows[:, -1], sums
 
 
 def row_numbers(rows: Tensor, base: int) -> Tensor:

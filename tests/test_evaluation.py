@@ -4,37 +4,37 @@ import pytest
 import torch
 
 from lit_makemore.evaluation import losses
+from lit_makemore.loaders import EvaluationLoader
 from lit_makemore.mlp import MLP
+from lit_makemore.windows import Windows, distinct
+from tests.conftest import WORDS
+from tests.test_windows import VOCAB, stream
 
 
-def batches(net):
-    torch.manual_seed(1)
-    x, y, novel = (
-        torch.randint(0, 5, (37, 3)),
-        torch.randint(0, 5, (37,)),
-        torch.arange(37) % 3 == 0,
-    )
-    per_example = torch.nn.functional.cross_entropy(net(x), y, reduction="none")
-    return list(zip(x.split(10), y.split(10), novel.split(10), strict=True)), per_example, novel
+def examples(novel=None):
+    windows = Windows(stream(WORDS), 3)
+    x, y = windows[torch.arange(len(windows))]
+    novel = torch.arange(len(windows)) % 3 == 0 if novel is None else novel.expand(len(windows))
+    weights = torch.stack([torch.ones_like(novel), novel], 1)
+    return x, y, novel, EvaluationLoader(distinct(windows, len(VOCAB), weights), batch_size=50)
 
 
 def test_losses_are_means_over_examples_not_over_batches():
-    net = MLP(5).eval()
-    chunks, per_example, novel = batches(net)
+    net = MLP(len(VOCAB)).eval()
+    x, y, novel, batches = examples()
+    per_example = torch.nn.functional.cross_entropy(net(x), y, reduction="none")
     expected = per_example.mean().item(), per_example[novel].mean().item()
-    assert losses(net, chunks) == pytest.approx(expected, rel=1e-6)
+    assert losses(net, batches) == pytest.approx(expected, rel=1e-6)
 
 
 def test_evaluation_mode_is_used_and_left_as_it_was():
-    net = MLP(5)
+    net = MLP(len(VOCAB))
     before = {k: v.clone() for k, v in net.state_dict().items()}
-    chunks, _, _ = batches(MLP(5).eval())
-    losses(net, chunks)
+    losses(net, examples()[3])
     assert net.training
     assert all(torch.equal(before[k], v) for k, v in net.state_dict().items())
 
 
 def test_without_novel_words_their_loss_is_undefined():
-    net = MLP(5).eval()
-    chunks, _, _ = batches(net)
-    assert math.isnan(losses(net, [(x, y, torch.zeros_like(novel)) for x, y, novel in chunks])[1])
+    net = MLP(len(VOCAB)).eval()
+    assert math.isnan(losses(net, examples(torch.tensor(False))[3])[1])

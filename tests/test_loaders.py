@@ -1,10 +1,12 @@
+from collections import Counter
+
 import pytest
 import torch
 
 from lit_makemore.loaders import EvaluationLoader, MinibatchLoader, WordLoader
-from lit_makemore.windows import Windows
+from lit_makemore.windows import Windows, distinct
 from tests.conftest import WORDS
-from tests.test_windows import lecture, stream
+from tests.test_windows import VOCAB, lecture, stream
 
 
 def loader(sampling="replacement", seed=1, **kwargs) -> MinibatchLoader:
@@ -52,6 +54,18 @@ def test_a_restored_loader_goes_on_as_the_first_would_have(sampling, stop):
         assert begun + two_passes(second) == expected
 
 
+@pytest.mark.parametrize("sampling", ["replacement", "shuffled"])
+def test_groups_are_the_same_minibatches_stacked(sampling):
+    single, grouped = loader(sampling), loader(sampling)
+    sizes = iter([4, 1, 100, 2, 7])  # 9 minibatches a pass: the third and the last are cut short
+    grouped.group = lambda: next(sizes)
+    for _ in range(2):
+        groups = list(grouped)
+        assert [len(x) for x, _ in groups] in ([4, 1, 4], [2, 7])
+        apart = [(x, y) for xs, ys in groups for x, y in zip(xs, ys, strict=True)]
+        assert taken(apart) == taken(single)
+
+
 def test_the_global_random_state_is_left_alone():
     before = torch.get_rng_state()
     list(loader("shuffled")), list(loader())
@@ -87,12 +101,23 @@ def test_bad_batch_sizes_are_errors(batch_size, world_size, message):
 def test_evaluation_shows_every_example_once_over_all_processes(world_size):
     windows = Windows(stream(WORDS), 3)
     novel = torch.arange(len(windows)) % 2 == 0
-    ranks = [EvaluationLoader(windows, novel, 50, rank, world_size) for rank in range(world_size)]
+    weights = torch.stack([torch.ones_like(novel), novel], 1)
+    examples = distinct(windows, len(VOCAB), weights)
+    ranks = [
+        EvaluationLoader(examples, batch_size=50, rank=rank, world_size=world_size)
+        for rank in range(world_size)
+    ]
     assert len({len(rank) for rank in ranks}) == 1
-    x = torch.cat([x for chunks in zip(*ranks, strict=True) for x, _, _ in chunks])
-    flags = torch.cat([f for chunks in zip(*ranks, strict=True) for _, _, f in chunks])
-    assert torch.equal(x, windows[torch.arange(len(windows))][0])
-    assert torch.equal(flags, novel)
+    found = Counter()
+    for chunk in (chunk for rank in ranks for chunk in rank):
+        x, of, y, weights = chunk
+        assert len(x.unique(dim=0)) == len(x)  # the network sees no window twice
+        for *window, token, count, of_novel in torch.cat([x[of], y[:, None], weights], 1).tolist():
+            found[(*window, token, True)] += of_novel
+            found[(*window, token, False)] += count - of_novel
+    x, y = windows[torch.arange(len(windows))]
+    rows = torch.cat([x, y[:, None], novel[:, None]], 1).tolist()
+    assert +found == Counter((*row[:-1], bool(row[-1])) for row in rows)
 
 
 @pytest.mark.parametrize("world_size", [1, 2, 3])

@@ -51,8 +51,13 @@ class LastCheckpoint(ModelCheckpoint):
         self.every_n_steps = every_n_steps
 
     def on_train_batch_end(self, trainer: pl.Trainer, *args: Any) -> None:
-        if trainer.global_step % self.every_n_steps == 0:  # the base class asks more, each step
-            super().on_train_batch_end(trainer, *args)
+        step = trainer.global_step
+        if step % self.every_n_steps == 0 and step != self._last_global_step_saved:
+            self._save(trainer)
 
     def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        self._save(trainer)
+
+    def _save(self, trainer: pl.Trainer) -> None:
         trainer.save_checkpoint(Path(self.dirpath or "") / "last.ckpt")
+        self._last_global_step_saved = trainer.global_step

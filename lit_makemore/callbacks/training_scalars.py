@@ -21,8 +21,8 @@ class TrainingScalars(pl.Callback):
     warmup_steps = 10  # the first updates pay for caches and allocations
 
     def __init__(self) -> None:
-        self._loss: Tensor | None = None
-        self._batches = 0
+        self._loss: Tensor | float = 0.0
+        self._n_losses = 0
         self._step = 0
         self._clock = _Stopwatch()
         self._interval = _Stopwatch()
@@ -30,6 +30,9 @@ class TrainingScalars(pl.Callback):
     @property
     def steps_per_s(self) -> float:
         return self._clock.rate
+
+    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        self._batches = trainer.fit_loop.total_batch_idx + 1
 
     def on_train_batch_end(
         self,
@@ -39,9 +42,10 @@ class TrainingScalars(pl.Callback):
         batch: Any,
         batch_idx: int,
     ) -> None:
-        loss = outputs["loss"]
-        self._loss = loss if self._loss is None else self._loss + loss
-        self._batches += 1
+        batches = trainer.fit_loop.total_batch_idx + 1 - self._batches  # one, or a fused group's
+        self._loss = self._loss + outputs["loss"] * batches
+        self._batches += batches
+        self._n_losses += batches
         step, now = trainer.global_step, perf_counter()
         if step == self._step:  # a minibatch of several whose gradients are added up
             return
@@ -51,13 +55,14 @@ class TrainingScalars(pl.Callback):
             self._clock.tick(step, now)
         if step % trainer.log_every_n_steps == 0:  # type: ignore[attr-defined]
             scalars = {
-                "train/loss": float(self._loss) / self._batches,
+                "train/loss": float(self._loss) / self._n_losses,
                 "train/lr": pl_module.lr_at(step - 1),  # type: ignore[operator]
-                "train/steps_per_s": self._interval.rate,
             }
+            if self._interval.rate:  # not after a first group, which compiles
+                scalars["train/steps_per_s"] = self._interval.rate
             for logger in trainer.loggers:
                 logger.log_metrics(scalars, step=step)
-            self._loss, self._batches = None, 0
+            self._loss, self._n_losses = 0.0, 0
             self._interval.reset()
 
     def on_validation_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:

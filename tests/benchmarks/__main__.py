@@ -1,10 +1,12 @@
-"""Steps a second of `fit` on the reference configs beside the notebook's loop.
+"""Every ratio of speed that the project claims, beside the notebook's loop.
 
-    python -m tests.benchmarks [--configs one_layer deep] [--steps N] [--rounds N] [--output FILE]
+    python -m tests.benchmarks [--steps N] [--rounds N] [--long_rounds N] [--output FILE]
 
-Each measurement is a process of its own: the notebook's loop, `fit`, and `fit` with the gradients
-derived by hand. They are interleaved, and a ratio is the median of the ratios of the rounds, since
-the speed of a shared machine drifts. Prints a table, with --output also writes JSON.
+Three tables: steady-state steps a second of `fit` with ordinary and fused steps and with gradients
+derived by hand; wall-clock of whole runs, compiled graphs from the cache; and the time to the first
+step beside the bare import of Lightning. Each measurement is a process of its own. Those of a round
+follow one another and a ratio is the median of the rounds' ratios, since the speed of a shared
+machine drifts. With --output the figures go to a JSON file and, beside it, a Markdown table.
 """
 
 import argparse
@@ -16,12 +18,17 @@ import sys
 import tempfile
 from pathlib import Path
 from statistics import median
+from time import perf_counter
 
 import torch
 
 from lit_makemore.summary import cpu_name, git_commit
 
+DEEP = "configs/reference/deep.yaml"
+FUSED = ["--model.fused", "true"]
+ORDINARY = ["--model.fused", "false"]
 MANUAL = ["--model.backward", "manual"]
+NOTEBOOK_STEPS = 100_000  # of its training, as published
 
 
 def notebook(config: str, steps: int) -> float:
@@ -30,65 +37,126 @@ def notebook(config: str, steps: int) -> float:
     return float(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
 
 
-def fit(config: str, steps: int, *more: str) -> float:
-    """Steps a second of a `fit` with logging, validation and checkpoints at their defaults."""
+def fit(config: str, *more: str) -> dict:
+    """The summary of a `fit`, logging, validation and checkpoints at their defaults; process_s."""
     with tempfile.TemporaryDirectory() as folder:
-        command = ["train.py", "fit", "--config", f"configs/reference/{config}.yaml", *more]
-        command += ["--trainer.max_steps", str(steps), "--runs_dir", folder, "--name", "run"]
+        command = ["train.py", "fit", "--config", config, *more]
+        command += ["--runs_dir", folder, "--name", "run"]
+        begun = perf_counter()
         subprocess.run([sys.executable, *command], check=True, capture_output=True)
-        return json.loads((Path(folder) / "run" / "summary.json").read_text())["steps_per_s"]
+        seconds = perf_counter() - begun
+        return json.loads((Path(folder) / "run" / "summary.json").read_text()) | {
+            "process_s": seconds
+        }
 
 
-def measure(configs: list[str], steps: int, rounds: int) -> dict:
+def rates(config: str, steps: int, rounds: int) -> list[dict]:
+    """Steady-state steps a second, a row for each way to step."""
+    path, limit = f"configs/reference/{config}.yaml", ["--trainer.max_steps", str(steps)]
+    ways = {"ordinary": ORDINARY, "by hand": MANUAL, "fused": FUSED}
+    fit(path, *limit, *FUSED)  # fills the cache of compiled graphs
+    measured = []
+    for _ in range(rounds):
+        loop = notebook(config, steps)
+        measured.append((loop, {way: fit(path, *limit, *ways[way]) for way in ways}))
     rows = []
-    for config in configs:
-        measured = [
-            (notebook(config, steps), fit(config, steps), fit(config, steps, *MANUAL))
-            for _ in range(rounds)
-        ]
-        rows.append(
-            {
-                "config": config,
-                "notebook": median(loop for loop, _, _ in measured),
-                "fit": median(auto for _, auto, _ in measured),
-                "manual": median(hand for _, _, hand in measured),
-                "fit_ratios": [round(auto / loop, 3) for loop, auto, _ in measured],
-                "manual_ratios": [round(hand / loop, 3) for loop, _, hand in measured],
-            }
+    for way in ways:
+        ours = [runs[way]["steps_per_s"] for _, runs in measured]
+        ratios = [rate / loop for rate, (loop, _) in zip(ours, measured, strict=True)]
+        loops = median(loop for loop, _ in measured)
+        rows.append(row(f"{config}, {way}, steps/s", loops, median(ours), ratios))
+    return rows
+
+
+def wholes(rounds: int) -> list[dict]:
+    """Whole runs against the notebook's loop, for its 100,000 steps."""
+    measured = []
+    for _ in range(rounds):
+        loop = NOTEBOOK_STEPS / notebook("deep", NOTEBOOK_STEPS)
+        measured.append((loop, fit(DEEP, *FUSED), fit("configs/names.yaml")))
+    loops = [loop for loop, _, _ in measured]
+    deep = [run["process_s"] for _, run, _ in measured]
+    names = [run["process_s"] for _, _, run in measured]
+    training = [run["steps"] / run["steps_per_s"] for _, _, run in measured]
+    labels = {
+        "deep.yaml, 100,000 steps fused, whole process, s": deep,
+        "names.yaml, training, s": training,
+        "names.yaml, whole process, s": names,
+    }
+    return [
+        row(
+            label,
+            median(loops),
+            median(ours),
+            [loop / s for loop, s in zip(loops, ours, strict=True)],
         )
-    return {
+        for label, ours in labels.items()
+    ]
+
+
+def startup(rounds: int) -> list[dict]:
+    """Seconds to the first step, beside the import of Lightning."""
+    command = [sys.executable, "-m", "tests.benchmarks.startup"]
+    run = {"check": True, "capture_output": True, "text": True}
+    measured = [
+        [float(subprocess.run([*command, what], **run).stdout) for what in ("import", "fit")]  # type: ignore[call-overload]
+        for _ in range(rounds)
+    ]
+    imports, fits = map(list, zip(*measured, strict=True))
+    ratios = [b / a for a, b in measured]
+    return [
+        row(
+            "first ordinary step, s (import lightning.pytorch)",
+            median(imports),
+            median(fits),
+            ratios,
+        )
+    ]
+
+
+def row(label: str, theirs: float, ours: float, ratios: list[float]) -> dict:
+    figures = {
+        "theirs": round(theirs, 2),
+        "ours": round(ours, 2),
+        "ratio": round(median(ratios), 2),
+    }
+    return {"label": label, **figures, "ratios": [round(ratio, 3) for ratio in ratios]}
+
+
+def markdown(result: dict) -> str:
+    lines = ["| | notebook | ours | ratio | rounds |", "|---|---|---|---|---|"]
+    for r in result["rows"]:
+        spread = f"{min(r['ratios']):.2f} … {max(r['ratios']):.2f}"
+        figures = f"{r['theirs']:,.4g} | {r['ours']:,.4g} | **{r['ratio']:.2f}**"
+        lines.append(f"| {r['label']} | {figures} | {spread} |")
+    where = f"{result['machine']}, torch {result['torch']}, {result['date']}, {result['commit']}"
+    return "\n".join([*lines, "", f"{where}."]) + "\n"
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="python -m tests.benchmarks")
+    parser.add_argument("--steps", type=int, default=3000)
+    parser.add_argument("--rounds", type=int, default=7)
+    parser.add_argument("--long_rounds", type=int, default=3)
+    parser.add_argument("--output", help="JSON file to write; FILE.md gets the table")
+    arguments = parser.parse_args()
+    steps, rounds = arguments.steps, arguments.rounds
+    rows = [*rates("one_layer", steps, rounds), *rates("deep", steps, rounds), *startup(rounds)]
+    result = {
         "date": datetime.date.today().isoformat(),
         "machine": f"{os.cpu_count()} cores, {cpu_name()}",
         "torch": torch.__version__,
         "commit": git_commit(),
         "steps": steps,
-        "rounds": rounds,
-        "rows": rows,
+        "rows": [*rows, *wholes(arguments.long_rounds)],
     }
-
-
-def table(result: dict) -> str:
-    head = f"{'steps/s':<12}{'notebook':>10}{'fit':>8}{'ratio':>8}{'by hand':>10}{'ratio':>8}"
-    lines = [head]
-    for row in result["rows"]:
-        line = f"{row['config']:<12}{row['notebook']:>10.0f}{row['fit']:>8.0f}"
-        line += f"{median(row['fit_ratios']):>8.2f}{row['manual']:>10.0f}"
-        lines.append(f"{line}{median(row['manual_ratios']):>8.2f}")
-    where = f"{result['machine']}, torch {result['torch']}, {result['date']}, {result['commit']}"
-    return "\n".join([*lines, where])
-
-
-def main() -> None:
-    parser = argparse.ArgumentParser(prog="python -m tests.benchmarks")
-    parser.add_argument("--configs", nargs="*", default=["one_layer", "deep"])
-    parser.add_argument("--steps", type=int, default=2000)
-    parser.add_argument("--rounds", type=int, default=9)
-    parser.add_argument("--output", help="JSON file to write")
-    arguments = parser.parse_args()
-    result = measure(arguments.configs, arguments.steps, arguments.rounds)
-    print(table(result))
+    print(markdown(result))
     if arguments.output:
-        Path(arguments.output).write_text(json.dumps(result, indent=1) + "\n")
+        path = Path(arguments.output)
+        path.write_text(json.dumps(result, indent=1) + "\n")
+        about = (__doc__ or "").split("\n\n")[2]
+        text = f"# Speed\n\n`python -m tests.benchmarks`. {about}\n\n{markdown(result)}"
+        path.with_suffix(".md").write_text(text)
 
 
 if __name__ == "__main__":

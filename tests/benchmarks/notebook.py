@@ -1,6 +1,6 @@
 """The yardstick: networks A and B as a reader of the lecture's notebook would write them, eager.
 
-    python -m tests.benchmarks.notebook one_layer|deep STEPS
+    python -m tests.benchmarks.notebook one_layer|deep STEPS [BATCH_SIZE [DEVICE]]
 
 prints the steady-state steps a second, the first hundredth of the steps left out.
 """
@@ -126,7 +126,8 @@ class Tanh:
         return []
 
 
-def deep(steps: int) -> float:
+def deep(steps: int, batch_size: int = 32, device: str = "cpu") -> float:
+    torch.set_default_device(device)
     Xtr, Ytr = dataset()
     torch.manual_seed(42)
     C = torch.randn((27, 10))
@@ -146,7 +147,7 @@ def deep(steps: int) -> float:
     for i in range(steps):
         if i == steps // 100:
             start = perf_counter()
-        ix = torch.randint(0, Xtr.shape[0], (32,))
+        ix = torch.randint(0, Xtr.shape[0], (batch_size,))
         Xb, Yb = Xtr[ix], Ytr[ix]
         emb = C[Xb]
         x = emb.view(emb.shape[0], -1)
@@ -164,4 +165,6 @@ def deep(steps: int) -> float:
 
 
 if __name__ == "__main__":
-    print({"one_layer": one_layer, "deep": deep}[sys.argv[1]](int(sys.argv[2])))
+    name, steps, *rest = sys.argv[1:]
+    more = [int(rest[0]), *rest[1:]] if rest else []
+    print({"one_layer": one_layer, "deep": deep}[name](int(steps), *more))

@@ -1,0 +1,69 @@
+"""What a window is trained to predict: the next character, or all that can follow it.
+
+Shapes: N examples, D distinct windows, P distinct pairs of window and next token, B batch,
+T block_size, V vocab_size.
+"""
+
+from collections.abc import Iterator
+
+import torch
+from torch import Tensor
+
+from lit_makemore.windows import Windows
+
+
+class Expected:
+    """The examples of a stream, their targets replaced by the distribution of the next token.
+
+    A short window occurs often, followed now by this character, now by that. Drawing an example
+    draws its window by frequency and a next token by the shares of all tokens that follow this
+    window in the stream; here these shares themselves are the target. For the windows drawn, the
+    cross-entropy and its gradient are the expectation over what would have been drawn, without the
+    noise of drawing it.
+
+    Args:
+        windows: the N examples.
+        vocab_size: V.
+    """
+
+    def __init__(self, windows: Windows, vocab_size: int) -> None:
+        self._windows, self._vocab_size = windows, vocab_size
+        number, y = window_numbers(windows, vocab_size)
+        pairs, counts = (number * vocab_size + y).unique(return_counts=True)  # (P,), sorted
+        of = pairs // vocab_size
+        totals = number.bincount()  # (D,)
+        device = windows.device
+        self._number = number.int().to(device)  # of every example's window, (N,)
+        self._next = (pairs % vocab_size).to(device)
+        self._share = (counts / totals[of]).float().to(device)
+        self._length = of.bincount().to(device)  # pairs per window, (D,)
+        self._start = self._length.cumsum(0) - self._length
+
+    def __len__(self) -> int:
+        return len(self._windows)
+
+    def __getitem__(self, index: Tensor) -> tuple[Tensor, Tensor]:
+        """The windows (B, T) of the examples index (B,), and their targets (B, V)."""
+        x, _ = self._windows[index]
+        number = self._number[index.to(self._number.device)].long()
+        lengths = self._length[number]
+        row = torch.arange(len(x), device=x.device).repeat_interleave(lengths)
+        before = (lengths.cumsum(0) - lengths)[row]  # pairs of the rows above
+        pair = self._start[number][row] + torch.arange(len(row), device=x.device) - before
+        targets = torch.zeros(len(x), self._vocab_size, device=x.device)
+        targets[row, self._next[pair]] = self._share[pair]
+        return x, targets
+
+
+def window_numbers(windows: Windows, vocab_size: int) -> tuple[Tensor, Tensor]:
+    """For every example a number 0 … D - 1 of its window, and its next token; both (N,), int64."""
+    number = torch.zeros(len(windows), dtype=torch.int64)
+    for t in range(windows.block_size):  # a character longer each time: no number overflows
+        column = torch.cat([x[:, t].cpu() for x, _ in _pieces(windows)])
+        number = (number * vocab_size + column).unique(return_inverse=True)[1]
+    return number, torch.cat([y.cpu() for _, y in _pieces(windows)])
+
+
+def _pieces(windows: Windows) -> Iterator[tuple[Tensor, Tensor]]:
+    """All examples, some at a time: windows of eight bytes a token would not fit at once."""
+    return (windows[index] for index in torch.arange(len(windows)).split(2**16))
