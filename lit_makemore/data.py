@@ -8,6 +8,7 @@ import lightning.pytorch as pl
 import torch
 from torch import Tensor
 
+from lit_makemore.baselines import fit, loss
 from lit_makemore.corpus import (
     NAMES_PATH,
     NAMES_URL,
@@ -22,6 +23,8 @@ from lit_makemore.stepping import group_size
 from lit_makemore.targets import Expected
 from lit_makemore.vocab import Vocabulary
 from lit_makemore.windows import Windows, distinct, encode, select_words, split_words, word_lengths
+
+Figures = dict[str, float | None]  # losses: train, val, test, val_novel, test_novel
 
 
 @dataclass(frozen=True)
@@ -139,6 +142,20 @@ class NamesDataModule(pl.LightningDataModule):
             windows = Windows(part, self.block_size).to(device)
             self.splits[name] = Split(windows, own, novel, len(self.vocab))
 
+    @cached_property
+    def baselines(self) -> dict[str, Figures]:
+        """What counting achieves, by the name of the baseline."""
+        vocab_size = len(self.vocab)
+        x, y, counts = self.splits["train"].examples
+        found = fit(x, y, counts[:, 0], vocab_size)
+        figures: dict[str, Figures] = {name: {} for name in found}
+        for split, part in self.splits.items():
+            x, y, counts = part.examples
+            for name, baseline in found.items():
+                figures[name][split] = loss(baseline, x, y, counts[:, 0])
+                figures[name][f"{split}_novel"] = loss(baseline, x, y, counts[:, 1])
+        return {name: without_nan(row) for name, row in figures.items()}
+
     def whereabouts(self, word: str) -> str:
         """Where a word is found: "train", "held out" (in val or test) or "new"."""
         value = word_hash(word)
@@ -174,3 +191,8 @@ class NamesDataModule(pl.LightningDataModule):
 
     def _process(self) -> tuple[int, int]:
         return (self.trainer.global_rank, self.trainer.world_size) if self.trainer else (0, 1)
+
+
+def without_nan(figures: Figures) -> Figures:
+    """The train words are never novel; elsewhere, NaN is no JSON."""
+    return {k: v if v == v else None for k, v in figures.items() if k != "train_novel"}

@@ -53,7 +53,8 @@ class FusedStep:
         states = [optimizer.state[p] for p in self.params]
         params, adamw, device = self.params, self.adamw, self.params[0].device.type
 
-        self.total_loss = total_loss = torch.zeros((), device=params[0].device)
+        # In float64 the sum is exact, so that how minibatches are grouped changes no digit of it.
+        self.total_loss = total_loss = torch.zeros((), dtype=torch.float64, device=params[0].device)
 
         def step(x: Tensor, y: Tensor, scalars: Tensor) -> None:
             with torch.autocast(device, autocast, enabled=autocast is not None):
@@ -106,7 +107,7 @@ class FusedStep:
             lrs: the G learning rates.
 
         Returns:
-            The mean of the G losses, a scalar.
+            The sum of the G losses, a scalar in float64.
         """
         shapes = x.shape[1:], y.shape[1:]
         assert self._shapes in (None, shapes), "the graph is for minibatches of one shape"
@@ -118,7 +119,7 @@ class FusedStep:
         if self.adamw:
             for p in self.params:
                 self.optimizer.state[p]["step"] += len(lrs)
-        return self.total_loss / len(lrs)
+        return self.total_loss.clone()
 
     def _scalars(self, lrs: Sequence[float]) -> Tensor:
         """What changes from update to update, (G, 3): learning rate and AdamW's two corrections.

@@ -18,6 +18,8 @@ from lightning.pytorch.utilities.exceptions import MisconfigurationException
 
 from lit_makemore import cli, scoring, summary
 from lit_makemore.callbacks.checkpoints import BestCheckpoint, LastCheckpoint
+from lit_makemore.callbacks.diagnostics import Diagnostics, observers
+from lit_makemore.callbacks.health import Health
 from lit_makemore.callbacks.progress import ProgressLine
 from lit_makemore.callbacks.run_folder import RunFolder
 from lit_makemore.callbacks.training_scalars import TrainingScalars
@@ -108,6 +110,8 @@ class MakemoreCLI(LightningCLI):
         parser.add_argument("--name", type=str | None, default=None, help=new)
         parser.add_argument("--runs_dir", type=str, default="runs", help="Where run folders lie.")
         parser.add_argument("--threads", type=int | None, default=None, help=cores)
+        if self._command == "fit":
+            parser.add_class_arguments(Diagnostics, "diagnostics")
         parser.link_arguments("data.chars", "model.chars", apply_on="instantiate")
         parser.link_arguments("data.block_size", "model.block_size", apply_on="instantiate")
         parser.link_arguments("seed_everything", "data.seed")
@@ -170,7 +174,9 @@ class MakemoreCLI(LightningCLI):
         )
         self.scalars = TrainingScalars()
         bar = [] if config.trainer.enable_progress_bar is False else [ProgressLine()]
-        return [self.folder, self.scalars, *bar, *checkpoints]
+        watch = observers(config.diagnostics)
+        self.health = next((one for one in watch if isinstance(one, Health)), None)
+        return [self.folder, self.scalars, *bar, *watch, *checkpoints]
 
     def _prepare_subcommand_kwargs(self, subcommand: str) -> dict[str, Any]:
         kwargs = super()._prepare_subcommand_kwargs(subcommand)
@@ -192,7 +198,11 @@ class MakemoreCLI(LightningCLI):
             "wall_s": round(perf_counter() - cli.started, 2),
             "steps_per_s": round(self.scalars.steps_per_s, 1),
         }
-        summary.close(run, self.model.net, self.datamodule, facts, best if best.exists() else None)
+        if self.health:
+            facts["health"] = self.health.summary()
+        closing = self.health.table() if self.health else ""
+        weights = best if best.exists() else None
+        summary.close(run, self.model.net, self.datamodule, facts, weights, closing)
 
     def after_validate(self) -> None:
         self._print_metrics()

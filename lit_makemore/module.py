@@ -119,14 +119,19 @@ class LitMLP(pl.LightningModule):
         """Windows (B, T) to logits (B, V)."""
         return self.net(x)
 
-    def training_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> Tensor:
-        """The loss of a minibatch; with fused steps the mean of a group's, after its updates."""
+    def training_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> Any:
+        """The loss of a minibatch; with fused steps a group's mean and sum, after its updates."""
         x, y = batch
         if not self.automatic_optimization:
             return self._fused_steps(x, y)
         if self.hparams["backward"] == "manual":
             loss, self._gradients, _ = gradients(self.net, x, y)
             return loss
+        return self.loss((x, y))
+
+    def loss(self, batch: tuple[Tensor, Tensor]) -> Tensor:
+        """The mean loss of a minibatch, a scalar."""
+        x, y = batch
         return cross_entropy(self.net(x), y)
 
     def backward(self, loss: Tensor, *args: Any, **kwargs: Any) -> None:
@@ -136,15 +141,15 @@ class LitMLP(pl.LightningModule):
         else:
             super().backward(loss, *args, **kwargs)
 
-    def _fused_steps(self, x: Tensor, y: Tensor) -> Tensor:
+    def _fused_steps(self, x: Tensor, y: Tensor) -> dict[str, Tensor]:
         step = self.global_step
         lrs = [self.lr_at(step + i) for i in range(len(x))]
         if self._fused:
-            loss = self._fused(x, y, lrs)
+            total = self._fused(x, y, lrs)
         else:  # not before a checkpoint's parameters and optimizer are in place
-            self._fused, loss = self._first_fused_steps(x, y, lrs)
+            self._fused, total = self._first_fused_steps(x, y, lrs)
         stepping.count(self.trainer, len(x))
-        return loss
+        return {"loss": total / len(x), "sum": total}
 
     def _first_fused_steps(
         self, x: Tensor, y: Tensor, lrs: list[float]
@@ -155,7 +160,7 @@ class LitMLP(pl.LightningModule):
         begun = perf_counter()
         try:
             fused = FusedStep(*arguments)
-            loss = fused(x, y, lrs)
+            total = fused(x, y, lrs)
             say(self, f"compiled in {perf_counter() - begun:.1f} s; the next time from a cache")
         except torch._dynamo.exc.TorchDynamoException as error:  # before anything has changed
             reason = str(error).strip().splitlines()[0]
@@ -165,8 +170,8 @@ class LitMLP(pl.LightningModule):
                 ) from error
             say(self, f"the step cannot be compiled ({reason}): the same steps, uncompiled")
             fused = FusedStep(*arguments, compiled=False)
-            loss = fused(x, y, lrs)
-        return fused, loss
+            total = fused(x, y, lrs)
+        return fused, total
 
     def setup(self, stage: str) -> None:
         if stage != "fit":

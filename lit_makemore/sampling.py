@@ -82,6 +82,7 @@ class Sampler:
         decoding: how a character is chosen.
         prefix: what every name begins with.
         max_length: characters after which a name that has not ended is cut.
+        batch: names drawn at a time; few are not worth tabulating the network.
 
     Raises:
         ValueError: a network in training mode, a prefix that the vocabulary cannot spell, a
@@ -96,6 +97,7 @@ class Sampler:
         decoding: Decoding = Decoding(),
         prefix: str = "",
         max_length: int = 100,
+        batch: int = BATCH,
     ) -> None:
         if net.training:
             raise ValueError("sampling needs net.eval(): BatchNorm must use its running statistics")
@@ -108,7 +110,8 @@ class Sampler:
         self.prefix = torch.tensor(vocab.encode(prefix), dtype=torch.int64)
         self._device = next(net.parameters()).device
         self._weights = len(vocab) ** torch.arange(block_size - 1, -1, -1)  # a window as a number
-        self._tabulated = len(vocab) ** (block_size + 1) <= TABLE
+        self.batch = batch
+        self._tabulated = len(vocab) ** (block_size + 1) <= TABLE and batch == BATCH
         self._countable = len(vocab) ** block_size < 2**63
         if self._tabulated:
             windows = torch.cartesian_prod(*[torch.arange(len(vocab))] * block_size)
@@ -128,10 +131,10 @@ class Sampler:
 
     @torch.no_grad()
     def _batch(self, generator: torch.Generator) -> Draw:
-        tokens = torch.zeros((BATCH, self.max_length + 1), dtype=torch.int64)
-        log_probabilities = torch.zeros(BATCH)
-        alive = torch.arange(BATCH)
-        window = torch.zeros((BATCH, self.block_size), dtype=torch.int64)  # (B, T)
+        tokens = torch.zeros((self.batch, self.max_length + 1), dtype=torch.int64)
+        log_probabilities = torch.zeros(self.batch)
+        alive = torch.arange(self.batch)
+        window = torch.zeros((self.batch, self.block_size), dtype=torch.int64)  # (B, T)
         for position in range(self.max_length):
             row, cumulative, log_p = self._lookup(window)
             if position < len(self.prefix):

@@ -52,6 +52,10 @@ def group_size(trainer: Any) -> int:
     loop = trainer.fit_loop.epoch_loop
     step, position = trainer.global_step, loop.batch_progress.current.ready
     gaps = [n - step % n for n in _intervals(trainer)]
+    for callback in trainer.callbacks:  # an observed update is a group of its own
+        if every := getattr(callback, "observes_every", 0):
+            until = every - step % every
+            gaps.append(1 if step == 0 or until == 1 else until - 1)
     if isinstance(trainer.val_check_batch, int):
         n, per_pass = trainer.val_check_batch, trainer.check_val_every_n_epoch is not None
         gaps.append(n - (position if per_pass else step) % n)

@@ -13,19 +13,22 @@ import torch
 
 from lit_makemore import __version__, checkpoint
 from lit_makemore.atomic import write_text
-from lit_makemore.baselines import fit, loss
-from lit_makemore.data import NamesDataModule
+from lit_makemore.data import Figures, NamesDataModule, without_nan
 from lit_makemore.evaluation import losses
 from lit_makemore.mlp import MLP
 from lit_makemore.run import Run
 from lit_makemore.sampling import Sampler
 
-Figures = dict[str, float | None]  # losses: train, val, test, val_novel, test_novel
 SAMPLE_SEED = 2147483647  # the lecture's
 
 
 def close(
-    run: Run, net: MLP, data: NamesDataModule, facts: dict[str, Any], weights: Path | None = None
+    run: Run,
+    net: MLP,
+    data: NamesDataModule,
+    facts: dict[str, Any],
+    weights: Path | None = None,
+    closing: str = "",
 ) -> None:
     """Evaluates best and last weights, draws 20 names; writes both into the folder, prints them.
 
@@ -35,13 +38,14 @@ def close(
         data: the splits.
         facts: entries of summary.json that only the caller knows.
         weights: the best checkpoint; None if the run kept none: the last weights are all there is.
+        closing: lines to print after the names.
     """
     device = data.splits["train"].windows.device  # the Trainer leaves the network on the CPU
     net = net.to(device)
     final = evaluate(net, data)
     best_net = checkpoint.load(weights).net.to(device) if weights else net
     best = evaluate(best_net, data) if weights else final
-    counted = count(data)
+    counted = data.baselines
     generator = torch.Generator().manual_seed(SAMPLE_SEED)
     sampler = Sampler(best_net.eval(), data.vocab, data.block_size)
     names = next(sampler.draw(20, generator)).names
@@ -77,6 +81,8 @@ def close(
     write_text(run.path / "samples.txt", "\n".join(lines) + "\n")
     print(table({f"{'best' if weights else 'last'} weights": best, **counted}))
     print(columns(names, marks))
+    if closing:
+        print(closing)
     print(
         f"\n{run.path}: summary.json, samples.txt, checkpoints/; "
         f"see it with: tensorboard --logdir {run.path.parent}"
@@ -88,26 +94,7 @@ def evaluate(net: MLP, data: NamesDataModule) -> Figures:
     figures: Figures = {}
     for split in ("train", "val", "test"):
         figures[split], figures[f"{split}_novel"] = losses(net, data.evaluation_loader(split))
-    return _without_nan(figures)
-
-
-def count(data: NamesDataModule) -> dict[str, Figures]:
-    """The same losses of what counting achieves."""
-    vocab_size = len(data.vocab)
-    x, y, counts = data.splits["train"].examples
-    found = fit(x, y, counts[:, 0], vocab_size)
-    figures: dict[str, Figures] = {name: {} for name in found}
-    for split, part in data.splits.items():
-        x, y, counts = part.examples
-        for name, baseline in found.items():
-            figures[name][split] = loss(baseline, x, y, counts[:, 0])
-            figures[name][f"{split}_novel"] = loss(baseline, x, y, counts[:, 1])
-    return {name: _without_nan(row) for name, row in figures.items()}
-
-
-def _without_nan(figures: Figures) -> Figures:
-    """The train words are never novel; elsewhere, NaN is no JSON."""
-    return {k: v if v == v else None for k, v in figures.items() if k != "train_novel"}
+    return without_nan(figures)
 
 
 def _key(split: str) -> str:

@@ -59,7 +59,7 @@ def both(optimizer, clip_norm=None, soft=False, **network):
     expected = torch.tensor(plain(other, theirs, x, y, lrs, clip_norm)).split(GROUPS)
     step = FusedStep(net, ours, clip_norm)
     groups = zip(x.split(GROUPS), y.split(GROUPS), torch.tensor(lrs).split(GROUPS), strict=True)
-    losses = [float(step(x, y, lrs.tolist())) for x, y, lrs in groups]
+    losses = [float(step(x, y, lrs.tolist())) / len(x) for x, y, lrs in groups]
     assert losses == pytest.approx([float(e.mean()) for e in expected], rel=1e-5)
     return net, other, ours, theirs
 

@@ -43,7 +43,7 @@ class TrainingScalars(pl.Callback):
         batch_idx: int,
     ) -> None:
         batches = trainer.fit_loop.total_batch_idx + 1 - self._batches  # one, or a fused group's
-        self._loss = self._loss + outputs["loss"] * batches
+        self._loss = self._loss + outputs.get("sum", outputs["loss"])
         self._batches += batches
         self._n_losses += batches
         step, now = trainer.global_step, perf_counter()

@@ -1,0 +1,42 @@
+"""What the diagnostics themselves take."""
+
+from time import perf_counter
+from typing import Any
+
+import lightning.pytorch as pl
+
+from lit_makemore.callbacks import diagnosis
+
+
+class DiagnosticsCost(pl.Callback):
+    """Writes, at every look,
+
+        diagnostics/share_of_time   % of the training time so far that observers have taken
+
+    Args:
+        every_n_steps: updates between two looks; None chooses by the length of the run.
+    """
+
+    def __init__(self, every_n_steps: int | None = None) -> None:
+        self.every_n_steps = every_n_steps
+        self._step = 0
+
+    def setup(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
+        self.observes_every = diagnosis.interval(trainer, self.every_n_steps)
+
+    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        self._begun = perf_counter()
+
+    def on_train_batch_end(
+        self,
+        trainer: pl.Trainer,
+        pl_module: pl.LightningModule,
+        outputs: Any,
+        batch: Any,
+        batch_idx: int,
+    ) -> None:
+        step = trainer.global_step
+        if step > max(self._step, 1) and diagnosis.is_due(step, self.observes_every):
+            self._step = step
+            share = 100 * diagnosis.of(trainer).seconds / (perf_counter() - self._begun)
+            diagnosis.write(trainer, step, {"diagnostics/share_of_time": share})

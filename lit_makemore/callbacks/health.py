@@ -1,0 +1,136 @@
+"""Verdicts while it trains: what is out of its healthy band, and what to try."""
+
+import sys
+from collections.abc import Collection
+from math import isfinite, log
+from typing import Any
+
+import lightning.pytorch as pl
+
+from lit_makemore.callbacks import diagnosis
+from lit_makemore.verdicts import ADVICE, CHECKS, Bands, Verdict, faults, judge
+
+
+class Health(pl.Callback):
+    """Judges what the other observers wrote; comes after them. Writes
+
+        health/<check>   1 healthy, 0 not, for each check of verdicts.CHECKS that applies
+        health           the text of each check that turns out badly for the first time
+
+    and says so on stderr, once for each check. A NaN or an infinity is looked for at every logging
+    interval, too, and its tensors are named.
+
+    Args:
+        bands: where each figure is healthy.
+        fail_on: checks that stop the run: ValueError, after which Lightning saves a checkpoint.
+        every_n_steps: updates between two looks; None chooses by the length of the run.
+    """
+
+    def __init__(
+        self,
+        bands: Bands = Bands(),
+        fail_on: Collection[str] = (),
+        every_n_steps: int | None = None,
+    ) -> None:
+        if unknown := set(fail_on) - set(CHECKS):
+            raise ValueError(
+                f"diagnostics.fail_on knows no {', '.join(sorted(unknown))}; "
+                f"the checks are {', '.join(CHECKS)}"
+            )
+        self.bands, self.fail_on, self.every_n_steps = bands, tuple(fail_on), every_n_steps
+        self._step = 0
+        self.verdicts: dict[str, tuple[int, Verdict]] = {}  # the first bad one, else the latest
+
+    def setup(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
+        self.observes_every = diagnosis.interval(trainer, self.every_n_steps)
+
+    def on_train_batch_end(
+        self,
+        trainer: pl.Trainer,
+        pl_module: pl.LightningModule,
+        outputs: Any,
+        batch: Any,
+        batch_idx: int,
+    ) -> None:
+        step = trainer.global_step
+        every = trainer.log_every_n_steps  # type: ignore[attr-defined]
+        if step == self._step:  # gradients are still being added up
+            return
+        self._step = step
+        due = diagnosis.is_due(step, self.observes_every)
+        if not due and (not every or step % every or isfinite(float(outputs["loss"]))):
+            return
+        shared = diagnosis.of(trainer)
+        with shared.timed():
+            seen = shared.latest if due else None
+            found = faults(diagnosis.net_of(pl_module), seen)
+            if not found and not due:
+                found = ["the loss"]
+            named = ", ".join(found[:4]) + (f" and {len(found) - 4} more" if found[4:] else "")
+            text = f"{named} not finite" if found else "all finite"
+            verdicts = [Verdict("nan", not found, text, ADVICE["nan"])]
+            if due and seen is not None:
+                loss = {} if seen.loss is None else {"loss": float(seen.loss)}
+                verdicts += judge(
+                    {**shared.values, **loss},
+                    step,
+                    self.bands,
+                    _uniform(pl_module),
+                    min(1000, max(1, trainer.max_steps // 10)) if trainer.max_steps > 0 else 1000,
+                    _rate(pl_module, step) >= 0.5,
+                )
+            self._report(trainer, step, verdicts)
+
+    def _report(self, trainer: pl.Trainer, step: int, verdicts: list[Verdict]) -> None:
+        news: list[str] = []
+        for verdict in verdicts:
+            before = self.verdicts.get(verdict.check)
+            if before is None or before[1].healthy:
+                self.verdicts[verdict.check] = step, verdict
+                if not verdict.healthy:
+                    news.append(f"{verdict.check} at update {step:,}: {_say(verdict)}")
+        scalars = {f"health/{v.check}": float(v.healthy) for v in verdicts}
+        texts = {"health": "  \n".join(news)} if news else None
+        diagnosis.write(trainer, step, scalars, texts=texts)
+        if trainer.is_global_zero:
+            for line in news:
+                print(f"unhealthy: {line}", file=sys.stderr)
+        for verdict in verdicts:
+            if not verdict.healthy and verdict.check in self.fail_on:
+                raise ValueError(
+                    f"stopped by diagnostics.fail_on at update {step}: "
+                    f"{verdict.check}: {_say(verdict)}"
+                )
+
+    def table(self) -> str:
+        """The closing table: a line for each check that applied."""
+        lines = [f"\n{'health':<14}"]
+        for check in CHECKS:
+            if check in self.verdicts:
+                step, verdict = self.verdicts[check]
+                said = verdict.text if verdict.healthy else f"at update {step:,}: {_say(verdict)}"
+                lines.append(f"{check:<14}{'ok' if verdict.healthy else 'BAD':<5}{said}")
+        return "\n".join(lines) if len(lines) > 1 else ""
+
+    def summary(self) -> dict[str, str]:
+        """What summary.json keeps of it: "ok" or the first bad figure, by check."""
+        return {
+            check: "ok" if verdict.healthy else f"update {step}: {verdict.text}"
+            for check, (step, verdict) in self.verdicts.items()
+        }
+
+
+def _say(verdict: Verdict) -> str:
+    return f"{verdict.text}; try {verdict.advice}"
+
+
+def _uniform(pl_module: Any) -> float:
+    """ln V, or without a vocabulary infinity: no loss is too high then."""
+    vocab = getattr(pl_module, "vocab", None)
+    return log(len(vocab)) if vocab is not None else float("inf")
+
+
+def _rate(pl_module: Any, step: int) -> float:
+    """The learning rate as a share of its peak; 1 if unknown."""
+    multiplier = getattr(pl_module, "lr_multiplier", None)
+    return multiplier(step - 1) if multiplier is not None else 1.0

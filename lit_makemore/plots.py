@@ -1,0 +1,126 @@
+"""The lecture's pictures, drawn from tensors; each function returns a PNG.
+
+One colour ramp from the first layer (dark) to the last (light).
+"""
+
+from collections.abc import Iterable, Sequence
+from io import BytesIO
+
+import torch
+from matplotlib import colormaps
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+from PIL import Image
+from torch import Tensor
+
+Picture = tuple[int, int, bytes]  # height and width in pixels, PNG
+WIDTH, HEIGHT, DPI = 8.0, 4.0, 90
+BINS = 50
+
+
+def densities(tensors: dict[str, Tensor], title: str, limit: float | None = None) -> Picture:
+    """The distribution of each tensor's values as a line.
+
+    Args:
+        tensors: by name, first layer first.
+        title: what is shown.
+        limit: the x-axis ends at ±limit; None for three times the largest standard deviation.
+    """
+    figure, axes = _figure(title)
+    flat = {name: t.detach().float().flatten().cpu() for name, t in tensors.items()}
+    flat = {name: t for name, t in flat.items() if t.numel() > 1 and bool(t.isfinite().all())}
+    if limit is None:
+        limit = 3 * max((float(t.std()) for t in flat.values()), default=0.0) or 1.0
+    centres = (torch.arange(BINS) + 0.5) * (2 * limit / BINS) - limit
+    for colour, (name, t) in zip(_ramp(len(flat)), flat.items(), strict=True):
+        density = t.clamp(-limit, limit).histc(BINS, -limit, limit) * BINS / (2 * limit * len(t))
+        axes.plot(
+            centres.tolist(), density.tolist(), color=colour, label=f"{name}  σ {t.std():.1e}"
+        )
+    axes.set_xlim(-limit, limit)
+    axes.set_ylabel("density")
+    _legend(axes, len(flat))
+    return _png(figure)
+
+
+def ratios(history: Sequence[tuple[int, dict[str, float]]], guide: float) -> Picture:
+    """log10 update ratios over the steps, a line for each weight, and the guide line.
+
+    Args:
+        history: step and ratios by weight, for each look.
+        guide: where the guide line lies.
+    """
+    figure, axes = _figure("log10 of update over weight")
+    names = list(dict.fromkeys(name for _, found in history for name in found))
+    for colour, name in zip(_ramp(len(names)), names, strict=True):
+        points = [(step, found[name]) for step, found in history if name in found]
+        axes.plot(*zip(*points, strict=True), color=colour, label=name, marker=".", markersize=3)
+    axes.axhline(guide, color="black", linewidth=1, label=f"guide {guide:.0f}")
+    axes.set_xlabel("update")
+    _legend(axes, len(names) + 1)
+    return _png(figure)
+
+
+def saturation(flat: dict[str, Tensor], title: str) -> Picture:
+    """Where units are flat, white on black: examples downwards, units across, a map a layer."""
+    figure = Figure(figsize=(WIDTH, max(1.0, 0.9 * len(flat)) + 0.4), dpi=DPI, layout="constrained")
+    figure.suptitle(title, fontsize=10)
+    maps = figure.subplots(max(len(flat), 1), squeeze=False)[:, 0]
+    for axes in maps:
+        axes.set_xticks([])
+        axes.set_yticks([])
+    for axes, (name, t) in zip(maps, flat.items(), strict=False):
+        axes.imshow(
+            t.cpu().numpy(), cmap="gray", vmin=0, vmax=1, aspect="auto", interpolation="none"
+        )
+        axes.set_ylabel(name, fontsize=7, rotation=0, ha="right", va="center")
+        axes.yaxis.set_label_position("left")
+    return _png(figure)
+
+
+def embedding(weight: Tensor, characters: Iterable[str]) -> Picture:
+    """The characters in the plane: their embeddings, or the two directions that vary most."""
+    points = weight.detach().float().cpu()
+    title = "embedding"
+    if points.size(1) == 1:
+        points = torch.cat([points, torch.zeros_like(points)], 1)
+    if points.size(1) > 2:
+        points = points - points.mean(0)
+        _, scale, directions = torch.linalg.svd(points, full_matrices=False)
+        points = points @ directions[:2].T
+        share = float(scale[:2].square().sum() / scale.square().sum())
+        title = f"embedding: two principal directions, {share:.0%} of the variance"
+    figure, axes = _figure(title, (5.0, 5.0))
+    across, up = points.T.tolist()
+    axes.scatter(across, up, s=160, color=colormaps["viridis"](0.75))
+    for (x, y), character in zip(points.tolist(), characters, strict=False):
+        axes.text(x, y, character, ha="center", va="center", fontsize=9)
+    return _png(figure)
+
+
+def _figure(title: str, size: tuple[float, float] = (WIDTH, HEIGHT)) -> tuple[Figure, Axes]:
+    figure = Figure(figsize=size, dpi=DPI, layout="constrained")
+    axes = figure.add_subplot()
+    axes.set_title(title, fontsize=10)
+    axes.grid(alpha=0.25)
+    return figure, axes
+
+
+def _ramp(n: int) -> list[tuple[float, float, float, float]]:
+    return [colormaps["viridis"](0.9 * i / max(n - 1, 1)) for i in range(n)]
+
+
+def _legend(axes: Axes, n: int) -> None:
+    if n:
+        axes.legend(fontsize=6 if n > 8 else 7, loc="upper left", bbox_to_anchor=(1.0, 1.0))
+
+
+def _png(figure: Figure) -> Picture:
+    canvas = FigureCanvasAgg(figure)
+    canvas.draw()
+    width, height = canvas.get_width_height()
+    file = BytesIO()
+    rgba = Image.frombuffer("RGBA", (width, height), canvas.buffer_rgba(), "raw", "RGBA", 0, 1)
+    rgba.convert("RGB").save(file, "PNG", compress_level=1)
+    return height, width, file.getvalue()
