@@ -17,6 +17,7 @@ from lightning.pytorch.profilers import PassThroughProfiler
 from lightning.pytorch.utilities.exceptions import MisconfigurationException
 
 from lit_makemore import cli, scoring, summary
+from lit_makemore.callbacks import diagnosis
 from lit_makemore.callbacks.checkpoints import BestCheckpoint, LastCheckpoint
 from lit_makemore.callbacks.diagnostics import Diagnostics, observers
 from lit_makemore.callbacks.health import Health
@@ -110,8 +111,7 @@ class MakemoreCLI(LightningCLI):
         parser.add_argument("--name", type=str | None, default=None, help=new)
         parser.add_argument("--runs_dir", type=str, default="runs", help="Where run folders lie.")
         parser.add_argument("--threads", type=int | None, default=None, help=cores)
-        if self._command == "fit":
-            parser.add_class_arguments(Diagnostics, "diagnostics")
+        parser.add_class_arguments(Diagnostics, "diagnostics")
         parser.link_arguments("data.chars", "model.chars", apply_on="instantiate")
         parser.link_arguments("data.block_size", "model.block_size", apply_on="instantiate")
         parser.link_arguments("seed_everything", "data.seed")
@@ -200,6 +200,7 @@ class MakemoreCLI(LightningCLI):
         }
         if self.health:
             facts["health"] = self.health.summary()
+            facts["diagnostics_s"] = round(diagnosis.of(self.trainer).seconds, 2)
         closing = self.health.table() if self.health else ""
         weights = best if best.exists() else None
         summary.close(run, self.model.net, self.datamodule, facts, weights, closing)

@@ -6,6 +6,7 @@ Shapes: B batch, H units of a layer.
 import re
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
+from functools import cache
 
 import torch
 from torch import Tensor, nn
@@ -14,6 +15,7 @@ from lit_makemore.layers import Tanh
 
 SATURATING = (Tanh, nn.Tanh, nn.Hardtanh, nn.Sigmoid)
 ACTIVATIONS = (*SATURATING, nn.ReLU, nn.LeakyReLU, nn.ELU, nn.GELU, nn.SiLU)
+EARLY = (1, 10, 100, 1000)  # updates that are always looked at: most happens early
 SATURATED = 0.97  # |t| above which a tanh unit hardly learns: its derivative is below 0.06
 
 
@@ -120,6 +122,17 @@ def observe(net: nn.Module, run: Callable[[], Tensor | None]) -> Observation:
     )
 
 
+def is_due(step: int, every_n_steps: int) -> bool:
+    """Whether update number `step` is looked at: every n-th is, and a few early ones."""
+    return step in EARLY or (step > 0 and step % every_n_steps == 0)
+
+
+def until_due(step: int, every_n_steps: int) -> int:
+    """Updates from number `step` to the next one that is looked at."""
+    early = [first - step for first in EARLY if first > step]
+    return min([every_n_steps - step % every_n_steps, *early])
+
+
 def is_flat(layer: nn.Module, output: Tensor) -> Tensor:
     """Where an activation is too flat to learn: saturated, or for ReLU and its like at zero."""
     if isinstance(layer, Tanh | nn.Tanh | nn.Hardtanh):
@@ -144,7 +157,11 @@ def weights_of(net: nn.Module) -> dict[str, Tensor]:
 
 def labels(names: Iterable[str]) -> dict[str, str]:
     """Names with numbers padded to one width, so that they sort: layers.2 to layers.02."""
-    names = list(names)
+    return _labels(tuple(names))
+
+
+@cache
+def _labels(names: tuple[str, ...]) -> dict[str, str]:
     numbers = [number for name in names for number in re.findall(r"\d+", name)]
     width = max(map(len, numbers), default=1)
     return {name: re.sub(r"\d+", lambda m: m[0].zfill(width), name) for name in names}

@@ -39,7 +39,7 @@ def densities(tensors: dict[str, Tensor], title: str, limit: float | None = None
             centres.tolist(), density.tolist(), color=colour, label=f"{name}  σ {t.std():.1e}"
         )
     axes.set_xlim(-limit, limit)
-    axes.set_ylabel("density")
+    axes.set_ylabel("density", fontsize=8)
     _legend(axes, len(flat))
     return _png(figure)
 
@@ -57,26 +57,31 @@ def ratios(history: Sequence[tuple[int, dict[str, float]]], guide: float) -> Pic
         points = [(step, found[name]) for step, found in history if name in found]
         axes.plot(*zip(*points, strict=True), color=colour, label=name, marker=".", markersize=3)
     axes.axhline(guide, color="black", linewidth=1, label=f"guide {guide:.0f}")
-    axes.set_xlabel("update")
+    axes.set_xlabel("update", fontsize=8)
     _legend(axes, len(names) + 1)
     return _png(figure)
 
 
 def saturation(flat: dict[str, Tensor], title: str) -> Picture:
     """Where units are flat, white on black: examples downwards, units across, a map a layer."""
-    figure = Figure(figsize=(WIDTH, max(1.0, 0.9 * len(flat)) + 0.4), dpi=DPI, layout="constrained")
-    figure.suptitle(title, fontsize=10)
-    maps = figure.subplots(max(len(flat), 1), squeeze=False)[:, 0]
-    for axes in maps:
-        axes.set_xticks([])
-        axes.set_yticks([])
-    for axes, (name, t) in zip(maps, flat.items(), strict=False):
-        axes.imshow(
-            t.cpu().numpy(), cmap="gray", vmin=0, vmax=1, aspect="auto", interpolation="none"
-        )
-        axes.set_ylabel(name, fontsize=7, rotation=0, ha="right", va="center")
-        axes.yaxis.set_label_position("left")
+    figure, axes = _figure(title, (WIDTH, 0.8 * len(flat) + 0.6), left=0.12, right=0.98)
+    axes.grid(False)
+    maps, middles, gap, height = [], [], 2, 0
+    for t in flat.values():
+        shown = torch.nn.functional.pad(t.cpu().float(), (0, _widest(flat) - t.size(1)), value=0.5)
+        maps += [shown, torch.full((gap, shown.size(1)), 0.5)]
+        middles.append(height + len(t) / 2)
+        height += len(t) + gap
+    if maps:
+        whole = torch.cat(maps[:-1]).numpy()
+        axes.imshow(whole, cmap="gray", vmin=0, vmax=1, aspect="auto", interpolation="nearest")
+    axes.set_yticks(middles, list(flat), fontsize=7)
+    axes.set_xlabel("unit", fontsize=8)
     return _png(figure)
+
+
+def _widest(flat: dict[str, Tensor]) -> int:
+    return max(t.size(1) for t in flat.values())
 
 
 def embedding(weight: Tensor, characters: Iterable[str]) -> Picture:
@@ -91,7 +96,7 @@ def embedding(weight: Tensor, characters: Iterable[str]) -> Picture:
         points = points @ directions[:2].T
         share = float(scale[:2].square().sum() / scale.square().sum())
         title = f"embedding: two principal directions, {share:.0%} of the variance"
-    figure, axes = _figure(title, (5.0, 5.0))
+    figure, axes = _figure(title, (5.0, 5.0), right=0.97)
     across, up = points.T.tolist()
     axes.scatter(across, up, s=160, color=colormaps["viridis"](0.75))
     for (x, y), character in zip(points.tolist(), characters, strict=False):
@@ -99,10 +104,17 @@ def embedding(weight: Tensor, characters: Iterable[str]) -> Picture:
     return _png(figure)
 
 
-def _figure(title: str, size: tuple[float, float] = (WIDTH, HEIGHT)) -> tuple[Figure, Axes]:
-    figure = Figure(figsize=size, dpi=DPI, layout="constrained")
-    axes = figure.add_subplot()
+def _figure(
+    title: str,
+    size: tuple[float, float] = (WIDTH, HEIGHT),
+    left: float = 0.08,
+    right: float = 0.74,  # leaves room for the legend
+) -> tuple[Figure, Axes]:
+    figure = Figure(figsize=size, dpi=DPI)
+    bottom, top = 0.4 / size[1], 1 - 0.3 / size[1]  # fixed: a layout engine draws everything twice
+    axes = figure.add_axes((left, bottom, right - left, top - bottom))
     axes.set_title(title, fontsize=10)
+    axes.tick_params(labelsize=8)
     axes.grid(alpha=0.25)
     return figure, axes
 

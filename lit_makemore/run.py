@@ -14,6 +14,7 @@ class Run:
 
         config.yaml          the whole configuration; feed it to fit, validate or test
         events.out.*         TensorBoard's
+        guides/              what counting achieves, for TensorBoard
         checkpoints/         best.ckpt by validation loss, last.ckpt
         summary.json         what the run reached
         samples.txt          names from the best checkpoint

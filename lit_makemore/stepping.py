@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from lit_makemore.fused import compiler
+from lit_makemore.observation import until_due
 
 LARGEST = 1000  # minibatches of a group; bounds how long a signal, or the progress line, waits
 EARNS = 20_000  # updates that save as much time as compiling costs, measured on deep.yaml
@@ -54,8 +55,7 @@ def group_size(trainer: Any) -> int:
     gaps = [n - step % n for n in _intervals(trainer)]
     for callback in trainer.callbacks:  # an observed update is a group of its own
         if every := getattr(callback, "observes_every", 0):
-            until = every - step % every
-            gaps.append(1 if step == 0 or until == 1 else until - 1)
+            gaps.append(max(until_due(step, every) - 1, 1))
     if isinstance(trainer.val_check_batch, int):
         n, per_pass = trainer.val_check_batch, trainer.check_val_every_n_epoch is not None
         gaps.append(n - (position if per_pass else step) % n)

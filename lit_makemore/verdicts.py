@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from math import isfinite
 
+import torch
 from torch import Tensor, nn
 
 from lit_makemore.observation import Observation, labels
@@ -151,6 +152,14 @@ def _under(tag: str, values: dict[str, float]) -> dict[str, float]:
 
 def faults(net: nn.Module, seen: Observation | None = None) -> list[str]:
     """The names of all tensors with a NaN or an infinity: of a pass, parameters and buffers."""
+    looked_at = [*net.parameters(), *(b for b in net.buffers() if b.is_floating_point())]
+    if seen is not None:
+        passed = (seen.activations, seen.gradients, seen.weight_gradients)
+        looked_at += [t for tensors in passed for t in tensors.values()]
+        looked_at += [] if seen.loss is None else [seen.loss]
+    with torch.no_grad():  # one look at all of them, as long as they are well
+        if torch.stack([t.sum().double() for t in looked_at]).isfinite().all():
+            return []
     found = []
     if seen is not None:
         if seen.loss is not None and not seen.loss.isfinite():

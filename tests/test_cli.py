@@ -59,7 +59,7 @@ def test_a_run_leaves_its_folder(fit, tmp_path, capsys):
     assert fit() == 0
     folder = tmp_path / "runs" / "tiny"
     assert {p.name for p in folder.iterdir() if not p.name.startswith("events")} == {
-        ".lock", "checkpoints", "config.yaml", "samples.txt", "summary.json",
+        ".lock", "checkpoints", "config.yaml", "guides", "samples.txt", "summary.json",
     }  # fmt: skip
     assert {p.name for p in (folder / "checkpoints").iterdir()} == {"best.ckpt", "last.ckpt"}
 

@@ -4,7 +4,14 @@ from torch import nn
 
 from lit_makemore.layers import Tanh
 from lit_makemore.mlp import MLP, cross_entropy
-from lit_makemore.observation import is_flat, labels, observe, parameters_of
+from lit_makemore.observation import (
+    is_due,
+    is_flat,
+    labels,
+    observe,
+    parameters_of,
+    until_due,
+)
 
 
 def example(**kwargs):
@@ -92,3 +99,10 @@ def test_names_are_padded_so_that_they_sort():
     ]  # fmt: skip
     net = MLP(9, n_hidden=6, n_layer=4)
     assert list(parameters_of(net))[1:3] == ["layers.00.weight", "layers.01.weight"]
+
+
+def test_every_nth_update_is_due_and_a_few_early_ones():
+    due = [step for step in range(2501) if is_due(step, 400)]
+    assert due == [1, 10, 100, 400, 800, 1000, 1200, 1600, 2000, 2400]
+    for step in range(2400):
+        assert step + until_due(step, 400) == next(d for d in due if d > step)

@@ -18,7 +18,7 @@ class ActivationMonitor(pl.Callback):
         activation_dead/<layer>       % of units that are so, or zero for ReLU, on the whole batch
         activations/<layer>           histogram, on [-1, 1] for tanh
 
-    of the first minibatch of the first and of every n-th update, before that update.
+    of the first minibatch of every n-th update and of a few early ones, before that update.
 
     Args:
         every_n_steps: updates between two looks; None chooses by the length of the run.

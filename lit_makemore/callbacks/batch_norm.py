@@ -18,7 +18,7 @@ class BatchNormMonitor(pl.Callback):
         batch_norm_gamma/<layer>   mean of γ
         batch_norm_beta/<layer>    standard deviation of β
 
-    before the first and every n-th update.
+    before every n-th update and a few early ones.
 
     Args:
         every_n_steps: updates between two looks; None chooses by the length of the run.

@@ -6,6 +6,7 @@ from typing import Any
 import lightning.pytorch as pl
 
 from lit_makemore.callbacks import diagnosis
+from lit_makemore.observation import is_due
 
 
 class DiagnosticsCost(pl.Callback):
@@ -36,7 +37,7 @@ class DiagnosticsCost(pl.Callback):
         batch_idx: int,
     ) -> None:
         step = trainer.global_step
-        if step > max(self._step, 1) and diagnosis.is_due(step, self.observes_every):
+        if step > max(self._step, 1) and is_due(step, self.observes_every):
             self._step = step
             share = 100 * diagnosis.of(trainer).seconds / (perf_counter() - self._begun)
             diagnosis.write(trainer, step, {"diagnostics/share_of_time": share})

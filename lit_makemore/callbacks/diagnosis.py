@@ -12,7 +12,7 @@ from tensorboard.compat.proto.summary_pb2 import HistogramProto, Summary
 from torch import Tensor, nn
 from torch.utils.tensorboard.summary import text as text_summary
 
-from lit_makemore.observation import Observation, observe
+from lit_makemore.observation import Observation, is_due, observe
 
 
 class Diagnosis:
@@ -77,15 +77,10 @@ def net_of(module: Any) -> nn.Module:
 
 
 def interval(trainer: pl.Trainer, every_n_steps: int | None) -> int:
-    """The interval asked for; None gives 50 looks at a short run, one in 1,000 at a long one."""
+    """The interval asked for; None gives 50 looks at a run, but none within 50 updates."""
     if every_n_steps is not None:
         return every_n_steps
-    return min(max(trainer.max_steps // 50, 50), 1000) if trainer.max_steps > 0 else 1000
-
-
-def is_due(step: int, every_n_steps: int) -> bool:
-    """Whether update number `step` is looked at: the first one is, and every n-th."""
-    return step == 1 or (step > 0 and step % every_n_steps == 0)
+    return max(trainer.max_steps // 50, 50) if trainer.max_steps > 0 else 1000
 
 
 def look(
@@ -124,7 +119,9 @@ def write(
             )
             values.append(Summary.Value(tag=tag, image=image))
         for tag, text in (texts or {}).items():
-            values.extend(text_summary(tag, text).value)
+            summary = text_summary(tag, text)
+            summary.value[0].tensor.tensor_shape.ClearField("dim")  # else it sits in a table cell
+            values.extend(summary.value)
         if values:
             logger.experiment.file_writer.add_summary(Summary(value=values), step)
 

@@ -19,8 +19,8 @@ class GradientMonitor(pl.Callback):
         weight_gradients/<weight>                     its histogram
         grad_to_data/<weight>                         standard deviation of gradient over weight
 
-    of the first minibatch of the first and of every n-th update, before clipping. The module must
-    have a method loss(batch) that returns the scalar loss.
+    of the first minibatch of every n-th update and of a few early ones, before clipping. The
+    module must have a method loss(batch) that returns the scalar loss.
 
     Args:
         every_n_steps: updates between two looks; None chooses by the length of the run.

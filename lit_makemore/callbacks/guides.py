@@ -14,7 +14,7 @@ class LossGuides(pl.Callback):
     guides/<baseline> of the run's folder: TensorBoard then draws them as lines in the same charts.
     """
 
-    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+    def __init__(self) -> None:
         self._drawn = False
 
     def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:

@@ -8,6 +8,7 @@ from typing import Any
 import lightning.pytorch as pl
 
 from lit_makemore.callbacks import diagnosis
+from lit_makemore.observation import is_due
 from lit_makemore.verdicts import ADVICE, CHECKS, Bands, Verdict, faults, judge
 
 
@@ -57,7 +58,7 @@ class Health(pl.Callback):
         if step == self._step:  # gradients are still being added up
             return
         self._step = step
-        due = diagnosis.is_due(step, self.observes_every)
+        due = is_due(step, self.observes_every)
         if not due and (not every or step % every or isfinite(float(outputs["loss"]))):
             return
         shared = diagnosis.of(trainer)

@@ -6,12 +6,13 @@ import lightning.pytorch as pl
 
 from lit_makemore.callbacks import diagnosis
 from lit_makemore.callbacks.updates import GUIDE
+from lit_makemore.observation import is_due
 
-RARER = 5  # each set of pictures comes after this many times the steps of the one before
+RARER = 10  # a set of pictures comes after this many times the steps of the one before
 
 
 class Pictures(pl.Callback):
-    """Writes, at the first validation, then each time the run has become five times as long, and
+    """Writes, at the first validation, then each time the run has become ten times as long, and
     at the end, as images of the latest update looked at:
 
         pictures/1_activations       density of each layer's activations
@@ -44,7 +45,7 @@ class Pictures(pl.Callback):
         batch_idx: int,
     ) -> None:
         step = trainer.global_step
-        if diagnosis.is_due(step, self.observes_every):
+        if is_due(step, self.observes_every):
             shared = diagnosis.of(trainer)
             if shared.latest and (not self._history or self._history[-1][0] < step):
                 tag = "update_ratio/"

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from lit_makemore.callbacks import diagnosis
-from lit_makemore.observation import parameters_of
+from lit_makemore.observation import is_due, parameters_of
 
 GUIDE = -3.0  # the lecture's rule of thumb
 
@@ -16,8 +16,8 @@ GUIDE = -3.0  # the lecture's rule of thumb
 class UpdateMonitor(pl.Callback):
     """Writes, for each parameter:
 
-        update_ratio/<parameter>   log10 of std(change) / std(parameter): the change that the first
-                                   and every n-th update really made, whatever made it
+        update_ratio/<parameter>   log10 of std(change) / std(parameter): the change that every
+                                   n-th update and a few early ones really made
         update_ratio/guide         -3, the rule of thumb
         lr_grad_ratio/<weight>     log10 of lr · std(gradient) / std(weight), the lecture's form;
                                    the same for plain SGD without clipping
@@ -31,6 +31,7 @@ class UpdateMonitor(pl.Callback):
     def __init__(self, every_n_steps: int | None = None) -> None:
         self.every_n_steps = every_n_steps
         self._before: tuple[int, dict[str, Tensor]] | None = None
+        self._copies: dict[str, Tensor] = {}
 
     def setup(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
         self.observes_every = diagnosis.interval(trainer, self.every_n_steps)
@@ -39,10 +40,13 @@ class UpdateMonitor(pl.Callback):
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, batch: Any, batch_idx: int
     ) -> None:
         step = trainer.global_step + 1
-        if diagnosis.is_due(step, self.observes_every) and self._before is None:
-            with diagnosis.of(trainer).timed():
+        if is_due(step, self.observes_every) and self._before is None:
+            with diagnosis.of(trainer).timed(), torch.no_grad():
                 parameters = parameters_of(diagnosis.net_of(pl_module))
-                self._before = step, {k: p.detach().clone() for k, p in parameters.items()}
+                if not self._copies:
+                    self._copies = {name: torch.empty_like(p) for name, p in parameters.items()}
+                torch._foreach_copy_(list(self._copies.values()), list(parameters.values()))
+                self._before = step, self._copies
 
     def on_train_batch_end(
         self,

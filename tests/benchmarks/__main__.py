@@ -2,11 +2,12 @@
 
     python -m tests.benchmarks [--steps N] [--rounds N] [--long_rounds N] [--output FILE]
 
-Three tables: steady-state steps a second of `fit` with ordinary and fused steps and with gradients
-derived by hand; wall-clock of whole runs, compiled graphs from the cache; and the time to the first
-step beside the bare import of Lightning. Each measurement is a process of its own. Those of a round
-follow one another and a ratio is the median of the rounds' ratios, since the speed of a shared
-machine drifts. With --output the figures go to a JSON file and, beside it, a Markdown table.
+Steady-state steps a second of `fit` with ordinary and fused steps and with gradients derived by
+hand; wall-clock of whole runs, compiled graphs from the cache; the time to the first step beside
+the bare import of Lightning; what the diagnostics take. Each measurement is a process of its own.
+Those of a round follow one another and a ratio is the median of the rounds' ratios, since the speed
+of a shared machine drifts. With --output the figures go to a JSON file and, beside it, a Markdown
+table.
 """
 
 import argparse
@@ -94,6 +95,24 @@ def wholes(rounds: int) -> list[dict]:
     ]
 
 
+def diagnostics(rounds: int) -> list[dict]:
+    """Seconds of whole processes with diagnostics on and off, and the share that they count."""
+    rows = []
+    for label, more in {"100,000 steps fused": FUSED, "100,000 ordinary steps": ORDINARY}.items():
+        measured = []
+        for _ in range(rounds if more is FUSED else 1):  # the others take minutes each
+            off = fit(DEEP, *more, "--diagnostics.enabled", "false")
+            measured.append((off["process_s"], fit(DEEP, *more)))
+        offs, ons = [off for off, _ in measured], [on["process_s"] for _, on in measured]
+        ratios = [on / off for on, off in zip(ons, offs, strict=True)]
+        name = f"deep.yaml, {label}, diagnostics on (off), s"
+        rows.append(row(name, median(offs), median(ons), ratios))
+        shares = [1 + on["diagnostics_s"] / (on["steps"] / on["steps_per_s"]) for _, on in measured]
+        counted = median(on["diagnostics_s"] for _, on in measured)
+        rows.append(row("… of which the observers count, s (of training)", 0, counted, shares))
+    return rows
+
+
 def startup(rounds: int) -> list[dict]:
     """Seconds to the first step, beside the import of Lightning."""
     command = [sys.executable, "-m", "tests.benchmarks.startup"]
@@ -148,7 +167,7 @@ def main() -> None:
         "torch": torch.__version__,
         "commit": git_commit(),
         "steps": steps,
-        "rows": [*rows, *wholes(arguments.long_rounds)],
+        "rows": [*rows, *wholes(arguments.long_rounds), *diagnostics(arguments.long_rounds)],
     }
     print(markdown(result))
     if arguments.output:

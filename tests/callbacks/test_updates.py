@@ -10,7 +10,7 @@ from lit_makemore.callbacks.gradients import GradientMonitor
 from lit_makemore.callbacks.updates import UpdateMonitor, update_ratios
 from lit_makemore.data import NamesDataModule
 from lit_makemore.module import LitMLP
-from lit_makemore.observation import parameters_of
+from lit_makemore.observation import is_due, parameters_of
 from tests.test_module import trainer
 
 
@@ -25,7 +25,7 @@ class Snapshots(pl.Callback):
         self.taken += [None] * (step - len(self.taken))  # inside a group
         if step == len(self.taken):
             self.taken.append(self._parameters(pl_module))
-        if diagnosis.is_due(step, 10):
+        if is_due(step, 10):
             self.values[step] = dict(diagnosis.of(trainer).values)
 
     def _parameters(self, module):

@@ -1,0 +1,101 @@
+"""A real TensorBoard on loopback, and a real browser to look at it.
+
+    python -m tests.tensorboard_page LOGDIR PICTURE.png [TAG_FILTER]
+
+takes a picture of the Time Series page, as the README shows it. Needs the system's Chromium and
+the Python package playwright.
+"""
+
+import json
+import shutil
+import socket
+import subprocess
+import sys
+import time
+import urllib.parse
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
+FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--hide-scrollbars"]
+
+
+class TensorBoard:
+    """The HTTP interface that the page itself uses."""
+
+    def __init__(self, address: str) -> None:
+        self.address = address
+
+    def get(self, route: str, **query: str) -> Any:
+        url = f"{self.address}/data/{route}?{urllib.parse.urlencode(query)}"
+        with urllib.request.urlopen(url, timeout=30) as reply:
+            body = reply.read()
+        return json.loads(body) if reply.headers["Content-Type"] == "application/json" else body
+
+    def post(self, route: str, body: dict) -> Any:
+        request = urllib.request.Request(
+            f"{self.address}/data/{route}",
+            json.dumps(body).encode(),
+            {"Content-Type": "application/json"},
+        )
+        with urllib.request.urlopen(request, timeout=30) as reply:
+            return json.load(reply)
+
+
+@contextmanager
+def tensorboard(logdir: Path) -> Iterator[TensorBoard]:
+    """`tensorboard --logdir` on a free port, once it has read the runs."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    command = [sys.executable, "-m", "tensorboard.main", "--logdir", str(logdir)]
+    command += ["--host", "127.0.0.1", "--port", str(port), "--reload_interval", "1"]
+    command += ["--samples_per_plugin", "images=100,scalars=10000,text=100,histograms=1000"]
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    board = TensorBoard(f"http://127.0.0.1:{port}")
+    try:
+        deadline = time.monotonic() + 60
+        while True:
+            try:
+                if board.get("runs") and board.get("plugin/scalars/tags"):
+                    break
+            except OSError:
+                pass
+            assert process.poll() is None, "TensorBoard has ended"
+            assert time.monotonic() < deadline, "TensorBoard shows no run"
+            time.sleep(0.3)
+        yield board
+    finally:
+        process.terminate()
+        process.wait(20)
+
+
+@contextmanager
+def page(board: TensorBoard, tag_filter: str = "", height: int = 1100) -> Iterator[Any]:
+    """The Time Series page in Chromium, its lines drawn as countable paths."""
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
+        try:
+            opened = browser.new_page(viewport={"width": 1500, "height": height})
+            query = urllib.parse.urlencode({"tagFilter": tag_filter}) if tag_filter else ""
+            opened.goto(f"{board.address}/?forceSVG=true&{query}#timeseries")
+            opened.wait_for_selector("card-view", timeout=30_000)
+            opened.wait_for_timeout(3_000)
+            yield opened
+        finally:
+            browser.close()
+
+
+def main() -> None:
+    logdir, picture, *rest = sys.argv[1:]
+    with tensorboard(Path(logdir)) as board, page(board, *rest) as opened:
+        opened.screenshot(path=picture)
+
+
+if __name__ == "__main__":
+    main()
