@@ -28,6 +28,7 @@ def add(folders: list[str]) -> None:
         summary = json.loads((Path(folder) / "summary.json").read_text())
         row = {key: summary[key] for key in KEPT}
         row |= {"final_val_loss": summary["final"]["val_loss"], "machine": summary["machine"]}
+        row["unhealthy"] = {k: v for k, v in summary["health"].items() if v != "ok"}
         row |= {"torch": summary["versions"]["torch"], "git_commit": summary["git_commit"]}
         rows[row["config"], row["seed"]] = row
     ordered = sorted(rows.values(), key=lambda row: (row["config"], row["seed"]))

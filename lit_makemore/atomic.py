@@ -23,7 +23,7 @@ def replacing(path: str | Path) -> Iterator[IO[bytes]]:
         return
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(
-        f".{path.name}.{uuid4().hex}"
+        f".{path.name}.{uuid4().hex}.tmp"
     )  # beside it, so that renaming is atomic
     try:
         with temporary.open("xb") as file:

@@ -10,6 +10,8 @@ from collections.abc import Callable, Sequence
 from time import perf_counter
 from typing import Literal
 
+from lit_makemore.run import Stopped
+
 started = perf_counter()  # when this command began
 
 USAGE = """usage: python train.py <command> [options]
@@ -51,13 +53,19 @@ def main(args: Sequence[str] | None = None) -> int:
         return commands[args[0]](args) or 0
     except KeyboardInterrupt:
         return 130
+    except Stopped as stopped:
+        print(stopped, file=sys.stderr)
+        return 128 + stopped.signum
     except BrokenPipeError:  # whoever read the output, head for one, has enough
         sys.stdout = None  # type: ignore[assignment]
         return 0
-    except (ValueError, OSError) as error:  # what the project and Lightning raise for bad input
+    except Exception as error:
         if debug:
             raise
-        print(f"error: {' '.join(str(error).split())}", file=sys.stderr)
+        line = " ".join(str(error).split())
+        if not isinstance(error, ValueError | OSError):  # which say themselves what to do
+            line = f"{type(error).__name__}: {line}; --debug shows where"
+        print(f"error: {line}", file=sys.stderr)
         return 1
 
 

@@ -2,6 +2,7 @@
 
 import gc
 import logging
+import sys
 import warnings
 from contextlib import AbstractContextManager, nullcontext
 from inspect import signature
@@ -16,18 +17,21 @@ from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
 from lightning.pytorch.profilers import PassThroughProfiler
 from lightning.pytorch.utilities.exceptions import MisconfigurationException
 
-from lit_makemore import cli, scoring, summary
+from lit_makemore import cli, resume, scoring, summary
 from lit_makemore.callbacks import diagnosis
 from lit_makemore.callbacks.checkpoints import BestCheckpoint, LastCheckpoint
 from lit_makemore.callbacks.diagnostics import Diagnostics, observers
+from lit_makemore.callbacks.finite import FiniteGuard
 from lit_makemore.callbacks.health import Health
 from lit_makemore.callbacks.progress import ProgressLine
 from lit_makemore.callbacks.run_folder import RunFolder
+from lit_makemore.callbacks.signals import StopAfterCheckpoints, StopOnSignal
 from lit_makemore.callbacks.training_scalars import TrainingScalars
 from lit_makemore.checkpoint_io import AtomicCheckpointIO
 from lit_makemore.data import NamesDataModule
 from lit_makemore.module import LitMLP
 from lit_makemore.parsing import OneLineErrors
+from lit_makemore.resume import Resumption
 
 TRAINER_DEFAULTS: dict[str, Any] = {
     # Updates are the only axis: epochs never end a run, and validation counts updates too.
@@ -48,12 +52,17 @@ SILENCED = [
     "Be aware that when using `ckpt_path`",  # validate and test have no use for fit's callbacks
     "The number of training batches .* is smaller than the logging interval",  # we count updates
     "Using ModelCheckpoint with manual optimization",  # which is how fused steps are counted
+    "Checkpoint directory .* exists and is not empty",  # a resumed run's, of course
     r"`isinstance\(treespec, LeafSpec\)`",  # Lightning's own, at every start
 ]
 
 
 class _Parser(OneLineErrors, LightningArgumentParser):
     pass
+
+
+class _Finished(Exception):
+    """There is nothing left to do."""
 
 
 class _NoProfiler(PassThroughProfiler):
@@ -68,30 +77,41 @@ class MakemoreCLI(LightningCLI):
 
     def __init__(self, args: list[str]) -> None:
         self._command = args[0]
-        super().__init__(
-            LitMLP,
-            NamesDataModule,
-            save_config_callback=None,
-            trainer_defaults=TRAINER_DEFAULTS,
-            seed_everything_default=42,
-            parser_class=_Parser,
-            parser_kwargs={"prog": "train.py"},
-            args=args,
-            auto_configure_optimizers=False,
-            load_from_checkpoint_support=False,
-        )
+        self.folder: RunFolder | None = None
+        try:
+            super().__init__(
+                LitMLP,
+                NamesDataModule,
+                save_config_callback=None,
+                trainer_defaults=TRAINER_DEFAULTS,
+                seed_everything_default=42,
+                parser_class=_Parser,
+                parser_kwargs={"prog": "train.py"},
+                args=args,
+                auto_configure_optimizers=False,
+                load_from_checkpoint_support=False,
+            )
+        finally:
+            if self.folder is not None and self.folder.run is not None:
+                self.folder.run.close()
 
     def subcommands(self) -> dict[str, set[str]]:  # type: ignore[override]
         """The one in use: the options of each take a tenth of a second to collect."""
         ours = {"model", "datamodule", "weights_only", "verbose"}  # set here, so not options
         loaders = {"train_dataloaders", "val_dataloaders", "dataloaders", "return_predictions"}
         method = signature(getattr(pl.Trainer, self._command))
-        return {self._command: (ours | loaders) & set(method.parameters)}
+        names = (ours | loaders) & set(method.parameters)
+        return {self._command: names | {"ckpt_path"} if self._command == "fit" else names}
 
     def _prepare_subcommand_parser(
         self, klass: type, subcommand: str, **kwargs: Any
     ) -> LightningArgumentParser:
         parser = super()._prepare_subcommand_parser(klass, subcommand, **kwargs)
+        if subcommand == "fit":
+            go_on = "Go on with a run: true, auto (if there is one), its folder or its checkpoint."
+            knowingly = "Resume even if the configuration has changed."
+            parser.add_argument("--resume", type=str | None, default=None, help=go_on)
+            parser.add_argument("--resume_override", type=bool, default=False, help=knowingly)
         if subcommand == "predict":
             to = "CSV file to write; by default the scores are printed."
             parser.add_argument("--output", type=str | None, default=None, help=to)
@@ -122,6 +142,7 @@ class MakemoreCLI(LightningCLI):
     def before_instantiate_classes(self) -> None:
         config = self.config[self.subcommand]
         trainer = config.trainer
+        self.found: Resumption | None = None
         if self.subcommand != "fit" and not config.ckpt_path:
             raise ValueError(f"{self.subcommand} needs a trained network: --ckpt_path FILE")
         limits = trainer.max_steps, trainer.max_epochs, trainer.max_time, trainer.fast_dev_run
@@ -131,8 +152,36 @@ class MakemoreCLI(LightningCLI):
             if config.threads < 1:
                 raise ValueError(f"--threads must be at least 1, not {config.threads}")
             torch.set_num_threads(config.threads)
+        if self.subcommand == "fit" and config.resume not in (None, "false"):
+            self._find_run(config)
         if trainer.profiler is None:  # Lightning's notes stay out; a profile is printed as one
             logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
+
+    def _find_run(self, config: Any) -> None:
+        stem = _stem(config.config)
+        where = config.runs_dir, config.name, stem, config.trainer.max_steps
+        self.found = resume.find(config.resume, *where)
+        if self.found is None:
+            print("nothing to resume: starting afresh", file=sys.stderr)
+            return
+        changed = resume.check(self.found, self._dumped(), config.resume_override)
+        for line in (*self.found.notes, *changed):
+            print(line, file=sys.stderr)
+        if self.found.finished:
+            print(
+                f"{self.found.folder} is finished, at update {self.found.step:,}; "
+                "a larger --trainer.max_steps goes on with it",
+                file=sys.stderr,
+            )
+            raise _Finished
+        print(f"resuming {self.found.folder} at update {self.found.step:,}", file=sys.stderr)
+
+    def _dumped(self) -> str:
+        """The configuration, for another run as well: without this one's name."""
+        config = self.config.fit.clone()
+        config["name"] = None
+        del config["resume"], config["resume_override"]
+        return self._parser("fit").dump(config, skip_none=False)
 
     def instantiate_trainer(self, **kwargs: Any) -> pl.Trainer:
         config = self.config_init[self.subcommand].trainer
@@ -162,28 +211,37 @@ class MakemoreCLI(LightningCLI):
     def _callbacks(self) -> list[Callback]:
         config = self.config_init.fit
         checkpoints: list[ModelCheckpoint] = []
+        last = None
         if config.trainer.enable_checkpointing is not False:
-            checkpoints = [BestCheckpoint(), LastCheckpoint(SAVE_EVERY_N_STEPS)]
+            last = LastCheckpoint(SAVE_EVERY_N_STEPS)
+            checkpoints = [BestCheckpoint(), last]
         self.folder = RunFolder(
             config.runs_dir,
             config.name,
             _stem(self.config.fit.config),
-            self._parser("fit").dump(self.config.fit, skip_none=False),
+            self._dumped(),
             log=config.trainer.logger in (None, True),
             checkpoints=checkpoints,
+            found=self.found,
         )
         self.scalars = TrainingScalars()
         bar = [] if config.trainer.enable_progress_bar is False else [ProgressLine()]
         watch = observers(config.diagnostics)
         self.health = next((one for one in watch if isinstance(one, Health)), None)
-        return [self.folder, self.scalars, *bar, *watch, *checkpoints]
+        # after everything that the saved state must hold
+        stop = StopAfterCheckpoints(last) if last else StopOnSignal(None)
+        return [self.folder, self.scalars, *bar, *watch, FiniteGuard(), *checkpoints, stop]
 
     def _prepare_subcommand_kwargs(self, subcommand: str) -> dict[str, Any]:
         kwargs = super()._prepare_subcommand_kwargs(subcommand)
+        kwargs["weights_only"] = True  # nothing in a checkpoint may run
+        if subcommand == "fit":
+            # A run that had made no update begins again, which is the same.
+            kwargs["ckpt_path"] = str(self.found.path) if self.found and self.found.step else None
         return {**kwargs, "verbose": False} if subcommand in ("validate", "test") else kwargs
 
     def after_fit(self) -> None:
-        run = self.folder.run if not self.config.fit.trainer.fast_dev_run else None
+        run = self.folder.run if self.folder else None
         if run is None:  # no folder, or another process has it
             return
         best = run.checkpoints / "best.ckpt"
@@ -193,7 +251,7 @@ class MakemoreCLI(LightningCLI):
             "batch_size": self.datamodule.batch_size,
             "seed": self.config.fit.seed_everything,
             "threads": torch.get_num_threads(),
-            "stepping": "ordinary" if self.model.automatic_optimization else "fused",
+            "stepping": self.model.stepping,
             "precision": str(self.trainer.precision),
             "wall_s": round(perf_counter() - cli.started, 2),
             "steps_per_s": round(self.scalars.steps_per_s, 1),
@@ -233,6 +291,8 @@ def run(args: list[str]) -> None:
         warnings.filterwarnings("ignore", message=message)
     try:
         MakemoreCLI(args)
+    except _Finished:
+        return
     except MisconfigurationException as error:  # what Lightning calls a bad argument
         raise ValueError(str(error)) from error
 

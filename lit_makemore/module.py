@@ -115,6 +115,11 @@ class LitMLP(pl.LightningModule):
         else:
             super().__setattr__(name, value)
 
+    @property
+    def stepping(self) -> str:
+        """Which of the two ways to step a fit takes: "ordinary" or "fused"."""
+        return "ordinary" if self.automatic_optimization else "fused"
+
     def forward(self, x: Tensor) -> Tensor:
         """Windows (B, T) to logits (B, V)."""
         return self.net(x)
@@ -283,8 +288,10 @@ class LitMLP(pl.LightningModule):
             self.hparams["block_size"],
             self.architecture,
             hashes,
-            "ordinary" if self.automatic_optimization else "fused",
+            self.stepping,
         )
+        cuda = torch.cuda.get_rng_state_all() if torch.cuda.is_available() else []
+        checkpoint[KEY]["rng"] = [torch.get_rng_state(), *cuda]
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         theirs = checkpoint[KEY]
@@ -301,6 +308,26 @@ class LitMLP(pl.LightningModule):
                     f"the checkpoint's network has {name} {value}, the config's {ours[name]}; "
                     "use the config.yaml beside the checkpoints folder"
                 )
+        if self._trainer is not None and self.trainer.state.fn == "fit":
+            self._go_on(theirs)
+
+    def _go_on(self, theirs: dict[str, Any]) -> None:
+        """What going on exactly takes beside Lightning's own state."""
+        datamodule = getattr(self.trainer, "datamodule", None)
+        if datamodule is not None:
+            words = datamodule.splits["train"].hashes.unique()
+            if not torch.equal(words, theirs["train_hashes"]):
+                raise ValueError(
+                    f"the words of {datamodule.path} are not those that the run was trained on; "
+                    "restore the list, or start a run of its own"
+                )
+        stepped = theirs["stepping"]
+        if self.hparams["fused"] == "auto" and stepped != self.stepping:
+            self.automatic_optimization = stepped == "ordinary"
+            self._stepping = f"{stepped} steps, as before"
+        torch.set_rng_state(theirs["rng"][0])
+        for device, state in enumerate(theirs["rng"][1:][: torch.cuda.device_count()]):
+            torch.cuda.set_rng_state(state, device)
 
 
 def say(module: LitMLP, line: str) -> None:

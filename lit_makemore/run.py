@@ -9,6 +9,19 @@ except ImportError:  # Windows has no flock; the folder's name alone keeps runs 
     fcntl = None  # type: ignore[assignment]
 
 
+class Stopped(BaseException):
+    """A signal has ended the run, after its state was saved.
+
+    Args:
+        signum: the signal.
+        message: a line for whoever watches.
+    """
+
+    def __init__(self, signum: int, message: str) -> None:
+        super().__init__(message)
+        self.signum = signum
+
+
 class Run:
     """One training run's folder, locked as long as this process lives.
 
@@ -22,13 +35,29 @@ class Run:
 
     Args:
         path: the folder, which must exist.
+
+    Raises:
+        BlockingIOError: a living process has it.
     """
 
     def __init__(self, path: Path) -> None:
         self.path = path
         lock = os.open(path / ".lock", os.O_CREAT | os.O_RDWR)  # closed, and so freed, at exit
         if fcntl is not None:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                os.close(lock)
+                raise BlockingIOError(
+                    f"{path} is in use by another process; wait for it, or choose another --name"
+                ) from None
+        self._lock = lock
+        for left in (*path.glob(".*.tmp"), *path.glob("*/.*.tmp")):  # by a process that was killed
+            left.unlink(missing_ok=True)
+
+    def close(self) -> None:
+        """Gives the lock back, as the end of the process would."""
+        os.close(self._lock)
 
     @property
     def checkpoints(self) -> Path:
@@ -53,7 +82,7 @@ def create_run(root: str | Path, name: str | None, stem: str) -> Run:
             path.mkdir(parents=True)
         except FileExistsError:
             raise FileExistsError(
-                f"{path} exists; choose another --name or remove that run"
+                f"{path} exists; go on with it by --resume true, or choose another --name"
             ) from None
         return Run(path)
     number = 1

@@ -24,6 +24,12 @@ def test_the_published_networks_reach_the_published_losses(config, low, high):
     assert low <= ROWS[f"configs/reference/{config}.yaml"]["val_loss"] <= high
 
 
+def test_the_published_networks_are_healthy_over_their_whole_runs():
+    for config, row in ROWS.items():
+        if "reference" in config:
+            assert row["unhealthy"] == {}, config
+
+
 def test_readme_and_configs_say_what_the_results_file_says():
     done = subprocess.run([sys.executable, "docs/results.py", "check"], cwd=ROOT)
     assert done.returncode == 0

@@ -17,6 +17,12 @@ class LossGuides(pl.Callback):
     def __init__(self) -> None:
         self._drawn = False
 
+    def state_dict(self) -> dict[str, Any]:
+        return {"drawn": self._drawn}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        self._drawn = state_dict["drawn"]
+
     def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         if trainer.state.fn == "fit" and not self._drawn:
             self._draw(trainer, 0, max(trainer.max_steps, trainer.global_step))

@@ -2,6 +2,7 @@
 
 import sys
 from collections.abc import Collection
+from dataclasses import asdict
 from math import isfinite, log
 from typing import Any
 
@@ -102,6 +103,12 @@ class Health(pl.Callback):
                     f"stopped by diagnostics.fail_on at update {step}: "
                     f"{verdict.check}: {_say(verdict)}"
                 )
+
+    def state_dict(self) -> dict[str, Any]:
+        return {check: (step, asdict(verdict)) for check, (step, verdict) in self.verdicts.items()}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        self.verdicts = {check: (step, Verdict(**v)) for check, (step, v) in state_dict.items()}
 
     def table(self) -> str:
         """The closing table: a line for each check that applied."""

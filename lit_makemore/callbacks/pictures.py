@@ -53,6 +53,12 @@ class Pictures(pl.Callback):
                 found = {name: ratio for name, ratio in ratios.items() if ratio is not None}
                 self._history.append((step, found))
 
+    def state_dict(self) -> dict[str, Any]:
+        return {"history": self._history, "drawn": self._drawn}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        self._history, self._drawn = list(state_dict["history"]), state_dict["drawn"]
+
     def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         if trainer.state.fn == "fit" and trainer.global_step >= RARER * self._drawn:
             self._draw(trainer, pl_module)

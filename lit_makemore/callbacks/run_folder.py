@@ -9,6 +9,7 @@ from lightning.pytorch.loggers import TensorBoardLogger
 from torch.utils.tensorboard.summary import hparams as hparams_summaries
 
 from lit_makemore.atomic import write_text
+from lit_makemore.resume import Resumption
 from lit_makemore.run import Run, create_run
 
 
@@ -24,6 +25,7 @@ class RunFolder(pl.Callback):
         config: the configuration, written to config.yaml.
         log: whether to log for TensorBoard.
         checkpoints: the callbacks whose files go into checkpoints/.
+        found: the run to go on with instead, if any.
     """
 
     def __init__(
@@ -34,27 +36,37 @@ class RunFolder(pl.Callback):
         config: str,
         log: bool,
         checkpoints: list[ModelCheckpoint],
+        found: Resumption | None = None,
     ) -> None:
+        self._found = found
         self._where = root, name, stem
         self._config, self._log, self._checkpoints = config, log, checkpoints
         self.run: Run | None = None  # on rank 0, once the fit has begun
 
+    def setup(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
+        if self._found:  # before the checkpoint callbacks get their state back
+            for callback in self._checkpoints:
+                callback.dirpath = str(self._found.folder / "checkpoints")
+
     def on_fit_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         path = ""
         if trainer.is_global_zero:
-            self.run = create_run(*self._where)
+            self.run = Run(self._found.folder) if self._found else create_run(*self._where)
             write_text(self.run.path / "config.yaml", self._config)
             path = str(self.run.path)
         folder = Path(trainer.strategy.broadcast(path))
         for callback in self._checkpoints:
             callback.dirpath = str(folder / "checkpoints")
         if self._log:
-            logger = _Logger(folder, name="", version="", default_hp_metric=False)
+            # What was logged after the checkpoint is logged again, and must not show twice.
+            purge = self._found.step + bool(self._found.step) if self._found else None
+            settings: dict[str, Any] = {"default_hp_metric": False, "purge_step": purge}
+            logger = _Logger(folder, name="", version="", **settings)
             trainer.loggers = [*trainer.loggers, logger]
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Enters the run in TensorBoard's HParams page, with val/loss as its metric."""
-        if not self._log or not trainer.is_global_zero:
+        if not self._log or not trainer.is_global_zero or trainer.global_step:
             return
         settings = {**pl_module.hparams, "batch_size": trainer.datamodule.batch_size}  # type: ignore[attr-defined]
         del settings["chars"]

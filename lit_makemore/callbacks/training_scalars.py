@@ -65,6 +65,12 @@ class TrainingScalars(pl.Callback):
             self._loss, self._n_losses = 0.0, 0
             self._interval.reset()
 
+    def state_dict(self) -> dict[str, Any]:
+        return {"loss": self._loss, "n_losses": self._n_losses}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        self._loss, self._n_losses = state_dict["loss"], state_dict["n_losses"]
+
     def on_validation_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         self._clock.pause()
         self._interval.pause()

@@ -1,0 +1,37 @@
+"""Stops a run whose numbers have gone."""
+
+from math import isfinite
+from typing import Any
+
+import lightning.pytorch as pl
+
+from lit_makemore.callbacks import diagnosis
+from lit_makemore.verdicts import ADVICE, faults
+
+
+class FiniteGuard(pl.Callback):
+    """Looks at the loss every log_every_n_steps updates. If it is a NaN or infinite, names the
+    tensors that are, too, and stops the run; the last checkpoint is of the time before.
+
+    Raises:
+        ValueError: the loss is not finite.
+    """
+
+    def on_train_batch_end(
+        self,
+        trainer: pl.Trainer,
+        pl_module: pl.LightningModule,
+        outputs: Any,
+        batch: Any,
+        batch_idx: int,
+    ) -> None:
+        step, every = trainer.global_step, trainer.log_every_n_steps  # type: ignore[attr-defined]
+        if step % (every or 50) or isfinite(float(outputs["loss"])):
+            return
+        found = faults(diagnosis.net_of(pl_module))
+        named = ", ".join(found[:4]) + (f" and {len(found) - 4} more" if found[4:] else "")
+        raise ValueError(
+            f"the loss is {float(outputs['loss'])} at update {step}"
+            + (f", and so are {named}" if found else "")
+            + f"; last.ckpt is of the time before. Try {ADVICE['nan']}"
+        )

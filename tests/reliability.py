@@ -1,0 +1,212 @@
+"""Kills real `fit` processes at random instants and resumes them until they are done.
+
+    python -m tests.reliability [--kills N] [--seed N] [--output docs/reliability.md]
+
+Each run is compared, bit for bit, with one that was never stopped: parameters, BatchNorm buffers,
+optimizer state, loops, samples and TensorBoard's curves. Then a run is stopped by a full disk,
+where a small tmpfs can be mounted. Prints a table, with --output into a Markdown file.
+"""
+
+import argparse
+import datetime
+import random
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections import Counter
+from contextlib import contextmanager
+from pathlib import Path
+
+import torch
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+from lit_makemore import checkpoint
+from lit_makemore.summary import git_commit
+
+ROOT = Path(__file__).parent.parent
+STEPS = 6000
+CONFIG = ["--config", "configs/quickstart.yaml", "--trainer.max_steps", str(STEPS)]
+CONFIG += ["--trainer.val_check_interval", "500", "--threads", "1"]
+COMPARED = ("state_dict", "optimizer_states", "global_step", checkpoint.KEY)
+OF_THE_CLOCK = ("train/steps_per_s", "diagnostics/share_of_time")
+
+
+def command(folder: Path, name: str, *more: str) -> list[str]:
+    where = ["--runs_dir", str(folder), "--name", name]
+    return [sys.executable, "train.py", "fit", *CONFIG, *where, *more]
+
+
+def start(arguments: list[str]) -> subprocess.Popen:
+    return subprocess.Popen(arguments, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
+
+
+def run(arguments: list[str]) -> None:
+    subprocess.run(arguments, cwd=ROOT, check=True, capture_output=True)
+
+
+def same(a: object, b: object) -> bool:
+    if isinstance(a, torch.Tensor):
+        return torch.equal(a, b)  # type: ignore[arg-type]
+    if isinstance(a, dict):
+        return a.keys() == b.keys() and all(same(a[key], b[key]) for key in a)  # type: ignore
+    if isinstance(a, list | tuple):
+        return len(a) == len(b) and all(map(same, a, b))  # type: ignore[arg-type]
+    return a == b
+
+
+def curves(folder: Path) -> dict[str, list[tuple[int, float]]]:
+    events = EventAccumulator(str(folder), size_guidance={"scalars": 0}).Reload()
+    return {
+        tag: [(event.step, event.value) for event in events.Scalars(tag)]
+        for tag in events.Tags()["scalars"]
+        if tag not in OF_THE_CLOCK
+    }
+
+
+def differences(ours: Path, theirs: Path) -> list[str]:
+    """What two finished runs do not have in common."""
+    found = []
+    for name in ("last", "best"):
+        a, b = (checkpoint.read(run / "checkpoints" / f"{name}.ckpt") for run in (ours, theirs))
+        found += [f"{name}.ckpt: {key}" for key in COMPARED if not same(a[key], b[key])]
+    if (ours / "samples.txt").read_text() != (theirs / "samples.txt").read_text():
+        found.append("samples.txt")
+    a, b = curves(ours), curves(theirs)
+    return found + [f"curve {tag}" for tag in a.keys() | b.keys() if a.get(tag) != b.get(tag)]
+
+
+def killed_until_done(folder: Path, kills: int, fused: str, chance: random.Random) -> dict:
+    """A run killed so many times, half by SIGKILL and half by SIGTERM; figures about it."""
+    way = ("--model.fused", fused)
+    run(command(folder, f"whole-{fused}", *way))  # also fills the cache of compiled graphs
+    begun = time.monotonic()
+    run(command(folder, f"timed-{fused}", *way))
+    seconds = time.monotonic() - begun
+    ends: Counter[str] = Counter()
+    steps, done, worst = [], 0, None
+    while done < kills:
+        name = f"killed-{fused}-{len(steps)}"
+        while True:
+            process = start(command(folder, name, *way, "--resume", "auto"))
+            if done < kills:
+                signum = (signal.SIGKILL, signal.SIGTERM)[done % 2]
+                try:
+                    process.wait(chance.uniform(0.3, 1.0) * seconds)
+                except subprocess.TimeoutExpired:
+                    process.send_signal(signum)
+                    done += 1
+            error = process.stderr.read().decode() if process.stderr else ""
+            status = process.wait()
+            ends[str(status)] += 1
+            if status not in (0, 143, -signal.SIGKILL, -signal.SIGTERM):
+                worst = error.strip().splitlines()[-1]
+            if status == 0:
+                break
+            assert worst is None, worst
+        steps.append(name)
+    apart = [
+        line for name in steps for line in differences(folder / name, folder / f"whole-{fused}")
+    ]
+    return {"fused": fused, "kills": done, "runs": len(steps), "ends": dict(ends), "apart": apart}
+
+
+@contextmanager
+def small_disk(folder: Path, megabytes: int):
+    """A file system of its own, this small; OSError where none can be mounted."""
+    folder.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", f"size={megabytes}m", "tmpfs", str(folder)]
+    done = subprocess.run(mount, capture_output=True, text=True)
+    if done.returncode:
+        raise OSError(done.stderr.strip())
+    try:
+        yield
+    finally:
+        subprocess.run(["umount", str(folder)], check=True)
+
+
+def full_disk(folder: Path) -> dict:
+    """A run whose disk fills up; then there is room again, and it goes on."""
+    run(command(folder, "whole-disk", "--model.fused", "false"))
+    disk = folder / "disk"
+    with small_disk(disk, 8):
+        arguments = command(disk, "run", "--model.fused", "false", "--resume", "auto")
+        process = start(arguments)
+        last = disk / "run" / "checkpoints" / "last.ckpt"
+        while not (last.exists() and checkpoint.read(last)["global_step"] >= 1000):
+            assert process.poll() is None
+            time.sleep(0.2)
+        ballast = disk / "ballast"
+        with ballast.open("wb", buffering=0) as file:
+            try:
+                while True:
+                    file.write(bytes(4096))
+            except OSError:
+                pass
+        error = process.stderr.read().decode() if process.stderr else ""
+        status = process.wait()
+        whole = checkpoint.read(last)["global_step"]
+        ballast.unlink()
+        run(arguments)
+        apart = differences(disk / "run", folder / "whole-disk")
+    line = error.strip().splitlines()[-1] if error.strip() else ""
+    return {"status": status, "error": line, "kept": whole, "apart": apart}
+
+
+def report(rows: list[dict], disk: dict | str, seconds: float) -> str:
+    lines = ["| steps | kills | runs resumed to the end | exit statuses | differences |"]
+    lines += ["|---|---|---|---|---|"]
+    for r in rows:
+        ends = ", ".join(f"{count} × {status}" for status, count in sorted(r["ends"].items()))
+        way = "fused" if r["fused"] == "true" else "ordinary"
+        lines.append(
+            f"| {way} | {r['kills']} | {r['runs']} | {ends} | {'; '.join(r['apart']) or 'none'} |"
+        )
+    if isinstance(disk, str):
+        lines += ["", f"Full disk: not tried ({disk})."]
+    else:
+        apart = "; ".join(disk["apart"]) or "none"
+        lines += [
+            "",
+            f"Full disk: exit status {disk['status']}, `{disk['error']}`; the checkpoint of update "
+            f"{disk['kept']:,} was whole; differences after going on with room: {apart}.",
+        ]
+    where = f"{datetime.date.today()}, commit {git_commit()}, {seconds / 60:.0f} minutes"
+    return "\n".join([*lines, "", f"{where}."]) + "\n"
+
+
+def measure(kills: int, seed: int) -> tuple[list[dict], dict | str]:
+    chance = random.Random(seed)
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        share = {"false": kills // 2, "true": kills - kills // 2}
+        rows = [killed_until_done(folder, n, fused, chance) for fused, n in share.items()]
+        try:
+            disk: dict | str = full_disk(folder)
+        except OSError as error:
+            disk = str(error)
+    return rows, disk
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="python -m tests.reliability")
+    parser.add_argument("--kills", type=int, default=50)
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--output", help="Markdown file to write")
+    arguments = parser.parse_args()
+    begun = time.monotonic()
+    rows, disk = measure(arguments.kills, arguments.seed)
+    text = report(rows, disk, time.monotonic() - begun)
+    print(text)
+    if arguments.output:
+        about = (__doc__ or "").split("\n\n")[2]
+        Path(arguments.output).write_text(
+            f"# Reliability\n\n`python -m tests.reliability`. {about}\n\n{text}"
+        )
+    apart = [line for r in rows for line in r["apart"]]
+    sys.exit(bool(apart or (isinstance(disk, dict) and disk["apart"])))
+
+
+if __name__ == "__main__":
+    main()

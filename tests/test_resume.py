@@ -1,0 +1,316 @@
+"""A run that was stopped and goes on ends as one that was never stopped, bit for bit."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import torch
+import yaml
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+from lit_makemore import checkpoint, fused, resume
+from lit_makemore.callbacks.checkpoints import LastCheckpoint
+from lit_makemore.cli import main
+from lit_makemore.module import LitMLP
+from tests.conftest import ROOT
+
+CONFIG = {
+    "data": {"batch_size": 16, "sampling": "shuffled"},
+    "model": {"n_hidden": 10, "n_layer": 2, "optimizer": "adamw", "lr": 0.01},
+    "trainer": {"max_steps": 90, "val_check_interval": 20, "log_every_n_steps": 8},
+    "diagnostics": {"every_n_steps": 13, "pictures": False},
+    "threads": 1,
+}
+
+
+@pytest.fixture
+def command(tmp_path, word_list, monkeypatch):
+    """Arguments of a small fit; more go after them."""
+    monkeypatch.setattr(fused, "backend", "eager")
+    monkeypatch.setattr("lit_makemore.lightning_cli.SAVE_EVERY_N_STEPS", 30)
+    path = tmp_path / "tiny.yaml"
+    path.write_text(yaml.dump({**CONFIG, "data": {**CONFIG["data"], "path": str(word_list)}}))
+    usual = ["fit", "--config", str(path), "--trainer.accelerator", "cpu"]
+
+    def arguments(name: str, *more: str) -> list[str]:
+        return [*usual, "--runs_dir", str(tmp_path / "runs"), "--name", name, *more]
+
+    yield arguments
+    torch.set_num_threads(os.cpu_count() or 1)
+
+
+class Broken(Exception):
+    pass
+
+
+@pytest.fixture
+def stopping(monkeypatch):
+    """Makes the fit fail in the hook of a callback, or be told to stop, at an update."""
+
+    def at(step: int, how: str) -> None:
+        hook = LastCheckpoint.on_train_batch_end
+        done = []
+
+        def stop(self, trainer, *args):
+            if trainer.global_step >= step and not done:
+                done.append(True)
+                if how == "signal":
+                    os.kill(os.getpid(), signal.SIGTERM)
+                else:
+                    raise Broken
+            hook(self, trainer, *args)
+
+        monkeypatch.setattr(LastCheckpoint, "on_train_batch_end", stop)
+
+    return at
+
+
+def state(folder: Path, name: str = "last") -> dict:
+    return torch.load(folder / "checkpoints" / f"{name}.ckpt", weights_only=True)
+
+
+def assert_equal(a, b, where=""):
+    if isinstance(a, torch.Tensor):
+        assert torch.equal(a, b), where
+    elif isinstance(a, dict):
+        assert a.keys() == b.keys(), where
+        for key in a:
+            assert_equal(a[key], b[key], f"{where}/{key}")
+    elif isinstance(a, list | tuple):
+        assert len(a) == len(b), where
+        for i, (x, y) in enumerate(zip(a, b, strict=True)):
+            assert_equal(x, y, f"{where}/{i}")
+    else:
+        assert a == b, where
+
+
+def curves(folder: Path) -> dict:
+    events = EventAccumulator(str(folder), size_guidance={"scalars": 0, "tensors": 0}).Reload()
+    found = {
+        tag: [(event.step, event.value) for event in events.Scalars(tag)]
+        for tag in events.Tags()["scalars"]
+        if "steps_per_s" not in tag and "share_of_time" not in tag
+    }
+    for tag in events.Tags()["tensors"]:
+        # this reader, unlike TensorBoard, keeps what a resumed run has taken back
+        found[tag] = {e.step: e.tensor_proto.string_val[0] for e in events.Tensors(tag)}
+    return found
+
+
+def assert_same_run(ours: Path, theirs: Path):
+    for name in ("last", "best"):
+        a, b = state(ours, name), state(theirs, name)
+        for key in ("state_dict", "optimizer_states", "global_step", checkpoint.KEY):
+            assert_equal(a[key], b[key], f"{name}/{key}")
+        loops = (entries["loops"]["fit_loop"]["state_dict"] for entries in (a, b))
+        loaders = (loop["combined_loader"] for loop in loops)
+        assert_equal(*loaders, f"{name}/loader")
+    assert (ours / "samples.txt").read_text() == (theirs / "samples.txt").read_text()
+    a, b = curves(ours), curves(theirs)
+    assert a.keys() == b.keys()
+    for tag in a:
+        assert a[tag] == b[tag], tag
+    a, b = (json.loads((run / "summary.json").read_text()) for run in (ours, theirs))
+    for key in ("train_loss", "val_loss", "test_loss", "final", "health", "steps"):
+        assert a[key] == b[key], key
+
+
+@pytest.mark.parametrize("is_fused", ["false", "true"])
+@pytest.mark.parametrize(
+    ("how", "step"),
+    [
+        ("exception", 17),  # before anything was saved but the start
+        ("exception", 75),
+        ("signal", 35),
+        ("signal", 39),  # fused: in the middle of a group that ends at a validation
+        ("signal", 40),  # a validation follows
+        ("signal", 60),  # so does a save
+        ("signal", 26),  # an observed update
+    ],
+)
+def test_a_stopped_run_ends_as_one_that_was_not(command, stopping, tmp_path, how, step, is_fused):
+    runs = tmp_path / "runs"
+    more = ["--model.fused", is_fused]
+    with pytest.MonkeyPatch.context():
+        assert main(command("whole", *more)) == 0
+    stopping(step, how)
+    if how == "signal":
+        assert main(command("parts", *more)) == 143
+        assert state(runs / "parts")["global_step"] >= step
+    else:
+        assert main(command("parts", *more)) == 1
+    assert not (runs / "parts" / "summary.json").exists()
+    assert main(command("parts", *more, "--resume", "true")) == 0
+    assert_same_run(runs / "parts", runs / "whole")
+
+
+def test_a_second_stop_is_no_other_case(command, tmp_path, monkeypatch):
+    runs = tmp_path / "runs"
+    assert main(command("whole")) == 0
+    hook = LastCheckpoint.on_train_batch_end
+
+    def stop(self, trainer, *args):
+        if trainer.global_step in (7, 20, 21, 59, 88) and trainer.global_step not in seen:
+            seen.append(trainer.global_step)
+            os.kill(os.getpid(), signal.SIGTERM)
+        hook(self, trainer, *args)
+
+    seen: list[int] = []
+    monkeypatch.setattr(LastCheckpoint, "on_train_batch_end", stop)
+    assert [main(command("parts", "--resume", "auto")) for _ in range(6)] == [143] * 5 + [0]
+    assert_same_run(runs / "parts", runs / "whole")
+
+
+def test_auto_starts_afresh_and_says_so(command, tmp_path, capsys):
+    assert main(command("new", "--resume", "auto")) == 0
+    assert "nothing to resume: starting afresh" in capsys.readouterr().err
+
+
+def test_true_without_a_run_is_an_error(command, capsys):
+    assert main(command("new", "--resume", "true")) == 1
+    assert "there is no run new with checkpoints" in capsys.readouterr().err
+
+
+def test_a_finished_run_says_so_and_goes_on_for_more_steps(command, tmp_path, capsys):
+    runs = tmp_path / "runs"
+    assert main(command("run", "--trainer.max_steps", "60")) == 0
+    before = (runs / "run" / "summary.json").read_bytes()
+    assert main(command("run", "--trainer.max_steps", "60", "--resume", "true")) == 0
+    assert "is finished, at update 60" in capsys.readouterr().err
+    assert (runs / "run" / "summary.json").read_bytes() == before
+    assert main(command("run", "--resume", "true")) == 0
+    assert main(command("whole")) == 0
+    assert_same_run(runs / "run", runs / "whole")
+
+
+def test_a_run_without_a_name_is_found_by_its_config(command, stopping, tmp_path):
+    stopping(35, "signal")
+    nameless = [a for a in command("x") if a not in ("--name", "x")]
+    assert main(nameless) == 143
+    assert main([*nameless, "--resume", "true"]) == 0
+    assert [path.name for path in (tmp_path / "runs").iterdir()] == ["tiny"]
+
+
+def test_a_run_goes_on_from_its_folder_and_its_config(command, stopping, tmp_path):
+    stopping(35, "signal")
+    assert main(command("run")) == 143
+    folder = tmp_path / "runs" / "run"
+    arguments = ["fit", "--config", str(folder / "config.yaml"), "--resume", str(folder)]
+    assert main(arguments) == 0
+    assert state(folder)["global_step"] == 90
+
+
+def test_another_configuration_is_an_error_that_lists_it(command, stopping, capsys):
+    stopping(35, "signal")
+    assert main(command("run")) == 143
+    changed = ["--model.lr", "0.02", "--data.batch_size", "20", "--trainer.log_every_n_steps", "4"]
+    assert main(command("run", "--resume", "true", *changed)) == 1
+    error = capsys.readouterr().err.strip().splitlines()[-1]
+    assert "data.batch_size: 16 -> 20; model.lr: 0.01 -> 0.02; --resume_override" in error
+    override = ["--model.lr", "0.02", "--resume_override", "true"]
+    assert main(command("run", "--resume", "true", *override)) == 0
+    assert "from here on model.lr: 0.01 -> 0.02" in capsys.readouterr().err
+
+
+def test_another_thread_count_is_a_difference(command, stopping, capsys):
+    stopping(35, "signal")
+    assert main(command("run")) == 143
+    assert main(command("run", "--resume", "true", "--threads", "2")) == 1
+    assert "threads: 1 -> 2" in capsys.readouterr().err
+
+
+def test_another_word_list_is_an_error(command, stopping, word_list, capsys):
+    stopping(35, "signal")
+    assert main(command("run")) == 143
+    word_list.write_text(word_list.read_text().replace("anton", "noant"))
+    assert main(command("run", "--resume", "true")) == 1
+    assert "are not those that the run was trained on" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("broken", [b"", b"not a checkpoint", None])
+def test_auto_falls_back_to_the_newest_whole_checkpoint(
+    command, stopping, tmp_path, capsys, broken
+):
+    assert main(command("whole")) == 0
+    stopping(55, "signal")
+    assert main(command("parts")) == 143
+    last = tmp_path / "runs" / "parts" / "checkpoints" / "last.ckpt"
+    last.write_bytes(last.read_bytes()[:3000] if broken is None else broken)
+    assert main(command("parts", "--resume", "true")) == 1
+    assert "not a whole checkpoint" in capsys.readouterr().err
+    assert main(command("parts", "--resume", "auto")) == 0
+    assert "falling back to best.ckpt" in capsys.readouterr().err
+    assert_same_run(tmp_path / "runs" / "parts", tmp_path / "runs" / "whole")
+
+
+def test_a_run_in_use_is_left_alone(command, stopping, tmp_path, capsys):
+    stopping(35, "signal")
+    assert main(command("run")) == 143
+    lock = tmp_path / "runs" / "run" / ".lock"
+    holder = subprocess.Popen(
+        [sys.executable, "-c", "import fcntl,sys,time; f=open(sys.argv[1]);"
+         "fcntl.flock(f, fcntl.LOCK_EX); print(1, flush=True); time.sleep(60)", str(lock)],
+        stdout=subprocess.PIPE,
+    )  # fmt: skip
+    try:
+        assert holder.stdout.readline()
+        assert main(command("run", "--resume", "true")) == 1
+        assert "in use by another process" in capsys.readouterr().err
+    finally:
+        holder.kill()
+        holder.wait()
+        holder.stdout.close()
+    assert main(command("run", "--resume", "true")) == 0  # a lock dies with its process
+
+
+def test_a_nan_stops_the_run_and_keeps_the_state_before_it(command, tmp_path, capsys, monkeypatch):
+    step = LitMLP.optimizer_step
+
+    def poisoned(self, *args, **kwargs):
+        step(self, *args, **kwargs)
+        if self.global_step == 59:
+            self.net.layers[3].weight.data[0, 0] = torch.nan
+
+    monkeypatch.setattr(LitMLP, "optimizer_step", poisoned)
+    assert main(command("run", "--trainer.limit_val_batches", "0")) == 1
+    error = capsys.readouterr().err.strip().splitlines()[-1]
+    assert "the loss is nan at update 64, and so are" in error
+    assert "parameter layers.0.weight" in error
+    entries = state(tmp_path / "runs" / "run")
+    assert entries["global_step"] == 30  # not 60, when it was broken
+    assert all(t.isfinite().all() for t in entries["state_dict"].values())
+
+
+def test_what_is_listed_as_harmless_is_no_difference():
+    before = {"model": {"lr": 0.1, "schedule": "step"}, "name": "a", "trainer": {"max_steps": 5}}
+    now = {"model": {"lr": 0.1, "schedule": "step"}, "name": "b", "trainer": {"max_steps": 9}}
+    assert resume.differences(before, now) == []
+    for config in (before, now):
+        config["model"]["schedule"] = "one_cycle"  # which depends on the length
+    assert resume.differences(before, now) == ["trainer.max_steps: 5 -> 9"]
+
+
+@pytest.mark.parametrize(("signum", "status"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
+def test_signals_end_a_process_with_their_status(tmp_path, word_list, signum, status):
+    arguments = ["train.py", "fit", "--data.path", str(word_list), "--data.batch_size", "16"]
+    arguments += ["--name", "run", "--runs_dir", str(tmp_path), "--trainer.max_steps", "1000000"]
+    arguments += ["--model.fused", "false", "--trainer.val_check_interval", "200"]
+    process = subprocess.Popen(
+        [sys.executable, *arguments], cwd=ROOT, stderr=subprocess.PIPE, text=True
+    )
+    for line in process.stderr:
+        if line.startswith("step "):
+            break
+    process.send_signal(signum)
+    begun = time.monotonic()
+    rest = process.stderr.read()
+    process.stderr.close()
+    assert process.wait() == status
+    assert time.monotonic() - begun < 20
+    assert f"stopped by {signum.name} at update" in rest
+    assert checkpoint.read(tmp_path / "run" / "checkpoints" / "last.ckpt")["global_step"] >= 200

@@ -1,0 +1,126 @@
+"""Files from a stranger: nothing in them runs, nothing is written outside."""
+
+import os
+import pickle
+import zipfile
+from pathlib import Path
+
+import pytest
+import torch
+import yaml
+
+from lit_makemore.cli import main
+
+
+class Payload:
+    """Leaves a mark when it is unpickled."""
+
+    def __init__(self, mark: Path) -> None:
+        self.mark = mark
+
+    def __reduce__(self):
+        return os.mkdir, (str(self.mark),)
+
+
+@pytest.fixture
+def run(tmp_path, word_list):
+    arguments = ["fit", "--data.path", str(word_list), "--data.batch_size", "16", "--name", "run"]
+    arguments += ["--runs_dir", str(tmp_path / "runs"), "--trainer.max_steps", "20"]
+    arguments += ["--model.n_hidden", "8", "--trainer.accelerator", "cpu"]
+    assert main(arguments) == 0
+    return tmp_path / "runs" / "run"
+
+
+def commands(run: Path) -> dict[str, list[str]]:
+    ckpt = str(run / "checkpoints" / "last.ckpt")
+    config = str(run / "config.yaml")
+    return {
+        "sample": ["sample", "--ckpt_path", ckpt],
+        "validate": ["validate", "--config", config, "--ckpt_path", ckpt],
+        "predict": ["predict", "--config", config, "--ckpt_path", ckpt, "--data.predict_path", "x"],
+        "gradcheck": ["gradcheck", "--checkpoint", ckpt],
+        "resume": ["fit", "--config", config, "--resume", "true", "--trainer.max_steps", "40"],
+        "resume_file": ["fit", "--config", config, "--resume", ckpt, "--trainer.max_steps", "40"],
+    }
+
+
+def poison_pickle(path: Path, mark: Path) -> None:
+    path.write_bytes(pickle.dumps({"state_dict": Payload(mark)}))
+
+
+def poison_torch(path: Path, mark: Path) -> None:
+    entries = torch.load(path, weights_only=True)
+    entries["callbacks"]["payload"] = Payload(mark)
+    torch.save(entries, path)
+
+
+def poison_archive(path: Path, mark: Path) -> None:
+    """A torch archive with its pickle replaced."""
+    with zipfile.ZipFile(path) as archive:
+        parts = {name: archive.read(name) for name in archive.namelist()}
+    with zipfile.ZipFile(path, "w") as archive:
+        for name, data in parts.items():
+            archive.writestr(name, pickle.dumps(Payload(mark)) if name.endswith(".pkl") else data)
+
+
+@pytest.mark.parametrize("poison", [poison_pickle, poison_torch, poison_archive])
+@pytest.mark.parametrize("command", ["sample", "validate", "gradcheck", "resume", "resume_file"])
+def test_a_pickle_in_a_checkpoint_does_not_run(run, tmp_path, capsys, command, poison):
+    mark = tmp_path / "mark"
+    poison(run / "checkpoints" / "last.ckpt", mark)
+    assert main(commands(run)[command]) == 1
+    assert not mark.exists()
+    error = capsys.readouterr().err.strip().splitlines()
+    assert error[-1].startswith("error: ")
+    assert "not a whole checkpoint" in error[-1]
+
+
+def test_a_class_named_in_a_checkpoint_is_not_imported(run, tmp_path, capsys):
+    path, mark = run / "checkpoints" / "last.ckpt", tmp_path / "mark"
+    entries = torch.load(path, weights_only=True)
+    entries["hyper_parameters"]["_class_path"] = "os.mkdir"
+    entries["hyper_parameters"]["path"] = str(mark)
+    torch.save(entries, path)
+    for command in ("sample", "validate"):
+        main(commands(run)[command])
+    assert not mark.exists()
+
+
+@pytest.mark.parametrize(
+    "where", [("model", "lr"), ("data", "batch_size"), ("trainer", "max_steps"), ("threads",)]
+)
+def test_a_class_where_a_number_belongs_is_bad_use(word_list, tmp_path, capsys, where):
+    mark = tmp_path / "mark"
+    value = {"class_path": "os.mkdir", "init_args": {"path": str(mark)}}
+    config: dict = {"data": {"path": str(word_list)}}
+    inner = config
+    for key in where[:-1]:
+        inner = inner.setdefault(key, {})
+    inner[where[-1]] = value
+    path = tmp_path / "bad.yaml"
+    path.write_text(yaml.dump(config))
+    with pytest.raises(SystemExit) as exit_:
+        main(["fit", "--config", str(path), "--runs_dir", str(tmp_path / "runs")])
+    assert exit_.value.code == 2
+    assert not mark.exists()
+    assert not (tmp_path / "runs").exists()
+    assert len(capsys.readouterr().err.strip().splitlines()) == 1
+
+
+def test_yaml_tags_that_build_objects_are_bad_use(word_list, tmp_path, capsys):
+    mark = tmp_path / "mark"
+    path = tmp_path / "bad.yaml"
+    path.write_text(f"data:\n  path: !!python/object/apply:os.mkdir ['{mark}']\n")
+    with pytest.raises(SystemExit) as exit_:
+        main(["fit", "--config", str(path)])
+    assert exit_.value.code == 2
+    assert not mark.exists()
+
+
+@pytest.mark.parametrize("name", ["../out", "/tmp/out", "a/b", "..", ""])
+def test_a_name_does_not_leave_the_runs_folder(word_list, tmp_path, capsys, name):
+    arguments = ["fit", "--data.path", str(word_list), "--data.batch_size", "16"]
+    arguments += ["--runs_dir", str(tmp_path / "runs"), "--trainer.max_steps", "5", "--name", name]
+    assert main(arguments) == 1
+    assert "plain folder name" in capsys.readouterr().err
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["words.txt"]
