@@ -1,13 +1,14 @@
 """Every ratio of speed that the project claims, beside the notebook's loop.
 
-    python -m tests.benchmarks [--steps N] [--rounds N] [--long_rounds N] [--output FILE]
+    python -m tests.benchmarks [--only PART …] [--steps N] [--rounds N] [--long_rounds N]
+                               [--output FILE]
 
 Steady-state steps a second of `fit` with ordinary and fused steps and with gradients derived by
 hand; wall-clock of whole runs, compiled graphs from the cache; the time to the first step beside
 the bare import of Lightning; what the diagnostics take. Each measurement is a process of its own.
 Those of a round follow one another and a ratio is the median of the rounds' ratios, since the speed
-of a shared machine drifts. With --output the figures go to a JSON file and, beside it, a Markdown
-table.
+of a shared machine drifts. With --output the figures go into a JSON file, where they replace those
+of the same name, and beside it into a Markdown table.
 """
 
 import argparse
@@ -53,7 +54,9 @@ def fit(config: str, *more: str) -> dict:
 
 def rates(config: str, steps: int, rounds: int) -> list[dict]:
     """Steady-state steps a second, a row for each way to step."""
-    path, limit = f"configs/reference/{config}.yaml", ["--trainer.max_steps", str(steps)]
+    # the interval that the diagnostics have in the config's own 100,000 steps
+    limit = ["--trainer.max_steps", str(steps), "--diagnostics.every_n_steps", "2000"]
+    path = f"configs/reference/{config}.yaml"
     ways = {"ordinary": ORDINARY, "by hand": MANUAL, "fused": FUSED}
     fit(path, *limit, *FUSED)  # fills the cache of compiled graphs
     measured = []
@@ -139,42 +142,51 @@ def row(label: str, theirs: float, ours: float, ratios: list[float]) -> dict:
         "ours": round(ours, 2),
         "ratio": round(median(ratios), 2),
     }
-    return {"label": label, **figures, "ratios": [round(ratio, 3) for ratio in ratios]}
+    where = {"date": datetime.date.today().isoformat(), "commit": git_commit()}
+    machine = f"{os.cpu_count()} cores, {cpu_name()}, torch {torch.__version__}"
+    ratios = [round(ratio, 3) for ratio in ratios]
+    return {"label": label, **figures, "ratios": ratios, **where, "machine": machine}
 
 
-def markdown(result: dict) -> str:
-    lines = ["| | notebook | ours | ratio | rounds |", "|---|---|---|---|---|"]
-    for r in result["rows"]:
-        spread = f"{min(r['ratios']):.2f} … {max(r['ratios']):.2f}"
+def markdown(rows: list[dict]) -> str:
+    lines = ["| | notebook | ours | ratio | rounds | commit |", "|---|---|---|---|---|---|"]
+    for r in rows:
+        spread = f"{len(r['ratios'])}: {min(r['ratios']):.2f} … {max(r['ratios']):.2f}"
         figures = f"{r['theirs']:,.4g} | {r['ours']:,.4g} | **{r['ratio']:.2f}**"
-        lines.append(f"| {r['label']} | {figures} | {spread} |")
-    where = f"{result['machine']}, torch {result['torch']}, {result['date']}, {result['commit']}"
+        lines.append(f"| {r['label']} | {figures} | {spread} | {r['commit']} |")
+    where = "; ".join(sorted({f"{r['machine']}, {r['date']}" for r in rows}))
     return "\n".join([*lines, "", f"{where}."]) + "\n"
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m tests.benchmarks")
-    parser.add_argument("--steps", type=int, default=3000)
-    parser.add_argument("--rounds", type=int, default=7)
+    parts = ("one_layer", "deep", "startup", "wholes", "diagnostics")
+    parser.add_argument("--only", nargs="+", choices=parts, default=parts)
+    parser.add_argument("--steps", type=int, default=5000)
+    parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--long_rounds", type=int, default=3)
     parser.add_argument("--output", help="JSON file to write; FILE.md gets the table")
     arguments = parser.parse_args()
-    steps, rounds = arguments.steps, arguments.rounds
-    rows = [*rates("one_layer", steps, rounds), *rates("deep", steps, rounds), *startup(rounds)]
-    result = {
-        "date": datetime.date.today().isoformat(),
-        "machine": f"{os.cpu_count()} cores, {cpu_name()}",
-        "torch": torch.__version__,
-        "commit": git_commit(),
-        "steps": steps,
-        "rows": [*rows, *wholes(arguments.long_rounds), *diagnostics(arguments.long_rounds)],
+    steps, rounds, long_rounds = arguments.steps, arguments.rounds, arguments.long_rounds
+    measures = {
+        "one_layer": lambda: rates("one_layer", steps, rounds),
+        "deep": lambda: rates("deep", steps, rounds),
+        "startup": lambda: startup(rounds),
+        "wholes": lambda: wholes(long_rounds),
+        "diagnostics": lambda: diagnostics(long_rounds),
     }
-    print(markdown(result))
-    if arguments.output:
-        path = Path(arguments.output)
-        path.write_text(json.dumps(result, indent=1) + "\n")
+    path = Path(arguments.output) if arguments.output else None
+    rows = {r["label"]: r for r in json.loads(path.read_text())} if path and path.exists() else {}
+    for part in arguments.only:
+        found = measures[part]()
+        print(markdown(found), flush=True)
+        rows |= {r["label"]: r for r in found}
+    if path:
+        path.write_text(json.dumps(list(rows.values()), indent=1) + "\n")
         about = (__doc__ or "").split("\n\n")[2]
-        text = f"# Speed\n\n`python -m tests.benchmarks`. {about}\n\n{markdown(result)}"
+        text = (
+            f"# Speed\n\n`python -m tests.benchmarks`. {about}\n\n{markdown(list(rows.values()))}"
+        )
         path.with_suffix(".md").write_text(text)
 
 
