@@ -8,7 +8,7 @@ from contextlib import AbstractContextManager, nullcontext
 from inspect import signature
 from pathlib import Path
 from time import perf_counter
-from typing import Any
+from typing import Any, get_args
 
 import lightning.pytorch as pl
 import torch
@@ -143,6 +143,11 @@ class MakemoreCLI(LightningCLI):
         config = self.config[self.subcommand]
         trainer = config.trainer
         self.found: Resumption | None = None
+        for group, kind in (("model", LitMLP), ("data", NamesDataModule)):
+            for name, parameter in signature(kind).parameters.items():
+                null = name in config[group] and config[group][name] is None
+                if null and type(None) not in get_args(parameter.annotation):
+                    raise ValueError(f"--{group}.{name} must not be null")
         if self.subcommand != "fit" and not config.ckpt_path:
             raise ValueError(f"{self.subcommand} needs a trained network: --ckpt_path FILE")
         limits = trainer.max_steps, trainer.max_epochs, trainer.max_time, trainer.fast_dev_run

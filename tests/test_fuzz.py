@@ -67,7 +67,7 @@ def outcome(arguments: list[str], folder: Path) -> int:
 
 
 def settings_for(many: bool) -> settings:
-    count = int(os.environ.get("FUZZ_EXAMPLES", "2000")) if many else 12
+    count = int(os.environ.get("FUZZ_EXAMPLES", "2000")) if many else 8
     skipped = [
         *(HealthCheck.function_scoped_fixture, HealthCheck.too_slow),
         *(HealthCheck.data_too_large, HealthCheck.filter_too_much),
