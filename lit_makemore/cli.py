@@ -6,6 +6,7 @@ Nothing heavy is imported here; each command imports what it uses.
 import atexit
 import gc
 import sys
+import threading
 from collections.abc import Callable, Sequence
 from time import perf_counter
 from typing import Literal
@@ -79,12 +80,20 @@ def _lightning(args: list[str]) -> None:
     # and the interpreter's last look a second.
     gc.disable()
     atexit.register(gc.freeze)
+    excepthook = threading.excepthook
+    threading.excepthook = _say_of_thread
     try:
         from lit_makemore.lightning_cli import run
 
         run(args)
     finally:
         gc.enable()
+        threading.excepthook = excepthook
+
+
+def _say_of_thread(failure: threading.ExceptHookArgs) -> None:
+    """TensorBoard's writer is a thread; the main one fails of the same soon after."""
+    print(f"error: {failure.exc_type.__name__}: {failure.exc_value}", file=sys.stderr)
 
 
 def _function(function: Callable[..., int | None]) -> Callable[[list[str]], int | None]:
