@@ -54,7 +54,8 @@ class FusedStep:
         params, adamw, device = self.params, self.adamw, self.params[0].device.type
 
         # In float64 the sum is exact, so that how minibatches are grouped changes no digit of it.
-        self.total_loss = total_loss = torch.zeros((), dtype=torch.float64, device=params[0].device)
+        # Not a scalar, which the graph would take by value.
+        self.total_loss = total_loss = torch.zeros(1, dtype=torch.float64, device=params[0].device)
 
         def step(x: Tensor, y: Tensor, scalars: Tensor) -> None:
             with torch.autocast(device, autocast, enabled=autocast is not None):
@@ -119,7 +120,7 @@ class FusedStep:
         if self.adamw:
             for p in self.params:
                 self.optimizer.state[p]["step"] += len(lrs)
-        return self.total_loss.clone()
+        return self.total_loss[0].clone()
 
     def _scalars(self, lrs: Sequence[float]) -> Tensor:
         """What changes from update to update, (G, 3): learning rate and AdamW's two corrections.

@@ -22,6 +22,9 @@ from typing import Any
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
 FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--hide-scrollbars"]
 
+SETTINGS = """localStorage.setItem('_tb_global_settings', JSON.stringify({paginationSize: 100,
+    theme: 'light', timeSeriesSettingsPaneOpened: false, stepSelectorEnabled: false}))"""
+
 
 class TensorBoard:
     """The HTTP interface that the page itself uses."""
@@ -82,6 +85,7 @@ def page(board: TensorBoard, tag_filter: str = "", height: int = 1100) -> Iterat
         browser = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
         try:
             opened = browser.new_page(viewport={"width": 1500, "height": height})
+            opened.add_init_script(SETTINGS)
             query = urllib.parse.urlencode({"tagFilter": tag_filter}) if tag_filter else ""
             opened.goto(f"{board.address}/?forceSVG=true&{query}#timeseries")
             opened.wait_for_selector("card-view", timeout=30_000)
