@@ -2,10 +2,12 @@
 
 import importlib.util
 import urllib.parse
+from math import log
 
 import pytest
 
 from lit_makemore.cli import main
+from tests.conftest import WORDS
 from tests.tensorboard_page import CHROMIUM, page, tensorboard
 
 STEPS = 120
@@ -13,8 +15,6 @@ STEPS = 120
 
 @pytest.fixture(scope="module")
 def logdir(tmp_path_factory):
-    from tests.conftest import WORDS
-
     folder = tmp_path_factory.mktemp("board")
     words = folder / "words.txt"
     words.write_text("\n".join(WORDS) + "\n")
@@ -62,6 +62,15 @@ def test_looks_are_at_the_updates_that_are_due(board):
     assert [step for step, _ in points(board, "activation_std/layers.02")] == looks
     assert [step for step, _ in points(board, "update_ratio/layers.00.weight")] == looks
     assert points(board, "update_ratio/guide") == [(step, -3.0) for step in looks]
+
+
+def test_the_initial_loss_is_beside_that_of_guessing(board):
+    ((step, guess),) = points(board, "initial_loss/uniform")
+    assert step == 1
+    assert guess == pytest.approx(log(1 + len(set("".join(WORDS)))))
+    ((step, loss),) = points(board, "initial_loss/network")
+    assert step == 1
+    assert loss > guess + 0.8
 
 
 def test_verdicts_are_there(board):

@@ -18,6 +18,7 @@ class Health(pl.Callback):
 
         health/<check>   1 healthy, 0 not, for each check of verdicts.CHECKS that applies
         health           the text of each check that turns out badly for the first time
+        initial_loss/…   of the network before its first update, and ln V
 
     and says so on stderr, once for each check. A NaN or an infinity is looked for at every logging
     interval, too, and its tensors are named.
@@ -73,11 +74,18 @@ class Health(pl.Callback):
             verdicts = [Verdict("nan", not found, text, ADVICE["nan"])]
             if due and seen is not None:
                 loss = {} if seen.loss is None else {"loss": float(seen.loss)}
+                uniform = _uniform(pl_module)
+                if step == 1 and loss and isfinite(uniform):
+                    initial = {
+                        "initial_loss/network": loss["loss"],
+                        "initial_loss/uniform": uniform,
+                    }
+                    diagnosis.write(trainer, step, initial)
                 verdicts += judge(
                     {**shared.values, **loss},
                     step,
                     self.bands,
-                    _uniform(pl_module),
+                    uniform,
                     min(1000, max(1, trainer.max_steps // 10)) if trainer.max_steps > 0 else 1000,
                     _rate(pl_module, step) >= 0.5,
                 )

@@ -1,6 +1,8 @@
 """All observers together: they change nothing, and they say who is sick."""
 
 import json
+import subprocess
+import sys
 
 import lightning.pytorch as pl
 import pytest
@@ -125,3 +127,14 @@ def test_sick_networks_are_told_apart(config, tmp_path):
     assert main(["fit", "--config", str(path), "--runs_dir", str(tmp_path), "--name", "run"]) == 0
     health = json.loads((tmp_path / "run" / "summary.json").read_text())["health"]
     assert {check for check, said in health.items() if said != "ok"} == SICK[config]
+
+
+@pytest.mark.slow
+def test_of_several_processes_one_writes(tmp_path):
+    command = [sys.executable, "train.py", "fit", "--data.path", "data/names_small.txt"]
+    command += ["--trainer.accelerator", "cpu", "--trainer.devices", "2", "--threads", "1"]
+    command += ["--trainer.strategy", "ddp", "--trainer.max_steps", "120", "--name", "run"]
+    command += ["--trainer.val_check_interval", "60", "--runs_dir", str(tmp_path)]
+    subprocess.run(command, cwd=ROOT, check=True, capture_output=True, timeout=300)
+    assert len(list((tmp_path / "run").glob("events.*"))) == 1
+    assert json.loads((tmp_path / "run" / "summary.json").read_text())["health"]["nan"] == "ok"
