@@ -97,8 +97,8 @@ def killed_until_done(folder: Path, kills: int, fused: str, chance: random.Rando
                 except subprocess.TimeoutExpired:
                     process.send_signal(signum)
                     done += 1
-            error = process.stderr.read().decode() if process.stderr else ""
-            status = process.wait()
+            error = process.communicate()[1].decode()
+            status = process.returncode
             ends[str(status)] += 1
             if status not in (0, 143, -signal.SIGKILL, -signal.SIGTERM):
                 worst = error.strip().splitlines()[-1]
@@ -144,8 +144,8 @@ def full_disk(folder: Path) -> dict:
                     file.write(bytes(4096))
             except OSError:
                 pass
-        error = process.stderr.read().decode() if process.stderr else ""
-        status = process.wait()
+        error = process.communicate()[1].decode()
+        status = process.returncode
         whole = checkpoint.read(last)["global_step"]
         ballast.unlink()
         run(arguments)
