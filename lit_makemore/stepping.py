@@ -13,7 +13,7 @@ from lit_makemore.observation import until_due
 
 LARGEST = 1000  # minibatches of a group; bounds how long a signal, or the progress line, waits
 EARNS = 20_000  # updates that save as much time as compiling costs, measured on deep.yaml
-AUTOCAST = {"32-true": None, "64-true": None, "bf16-mixed": "bfloat16"}  # precisions that fuse
+PRECISIONS = ("32-true", "64-true", "bf16-mixed")  # that the fused step knows
 
 
 def decide(trainer: Any, fused: bool | str, manual_backward: bool) -> tuple[bool, str]:
@@ -30,7 +30,7 @@ def decide(trainer: Any, fused: bool | str, manual_backward: bool) -> tuple[bool
     obstacles = {
         "several processes": trainer.world_size > 1,
         "--model.backward manual": manual_backward,
-        f"--trainer.precision {trainer.precision}": trainer.precision not in AUTOCAST,
+        f"--trainer.precision {trainer.precision}": trainer.precision not in PRECISIONS,
         "--trainer.accumulate_grad_batches": trainer.accumulate_grad_batches > 1,
         "--trainer.gradient_clip_val (--model.clip_norm is the same)": trainer.gradient_clip_val,
         "--trainer.detect_anomaly": trainer._detect_anomaly,

@@ -150,6 +150,11 @@ def _under(tag: str, values: dict[str, float]) -> dict[str, float]:
     }
 
 
+def listed(found: list[str]) -> str:
+    """The first few of these names, and how many more there are."""
+    return ", ".join(found[:4]) + (f" and {len(found) - 4} more" if found[4:] else "")
+
+
 def faults(net: nn.Module, seen: Observation | None = None) -> list[str]:
     """The names of all tensors with a NaN or an infinity: of a pass, parameters and buffers."""
     looked_at = [*net.parameters(), *(b for b in net.buffers() if b.is_floating_point())]

@@ -6,7 +6,7 @@ from typing import Any
 import lightning.pytorch as pl
 
 from lit_makemore.callbacks import diagnosis
-from lit_makemore.verdicts import ADVICE, faults
+from lit_makemore.verdicts import ADVICE, faults, listed
 
 
 class FiniteGuard(pl.Callback):
@@ -29,9 +29,8 @@ class FiniteGuard(pl.Callback):
         if step % (every or 50) or isfinite(float(outputs["loss"])):
             return
         found = faults(diagnosis.net_of(pl_module))
-        named = ", ".join(found[:4]) + (f" and {len(found) - 4} more" if found[4:] else "")
         raise ValueError(
             f"the loss is {float(outputs['loss'])} at update {step}"
-            + (f", and so are {named}" if found else "")
+            + (f", and so are {listed(found)}" if found else "")
             + f"; last.ckpt is of the time before. Try {ADVICE['nan']}"
         )

@@ -10,7 +10,7 @@ import lightning.pytorch as pl
 
 from lit_makemore.callbacks import diagnosis
 from lit_makemore.observation import is_due
-from lit_makemore.verdicts import ADVICE, CHECKS, Bands, Verdict, faults, judge
+from lit_makemore.verdicts import ADVICE, CHECKS, Bands, Verdict, faults, judge, listed
 
 
 class Health(pl.Callback):
@@ -69,8 +69,7 @@ class Health(pl.Callback):
             found = faults(diagnosis.net_of(pl_module), seen)
             if not found and not due:
                 found = ["the loss"]
-            named = ", ".join(found[:4]) + (f" and {len(found) - 4} more" if found[4:] else "")
-            text = f"{named} not finite" if found else "all finite"
+            text = f"{listed(found)} not finite" if found else "all finite"
             verdicts = [Verdict("nan", not found, text, ADVICE["nan"])]
             if due and seen is not None:
                 loss = {} if seen.loss is None else {"loss": float(seen.loss)}
