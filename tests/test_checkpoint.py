@@ -1,4 +1,5 @@
 import os
+import threading
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
@@ -65,6 +66,33 @@ def test_output_to_a_device_or_a_link_replaces_neither(tmp_path):
         assert read.result() == "through"
     with pytest.raises(IsADirectoryError, match="name a file"):
         write_text(tmp_path, "x")
+
+
+def test_a_reader_beside_a_writer_always_finds_a_whole_file(tmp_path):
+    path = tmp_path / "last.ckpt"
+    versions = [entries(MLP(3, 2, n_hidden=8, n_layer=2)) for _ in range(2)]
+    for step, version in enumerate(versions):
+        version["global_step"] = step
+    checkpoint.write(versions[0], path)
+    done = threading.Event()
+
+    def write() -> None:
+        try:
+            for i in range(100):
+                checkpoint.write(versions[i % 2], path)
+        finally:
+            done.set()
+
+    seen = set()
+    with ThreadPoolExecutor() as pool:
+        writing = pool.submit(write)
+        while not done.is_set():
+            loaded = checkpoint.load(path)  # raises if any part is missing
+            theirs = versions[loaded.global_step]["state_dict"]
+            assert torch.equal(loaded.net.embedding.weight, theirs["net.embedding.weight"])
+            seen.add(loaded.global_step)
+        writing.result()
+    assert seen == {0, 1}
 
 
 class Payload:

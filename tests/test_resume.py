@@ -167,6 +167,37 @@ def test_a_second_stop_is_no_other_case(command, tmp_path, monkeypatch):
     assert_same_run(runs / "parts", runs / "whole")
 
 
+KILLED_WHILE_SAVING = """
+import os, signal, sys
+from lit_makemore.cli import main
+saves, fsync = 0, os.fsync
+def dying(descriptor):
+    global saves
+    saves += os.readlink(f"/proc/self/fd/{descriptor}").count(".ckpt.")
+    if saves == 4:
+        os.truncate(descriptor, 2000)  # as far as the disk had come
+        os.kill(os.getpid(), signal.SIGKILL)
+    fsync(descriptor)
+os.fsync = dying
+main(sys.argv[1:])
+"""
+
+
+@pytest.mark.slow
+def test_a_kill_during_a_save_leaves_the_checkpoint_before_it(command, tmp_path):
+    runs = tmp_path / "runs"
+    more = ["--model.fused", "false"]
+    assert main(command("whole", *more)) == 0
+    settings = command("parts", *more)
+    killed = subprocess.run([sys.executable, "-c", KILLED_WHILE_SAVING, *settings], cwd=ROOT)
+    assert killed.returncode == -signal.SIGKILL
+    assert len(list((runs / "parts" / "checkpoints").glob(".*.tmp"))) == 1
+    assert state(runs / "parts")["global_step"] < 90
+    assert main(command("parts", *more, "--resume", "auto")) == 0
+    assert_same_run(runs / "parts", runs / "whole")
+    assert not list((runs / "parts" / "checkpoints").glob(".*.tmp"))
+
+
 def test_auto_starts_afresh_and_says_so(command, tmp_path, capsys):
     assert main(command("new", "--resume", "auto")) == 0
     assert "nothing to resume: starting afresh" in capsys.readouterr().err

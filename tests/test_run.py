@@ -5,6 +5,7 @@ from time import sleep
 import pytest
 
 from lit_makemore.run import create_run
+from tests.conftest import ROOT
 
 
 def test_without_a_name_the_first_free_suffix_is_taken(tmp_path):
@@ -50,3 +51,30 @@ def test_the_lock_is_held_as_long_as_the_process_lives(tmp_path):
             process.kill()
             process.wait()
             fcntl.flock(other, fcntl.LOCK_EX | fcntl.LOCK_NB)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("name", "resume"), [(None, []), ("same", []), ("same", ["--resume", "auto"])]
+)
+def test_of_two_fits_at_once_neither_enters_the_others_folder(tmp_path, word_list, name, resume):
+    arguments = [sys.executable, "train.py", "fit", "--data.path", str(word_list), *resume]
+    arguments += ["--data.batch_size", "16", "--model.n_hidden", "10", "--runs_dir", str(tmp_path)]
+    arguments += ["--trainer.max_steps", "300", "--threads", "1"]
+    arguments += ["--name", name] if name else []
+    both = [
+        subprocess.Popen(arguments, cwd=ROOT, stdout=-1, stderr=-1, text=True) for _ in range(2)
+    ]
+    errors = [process.communicate()[1].strip().splitlines()[-1] for process in both]
+    statuses = sorted(process.returncode for process in both)
+    runs = sorted(tmp_path.glob("*/summary.json"))
+    if name is None:
+        assert statuses == [0, 0]
+        assert [run.parent.name for run in runs] == ["run", "run-2"]
+    else:
+        assert statuses == [0, 1]
+        assert len(runs) == 1
+        (error,) = [line for line in errors if line.startswith("error: ")]
+        assert "exists" in error or "in use by another process" in error
+    for run in runs:
+        assert len(list(run.parent.glob("events.*"))) == 1
