@@ -1,0 +1,134 @@
+"""A million updates of a tiny network, watched from outside while they run.
+
+    python -m tests.soak [--steps N] [--output docs/soak.md]
+
+One `fit` process with logging, validation, checkpoints and diagnostics on. Every few seconds its
+memory, its open files, its threads and its updates so far are read; a straight line is laid through
+each in the run's second half, and its rise over that half compared with the level. Prints a table,
+with --output into a Markdown file; the exit status is 1 if memory or open files grow, or it slows.
+"""
+
+import argparse
+import datetime
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from statistics import linear_regression, mean, median
+
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+from lit_makemore.summary import cpu_name, git_commit
+
+ROOT = Path(__file__).parent.parent
+EVERY_S = 2.0
+GROWTH = 0.02  # of memory, over half a run, as a share of its level: the noise of the allocator
+SLOWING = 0.10  # of the time a step takes; machines are noisy
+PARTS = 25  # of the half, each with its median time: a save or a look is no step
+
+
+def arguments(folder: Path, steps: int) -> list[str]:
+    tiny = ["--model.n_hidden", "20", "--model.n_layer", "2", "--model.n_embd", "4"]
+    tiny += ["--data.batch_size", "8", "--model.lr_milestones", f"[{steps // 2}]"]
+    # 100 validations with their checkpoints, 1,000 checkpoints, 10,000 lines of scalars, and
+    # 1,000 looks of the observers
+    tiny += ["--trainer.val_check_interval", str(steps // 100), "--trainer.max_steps", str(steps)]
+    tiny += ["--diagnostics.every_n_steps", str(steps // 1000), "--model.fused", "true"]
+    where = ["--runs_dir", str(folder), "--name", "soak", "--threads", "1"]
+    return ["train.py", "fit", "--config", "configs/quickstart.yaml", *tiny, *where]
+
+
+def sample(pid: int) -> dict[str, float]:
+    """Memory in MB, open files and threads of a process."""
+    status = Path(f"/proc/{pid}/status").read_text()
+    fields = dict(line.split(":", 1) for line in status.splitlines() if ":" in line)
+    return {
+        "memory": int(fields["VmRSS"].split()[0]) / 1024,
+        "files": len(os.listdir(f"/proc/{pid}/fd")),
+        "threads": int(fields["Threads"]),
+        "time": time.monotonic(),
+    }
+
+
+def watch(process: subprocess.Popen) -> list[dict[str, float]]:
+    seen = []
+    while process.poll() is None:
+        try:
+            seen.append(sample(process.pid))
+        except (OSError, KeyError):  # it has just ended
+            break
+        time.sleep(EVERY_S)
+    return seen
+
+
+def rise(times: list[float], values: list[float]) -> tuple[float, float]:
+    """The mean of a series, and how far the straight line through it rises, as a share of that."""
+    slope, _ = linear_regression(times, values)
+    return mean(values), slope * (times[-1] - times[0]) / mean(values)
+
+
+def measure(steps: int) -> dict:
+    with tempfile.TemporaryDirectory() as name:
+        command = [sys.executable, *arguments(Path(name), steps)]
+        with subprocess.Popen(
+            command, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
+        ) as process:
+            seen = watch(process)
+            error = process.communicate()[1]
+        assert process.returncode == 0, error
+        run = Path(name) / "soak"
+        summary = json.loads((run / "summary.json").read_text())
+        events = sum(file.stat().st_size for file in run.rglob("events.*"))
+        log = EventAccumulator(str(run), size_guidance={"scalars": 0}).Reload()
+        speeds = [event.value for event in log.Scalars("train/steps_per_s")]
+    seen = seen[len(seen) // 2 : -2]  # the closing evaluation is another thing
+    times = [row["time"] for row in seen]
+    figures = {key: rise(times, [row[key] for row in seen]) for key in ("memory", "files")}
+    figures["threads"] = rise(times, [row["threads"] for row in seen])
+    half = [1e6 / speed for speed in speeds[len(speeds) // 2 :]]  # µs a step
+    part = max(1, len(half) // PARTS)
+    medians = [median(half[at : at + part]) for at in range(0, len(half) - part + 1, part)]
+    figures["step"] = rise(list(map(float, range(len(medians)))), medians)
+    return {
+        "figures": figures,
+        "events": events,
+        "steps": summary["steps"],
+        "minutes": summary["wall_s"] / 60,
+        "val": summary["val_loss"],
+    }
+
+
+def report(found: dict) -> tuple[str, bool]:
+    """The table, and whether all of it is flat."""
+    names = {"memory": "memory, MB", "files": "open files", "threads": "threads"}
+    names["step"] = "time of a step, µs"
+    limits = {"memory": GROWTH, "files": 0.0, "threads": 0.0, "step": SLOWING}
+    flat = all(found["figures"][key][1] <= limit for key, limit in limits.items())
+    lines = ["| in the second half | mean | rise | at most |", "|---|---|---|---|"]
+    for key, (level, rises) in found["figures"].items():
+        lines.append(f"| {names[key]} | {level:,.0f} | {rises:+.2%} | {limits[key]:.0%} |")
+    text = "\n".join(lines)
+    text += f"\n\n{found['steps']:,} updates in {found['minutes']:.1f} minutes, val loss "
+    text += f"{found['val']:.4f}; event files {found['events'] / 1e6:.1f} MB in all.\n\n"
+    text += f"{os.cpu_count()} cores, {cpu_name()}, {datetime.date.today()}, "
+    return text + f"commit {git_commit()}.\n", flat
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="python -m tests.soak")
+    parser.add_argument("--steps", type=int, default=1_000_000)
+    parser.add_argument("--output", help="Markdown file to write")
+    options = parser.parse_args()
+    text, flat = report(measure(options.steps))
+    print(text)
+    if options.output:
+        about = (__doc__ or "").split("\n\n")
+        Path(options.output).write_text(f"# Soak\n\n{about[0]} {about[2]}\n\n{text}")
+    sys.exit(not flat)
+
+
+if __name__ == "__main__":
+    main()
