@@ -11,9 +11,10 @@ from lit_makemore import checkpoint
 
 # What may differ without changing a digit of the result.
 HARMLESS = (
-    *("config", "name", "runs_dir", "resume", "resume_override", "ckpt_path", "diagnostics"),
+    *("config", "name", "runs_dir", "resume", "resume_override", "max_requeues", "ckpt_path"),
     *("trainer.enable_progress_bar", "trainer.profiler", "trainer.log_every_n_steps"),
     *("trainer.max_time", "trainer.logger", "data.predict_path", "data.url", "threads"),
+    *("diagnostics",),
 )
 
 
@@ -23,17 +24,17 @@ class Resumption:
 
     Args:
         folder: the run folder it goes on in.
-        path: the checkpoint.
+        path: the checkpoint; None to begin again, in this folder.
         step: updates made by then.
-        threads: how many threads they were made with.
+        threads: how many threads they were made with; None if it begins again.
         finished: whether the run has its summary and is as long as it shall be.
         notes: lines for whoever watches.
     """
 
     folder: Path
-    path: Path
+    path: Path | None
     step: int
-    threads: int
+    threads: int | None
     finished: bool = False
     notes: tuple[str, ...] = ()
 
@@ -44,8 +45,8 @@ def find(
     """The checkpoint to go on from.
 
     Args:
-        resume: "true" for the run's last checkpoint; "auto" for its newest whole one, or none;
-            otherwise a run folder or a checkpoint file in one.
+        resume: "true" for the run's last checkpoint; "auto" for its newest whole one, or none
+            (then the run begins again in its folder); otherwise a run folder or a checkpoint in one.
         root: where run folders lie.
         name: the run's name; None for the newest one that is called stem, or stem with a suffix.
         stem: see name.
@@ -64,10 +65,10 @@ def find(
             raise ValueError(f"{path} does not lie in a run folder, with config.yaml beside it")
         return _from([path], folder, max_steps)
     runs = [Path(root) / name] if name is not None else _named(Path(root), stem)
-    folders = [run for run in runs if (run / "checkpoints").is_dir()]
-    if not folders:
-        if resume == "auto":
-            return None
+    folders = [run for run in runs if (run / "config.yaml").is_file()]
+    if not folders and resume == "auto":
+        return None
+    if not folders or (resume == "true" and not (folders[-1] / "checkpoints").is_dir()):
         raise FileNotFoundError(
             f"there is no run {name or stem} with checkpoints in {root}; leave out --resume"
         )
@@ -78,7 +79,8 @@ def find(
     try:
         return _from([last, best], folders[-1], max_steps)
     except (ValueError, FileNotFoundError):
-        return None
+        note = f"no whole checkpoint in {folders[-1]}: starting afresh there"
+        return Resumption(folders[-1], None, 0, None, notes=(note,))
 
 
 def _named(root: Path, stem: str) -> list[Path]:
@@ -141,7 +143,7 @@ def check(found: Resumption, config: str, override: bool) -> list[str]:
     """
     before = yaml.safe_load((found.folder / "config.yaml").read_text())
     apart = differences(before, yaml.safe_load(config))
-    if found.threads != (threads := torch.get_num_threads()):
+    if found.threads not in (None, threads := torch.get_num_threads()):
         apart.append(f"threads: {found.threads} -> {threads}")
     if apart and not override:
         raise ValueError(

@@ -203,6 +203,24 @@ def test_auto_starts_afresh_and_says_so(command, tmp_path, capsys):
     assert "nothing to resume: starting afresh" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("left", [0, 2000], ids=["none", "half"])
+def test_auto_begins_again_where_no_checkpoint_is_whole(command, stopping, tmp_path, capsys, left):
+    """In the same folder; TensorBoard shows nothing of the first attempt."""
+    runs = tmp_path / "runs"
+    assert main(command("whole")) == 0
+    stopping(19, "signal")  # before the first validation, so there is no best.ckpt
+    assert main(command("parts")) == 143
+    last = runs / "parts" / "checkpoints" / "last.ckpt"
+    if left:
+        os.truncate(last, left)
+    else:
+        last.unlink()
+        last.parent.rmdir()
+    assert main(command("parts", "--resume", "auto")) == 0
+    assert "no whole checkpoint in" in capsys.readouterr().err
+    assert_same_run(runs / "parts", runs / "whole")
+
+
 def test_true_without_a_run_is_an_error(command, capsys):
     assert main(command("new", "--resume", "true")) == 1
     assert "there is no run new with checkpoints" in capsys.readouterr().err
