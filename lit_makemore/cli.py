@@ -5,6 +5,8 @@ Nothing heavy is imported here; each command imports what it uses.
 
 import atexit
 import gc
+import os
+import signal
 import sys
 import threading
 from collections.abc import Callable, Sequence
@@ -12,6 +14,7 @@ from time import perf_counter
 from typing import Literal
 
 from lit_makemore.run import Stopped
+from lit_makemore.signals import ASKING, noted
 
 started = perf_counter()  # when this command began
 
@@ -50,12 +53,20 @@ def main(args: Sequence[str] | None = None) -> int:
             file=sys.stderr,
         )
         return 2
+    # Ctrl-C ends what has not begun to train; the others may come from a cluster that will wait.
+    early = [signum for signum in ASKING if args[0] == "fit" and signum != signal.SIGINT]
+    with noted(*early):
+        return _run(commands[args[0]], args, debug)
+
+
+def _run(command: Callable[[list[str]], int | None], args: list[str], debug: bool) -> int:
     try:
-        return commands[args[0]](args) or 0
+        return command(args) or 0
     except KeyboardInterrupt:
         return 130
     except Stopped as stopped:
-        print(stopped, file=sys.stderr)
+        if not _rank():
+            print(stopped, file=sys.stderr)
         return 128 + stopped.signum
     except BrokenPipeError:  # whoever read the output, head for one, has enough
         sys.stdout = None  # type: ignore[assignment]
@@ -66,8 +77,15 @@ def main(args: Sequence[str] | None = None) -> int:
         line = " ".join(str(error).split())
         if not isinstance(error, ValueError | OSError):  # which say themselves what to do
             line = f"{type(error).__name__}: {line}; --debug shows where"
-        print(f"error: {line}", file=sys.stderr)
+        whose = f"rank {_rank()}: " if _rank() else ""
+        print(f"{whose}error: {line}", file=sys.stderr)
         return 1
+
+
+def _rank() -> int:
+    """The number of this process where there are several, as whoever started them has it."""
+    ranks = (os.environ.get(name) for name in ("RANK", "LOCAL_RANK", "SLURM_PROCID"))
+    return int(next(filter(None, ranks), 0))
 
 
 def _commands() -> dict[str, Callable[[list[str]], int | None]]:

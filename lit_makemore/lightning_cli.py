@@ -2,6 +2,7 @@
 
 import gc
 import logging
+import os
 import sys
 import warnings
 from contextlib import AbstractContextManager, nullcontext
@@ -16,8 +17,9 @@ from lightning.pytorch.callbacks import Callback, ModelCheckpoint
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
 from lightning.pytorch.profilers import PassThroughProfiler
 from lightning.pytorch.utilities.exceptions import MisconfigurationException
+from lightning.pytorch.utilities.rank_zero import rank_zero_only
 
-from lit_makemore import cli, resume, scoring, summary
+from lit_makemore import cli, resume, scoring, slurm, summary
 from lit_makemore.callbacks import diagnosis
 from lit_makemore.callbacks.checkpoints import BestCheckpoint, LastCheckpoint
 from lit_makemore.callbacks.diagnostics import Diagnostics, observers
@@ -53,6 +55,7 @@ SILENCED = [
     "The number of training batches .* is smaller than the logging interval",  # we count updates
     "Using ModelCheckpoint with manual optimization",  # which is how fused steps are counted
     "Checkpoint directory .* exists and is not empty",  # a resumed run's, of course
+    "It is recommended to use `self.log.*sync_dist",  # SplitMetrics is reduced by itself
     r"`isinstance\(treespec, LeafSpec\)`",  # Lightning's own, at every start
 ]
 
@@ -112,6 +115,8 @@ class MakemoreCLI(LightningCLI):
             knowingly = "Resume even if the configuration has changed."
             parser.add_argument("--resume", type=str | None, default=None, help=go_on)
             parser.add_argument("--resume_override", type=bool, default=False, help=knowingly)
+            again = "How often a SLURM job that is warned by SIGUSR1 is queued again."
+            parser.add_argument("--max_requeues", type=int, default=20, help=again)
         if subcommand == "predict":
             to = "CSV file to write; by default the scores are printed."
             parser.add_argument("--output", type=str | None, default=None, help=to)
@@ -156,9 +161,14 @@ class MakemoreCLI(LightningCLI):
         if config.threads is not None:
             if config.threads < 1:
                 raise ValueError(f"--threads must be at least 1, not {config.threads}")
-            torch.set_num_threads(config.threads)
-        if self.subcommand == "fit" and config.resume not in (None, "false"):
-            self._find_run(config)
+            _use_threads(config.threads)
+        if self.subcommand == "fit":
+            if (job := slurm.job()) and config.name is None:
+                config.name = f"{_stem(config.config)}-{job}"
+            if job and slurm.restarts() and config.resume is None:
+                config.resume = "auto"
+            if config.resume not in (None, "false"):
+                self._find_run(config)
         if trainer.profiler is None:  # Lightning's notes stay out; a profile is printed as one
             logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
 
@@ -167,25 +177,26 @@ class MakemoreCLI(LightningCLI):
         where = config.runs_dir, config.name, stem, config.trainer.max_steps
         self.found = resume.find(config.resume, *where)
         if self.found is None:
-            print("nothing to resume: starting afresh", file=sys.stderr)
+            rank_zero_only(_say)("nothing to resume: starting afresh")
             return
+        if config.threads is None and self.found.threads:
+            _use_threads(self.found.threads)
         changed = resume.check(self.found, self._dumped(), config.resume_override)
-        for line in (*self.found.notes, *changed):
-            print(line, file=sys.stderr)
+        rank_zero_only(_say)(*self.found.notes, *changed)
+        folder, at = self.found.folder, f"at update {self.found.step:,}"
         if self.found.finished:
-            print(
-                f"{self.found.folder} is finished, at update {self.found.step:,}; "
-                "a larger --trainer.max_steps goes on with it",
-                file=sys.stderr,
+            rank_zero_only(_say)(
+                f"{folder} is finished, {at}; a larger --trainer.max_steps goes on with it"
             )
             raise _Finished
-        print(f"resuming {self.found.folder} at update {self.found.step:,}", file=sys.stderr)
+        if self.found.path:
+            rank_zero_only(_say)(f"resuming {folder} {at}")
 
     def _dumped(self) -> str:
         """The configuration, for another run as well: without this one's name."""
         config = self.config.fit.clone()
         config["name"] = None
-        del config["resume"], config["resume_override"]
+        del config["resume"], config["resume_override"], config["max_requeues"]
         return self._parser("fit").dump(config, skip_none=False)
 
     def instantiate_trainer(self, **kwargs: Any) -> pl.Trainer:
@@ -200,13 +211,17 @@ class MakemoreCLI(LightningCLI):
             kwargs.update(logger=False, enable_checkpointing=False, enable_progress_bar=False)
         if config.profiler is None:
             kwargs["profiler"] = _NoProfiler()
-        trainer = super().instantiate_trainer(**kwargs)
+        trainer: Any = super().instantiate_trainer(**kwargs)
         half = str(config.precision).startswith("16")
         if half and not str(trainer.precision).startswith("16"):
             raise ValueError(
                 f"--trainer.precision {config.precision} needs a GPU; "
                 "on this CPU use bf16-mixed or 32-true"
             )
+        # Lightning's handlers save, and ask the other processes, inside the handler, where they
+        # wait for each other for ever; it also asks before every update. Ours: callbacks/signals.py
+        trainer._signal_connector.register_signal_handlers = lambda: None
+        trainer.fit_loop.epoch_loop._broadcast_sigterm_tensor = lambda: None
         return trainer
 
     def before_fit(self) -> None:
@@ -234,7 +249,8 @@ class MakemoreCLI(LightningCLI):
         watch = observers(config.diagnostics)
         self.health = next((one for one in watch if isinstance(one, Health)), None)
         # after everything that the saved state must hold
-        stop = StopAfterCheckpoints(last) if last else StopOnSignal(None)
+        requeues = config.max_requeues
+        stop = StopAfterCheckpoints(last, requeues) if last else StopOnSignal(None)
         return [self.folder, self.scalars, *bar, *watch, FiniteGuard(), *checkpoints, stop]
 
     def _prepare_subcommand_kwargs(self, subcommand: str) -> dict[str, Any]:
@@ -318,6 +334,16 @@ def _stem(configs: list[Any] | None) -> str:
         return "run"
     path = Path(str(configs[0]))
     return path.resolve().parent.name if path.name == "config.yaml" else path.stem
+
+
+def _use_threads(n: int) -> None:
+    torch.set_num_threads(n)
+    os.environ["OMP_NUM_THREADS"] = str(n)  # else Lightning divides the cores by the processes
+
+
+def _say(*lines: str) -> None:
+    for line in lines:
+        print(line, file=sys.stderr)
 
 
 def _listed(value: Any) -> list[Any]:

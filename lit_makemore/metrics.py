@@ -28,8 +28,9 @@ class SplitMetrics(Metric):
 
     def __init__(self) -> None:
         super().__init__()
-        self.add_state("sums", torch.zeros(3, 2), dist_reduce_fx="sum")
-        self.add_state("counts", torch.zeros(2), dist_reduce_fx="sum")
+        # In float64, so that how the examples are shared by processes changes no digit that is seen
+        self.add_state("sums", torch.zeros(3, 2, dtype=torch.float64), dist_reduce_fx="sum")
+        self.add_state("counts", torch.zeros(2, dtype=torch.float64), dist_reduce_fx="sum")
 
     def update(self, logits: Tensor, y: Tensor, weights: Tensor) -> None:
         """Takes a chunk in.

@@ -187,6 +187,20 @@ class LitMLP(pl.LightningModule):
             trainer, hparams.fused, hparams.backward == "manual"
         )
         self.automatic_optimization = not fused
+        if trainer._accelerator_connector._layer_sync is not None:
+            if self.hparams["bn_variance"] != "torch":
+                raise ValueError(
+                    "--trainer.sync_batchnorm true normalises by torch's variance; "
+                    f"it goes with --model.bn_variance torch, not {hparams.bn_variance}"
+                )
+            if trainer.strategy.root_device.type == "cpu":
+                raise ValueError(
+                    "--trainer.sync_batchnorm true needs GPUs; on CPUs every process normalises "
+                    "by its own share of the minibatch"
+                )
+        if trainer.strategy.root_device.type == "mps":  # which has no float64
+            for metrics in (self.val_metrics, self.test_metrics):
+                metrics.set_dtype(torch.float32)
         rows = getattr(trainer.datamodule, "batch_size", 2) // trainer.world_size
         if rows < 2 and (self.hparams["batch_norm"] or self.hparams["logits_batch_norm"]):
             raise ValueError(

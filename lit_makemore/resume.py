@@ -45,8 +45,8 @@ def find(
     """The checkpoint to go on from.
 
     Args:
-        resume: "true" for the run's last checkpoint; "auto" for its newest whole one, or none
-            (then the run begins again in its folder); otherwise a run folder or a checkpoint in one.
+        resume: "true" for the run's last checkpoint; "auto" for its newest whole one, or none, and
+            the run begins again in its folder; otherwise a run folder or a checkpoint in one.
         root: where run folders lie.
         name: the run's name; None for the newest one that is called stem, or stem with a suffix.
         stem: see name.

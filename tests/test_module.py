@@ -4,7 +4,9 @@ import lightning.pytorch as pl
 import pytest
 import torch
 import torch.nn.functional as F
+from lightning.pytorch.plugins import TorchSyncBatchNorm
 
+from lit_makemore.cli import main
 from lit_makemore.data import NamesDataModule
 from lit_makemore.mlp import MLP
 from lit_makemore.module import LitMLP
@@ -232,3 +234,37 @@ def test_one_cycle_without_a_length_says_what_to_set(word_list):
             trainer_arguments={"max_steps": -1, "max_epochs": 1, "val_check_interval": 1},
             schedule="one_cycle",
         )
+
+
+@pytest.mark.parametrize(
+    ("more", "message"),
+    [
+        ([], "sync_batchnorm true needs GPUs"),
+        (["--model.bn_variance", "biased"], "goes with --model.bn_variance torch"),
+    ],
+)
+def test_sync_batchnorm_is_refused_where_it_would_fail(tmp_path, word_list, capsys, more, message):
+    arguments = ["fit", "--data.path", str(word_list), "--data.batch_size", "16"]
+    arguments += ["--trainer.accelerator", "cpu", "--trainer.sync_batchnorm", "true"]
+    arguments += ["--trainer.max_steps", "5", "--runs_dir", str(tmp_path / "runs"), *more]
+    assert main(arguments) == 1
+    assert message in capsys.readouterr().err
+    assert not (tmp_path / "runs").exists()
+
+
+def test_sync_batchnorm_keeps_what_the_layers_hold():
+    """torch's SyncBatchNorm has no CPU version: only the exchange of the layers is tested here."""
+    model = LitMLP("abc", 3, n_hidden=5, n_layer=2)
+    model.net(torch.randint(0, 4, (8, 3)))
+    before = {name: value.clone() for name, value in model.state_dict().items()}
+    x = torch.randint(0, 4, (8, 3))
+    expected = model.eval()(x)
+    layers = TorchSyncBatchNorm()
+    converted = layers.apply(model)
+    kinds = [type(layer).__name__ for layer in converted.net.layers]
+    assert kinds.count("SyncBatchNorm") == 2
+    assert "BatchNorm1d" not in kinds
+    after = converted.state_dict()
+    assert before.keys() == after.keys()
+    assert all(torch.equal(after[name], value) for name, value in before.items())
+    torch.testing.assert_close(layers.revert(converted).eval()(x), expected)

@@ -83,8 +83,10 @@ class LastCheckpoint(ModelCheckpoint):
     def save(self, trainer: Any) -> Path:
         """Saves the present state, unless that has been done; returns the file's path."""
         path = Path(self.dirpath or "") / "last.ckpt"
-        if self._last_global_step_saved != trainer.global_step or not path.exists():
-            if not faults(trainer.lightning_module):
+        due = self._last_global_step_saved != trainer.global_step or not path.exists()
+        agreed = trainer.strategy.reduce_boolean_decision  # processes save together or not at all
+        if agreed(due, all=False):
+            if agreed(not faults(trainer.lightning_module)):
                 trainer.save_checkpoint(path)
             self._last_global_step_saved = trainer.global_step
         return path

@@ -26,8 +26,10 @@ class FiniteGuard(pl.Callback):
         batch_idx: int,
     ) -> None:
         step, every = trainer.global_step, trainer.log_every_n_steps  # type: ignore[attr-defined]
-        if step % (every or 50) or isfinite(float(outputs["loss"])):
+        if step % (every or 50):
             return
+        if trainer.strategy.reduce_boolean_decision(isfinite(float(outputs["loss"]))):
+            return  # of all processes
         found = faults(diagnosis.net_of(pl_module))
         raise ValueError(
             f"the loss is {float(outputs['loss'])} at update {step}"

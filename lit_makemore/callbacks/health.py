@@ -20,8 +20,7 @@ class Health(pl.Callback):
         health           the text of each check that turns out badly for the first time
         initial_loss/…   of the network before its first update, and ln V
 
-    and says so on stderr, once for each check. A NaN or an infinity is looked for at every logging
-    interval, too, and its tensors are named.
+    and says so on stderr, once for each check.
 
     Args:
         bands: where each figure is healthy.
@@ -56,22 +55,17 @@ class Health(pl.Callback):
         batch_idx: int,
     ) -> None:
         step = trainer.global_step
-        every = trainer.log_every_n_steps  # type: ignore[attr-defined]
-        if step == self._step:  # gradients are still being added up
+        # Not while gradients are still being added up.
+        if step == self._step or not is_due(step, self.observes_every):
             return
         self._step = step
-        due = is_due(step, self.observes_every)
-        if not due and (not every or step % every or isfinite(float(outputs["loss"]))):
-            return
         shared = diagnosis.of(trainer)
         with shared.timed():
-            seen = shared.latest if due else None
+            seen = shared.latest
             found = faults(diagnosis.net_of(pl_module), seen)
-            if not found and not due:
-                found = ["the loss"]
             text = f"{listed(found)} not finite" if found else "all finite"
             verdicts = [Verdict("nan", not found, text, ADVICE["nan"])]
-            if due and seen is not None:
+            if seen is not None:
                 loss = {} if seen.loss is None else {"loss": float(seen.loss)}
                 uniform = _uniform(pl_module)
                 if step == 1 and loss and isfinite(uniform):
@@ -104,12 +98,11 @@ class Health(pl.Callback):
         if trainer.is_global_zero:
             for line in news:
                 print(f"unhealthy: {line}", file=sys.stderr)
-        for verdict in verdicts:
-            if not verdict.healthy and verdict.check in self.fail_on:
-                raise ValueError(
-                    f"stopped by diagnostics.fail_on at update {step}: "
-                    f"{verdict.check}: {_say(verdict)}"
-                )
+        if self.fail_on:  # the first process decides for all
+            fatal = [v for v in verdicts if not v.healthy and v.check in self.fail_on]
+            said = trainer.strategy.broadcast(fatal and f"{fatal[0].check}: {_say(fatal[0])}")
+            if said:
+                raise ValueError(f"stopped by diagnostics.fail_on at update {step}: {said}")
 
     def state_dict(self) -> dict[str, Any]:
         return {check: (step, asdict(verdict)) for check, (step, verdict) in self.verdicts.items()}

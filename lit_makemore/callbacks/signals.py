@@ -1,75 +1,83 @@
-"""SIGTERM and SIGINT end a run between two updates, with everything saved."""
+"""SIGTERM, SIGINT and SIGUSR1 end a run between two updates, with everything saved."""
 
-import os
-import signal
-from types import FrameType
+from contextlib import ExitStack
+from signal import Signals
 from typing import Any
 
 import lightning.pytorch as pl
+import torch
 from lightning.pytorch.callbacks import Checkpoint
 
+from lit_makemore import signals, slurm
 from lit_makemore.callbacks.checkpoints import LastCheckpoint, validation_follows
 from lit_makemore.run import Stopped
+
+EVERY = 10  # updates between two questions of several processes: has anyone a signal?
 
 
 class StopOnSignal(pl.Callback):
     """Saves last.ckpt and raises Stopped after the update during which a signal came.
 
-    A second signal ends the process at once; what was saved before is whole.
+    Several processes stop after the same update, whichever of them have the signal by then.
+    A SLURM job that was warned by SIGUSR1, or is preempted, is then queued again, and goes on.
 
     Args:
         last: the callback that saves, or None to stop without.
+        max_requeues: how often a SLURM job is queued again.
     """
 
-    def __init__(self, last: LastCheckpoint | None) -> None:
-        self._last = last
-        self._received = 0
-        self._before: dict[int, Any] = {}
+    def __init__(self, last: LastCheckpoint | None, max_requeues: int = 0) -> None:
+        self._last, self._max_requeues = last, max_requeues
+        self._listening = ExitStack()
 
     def setup(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
-        self._install()
+        self._listening.enter_context(signals.noted(*signals.ASKING))
 
-    def on_train_start(self, trainer: Any, pl_module: pl.LightningModule) -> None:
-        self._install()  # again: Lightning has put its own in front, which ends with status 0
-        trainer._signal_connector.received_sigterm = False
+    def teardown(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
+        self._listening.close()
 
-    def _install(self) -> None:
-        for signum in (signal.SIGTERM, signal.SIGINT):
-            try:
-                self._before.setdefault(signum, signal.getsignal(signum))
-                signal.signal(signum, self._note)
-            except ValueError:  # not the main thread, which alone may
-                return
-
-    def _note(self, signum: int, frame: FrameType | None) -> None:
-        if self._received:
-            signal.signal(signum, signal.SIG_DFL)
-            os.kill(os.getpid(), signum)
-        self._received = signum
+    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        self._stop_if_asked(trainer)
 
     def on_train_batch_end(self, trainer: pl.Trainer, *args: Any) -> None:
         between = not trainer.fit_loop._should_accumulate()  # two updates
-        if self._received and between and not validation_follows(trainer):
-            self._stop(trainer)
+        asking = trainer.world_size == 1 or trainer.global_step % EVERY == 0
+        if between and asking and not validation_follows(trainer):
+            self._stop_if_asked(trainer)
 
     def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        if self._received and trainer.state.fn == "fit":
-            self._stop(trainer)
+        if trainer.state.fn == "fit":
+            self._stop_if_asked(trainer)
 
-    def _stop(self, trainer: pl.Trainer) -> None:
-        name, step = signal.Signals(self._received).name, trainer.global_step
-        if self._last is None:
-            raise Stopped(self._received, f"stopped by {name} at update {step:,}")
-        path = self._last.save(trainer)
-        raise Stopped(
-            self._received,
-            f"stopped by {name} at update {step:,}, saved in {path}; go on with --resume true",
-        )
+    def _stop_if_asked(self, trainer: Any) -> None:
+        asked = signals.received()
+        if trainer.world_size > 1:
+            everyone = torch.tensor(asked, device=trainer.strategy.root_device)
+            asked = int(trainer.strategy.reduce(everyone, reduce_op="max"))
+        if not asked:
+            return
+        signum = Signals(signals.ASKING[asked - 1])
+        line = f"stopped by {signum.name} at update {trainer.global_step:,}"
+        if self._last is not None:
+            line += f", saved in {self._last.save(trainer)}; go on with --resume true"
+            if slurm.job():
+                said = self._requeue(signum) if trainer.is_global_zero else ""
+                line += trainer.strategy.broadcast(said)  # nobody ends before that is done
+        _wait_for_children(trainer)
+        raise Stopped(signum, line)
 
-    def teardown(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
-        for signum, handler in self._before.items():
-            signal.signal(signum, handler)
-        self._before = {}
+    def _requeue(self, signum: Signals) -> str:
+        going_on = signum.name == "SIGUSR1" or (signum.name == "SIGTERM" and slurm.preempted())
+        return f"; {slurm.requeue(self._max_requeues)}" if going_on else ""
+
+
+def _wait_for_children(trainer: Any) -> None:
+    """Lightning's watch over the processes it started would kill this one for their exit status."""
+    started = getattr(trainer.strategy.launcher, "procs", [])
+    children = started[:]
+    started.clear()
+    for child in children:
+        child.wait(20)
 
 
 class StopAfterCheckpoints(StopOnSignal, Checkpoint):

@@ -4,6 +4,7 @@ from time import perf_counter
 from typing import Any
 
 import lightning.pytorch as pl
+import torch
 from torch import Tensor
 
 
@@ -33,6 +34,9 @@ class TrainingScalars(pl.Callback):
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         self._batches = trainer.fit_loop.total_batch_idx + 1
+        if isinstance(self._loss, Tensor):  # a checkpoint's, of each process
+            alike = len(self._loss) == trainer.world_size
+            self._loss = self._loss[trainer.global_rank] if alike else self._loss.mean()
 
     def on_train_batch_end(
         self,
@@ -54,8 +58,9 @@ class TrainingScalars(pl.Callback):
         if step > self.warmup_steps:
             self._clock.tick(step, now)
         if step % trainer.log_every_n_steps == 0:  # type: ignore[attr-defined]
+            loss = torch.as_tensor(self._loss / self._n_losses)
             scalars = {
-                "train/loss": float(self._loss) / self._n_losses,
+                "train/loss": float(trainer.strategy.reduce(loss)),  # mean over the processes
                 "train/lr": pl_module.lr_at(step - 1),  # type: ignore[operator]
             }
             if self._interval.rate:  # not after a first group, which compiles
@@ -66,10 +71,17 @@ class TrainingScalars(pl.Callback):
             self._interval.reset()
 
     def state_dict(self) -> dict[str, Any]:
-        return {"loss": self._loss, "n_losses": self._n_losses}
+        return {"n_losses": self._n_losses}
+
+    def on_save_checkpoint(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, checkpoint: dict[str, Any]
+    ) -> None:
+        loss = torch.as_tensor(self._loss, device=trainer.strategy.root_device)
+        everyones = trainer.strategy.all_gather(loss).view(trainer.world_size)
+        checkpoint["callbacks"][self.state_key]["losses"] = everyones
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        self._loss, self._n_losses = state_dict["loss"], state_dict["n_losses"]
+        self._loss, self._n_losses = state_dict["losses"], state_dict["n_losses"]
 
     def on_validation_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         self._clock.pause()

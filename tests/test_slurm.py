@@ -1,0 +1,190 @@
+"""Jobs of a real SLURM on two virtual nodes: they end, are requeued, preempted, cancelled."""
+
+import os
+import re
+import signal
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import yaml
+
+from lit_makemore import checkpoint
+from tests.conftest import ROOT, WORDS
+from tests.parallel import fit, run
+from tests.reliability import differences
+from tests.slurm_cluster import running
+
+pytestmark = pytest.mark.slurm
+STEPS = 4000
+CONFIG = {
+    "data": {"batch_size": 16},
+    "model": {"n_hidden": 20},
+    "trainer": {"max_steps": STEPS, "val_check_interval": 250, "accelerator": "cpu"},
+}
+
+
+@pytest.fixture(scope="module")
+def cluster(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("slurm")
+    with running(folder, grace=20, KillWait=20, JobFileAppend=1) as cluster:
+        yield cluster
+
+
+@pytest.fixture(scope="module")
+def config(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("job")
+    (folder / "words.txt").write_text("\n".join(WORDS) + "\n")
+    CONFIG["data"]["path"] = str(folder / "words.txt")
+    (folder / "tiny.yaml").write_text(yaml.dump(CONFIG))
+    return folder / "tiny.yaml"
+
+
+@pytest.fixture(scope="module")
+def whole(config):
+    """The run that was never stopped, outside SLURM."""
+    more = ["--config", str(config), "--trainer.strategy", "ddp"]
+    done = run(fit(config.parent, config.parent / "words.txt", "whole", 2, *more))
+    assert done.returncode == 0, done.stderr
+    return config.parent / "whole"
+
+
+@pytest.fixture
+def submit(cluster, config):
+    """Submits configs/cluster/train.sbatch for two nodes with a task each."""
+
+    def submit(*more: str, options: tuple[str, ...] = ()) -> str:
+        path = os.environ["PATH"]
+        cluster.environment["PATH"] = f"{Path(sys.executable).parent}:{path}:/usr/sbin"
+        options = ("--ntasks-per-node=1", "--gres=none", f"--chdir={ROOT}", *options)
+        script = ROOT / "configs" / "cluster" / "train.sbatch"
+        arguments = ["--config", config, "--config", ROOT / "configs" / "cluster" / "slurm.yaml"]
+        arguments += ["--trainer.accelerator", "cpu", "--trainer.devices", "1"]
+        arguments += ["--runs_dir", config.parent]
+        command = ["sbatch", "--parsable", f"--output={cluster.folder}/%j.out", *options]
+        return cluster.run(*command, script, *arguments, *more).strip()
+
+    return submit
+
+
+def folder(config: Path, job: str) -> Path:
+    return config.parent / f"tiny-{job}"
+
+
+def saved(config: Path, job: str) -> int:
+    """Updates that the job's last checkpoint has."""
+    path = folder(config, job) / "checkpoints" / "last.ckpt"
+    return checkpoint.read(path)["global_step"] if path.exists() else 0
+
+
+def until(condition, seconds: float, what: str) -> None:
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end, what
+        time.sleep(0.2)
+
+
+def trains(cluster, config, job: str, step: int = 1) -> None:
+    cluster.wait(job, "RUNNING")
+    try:
+        until(lambda: saved(config, job) >= step, 90, "it does not train")
+    except AssertionError as error:
+        raise AssertionError(cluster.output(job)) from error
+
+
+def ranks(config: Path, job: str) -> list[int]:
+    """The job's training processes."""
+    found = []
+    for path in Path("/proc").glob("[0-9]*"):
+        try:
+            words = (path / "cmdline").read_bytes().split(b"\0")
+            environment = (path / "environ").read_bytes().split(b"\0")
+        except OSError:
+            continue
+        ours = f"SLURM_JOB_ID={job}".encode() in environment
+        if ours and words[0].endswith(b"python") and b"train.py" in words[1]:
+            found.append(int(path.name))
+    return found
+
+
+def test_a_job_of_two_nodes(cluster, config, submit, whole):
+    job = submit()
+    cluster.wait(job, "COMPLETED", timeout=120)
+    assert differences(folder(config, job), whole) == []
+    assert "nothing to resume: starting afresh" in cluster.output(job)
+
+
+def test_a_warned_job_is_requeued_and_goes_on(cluster, config, submit, whole):
+    """The two processes get the signal 0.1 s apart."""
+    job = submit()
+    trains(cluster, config, job, 1000)
+    pids = ranks(config, job)
+    assert len(pids) == 2
+    for pid in pids:
+        os.kill(pid, signal.SIGUSR1)
+        time.sleep(0.1)
+    cluster.wait(job, "PENDING")
+    cluster.wait(job, "COMPLETED", timeout=120)
+    output = cluster.output(job)
+    assert f"job {job} is requeued, time 1 of 20" in output
+    stopped = re.search(r"stopped by SIGUSR1 at update ([\d,]*\d)", output)
+    assert stopped
+    assert f"resuming {folder(config, job)} at update {stopped[1]}" in output
+    assert cluster.show(job)["Restarts"] == "1"
+    assert differences(folder(config, job), whole) == []
+
+
+def test_a_preempted_job_is_requeued_and_goes_on(cluster, config, submit, whole):
+    job = submit()
+    trains(cluster, config, job, 1000)
+    urgent = cluster.submit("sleep 1", "--nodes=2", "--exclusive", "--partition=high")
+    cluster.wait(urgent, "COMPLETED")
+    cluster.wait(job, "COMPLETED", timeout=120)
+    output = cluster.output(job)
+    assert "stopped by SIGTERM at update" in output
+    assert f"job {job} is requeued, time 1 of 20" in output
+    assert differences(folder(config, job), whole) == []
+
+
+def test_a_cancelled_job_saves_and_is_not_requeued(cluster, config, submit):
+    job = submit("--trainer.max_steps", "1000000")
+    trains(cluster, config, job)
+    before = saved(config, job)
+    cluster.run("scancel", job)
+    assert cluster.wait(job, "CANCELLED") == "CANCELLED"
+    until(lambda: not ranks(config, job), 30, "its processes do not end")
+    assert saved(config, job) > before
+    assert "stopped by SIGTERM at update" in cluster.output(job)
+    time.sleep(8)  # a requeued one would be back by now
+    assert cluster.state(job) == "CANCELLED"
+
+
+def test_a_requeued_job_that_is_cancelled_later_is_not_requeued_again(cluster, config, submit):
+    job = submit("--trainer.max_steps", "1000000")
+    trains(cluster, config, job)
+    urgent = cluster.submit("sleep 1", "--nodes=2", "--exclusive", "--partition=high")
+    cluster.wait(urgent, "COMPLETED")
+    before = saved(config, job)
+    trains(cluster, config, job, before + 1)
+    cluster.run("scancel", job)
+    assert cluster.wait(job, "CANCELLED") == "CANCELLED"
+    until(lambda: not ranks(config, job), 30, "its processes do not end")
+    time.sleep(8)
+    assert cluster.state(job) == "CANCELLED"
+    assert cluster.show(job)["Restarts"] == "1"
+
+
+def test_a_time_limit_warns_and_requeues_up_to_the_limit(cluster, config, submit):
+    options = ("--time=1", "--signal=USR1@30")
+    job = submit("--trainer.max_steps", "1000000", "--max_requeues", "1", options=options)
+    trains(cluster, config, job)
+    until(lambda: cluster.show(job)["Restarts"] == "1", 150, "it is not requeued")
+    before = saved(config, job)
+    trains(cluster, config, job, before + 1)
+    cluster.wait(job, "FAILED", timeout=150)
+    output = cluster.output(job)
+    assert f"job {job} is requeued, time 1 of 1" in output
+    assert f"job {job} has been requeued 1 times, as --max_requeues allows" in output
+    assert saved(config, job) > before
+    assert cluster.show(job)["ExitCode"] == "138:0"
