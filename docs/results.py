@@ -1,24 +1,62 @@
-"""What each configuration reached: one file, from which README and config headers are written.
+"""What each configuration reached: the file from which README, results.md and config headers come.
 
+python docs/results.py make [CONFIG …]    fits them (by default all), with each of their seeds
 python docs/results.py add RUN_FOLDER …   takes summary.json of finished runs into results.json
-python docs/results.py write              writes the README's table and the config headers
+python docs/results.py write              writes README's table, results.md and the config headers
 python docs/results.py check              exit status 1 if they say anything else
 """
 
 import json
 import re
+import subprocess
 import sys
+import tempfile
+from itertools import groupby
 from pathlib import Path
+from statistics import mean, stdev
 
 ROOT = Path(__file__).parent.parent
 RESULTS = ROOT / "docs" / "results.json"
 LOSSES = ("train_loss", "val_loss", "test_loss", "val_loss_novel", "test_loss_novel")
-KEPT = ("config", "params", "steps", "batch_size", "seed", "wall_s", "steps_per_s", *LOSSES)
-PUBLISHED = {  # val loss
-    "configs/reference/one_layer.yaml": "2.1542",
-    "configs/reference/deep.yaml": "2.0962",
-    "configs/reference/logits_bn.yaml": "2.0822",
-}
+KEPT = ("config", "params", "steps", "batch_size", "block_size", "seed", "wall_s", "steps_per_s")
+HEAD = ["params", "window", "steps × batch", "wall-clock", "train", "val", "test"]
+NOVEL = ["val, novel", "test, novel", "seeds", "commit"]
+SEEDS = dict.fromkeys(
+    ("names_distilled.yaml", "names_mixture.yaml", "best_small.yaml", "best.yaml"), range(42, 47)
+)
+TELLING = ("reference/deep", "names", "names_distilled", "best_small", "best")  # README's rows
+
+# Others' figures: name, parameters, window, steps × batch, train, val, test, our configuration.
+PUBLISHED = """
+uniform | 0 | 0 | | 3.2958 | 3.2958 | 3.2958 |
+unigram | 26 | 0 | | | 2.8210 | |
+bigram, add-one | 729 | 1 | | 2.454 | 2.453 | |
+lecture, one-layer MLP | 11,897 | 3 | 200k × 32 | 2.1260 | 2.1701 | |
+lecture, with BatchNorm | 12,097 | 3 | 200k × 32 | 2.0668 | 2.1048 | |
+one hidden layer, by hand | 6,197 | 3 | 100k × 32 | 2.1355 | 2.1542 | 2.1546 | reference/one_layer
+deep, torch-like layers | 46,997 | 3 | 100k × 32 | 2.0422 | 2.0962 | | reference/deep
+a re-run with BN on the logits | 47,551 | 3 | 200k × 32 | 2.0109 | 2.0822 | | reference/logits_bn
+deep, a blog series | 47,024 | 3 | 200k × 32 | | | | reference/blog
+best printed neural (Flax) | ~47k | 3 | 120k × 128 | 1.9249 | 2.0769 | | names_distilled
+the least that any 3 characters allow | | 3 | | 1.8691 | | |
+Kneser–Ney 4-gram | counts | 3 | | 1.9230 | 2.0608 | 2.0636 | names_mixture
+lecture, WaveNet | 76,579 | 8 | | | 1.9937 | | best_small
+best public WaveNet re-run | ~76k | 8 | | | 1.9878 | 1.9826 | best_small
+Kneser–Ney 6-gram | counts | 5 | | | 1.9836 | 1.9869 | best
+"""
+
+
+def make(configs: list[str]) -> None:
+    """Fits configurations in a temporary folder, and takes the runs in: all at the end, since a
+    changed results file would make their commits dirty."""
+    every = sorted({row["config"] for row in load()} | {f"configs/{name}" for name in SEEDS})
+    runs = [(c, seed) for c in configs or every for seed in SEEDS.get(Path(c).name, [42])]
+    with tempfile.TemporaryDirectory() as folder:
+        for number, (config, seed) in enumerate(runs):
+            command = [sys.executable, "train.py", "fit", "--config", config, "--name", str(number)]
+            command += ["--seed_everything", str(seed), "--runs_dir", folder]
+            subprocess.run(command, cwd=ROOT, check=True)
+        add([f"{folder}/{number}" for number in range(len(runs))])
 
 
 def add(folders: list[str]) -> None:
@@ -26,10 +64,12 @@ def add(folders: list[str]) -> None:
     rows = {(row["config"], row["seed"]): row for row in load()}
     for folder in folders:
         summary = json.loads((Path(folder) / "summary.json").read_text())
-        row = {key: summary[key] for key in KEPT}
+        row = {key: summary[key] for key in (*KEPT, *LOSSES)}
         row |= {"final_val_loss": summary["final"]["val_loss"], "machine": summary["machine"]}
         row["unhealthy"] = {k: v for k, v in summary["health"].items() if v != "ok"}
         row |= {"torch": summary["versions"]["torch"], "git_commit": summary["git_commit"]}
+        if "network" in summary:
+            row |= {"mixture_weight": summary["mixture_weight"], "network": summary["network"]}
         rows[row["config"], row["seed"]] = row
     ordered = sorted(rows.values(), key=lambda row: (row["config"], row["seed"]))
     RESULTS.write_text(json.dumps(ordered, indent=1) + "\n")
@@ -39,45 +79,110 @@ def load() -> list[dict]:
     return json.loads(RESULTS.read_text()) if RESULTS.exists() else []
 
 
+def by_config() -> dict[str, list[dict]]:
+    """The runs of each configuration, by its name without configs/ and .yaml."""
+    groups = groupby(load(), key=lambda row: row["config"])
+    return {
+        config.removeprefix("configs/").removesuffix(".yaml"): list(rows) for config, rows in groups
+    }
+
+
 def documents() -> dict[Path, str]:
     """Every file with results in it, as it should read."""
-    rows = load()
+    found = by_config()
     readme = ROOT / "README.md"
-    table = f"<!-- results: docs/results.py write -->\n{markdown(rows)}<!-- end -->"
+    telling = {name: found[name] for name in TELLING if name in found}
+    table = f"<!-- results: docs/results.py write -->\n{ours(telling)}\n{where()}<!-- end -->"
     pattern = r"<!-- results: docs/results.py write -->\n.*?<!-- end -->"
     texts = {readme: re.sub(pattern, lambda _: table, readme.read_text(), flags=re.DOTALL)}
-    for row in rows:
-        path = ROOT / row["config"]
-        line = header(row)
+    texts[ROOT / "docs" / "results.md"] = page(found)
+    for name, rows in found.items():
+        path = ROOT / "configs" / f"{name}.yaml"
+        line = header(rows)
         texts[path] = re.sub(r"^# Reached: .*$", lambda _: line, path.read_text(), flags=re.M)  # noqa: B023
     return texts
 
 
-def markdown(rows: list[dict]) -> str:
-    head = ["config", "params", "steps × batch", "wall-clock", "train", "val", "test", "published"]
-    table = [[*head, "commit"], ["---"] * 9]
-    for row in rows:
-        table.append(
-            [
-                row["config"].removeprefix("configs/"),
-                f"{row['params']:,}",
-                f"{row['steps']:,} × {row['batch_size']}",
-                clock(row["wall_s"]),
-                *(f"{row[key]:.4f}" for key in LOSSES[:3]),
-                PUBLISHED.get(row["config"], ""),
-                row["git_commit"],
-            ]
-        )
-    lines = [f"| {' | '.join(cells)} |" for cells in table]
-    machines = sorted({f"{row['machine']}, torch {row['torch']}" for row in rows})
-    lines += ["", f"Seed 42, best checkpoint, nats; published: val. On {'; '.join(machines)}.", ""]
-    return "\n".join(lines)
+def page(found: dict[str, list[dict]]) -> str:
+    return f"""# Results
+
+Nats per character on names.txt, split seed 42, best checkpoint. With five seeds: mean ± standard
+deviation over them, on the same split. Configurations were chosen by val alone; test is reported.
+Novel: the names of val or test that are not among the training names as well. Wall-clock is that of
+the whole process, its teachers' training included; runs with several seeds had one thread each, two
+at a time. Made by `python docs/results.py make` and `write`.
+
+## Published, and ours
+
+{beside(found)}
+## All configurations
+
+{ours(found)}
+{where()}"""
 
 
-def header(row: dict) -> str:
-    losses = (f"{key.removesuffix('_loss')} {row[key]:.4f}" for key in LOSSES[:3])
-    where = f"{clock(row['wall_s'])} on {row['machine']}; commit {row['git_commit']}"
-    return f"# Reached: {', '.join(losses)} in {where}"
+def ours(found: dict[str, list[dict]]) -> str:
+    table = [["config", *HEAD, *NOVEL]]
+    for name, rows in found.items():
+        table.append([f"{name}.yaml", *figures(rows)])
+        if "network" in rows[0]:
+            alone = [{**row, **row["network"]} for row in rows]
+            shares = sorted({row["mixture_weight"] for row in rows})
+            said = (
+                f"its network alone; the mixture has {'–'.join(f'{s:.2f}' for s in shares)} of it"
+            )
+            table.append([said, *figures(alone)])
+    return markdown(table)
+
+
+def beside(found: dict[str, list[dict]]) -> str:
+    """Every published row with ours below it."""
+    table = [["", *HEAD, *NOVEL]]
+    for line in PUBLISHED.strip().splitlines():
+        name, params, window, steps, train, val, test, config = map(str.strip, line.split("|"))
+        table.append([name, params, window, steps, "", train, val, test, *[""] * len(NOVEL)])
+        if config in found:
+            table.append([f"→ {config}.yaml", *figures(found[config])])
+    return markdown(table)
+
+
+def figures(rows: list[dict]) -> list[str]:
+    """A configuration's cells, below HEAD and NOVEL."""
+    first = rows[0]
+
+    def cell(key: str) -> str:
+        values = [row[key] for row in rows]
+        return f"{mean(values):.4f}" + (f" ± {stdev(values):.4f}" if len(values) > 1 else "")
+
+    losses = [cell(key) for key in LOSSES]
+    return [
+        f"{first['params']:,}",
+        str(first.get("block_size", 3)),
+        f"{first['steps']:,} × {first['batch_size']:,}",
+        clock(mean(row["wall_s"] for row in rows)),
+        *losses,
+        str(len(rows)),
+        first["git_commit"],
+    ]
+
+
+def markdown(table: list[list[str]]) -> str:
+    lines = [table[0], ["---"] * len(table[0]), *table[1:]]
+    return "\n".join(f"| {' | '.join(cells)} |" for cells in lines) + "\n"
+
+
+def where() -> str:
+    machines = sorted({f"{row['machine']}, torch {row['torch']}" for row in load()})
+    return f"On {'; '.join(machines)}.\n"
+
+
+def header(rows: list[dict]) -> str:
+    losses = [
+        f"{key.removesuffix('_loss')} {mean(row[key] for row in rows):.4f}" for key in LOSSES[:3]
+    ]
+    seeds = f" (mean of {len(rows)} seeds)" if len(rows) > 1 else ""
+    took = f"{clock(mean(row['wall_s'] for row in rows))} on {rows[0]['machine']}"
+    return f"# Reached: {', '.join(losses)}{seeds} in {took}; commit {rows[0]['git_commit']}"
 
 
 def clock(seconds: float) -> str:
@@ -85,13 +190,16 @@ def clock(seconds: float) -> str:
 
 
 def main(arguments: list[str]) -> int:
-    if arguments[:1] == ["add"] and arguments[1:]:
+    if arguments[:1] == ["make"]:
+        make(arguments[1:])
+    elif arguments[:1] == ["add"] and arguments[1:]:
         add(arguments[1:])
     elif arguments == ["write"]:
         for path, text in documents().items():
             path.write_text(text)
     elif arguments == ["check"]:
-        stale = [str(path) for path, text in documents().items() if path.read_text() != text]
+        texts = documents()
+        stale = [str(p) for p, text in texts.items() if not p.exists() or p.read_text() != text]
         if stale:
             print(f"{', '.join(stale)}: out of date; run: python docs/results.py write")
         return int(bool(stale))

@@ -1,18 +1,25 @@
 """What a checkpoint holds beside Lightning's own entries, and how it reaches the disk."""
 
+import zipfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from lit_makemore.atomic import replacing
+from lit_makemore.mixture import Mixture, kneser_ney
 from lit_makemore.mlp import MLP, Init
 from lit_makemore.vocab import Vocabulary
 
 FORMAT_VERSION = 1
 KEY = "lit_makemore"
+LIGHTNINGS = {"state_dict": dict, "global_step": int}
+OURS = {
+    **{"chars": str, "block_size": int, "architecture": dict, "train_hashes": Tensor},
+    **{"threads": int, "stepping": str},
+}
 
 
 @dataclass(frozen=True)
@@ -21,6 +28,7 @@ class Checkpoint:
 
     Args:
         net: the network, in evaluation mode.
+        predictor: what its losses are reported of: the network, or its mixture with counts.
         vocab: its characters.
         block_size: characters it sees.
         train_hashes: (words,) int64, the sorted hashes of the distinct training words.
@@ -28,6 +36,7 @@ class Checkpoint:
     """
 
     net: MLP
+    predictor: nn.Module
     vocab: Vocabulary
     block_size: int
     train_hashes: Tensor
@@ -60,6 +69,9 @@ def read(path: str | Path) -> dict[str, Any]:
     if not path.is_file():
         raise FileNotFoundError(f"no checkpoint at {path}")
     try:
+        with zipfile.ZipFile(path) as parts:
+            if broken := parts.testzip():  # which torch.load does not look at
+                raise zipfile.BadZipFile(broken)
         entries = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # torch.load fails in as many ways as files can be broken
         raise ValueError(
@@ -73,13 +85,25 @@ def read(path: str | Path) -> dict[str, Any]:
             f"{path} has checkpoint format {ours['format_version']}, this version reads "
             f"{FORMAT_VERSION}; use the version of lit_makemore that wrote it"
         )
+    for where, needed in ((entries, LIGHTNINGS), (ours, OURS)):
+        for name, kind in needed.items():
+            if not isinstance(where.get(name), kind):
+                raise ValueError(f"{path} is not a whole checkpoint (no {name}); use another one")
     return entries
 
 
 def load(path: str | Path) -> Checkpoint:
     """Rebuilds the network of a checkpoint file. Raises as `read` does."""
     entries = read(path)
-    ours = entries[KEY]
+    try:
+        return _rebuilt(entries, entries[KEY])
+    except Exception as error:  # entries that somebody has changed
+        raise ValueError(
+            f"{path} holds no network that can be rebuilt ({type(error).__name__}); use another one"
+        ) from error
+
+
+def _rebuilt(entries: dict[str, Any], ours: dict[str, Any]) -> Checkpoint:
     vocab = Vocabulary(ours["chars"])
     architecture = {**ours["architecture"], "init": Init(**ours["architecture"]["init"])}
     net = MLP(len(vocab), ours["block_size"], **architecture)
@@ -90,8 +114,21 @@ def load(path: str | Path) -> Checkpoint:
     }
     net.to(next(iter(weights.values())).dtype).load_state_dict(weights)
     return Checkpoint(
-        net.eval(), vocab, ours["block_size"], ours["train_hashes"], entries["global_step"]
+        net.eval(),
+        mixed(net, ours, len(vocab)),
+        vocab,
+        ours["block_size"],
+        ours["train_hashes"],
+        entries["global_step"],
     )
+
+
+def mixed(net: MLP, ours: dict[str, Any], vocab_size: int) -> nn.Module:
+    """The network, or its mixture with the counts if a checkpoint's entry under KEY has some."""
+    found = ours.get("mixture")
+    if found is None:
+        return net
+    return Mixture(net, kneser_ney(found["rows"], found["counts"], vocab_size), found["weight"])
 
 
 def write(entries: dict[str, Any], path: str | Path) -> None:

@@ -2,13 +2,15 @@
 
 from dataclasses import dataclass, replace
 from functools import cached_property, partial
+from pathlib import Path
 from typing import Any, Literal
 
 import lightning.pytorch as pl
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
-from lit_makemore.baselines import fit, loss
+from lit_makemore import checkpoint
+from lit_makemore.baselines import KneserNey, fit, loss
 from lit_makemore.corpus import (
     NAMES_PATH,
     NAMES_URL,
@@ -19,11 +21,21 @@ from lit_makemore.corpus import (
     word_hashes,
 )
 from lit_makemore.loaders import EvaluationLoader, MinibatchLoader, Sampling, WordLoader
+from lit_makemore.mixture import kneser_ney
 from lit_makemore.stepping import group_size
-from lit_makemore.targets import Expected
-from lit_makemore.vocab import Vocabulary
-from lit_makemore.windows import Windows, distinct, encode, select_words, split_words, word_lengths
+from lit_makemore.targets import Expected, Given, Taught
+from lit_makemore.vocab import Vocabulary, difference
+from lit_makemore.windows import (
+    Windows,
+    distinct,
+    encode,
+    row_numbers,
+    select_words,
+    split_words,
+    word_lengths,
+)
 
+Targets = Literal["sampled", "expected", "kneser_ney", "teacher"]
 Figures = dict[str, float | None]  # losses: train, val, test, val_novel, test_novel
 
 
@@ -63,7 +75,12 @@ class NamesDataModule(pl.LightningDataModule):
         batch_size: examples per update, over all processes together.
         sampling: draw minibatches with replacement, or pass through shuffled examples.
         targets: sampled trains on the next character of each example drawn; expected on the
-            distribution of what follows its window anywhere in the training words.
+            distribution of what follows its window anywhere in the training words; kneser_ney on
+            the distribution that the count model gives for it; teacher on the mean distribution
+            of trained networks, with the count model's mixed in.
+        teachers: checkpoints, and configurations that are trained first, to checkpoints.
+        counts_share: the count model's share of the targets that teachers give.
+        counts_window: characters that the count model sees; null for all of the window.
         seed: of the order of the minibatches.
         splits: shares of the words for training, validation and test.
         split_seed: of the shuffle before the split.
@@ -84,7 +101,10 @@ class NamesDataModule(pl.LightningDataModule):
         block_size: int = 3,
         batch_size: int = 32,
         sampling: Sampling = "replacement",
-        targets: Literal["sampled", "expected"] = "sampled",
+        targets: Targets = "sampled",
+        teachers: tuple[str, ...] = (),
+        counts_share: float = 0.3,
+        counts_window: int | None = None,
         seed: int = 42,
         splits: tuple[float, float, float] = (0.8, 0.1, 0.1),
         split_seed: int = 42,
@@ -96,6 +116,19 @@ class NamesDataModule(pl.LightningDataModule):
         super().__init__()
         if block_size < 1:
             raise ValueError(f"block_size must be at least 1, not {block_size}")
+        if (targets == "teacher") != bool(teachers):
+            raise ValueError("--data.targets teacher and --data.teachers go together")
+        if missing := [teacher for teacher in teachers if not Path(teacher).is_file()]:
+            raise FileNotFoundError(f"no checkpoint or configuration of a teacher at {missing[0]}")
+        if not 0 <= counts_share <= 1:
+            raise ValueError(f"counts_share is a share in [0, 1], not {counts_share}")
+        if counts_window is not None and not 1 <= counts_window <= block_size:
+            raise ValueError(
+                f"counts_window is at least 1 and at most block_size {block_size}, "
+                f"not {counts_window}"
+            )
+        self.teachers, self.counts_share = list(teachers), counts_share
+        self.counts_window = counts_window or block_size
         self.path, self.url, self.predict_path = path, url, predict_path
         self.lowercase, self.strip = lowercase, strip
         self.prepare_data()
@@ -117,9 +150,8 @@ class NamesDataModule(pl.LightningDataModule):
         if not self.splits:
             self._build_splits()
         if stage in (None, "fit"):
-            windows = self.splits["train"].windows
             self._train_loader = MinibatchLoader(
-                windows if self.targets == "sampled" else Expected(windows, len(self.vocab)),
+                self.splits["train"].windows,
                 self.batch_size,
                 self.generator,
                 self.sampling,
@@ -141,6 +173,57 @@ class NamesDataModule(pl.LightningDataModule):
                 novel = (known[nearest] != own).repeat_interleave(word_lengths(part))
             windows = Windows(part, self.block_size).to(device)
             self.splits[name] = Split(windows, own, novel, len(self.vocab))
+
+    @cached_property
+    def ngrams(self) -> tuple[Tensor, Tensor]:
+        """What the count model counts: windows with their next tokens (N, W + 1), and counts (N,).
+
+        Of the training words alone, in small types: a checkpoint may hold them.
+        """
+        x, y, counts = self.splits["train"].examples
+        rows = torch.cat([x[:, -self.counts_window :], y[:, None]], 1)
+        number, of = row_numbers(rows, len(self.vocab)).unique(return_inverse=True)
+        rows = rows.new_empty(len(number), rows.size(1)).index_copy_(0, of, rows)
+        small = torch.uint8 if len(self.vocab) <= 256 else torch.int16
+        return rows.to(small), of.bincount(counts[:, 0]).int()
+
+    @cached_property
+    def count_model(self) -> KneserNey:
+        """Kneser–Ney of the training words."""
+        return kneser_ney(*self.ngrams, len(self.vocab))
+
+    def _examples(self) -> Windows | Expected | Given:
+        """The training examples with their targets."""
+        windows, vocab_size = self.splits["train"].windows, len(self.vocab)
+        if self.targets == "sampled":
+            return windows
+        if self.targets == "expected":
+            return Expected(windows, vocab_size)
+        if self.targets == "kneser_ney":
+            return Given(windows, vocab_size, self.count_model.probabilities)
+        teachers = [self._teacher(path) for path in self.teachers if not is_configuration(path)]
+        if len(teachers) < len(self.teachers):
+            if not (self.trainer and self.trainer.fast_dev_run):  # type: ignore[attr-defined]
+                raise ValueError("a teacher's configuration must be trained first, as `fit` does")
+            return Given(windows, vocab_size, self.count_model.probabilities)
+        return Given(windows, vocab_size, Taught(teachers, self.count_model, self.counts_share))
+
+    def _teacher(self, path: str) -> nn.Module:
+        """A trained network, if it has learnt nothing that this run must not know."""
+        model = checkpoint.load(path)
+        if model.block_size != self.block_size:
+            raise ValueError(
+                f"the teacher {path} sees {model.block_size} characters; "
+                f"--data.block_size {model.block_size} goes with it, not {self.block_size}"
+            )
+        if apart := difference(model.vocab.chars, self.vocab.chars):
+            raise ValueError(f"the teacher {path} spells with other characters: {apart}")
+        if not torch.equal(model.train_hashes, self.splits["train"].hashes.unique()):
+            raise ValueError(
+                f"the teacher {path} was trained on other words, perhaps on some that are held out "
+                "here; use the same list, --data.splits and --data.split_seed"
+            )
+        return model.net
 
     @cached_property
     def baselines(self) -> dict[str, Figures]:
@@ -166,6 +249,7 @@ class NamesDataModule(pl.LightningDataModule):
 
     def train_dataloader(self) -> MinibatchLoader:
         trainer: Any = self.trainer
+        self._train_loader.windows = self._examples()  # by now the teachers are there
         if trainer and not trainer.lightning_module.automatic_optimization:
             self._train_loader.group = partial(group_size, trainer)
         return self._train_loader
@@ -191,6 +275,11 @@ class NamesDataModule(pl.LightningDataModule):
 
     def _process(self) -> tuple[int, int]:
         return (self.trainer.global_rank, self.trainer.world_size) if self.trainer else (0, 1)
+
+
+def is_configuration(teacher: str) -> bool:
+    """Whether an entry of data.teachers is a configuration, not a checkpoint."""
+    return Path(teacher).suffix in (".yaml", ".yml")
 
 
 def without_nan(figures: Figures) -> Figures:

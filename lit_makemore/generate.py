@@ -29,7 +29,7 @@ def generate(
     """
     model = checkpoint.load(ckpt_path)
     sampler = Sampler(
-        model.net, model.vocab, model.block_size, Decoding(**decoding), prefix, max_length
+        model.predictor, model.vocab, model.block_size, Decoding(**decoding), prefix, max_length
     )
     generator = torch.Generator()
     _ = generator.seed() if seed is None else generator.manual_seed(seed)

@@ -1,12 +1,14 @@
 """fit, validate, test and predict: Lightning's command line with this project's defaults."""
 
 import gc
+import json
 import logging
 import os
 import sys
 import warnings
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager, nullcontext, redirect_stdout, suppress
 from inspect import signature
+from io import StringIO
 from pathlib import Path
 from time import perf_counter
 from typing import Any, get_args
@@ -28,6 +30,7 @@ from lit_makemore.callbacks.health import Health
 from lit_makemore.callbacks.progress import ProgressLine
 from lit_makemore.callbacks.run_folder import RunFolder
 from lit_makemore.callbacks.signals import StopAfterCheckpoints, StopOnSignal
+from lit_makemore.callbacks.teachers import Teachers
 from lit_makemore.callbacks.training_scalars import TrainingScalars
 from lit_makemore.checkpoint_io import AtomicCheckpointIO
 from lit_makemore.data import NamesDataModule
@@ -46,6 +49,7 @@ TRAINER_DEFAULTS: dict[str, Any] = {
     "use_distributed_sampler": False,  # our loaders slice the batch themselves
 }
 SAVE_EVERY_N_STEPS = 1000
+OF_THE_WORDS = ("path", "block_size", "split_seed", "lowercase", "strip", "url")
 
 SILENCED = [
     "LightningCLI's args parameter",  # main(args) is how tests call it
@@ -148,7 +152,8 @@ class MakemoreCLI(LightningCLI):
         config = self.config[self.subcommand]
         trainer = config.trainer
         self.found: Resumption | None = None
-        for group, kind in (("model", LitMLP), ("data", NamesDataModule)):
+        groups = {"model": LitMLP, "data": NamesDataModule, "diagnostics": Diagnostics}
+        for group, kind in groups.items():
             for name, parameter in signature(kind).parameters.items():
                 null = name in config[group] and config[group][name] is None
                 if null and type(None) not in get_args(parameter.annotation):
@@ -251,7 +256,30 @@ class MakemoreCLI(LightningCLI):
         # after everything that the saved state must hold
         requeues = config.max_requeues
         stop = StopAfterCheckpoints(last, requeues) if last else StopOnSignal(None)
-        return [self.folder, self.scalars, *bar, *watch, FiniteGuard(), *checkpoints, stop]
+        teachers = Teachers(self.folder, self._train_teacher)
+        first = [self.folder, teachers, self.scalars]
+        return [*first, *bar, *watch, FiniteGuard(), *checkpoints, stop]
+
+    def _train_teacher(self, teacher: str, runs: Path, name: str) -> None:
+        """Fits another configuration on this run's words, and says so."""
+        ours = self.config.fit
+        options = {
+            "config": teacher,
+            "runs_dir": runs,
+            "name": name,
+            "resume": "auto",
+            "threads": torch.get_num_threads(),
+            "seed_everything": 1000 * ours.seed_everything + int(name),
+            "trainer.accelerator": ours.trainer.accelerator,
+            "diagnostics.enabled": "false",
+            **{f"data.{key}": ours.data[key] for key in OF_THE_WORDS},
+            "data.splits": list(ours.data.splits),
+        }
+        _say(f"teacher {name}: {teacher}")
+        with redirect_stdout(StringIO()), suppress(_Finished):
+            MakemoreCLI(["fit", *(f"--{key}={value}" for key, value in options.items())])
+        found = json.loads((runs / name / "summary.json").read_text())
+        _say(f"teacher {name}: val {found['val_loss']:.4f}")
 
     def _prepare_subcommand_kwargs(self, subcommand: str) -> dict[str, Any]:
         kwargs = super()._prepare_subcommand_kwargs(subcommand)
@@ -270,6 +298,7 @@ class MakemoreCLI(LightningCLI):
             "config": ", ".join(str(path) for path in self.config.fit.config or []),
             "steps": self.trainer.global_step,
             "batch_size": self.datamodule.batch_size,
+            "block_size": self.datamodule.block_size,
             "seed": self.config.fit.seed_everything,
             "threads": torch.get_num_threads(),
             "stepping": self.model.stepping,
@@ -282,7 +311,7 @@ class MakemoreCLI(LightningCLI):
             facts["diagnostics_s"] = round(diagnosis.of(self.trainer).seconds, 2)
         closing = self.health.table() if self.health else ""
         weights = best if best.exists() else None
-        summary.close(run, self.model.net, self.datamodule, facts, weights, closing)
+        summary.close(run, self.model.predictor(), self.datamodule, facts, weights, closing)
 
     def after_validate(self) -> None:
         self._print_metrics()

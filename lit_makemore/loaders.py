@@ -9,7 +9,7 @@ from typing import Any, Literal
 import torch
 from torch import Tensor
 
-from lit_makemore.targets import Expected
+from lit_makemore.targets import Expected, Given
 from lit_makemore.windows import Windows
 
 Sampling = Literal["replacement", "shuffled"]
@@ -41,7 +41,7 @@ class MinibatchLoader:
 
     def __init__(
         self,
-        windows: Windows | Expected,
+        windows: Windows | Expected | Given,
         batch_size: int,
         generator: torch.Generator,
         sampling: Sampling = "replacement",

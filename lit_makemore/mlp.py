@@ -39,8 +39,8 @@ class Init:
 class MLP(nn.Module):
     """A window of characters in, the logits of the next one out (Bengio et al., 2003).
 
-    `layers` is the flat list of the lecture: n_layer × [Linear → BatchNorm1d → activation], then
-    the Linear layer of the logits.
+    `layers` is the flat list of the lecture: n_layer × [Linear → BatchNorm1d → activation], with
+    Dropout after each if asked for, then the Linear layer of the logits.
 
     Args:
         vocab_size: V, the end mark included.
@@ -53,6 +53,7 @@ class MLP(nn.Module):
         logits_batch_norm: whether one follows the logits, too.
         bn_variance: its variance convention.
         redundant_bias: whether a Linear layer keeps the bias that BatchNorm's own makes redundant.
+        dropout: share of the hidden units that is left out at random while training.
         init: how the parameters start.
         generator: where they are drawn from; torch's global one if None.
 
@@ -72,6 +73,7 @@ class MLP(nn.Module):
         logits_batch_norm: bool = False,
         bn_variance: Variance = "torch",
         redundant_bias: bool = False,
+        dropout: float = 0.0,
         init: Init = Init(),
         generator: torch.Generator | None = None,
     ) -> None:
@@ -82,6 +84,8 @@ class MLP(nn.Module):
                 raise ValueError(f"{name} must be at least 1, not {size}")
         if activation not in ("tanh", "relu"):
             raise ValueError(f"activation is tanh or relu, not {activation!r}")
+        if not 0 <= dropout < 1:
+            raise ValueError(f"dropout is a share in [0, 1), not {dropout}")
 
         self.embedding = nn.Embedding(vocab_size, n_embd)
         nn.init.normal_(self.embedding.weight, generator=generator)
@@ -94,6 +98,8 @@ class MLP(nn.Module):
             if batch_norm:
                 layers.append(_batch_norm(n_hidden, bn_variance, init.bn_gain, init.bn_bias))
             layers.append(Tanh() if activation == "tanh" else nn.ReLU())
+            if dropout:
+                layers.append(nn.Dropout(dropout))
             fan_in = n_hidden
         logits = Linear(n_hidden, vocab_size, redundant_bias or not logits_batch_norm, generator)
         logits.weight.data *= init.logits_gain

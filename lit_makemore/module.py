@@ -12,15 +12,17 @@ from typing import Any, Literal
 
 import lightning.pytorch as pl
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from lit_makemore import stepping
 from lit_makemore.backprop import gradients
+from lit_makemore.baselines import KneserNey
 from lit_makemore.checkpoint import KEY, description
 from lit_makemore.evaluation import Batch
 from lit_makemore.fused import FusedStep
 from lit_makemore.layers import Variance
 from lit_makemore.metrics import SplitMetrics
+from lit_makemore.mixture import Mixture, choose, kneser_ney
 from lit_makemore.mlp import MLP, Activation, Init, cross_entropy
 from lit_makemore.sampling import score
 from lit_makemore.schedules import one_cycle, step_decay
@@ -32,7 +34,10 @@ ARCHITECTURE = [
     if name not in ("vocab_size", "block_size", "generator")
 ]
 
-MANUAL = "--model.backward manual goes with sgd, sampled targets, one process, 32- and 64-true"
+MANUAL = (
+    "--model.backward manual goes with sgd, sampled targets, no dropout, one process, "
+    "32- and 64-true"
+)
 
 
 class LitMLP(pl.LightningModule):
@@ -49,6 +54,9 @@ class LitMLP(pl.LightningModule):
         logits_batch_norm: whether one follows the logits, too.
         bn_variance: the variance that BatchNorm1d normalises with and the one it remembers.
         redundant_bias: whether Linear layers keep the bias that BatchNorm makes redundant.
+        dropout: share of the hidden units that is left out at random while training.
+        count_mixture: whether predictions mix the network with the count model, by a weight that
+            each validation chooses; training is the network's alone.
         init: how the parameters start.
         optimizer: sgd is plain, without momentum; adamw has betas 0.9 and 0.999.
         lr: the base learning rate; the peak of a one-cycle schedule.
@@ -76,6 +84,8 @@ class LitMLP(pl.LightningModule):
         logits_batch_norm: bool = False,
         bn_variance: Variance = "torch",
         redundant_bias: bool = False,
+        dropout: float = 0.0,
+        count_mixture: bool = False,
         init: Init = Init(),
         optimizer: Literal["sgd", "adamw"] = "sgd",
         lr: float = 0.1,
@@ -96,6 +106,8 @@ class LitMLP(pl.LightningModule):
             )
         if backward == "manual" and optimizer != "sgd":
             raise ValueError(f"{MANUAL}; choose --model.optimizer sgd or --model.backward autograd")
+        if backward == "manual" and dropout:
+            raise ValueError(f"{MANUAL}; choose --model.dropout 0 or --model.backward autograd")
         init = (
             init if isinstance(init, Init) else Init(**init)
         )  # a checkpoint holds it as a dictionary
@@ -106,6 +118,8 @@ class LitMLP(pl.LightningModule):
         self.vocab = Vocabulary(chars)
         self.net = MLP(len(self.vocab), block_size, **{**self.architecture, "init": init})
         self.val_metrics, self.test_metrics = SplitMetrics(), SplitMetrics()
+        self._counts: KneserNey | None = None
+        self.mixture_weight = 1.0
 
     def __setattr__(self, name: str, value: Any) -> None:
         # Lightning notes the name of the hook that runs some forty times a step, and the way
@@ -123,6 +137,12 @@ class LitMLP(pl.LightningModule):
     def forward(self, x: Tensor) -> Tensor:
         """Windows (B, T) to logits (B, V)."""
         return self.net(x)
+
+    def predictor(self) -> nn.Module:
+        """What losses are reported of and names are drawn from: windows (B, T) to logits (B, V)."""
+        if self._counts is None:
+            return self.net
+        return Mixture(self.net, self._counts, self.mixture_weight)
 
     def training_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> Any:
         """The loss of a minibatch; with fused steps a group's mean and sum, after its updates."""
@@ -168,7 +188,7 @@ class LitMLP(pl.LightningModule):
             total = fused(x, y, lrs)
             say(self, f"compiled in {perf_counter() - begun:.1f} s; the next time from a cache")
         except torch._dynamo.exc.TorchDynamoException as error:  # before anything has changed
-            reason = str(error).strip().splitlines()[0]
+            reason = " ".join(str(error).split("\n\n")[0].split())
             if self.hparams["fused"] is True:
                 raise ValueError(
                     f"the step cannot be compiled ({reason}); use --model.fused false"
@@ -187,6 +207,10 @@ class LitMLP(pl.LightningModule):
             trainer, hparams.fused, hparams.backward == "manual"
         )
         self.automatic_optimization = not fused
+        if self.hparams["count_mixture"]:
+            if trainer.world_size > 1:
+                raise ValueError("--model.count_mixture true goes with one process")
+            self._counts = trainer.datamodule.count_model
         if trainer._accelerator_connector._layer_sync is not None:
             if self.hparams["bn_variance"] != "torch":
                 raise ValueError(
@@ -261,6 +285,11 @@ class LitMLP(pl.LightningModule):
         if limit is not None:
             self.clip_gradients(optimizer, limit, gradient_clip_algorithm or "norm")
 
+    def on_validation_epoch_start(self) -> None:
+        if self._counts is not None and self.trainer.state.fn == "fit":
+            examples = self.trainer.datamodule.evaluation_loader("val")  # type: ignore[attr-defined]
+            self.mixture_weight = choose(self.net, self._counts, examples)
+
     def validation_step(self, batch: Batch, batch_idx: int) -> None:
         self._observe(self.val_metrics, batch)
 
@@ -277,16 +306,19 @@ class LitMLP(pl.LightningModule):
         """Each word with its log-probability in nats; None if the vocabulary cannot spell it."""
         spelled = [self.vocab.spells(word) for word in batch]
         known = [word for word, known in zip(batch, spelled, strict=True) if known]
-        scores = iter(score(self.net, self.vocab, self.hparams["block_size"], known).tolist())
+        net = self.predictor()
+        scores = iter(score(net, self.vocab, self.hparams["block_size"], known).tolist())
         return [(w, next(scores) if ok else None) for w, ok in zip(batch, spelled, strict=True)]
 
     def _observe(self, metrics: SplitMetrics, batch: Batch) -> None:
         x, of, y, weights = batch
-        metrics.update(self.net(x)[of], y, weights)
+        metrics.update(self.predictor()(x)[of], y, weights)
 
     def _report(self, metrics: SplitMetrics, split: str) -> None:
         """Hands a split's figures to the checkpoint callback and, in a fit, to the logger."""
         named = {f"{split}/{name}": value for name, value in metrics.compute().items()}
+        if self._counts is not None:
+            named[f"{split}/mixture_weight"] = self.mixture_weight
         metrics.reset()
         self.log_dict(named, logger=False)
         if self.trainer.state.fn == "fit" and not self.trainer.sanity_checking:
@@ -304,12 +336,22 @@ class LitMLP(pl.LightningModule):
             hashes,
             self.stepping,
         )
+        if self._counts is not None:
+            rows, counts = self.trainer.datamodule.ngrams  # type: ignore[attr-defined]
+            checkpoint[KEY]["mixture"] = {
+                "weight": self.mixture_weight,
+                "rows": rows,
+                "counts": counts,
+            }
         cuda = torch.cuda.get_rng_state_all() if torch.cuda.is_available() else []
         checkpoint[KEY]["rng"] = [torch.get_rng_state(), *cuda]
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         theirs = checkpoint[KEY]
         self.train_hashes: Tensor = theirs["train_hashes"]
+        if mixture := theirs.get("mixture"):
+            self.mixture_weight = mixture["weight"]
+            self._counts = kneser_ney(mixture["rows"], mixture["counts"], len(self.vocab))
         if apart := difference(theirs["chars"], self.vocab.chars):
             raise ValueError(
                 f"the checkpoint has another vocabulary than the word list: {apart}; "

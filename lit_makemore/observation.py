@@ -88,7 +88,7 @@ def observe(net: nn.Module, run: Callable[[], Tensor | None]) -> Observation:
     for module in of:
         if isinstance(module, ACTIVATIONS):
             handles.append(module.register_forward_hook(watch_activation))
-        elif isinstance(module, nn.BatchNorm1d):
+        elif isinstance(module, nn.BatchNorm1d | nn.SyncBatchNorm):
             handles.append(module.register_forward_hook(watch_norm))  # type: ignore[arg-type]
     devices = sorted({p.device.index or 0 for p in net.parameters() if p.is_cuda})
     try:

@@ -18,6 +18,9 @@ HARMLESS = (
 )
 
 
+BEGUN = ("checkpoints", "teachers")  # folders of a run that there is something to go on from
+
+
 @dataclass(frozen=True)
 class Resumption:
     """Where a run goes on.
@@ -68,13 +71,14 @@ def find(
     folders = [run for run in runs if (run / "config.yaml").is_file()]
     if not folders and resume == "auto":
         return None
-    if not folders or (resume == "true" and not (folders[-1] / "checkpoints").is_dir()):
+    begun = [folder for folder in folders[-1:] for part in BEGUN if (folder / part).is_dir()]
+    if not begun and resume == "true":
         raise FileNotFoundError(
             f"there is no run {name or stem} with checkpoints in {root}; leave out --resume"
         )
     found = folders[-1] / "checkpoints"
     last, best = found / "last.ckpt", found / "best.ckpt"
-    if resume == "true":
+    if resume == "true" and found.is_dir():
         return _from([last], folders[-1], max_steps)
     try:
         return _from([last, best], folders[-1], max_steps)

@@ -10,12 +10,13 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from torch import nn
 
 from lit_makemore import __version__, checkpoint
 from lit_makemore.atomic import write_text
 from lit_makemore.data import Figures, NamesDataModule, without_nan
 from lit_makemore.evaluation import losses
-from lit_makemore.mlp import MLP
+from lit_makemore.mixture import Mixture
 from lit_makemore.run import Run
 from lit_makemore.sampling import Sampler
 
@@ -24,7 +25,7 @@ SAMPLE_SEED = 2147483647  # the lecture's
 
 def close(
     run: Run,
-    net: MLP,
+    net: nn.Module,
     data: NamesDataModule,
     facts: dict[str, Any],
     weights: Path | None = None,
@@ -34,7 +35,7 @@ def close(
 
     Args:
         run: the folder.
-        net: the network with its last weights.
+        net: the network with its last weights, or its mixture with counts.
         data: the splits.
         facts: entries of summary.json that only the caller knows.
         weights: the best checkpoint; None if the run kept none: the last weights are all there is.
@@ -43,8 +44,13 @@ def close(
     device = data.splits["train"].windows.device  # the Trainer leaves the network on the CPU
     net = net.to(device)
     final = evaluate(net, data)
-    best_net = checkpoint.load(weights).net.to(device) if weights else net
+    best_net = checkpoint.load(weights).predictor.to(device) if weights else net
     best = evaluate(best_net, data) if weights else final
+    alone: dict[str, Figures] = {}
+    if isinstance(best_net, Mixture):
+        alone = {"network alone": evaluate(best_net.net, data)}
+        facts = {**facts, "mixture_weight": best_net.weight}
+        facts["network"] = {_key(split): loss for split, loss in alone["network alone"].items()}
     counted = data.baselines
     generator = torch.Generator().manual_seed(SAMPLE_SEED)
     sampler = Sampler(best_net.eval(), data.vocab, data.block_size)
@@ -79,7 +85,10 @@ def close(
     write_text(run.path / "summary.json", json.dumps(summary, indent=2) + "\n")
     lines = [f"{name}\t{mark}" for name, mark in zip(names, marks, strict=True)]
     write_text(run.path / "samples.txt", "\n".join(lines) + "\n")
-    print(table({f"{'best' if weights else 'last'} weights": best, **counted}))
+    print(table({f"{'best' if weights else 'last'} weights": best, **alone, **counted}))
+    if isinstance(best_net, Mixture):
+        share = f"{best_net.weight:.2f} · network + {1 - best_net.weight:.2f} · Kneser–Ney"
+        print(f"(these weights are mixed with counts: {share}, as chosen on the val words)")
     print(columns(names, marks))
     if closing:
         print(closing)
@@ -89,7 +98,7 @@ def close(
     )
 
 
-def evaluate(net: MLP, data: NamesDataModule) -> Figures:
+def evaluate(net: nn.Module, data: NamesDataModule) -> Figures:
     """A network's losses in nats over all examples of each split, and over novel words."""
     figures: Figures = {}
     for split in ("train", "val", "test"):

@@ -1,14 +1,15 @@
-"""What a window is trained to predict: the next character, or all that can follow it.
+"""What a window is trained to predict: the next character, all that can follow it, or more.
 
 Shapes: N examples, D distinct windows, P distinct pairs of window and next token, B batch,
 T block_size, V vocab_size.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
+from lit_makemore.baselines import Baseline
 from lit_makemore.windows import Windows
 
 
@@ -53,6 +54,59 @@ class Expected:
         targets = torch.zeros(len(x), self._vocab_size, device=x.device)
         targets[row, self._next[pair]] = self._share[pair]
         return x, targets
+
+
+class Given:
+    """The examples of a stream, their targets replaced by a distribution given for each window.
+
+    Args:
+        windows: the N examples.
+        vocab_size: V.
+        distribution: distinct windows (D, T) to their targets (D, V).
+    """
+
+    def __init__(
+        self, windows: Windows, vocab_size: int, distribution: Callable[[Tensor], Tensor]
+    ) -> None:
+        self._windows = windows
+        number, _ = window_numbers(windows, vocab_size)
+        first = torch.empty(int(number.max()) + 1, dtype=torch.int64)
+        first[number] = torch.arange(len(number))  # an example of each window; whichever, is one
+        parts = first.split(2**14)
+        table = torch.cat([distribution(windows[part][0].cpu()).float() for part in parts])
+        self._number, self._table = number.int().to(windows.device), table.to(windows.device)
+
+    def __len__(self) -> int:
+        return len(self._windows)
+
+    def __getitem__(self, index: Tensor) -> tuple[Tensor, Tensor]:
+        """The windows (B, T) of the examples index (B,), and their targets (B, V)."""
+        x, _ = self._windows[index]
+        return x, self._table[self._number[index.to(self._number.device)].long()]
+
+
+class Taught:
+    """What a student is taught: its teachers' mean distribution, and the counts'.
+
+    A teacher's distribution says more than what was seen after a window: what could have been
+    (Hinton, Vinyals & Dean, 2015, https://arxiv.org/abs/1503.02531).
+
+    Args:
+        teachers: networks, windows (D, T) to logits (D, V), in evaluation mode, on the CPU.
+        counts: the count model.
+        counts_share: its share of the target.
+    """
+
+    def __init__(
+        self, teachers: Sequence[nn.Module], counts: Baseline, counts_share: float
+    ) -> None:
+        self._teachers, self._counts, self._share = teachers, counts, counts_share
+
+    @torch.no_grad()
+    def __call__(self, x: Tensor) -> Tensor:
+        """Windows (D, T) to targets (D, V)."""
+        taught = torch.stack([teacher(x).softmax(1) for teacher in self._teachers]).mean(0)
+        return (1 - self._share) * taught + self._share * self._counts.probabilities(x)
 
 
 def window_numbers(windows: Windows, vocab_size: int) -> tuple[Tensor, Tensor]:

@@ -1,20 +1,44 @@
 """Every configuration parses and takes a step."""
 
+import re
 from pathlib import Path
 
 import pytest
+import yaml
 
+from lit_makemore import fused
 from lit_makemore.cli import main
 from tests.conftest import NAMES, ROOT
 
-CONFIGS = sorted((ROOT / "configs").rglob("*.yaml"))
+CLUSTER = sorted((ROOT / "configs" / "cluster").glob("*.yaml"))
+CONFIGS = sorted({*(ROOT / "configs").rglob("*.yaml")} - {*CLUSTER})
 
 
 @pytest.mark.parametrize("path", CONFIGS, ids=lambda path: path.stem)
-def test_a_config_takes_a_step(path: Path):
+def test_a_config_takes_a_step(path: Path, monkeypatch):
     if "names_small" not in path.read_text() and not NAMES.exists():
         pytest.skip("data/names.txt is not there")
+    monkeypatch.setattr(fused, "backend", "eager")
     assert main(["fit", "--config", str(path), "--trainer.fast_dev_run", "1"]) == 0
+
+
+@pytest.mark.parametrize("path", CLUSTER, ids=lambda path: path.stem)
+def test_an_overlay_for_clusters_is_of_trainer_scalars(path: Path):
+    overlay = yaml.safe_load(path.read_text())
+    assert overlay.keys() == {"trainer"}
+    assert all(isinstance(value, int | str) for value in overlay["trainer"].values())
+    here = ["--trainer.accelerator", "cpu", "--trainer.devices", "1", "--trainer.num_nodes", "1"]
+    quick = ["--config", "configs/quickstart.yaml", "--config", str(path)]
+    assert main(["fit", *quick, *here, "--trainer.fast_dev_run", "1"]) == 0
+
+
+def test_the_batch_script_asks_for_what_its_overlay_says():
+    script = (ROOT / "configs" / "cluster" / "train.sbatch").read_text()
+    trainer = yaml.safe_load((ROOT / "configs" / "cluster" / "slurm.yaml").read_text())["trainer"]
+    lines = dict(re.findall(r"^#SBATCH --([a-z-]+)=(\S+)", script, re.M))
+    assert int(lines["nodes"]) == trainer["num_nodes"]
+    assert int(lines["ntasks-per-node"]) == trainer["devices"]
+    assert lines["gres"] == f"gpu:{trainer['devices']}"
 
 
 def test_a_config_opens_with_its_command():

@@ -45,9 +45,10 @@ class SampleMonitor(pl.Callback):
         training = module.net.training
         module.net.eval()
         block_size = module.hparams["block_size"]
-        sampler = Sampler(module.net, module.vocab, block_size, batch=self.num)
+        net = module.predictor()
+        sampler = Sampler(net, module.vocab, block_size, batch=self.num)
         names = next(sampler.draw(self.num, torch.Generator().manual_seed(SEED))).names
-        scores = score(module.net, module.vocab, block_size, names).tolist()
+        scores = score(net, module.vocab, block_size, names).tolist()
         module.net.train(training)
         rows = ["| name | ln p | |", "|---|---|---|"]
         for name, value in zip(names, scores, strict=True):
