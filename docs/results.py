@@ -55,8 +55,8 @@ def make(configs: list[str]) -> None:
         for number, (config, seed) in enumerate(runs):
             command = [sys.executable, "train.py", "fit", "--config", config, "--name", str(number)]
             command += ["--seed_everything", str(seed), "--runs_dir", folder]
-            subprocess.run(command, cwd=ROOT, check=True)
-        add([f"{folder}/{number}" for number in range(len(runs))])
+            subprocess.run(command, cwd=ROOT)
+        add([str(path.parent) for path in Path(folder).glob("*/summary.json")])
 
 
 def add(folders: list[str]) -> None:
@@ -109,8 +109,8 @@ def page(found: dict[str, list[dict]]) -> str:
 Nats per character on names.txt, split seed 42, best checkpoint. With five seeds: mean ± standard
 deviation over them, on the same split. Configurations were chosen by val alone; test is reported.
 Novel: the names of val or test that are not among the training names as well. Wall-clock is that of
-the whole process, its teachers' training included; runs with several seeds had one thread each, two
-at a time. Made by `python docs/results.py make` and `write`.
+the whole process, its teachers' training included. Made by `docs/results.py make` and `write`; the
+runs with several seeds with OMP_NUM_THREADS=1, two at a time.
 
 ## Published, and ours
 

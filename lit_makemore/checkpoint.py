@@ -106,7 +106,8 @@ def load(path: str | Path) -> Checkpoint:
 def _rebuilt(entries: dict[str, Any], ours: dict[str, Any]) -> Checkpoint:
     vocab = Vocabulary(ours["chars"])
     architecture = {**ours["architecture"], "init": Init(**ours["architecture"]["init"])}
-    net = MLP(len(vocab), ours["block_size"], **architecture)
+    with torch.random.fork_rng([]):  # its first parameters must not move a run's random state
+        net = MLP(len(vocab), ours["block_size"], **architecture)
     weights = {
         name.removeprefix("net."): tensor
         for name, tensor in entries["state_dict"].items()

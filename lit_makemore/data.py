@@ -118,8 +118,6 @@ class NamesDataModule(pl.LightningDataModule):
             raise ValueError(f"block_size must be at least 1, not {block_size}")
         if (targets == "teacher") != bool(teachers):
             raise ValueError("--data.targets teacher and --data.teachers go together")
-        if missing := [teacher for teacher in teachers if not Path(teacher).is_file()]:
-            raise FileNotFoundError(f"no checkpoint or configuration of a teacher at {missing[0]}")
         if not 0 <= counts_share <= 1:
             raise ValueError(f"counts_share is a share in [0, 1], not {counts_share}")
         if counts_window is not None and not 1 <= counts_window <= block_size:
@@ -150,6 +148,11 @@ class NamesDataModule(pl.LightningDataModule):
         if not self.splits:
             self._build_splits()
         if stage in (None, "fit"):
+            for teacher in self.teachers:
+                if not Path(teacher).is_file():
+                    raise FileNotFoundError(f"no teacher at {teacher}")
+                if not is_configuration(teacher):
+                    self._teacher(teacher)
             self._train_loader = MinibatchLoader(
                 self.splits["train"].windows,
                 self.batch_size,
@@ -199,13 +202,12 @@ class NamesDataModule(pl.LightningDataModule):
             return windows
         if self.targets == "expected":
             return Expected(windows, vocab_size)
-        if self.targets == "kneser_ney":
+        untrained = any(map(is_configuration, self.teachers))  # a fast_dev_run trains none
+        if untrained and not (self.trainer and self.trainer.fast_dev_run):  # type: ignore[attr-defined]
+            raise ValueError("a teacher's configuration must be trained first, as `fit` does")
+        if self.targets == "kneser_ney" or untrained:
             return Given(windows, vocab_size, self.count_model.probabilities)
-        teachers = [self._teacher(path) for path in self.teachers if not is_configuration(path)]
-        if len(teachers) < len(self.teachers):
-            if not (self.trainer and self.trainer.fast_dev_run):  # type: ignore[attr-defined]
-                raise ValueError("a teacher's configuration must be trained first, as `fit` does")
-            return Given(windows, vocab_size, self.count_model.probabilities)
+        teachers = [self._teacher(path) for path in self.teachers]
         return Given(windows, vocab_size, Taught(teachers, self.count_model, self.counts_share))
 
     def _teacher(self, path: str) -> nn.Module:

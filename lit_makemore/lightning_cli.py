@@ -18,6 +18,7 @@ import torch
 from lightning.pytorch.callbacks import Callback, ModelCheckpoint
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
 from lightning.pytorch.profilers import PassThroughProfiler
+from lightning.pytorch.strategies.launchers.multiprocessing import _MultiProcessingLauncher
 from lightning.pytorch.utilities.exceptions import MisconfigurationException
 from lightning.pytorch.utilities.rank_zero import rank_zero_only
 
@@ -49,7 +50,7 @@ TRAINER_DEFAULTS: dict[str, Any] = {
     "use_distributed_sampler": False,  # our loaders slice the batch themselves
 }
 SAVE_EVERY_N_STEPS = 1000
-OF_THE_WORDS = ("path", "block_size", "split_seed", "lowercase", "strip", "url")
+SHARED = ("path", "block_size", "split_seed", "lowercase", "strip", "url")
 
 SILENCED = [
     "LightningCLI's args parameter",  # main(args) is how tests call it
@@ -59,6 +60,7 @@ SILENCED = [
     "The number of training batches .* is smaller than the logging interval",  # we count updates
     "Using ModelCheckpoint with manual optimization",  # which is how fused steps are counted
     "Checkpoint directory .* exists and is not empty",  # a resumed run's, of course
+    "`torch.distributed.nn.functional.all_gather` is deprecated",  # Lightning's
     "It is recommended to use `self.log.*sync_dist",  # SplitMetrics is reduced by itself
     r"`isinstance\(treespec, LeafSpec\)`",  # Lightning's own, at every start
 ]
@@ -223,6 +225,11 @@ class MakemoreCLI(LightningCLI):
                 f"--trainer.precision {config.precision} needs a GPU; "
                 "on this CPU use bf16-mixed or 32-true"
             )
+        if isinstance(trainer.strategy.launcher, _MultiProcessingLauncher):
+            raise ValueError(
+                f"--trainer.strategy {config.strategy} cannot start this program's processes; "
+                "use ddp"
+            )
         # Lightning's handlers save, and ask the other processes, inside the handler, where they
         # wait for each other for ever; it also asks before every update. Ours: callbacks/signals.py
         trainer._signal_connector.register_signal_handlers = lambda: None
@@ -268,18 +275,30 @@ class MakemoreCLI(LightningCLI):
             "runs_dir": runs,
             "name": name,
             "resume": "auto",
-            "threads": torch.get_num_threads(),
+            "resume_override": ours.resume_override,
+            "max_requeues": ours.max_requeues,
             "seed_everything": 1000 * ours.seed_everything + int(name),
             "trainer.accelerator": ours.trainer.accelerator,
+            "trainer.devices": ours.trainer.devices,
+            "trainer.num_nodes": 1,
+            "trainer.strategy": "auto",
+            "trainer.enable_checkpointing": "true",
+            "model.fused": ours.model.fused,
             "diagnostics.enabled": "false",
-            **{f"data.{key}": ours.data[key] for key in OF_THE_WORDS},
+            **{f"data.{key}": ours.data[key] for key in SHARED},
             "data.splits": list(ours.data.splits),
+            "data.teachers": "[]",
         }
+        if ours.threads is not None:
+            options["threads"] = ours.threads
         _say(f"teacher {name}: {teacher}")
-        with redirect_stdout(StringIO()), suppress(_Finished):
-            MakemoreCLI(["fit", *(f"--{key}={value}" for key, value in options.items())])
+        try:
+            with redirect_stdout(StringIO()), suppress(_Finished):
+                MakemoreCLI(["fit", *(f"--{key}={value}" for key, value in options.items())])
+        except (ValueError, OSError) as error:
+            raise ValueError(f"{teacher}: {error}") from error
         found = json.loads((runs / name / "summary.json").read_text())
-        _say(f"teacher {name}: val {found['val_loss']:.4f}")
+        _say(f"teacher {name}: val {found['final']['val_loss']:.4f}")
 
     def _prepare_subcommand_kwargs(self, subcommand: str) -> dict[str, Any]:
         kwargs = super()._prepare_subcommand_kwargs(subcommand)

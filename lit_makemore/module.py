@@ -210,6 +210,11 @@ class LitMLP(pl.LightningModule):
         if self.hparams["count_mixture"]:
             if trainer.world_size > 1:
                 raise ValueError("--model.count_mixture true goes with one process")
+            if trainer.limit_val_batches == 0 or not hasattr(trainer.datamodule, "count_model"):
+                raise ValueError(
+                    "--model.count_mixture true needs the val words of NamesDataModule, to choose "
+                    "its weight on; leave --trainer.limit_val_batches"
+                )
             self._counts = trainer.datamodule.count_model
         if trainer._accelerator_connector._layer_sync is not None:
             if self.hparams["bn_variance"] != "torch":
@@ -343,13 +348,16 @@ class LitMLP(pl.LightningModule):
                 "rows": rows,
                 "counts": counts,
             }
-        cuda = torch.cuda.get_rng_state_all() if torch.cuda.is_available() else []
+        device = self.trainer.strategy.root_device
+        cuda = [torch.cuda.get_rng_state(device)] if device.type == "cuda" else []
         checkpoint[KEY]["rng"] = [torch.get_rng_state(), *cuda]
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         theirs = checkpoint[KEY]
         self.train_hashes: Tensor = theirs["train_hashes"]
-        if mixture := theirs.get("mixture"):
+        fitting = self._trainer is not None and self.trainer.state.fn == "fit"
+        mixture = theirs.get("mixture")
+        if mixture and (self.hparams["count_mixture"] or not fitting):
             self.mixture_weight = mixture["weight"]
             self._counts = kneser_ney(mixture["rows"], mixture["counts"], len(self.vocab))
         if apart := difference(theirs["chars"], self.vocab.chars):
@@ -364,7 +372,7 @@ class LitMLP(pl.LightningModule):
                     f"the checkpoint's network has {name} {value}, the config's {ours[name]}; "
                     "use the config.yaml beside the checkpoints folder"
                 )
-        if self._trainer is not None and self.trainer.state.fn == "fit":
+        if fitting:
             self._go_on(theirs)
 
     def _go_on(self, theirs: dict[str, Any]) -> None:
@@ -382,8 +390,9 @@ class LitMLP(pl.LightningModule):
             self.automatic_optimization = stepped == "ordinary"
             self._stepping = f"{stepped} steps, as before"
         torch.set_rng_state(theirs["rng"][0])
-        for device, state in enumerate(theirs["rng"][1:][: torch.cuda.device_count()]):
-            torch.cuda.set_rng_state(state, device)
+        device = self.trainer.strategy.root_device
+        if device.type == "cuda" and len(theirs["rng"]) > 1:
+            torch.cuda.set_rng_state(theirs["rng"][1], device)
 
 
 def say(module: LitMLP, line: str) -> None:

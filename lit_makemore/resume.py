@@ -18,9 +18,6 @@ HARMLESS = (
 )
 
 
-BEGUN = ("checkpoints", "teachers")  # folders of a run that there is something to go on from
-
-
 @dataclass(frozen=True)
 class Resumption:
     """Where a run goes on.
@@ -62,7 +59,7 @@ def find(
     if resume not in ("true", "auto"):
         path = Path(resume)
         if path.is_dir():
-            path = path / "checkpoints" / "last.ckpt"
+            return _last(path.resolve(), max_steps)
         folder = path.resolve().parent.parent
         if path.is_file() and not (folder / "config.yaml").is_file():
             raise ValueError(f"{path} does not lie in a run folder, with config.yaml beside it")
@@ -71,17 +68,13 @@ def find(
     folders = [run for run in runs if (run / "config.yaml").is_file()]
     if not folders and resume == "auto":
         return None
-    begun = [folder for folder in folders[-1:] for part in BEGUN if (folder / part).is_dir()]
-    if not begun and resume == "true":
-        raise FileNotFoundError(
-            f"there is no run {name or stem} with checkpoints in {root}; leave out --resume"
-        )
+    if resume == "true":
+        if not folders:
+            raise FileNotFoundError(f"there is no run {name or stem} in {root}; leave out --resume")
+        return _last(folders[-1], max_steps)
     found = folders[-1] / "checkpoints"
-    last, best = found / "last.ckpt", found / "best.ckpt"
-    if resume == "true" and found.is_dir():
-        return _from([last], folders[-1], max_steps)
     try:
-        return _from([last, best], folders[-1], max_steps)
+        return _from([found / "last.ckpt", found / "best.ckpt"], folders[-1], max_steps)
     except (ValueError, FileNotFoundError):
         note = f"no whole checkpoint in {folders[-1]}: starting afresh there"
         return Resumption(folders[-1], None, 0, None, notes=(note,))
@@ -95,6 +88,14 @@ def _named(root: Path, stem: str) -> list[Path]:
         if suffix == "" or (suffix[0] == "-" and suffix[1:].isdigit()):
             numbered.append((int(suffix[1:] or 1), path))
     return [path for _, path in sorted(numbered)]
+
+
+def _last(folder: Path, max_steps: int) -> Resumption:
+    """A run's last checkpoint; its beginning, if it was stopped while its teachers trained."""
+    last = folder / "checkpoints" / "last.ckpt"
+    if not last.exists() and (folder / "teachers").is_dir():
+        return Resumption(folder, None, 0, None, notes=(f"going on with {folder}/teachers",))
+    return _from([last], folder, max_steps)
 
 
 def _from(paths: list[Path], folder: Path, max_steps: int) -> Resumption:

@@ -35,7 +35,7 @@ def noted(*signums: int) -> Iterator[None]:
     finally:
         for signum, handler in before.items():
             signal.signal(signum, handler)
-        if before:
+        if before and _note not in before.values():  # an outer block still listens
             _noted.clear()
 
 

@@ -72,9 +72,10 @@ class Given:
         number, _ = window_numbers(windows, vocab_size)
         first = torch.empty(int(number.max()) + 1, dtype=torch.int64)
         first[number] = torch.arange(len(number))  # an example of each window; whichever, is one
-        parts = first.split(2**14)
-        table = torch.cat([distribution(windows[part][0].cpu()).float() for part in parts])
-        self._number, self._table = number.int().to(windows.device), table.to(windows.device)
+        self._number = number.int().to(windows.device)  # of every example's window, (N,)
+        self._table = torch.empty(len(first), vocab_size, device=windows.device)
+        for part in torch.arange(len(first)).split(2**14):
+            self._table[part] = distribution(windows[first[part]][0].cpu()).to(self._table)
 
     def __len__(self) -> int:
         return len(self._windows)

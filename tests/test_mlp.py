@@ -88,3 +88,15 @@ def test_an_untrained_network_is_nearly_uniform():
 def test_a_bad_argument_is_named(argument, value):
     with pytest.raises(ValueError, match=argument):
         MLP(27, **{argument: value})
+
+
+def test_dropout_follows_every_activation_and_rests_in_evaluation():
+    net = MLP(27, n_layer=2, dropout=0.5)
+    kinds = [layer.__class__.__name__ for layer in net.layers]
+    assert kinds == ["Linear", "BatchNorm1d", "Tanh", "Dropout"] * 2 + ["Linear"]
+    x = torch.randint(0, 27, (64, 3))
+    assert not torch.equal(net(x), net(x))
+    net.eval()
+    assert torch.equal(net(x), net(x))
+    with pytest.raises(ValueError, match=r"share in \[0, 1\)"):
+        MLP(27, dropout=1.0)

@@ -150,6 +150,54 @@ def test_a_stopped_run_ends_as_one_that_was_not(command, stopping, tmp_path, how
     assert_same_run(runs / "parts", runs / "whole")
 
 
+@pytest.mark.parametrize("is_fused", ["false", "true"])
+def test_dropout_goes_on_with_the_masks_that_were_to_come(command, stopping, tmp_path, is_fused):
+    runs = tmp_path / "runs"
+    more = ["--model.fused", is_fused, "--model.dropout", "0.3", "--model.count_mixture", "true"]
+    assert main(command("whole", *more)) == 0
+    stopping(39, "signal")
+    assert main(command("parts", *more)) == 143
+    assert main(command("parts", *more, "--resume", "true")) == 0
+    assert_same_run(runs / "parts", runs / "whole")
+
+
+@pytest.mark.parametrize("stop", [35, 125])  # in the first teacher; in the student
+def test_a_student_goes_on_and_so_do_its_teachers(
+    command, tmp_path, monkeypatch, capsys, stop, word_list
+):
+    runs = tmp_path / "runs"
+    teacher = tmp_path / "teacher.yaml"
+    teacher.write_text(
+        yaml.dump(
+            {
+                "data": {"batch_size": 16},
+                "trainer": {"max_steps": 40},
+                "model": {"n_hidden": 12, "n_layer": 1, "dropout": 0.1},
+            }
+        )
+    )
+    more = ["--data.targets", "teacher", "--data.teachers", f"[{teacher}, {teacher}]"]
+    assert main(command("whole", *more)) == 0
+    updates = []
+    hook = LastCheckpoint.on_train_batch_end
+
+    def on_train_batch_end(self, trainer, *args):
+        updates.append(trainer)
+        if len(updates) == stop:
+            os.kill(os.getpid(), signal.SIGTERM)
+        hook(self, trainer, *args)
+
+    monkeypatch.setattr(LastCheckpoint, "on_train_batch_end", on_train_batch_end)
+    assert main(command("parts", *more)) == 143
+    assert "teacher 1" in capsys.readouterr().err
+    assert main(command("parts", *more, "--resume", "true")) == 0
+    assert len(updates) == 40 + 40 + 90
+    assert_same_run(runs / "parts", runs / "whole")
+    for number in "12":
+        a, b = (state(runs / run / "teachers" / number) for run in ("parts", "whole"))
+        assert_equal(a["state_dict"], b["state_dict"])
+
+
 def test_a_second_stop_is_no_other_case(command, tmp_path, monkeypatch):
     runs = tmp_path / "runs"
     assert main(command("whole")) == 0
@@ -223,7 +271,7 @@ def test_auto_begins_again_where_no_checkpoint_is_whole(command, stopping, tmp_p
 
 def test_true_without_a_run_is_an_error(command, capsys):
     assert main(command("new", "--resume", "true")) == 1
-    assert "there is no run new with checkpoints" in capsys.readouterr().err
+    assert "there is no run new in" in capsys.readouterr().err
 
 
 def test_a_finished_run_says_so_and_goes_on_for_more_steps(command, tmp_path, capsys):

@@ -4,8 +4,9 @@ import pytest
 import torch
 import torch.nn.functional as F
 
+from lit_makemore.baselines import Uniform
 from lit_makemore.mlp import MLP, cross_entropy
-from lit_makemore.targets import Expected, window_numbers
+from lit_makemore.targets import Expected, Given, Taught, window_numbers
 from lit_makemore.windows import Windows
 from tests.conftest import WORDS
 from tests.test_windows import VOCAB, lecture, stream
@@ -63,3 +64,27 @@ def test_window_numbers_tell_windows_apart_and_count_from_zero():
     assert all(len(rows) == 1 for rows in of.values())
     assert sorted(of) == list(range(len(x.unique(dim=0))))
     assert torch.equal(y, expected_y)
+
+
+@pytest.mark.parametrize("block_size", [1, 3, 16])
+def test_given_targets_are_those_of_each_examples_window(block_size):
+    windows = Windows(stream(WORDS * 2), block_size)
+
+    def distribution(x):
+        """Tells windows apart: by their last token and their sum."""
+        return torch.stack([x[:, -1], *[x.sum(1)] * (V - 1)], 1).double()
+
+    index = torch.randperm(len(windows))
+    x, targets = Given(windows, V, distribution)[index]
+    assert torch.equal(x, windows[index][0])
+    assert torch.equal(targets.double(), distribution(x))
+
+
+def test_what_is_taught_is_the_teachers_mean_and_a_share_of_the_counts():
+    torch.manual_seed(0)
+    teachers = [MLP(V, n_hidden=8, n_layer=1).eval() for _ in range(3)]
+    x = torch.randint(0, V, (7, 3))
+    mean = sum(F.softmax(teacher(x), 1) for teacher in teachers) / 3
+    found = Taught(teachers, Uniform(V), 0.25)(x)
+    torch.testing.assert_close(found, (0.75 * mean + 0.25 / V).double())
+    torch.testing.assert_close(found.sum(1), torch.ones(7).double())

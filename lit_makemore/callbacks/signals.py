@@ -1,7 +1,8 @@
 """SIGTERM, SIGINT and SIGUSR1 end a run between two updates, with everything saved."""
 
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from signal import Signals
+from subprocess import TimeoutExpired
 from typing import Any
 
 import lightning.pytorch as pl
@@ -77,7 +78,8 @@ def _wait_for_children(trainer: Any) -> None:
     children = started[:]
     started.clear()
     for child in children:
-        child.wait(20)
+        with suppress(TimeoutExpired):
+            child.wait(20)
 
 
 class StopAfterCheckpoints(StopOnSignal, Checkpoint):

@@ -37,7 +37,6 @@ class Teachers(pl.Callback):
             if is_configuration(teacher):
                 assert self._folder.run is not None
                 runs, name = self._folder.run.path / "teachers", str(i + 1)
-                state = torch.get_rng_state()
-                self._train(teacher, runs, name)
-                torch.set_rng_state(state)
+                with torch.random.fork_rng():
+                    self._train(teacher, runs, name)
                 teachers[i] = str(runs / name / "checkpoints" / "last.ckpt")

@@ -81,7 +81,8 @@ class TrainingScalars(pl.Callback):
         checkpoint["callbacks"][self.state_key]["losses"] = everyones
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        self._loss, self._n_losses = state_dict["losses"], state_dict["n_losses"]
+        self._loss = state_dict.get("losses", 0.0)  # not among a teacher's or an older one's
+        self._n_losses = state_dict["n_losses"]
 
     def on_validation_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         self._clock.pause()

@@ -1,0 +1,119 @@
+"""What each part of the recipes below the published losses is worth, and the losses against time.
+
+python docs/beyond.py table     five seeds of best_small.yaml with one part changed, into beyond.md
+python docs/beyond.py picture   draws beyond.png: the notebook's recipe, names.yaml, best.yaml
+"""
+
+import json
+import re
+import subprocess
+import sys
+import tempfile
+import time
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from statistics import mean, stdev
+
+import matplotlib
+
+matplotlib.use("Agg")
+import matplotlib.pyplot as plt
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+from lit_makemore.summary import cpu_name, git_commit
+
+ROOT = Path(__file__).parent.parent
+PAGE = ROOT / "docs" / "beyond.md"
+SEEDS = range(42, 47)
+AT_ONCE = 2  # runs of a thread each
+TEACHER = "--data.teachers=[{}]"  # in place of the configuration: a checkpoint of it
+NONE = ("--data.teachers=[]",)
+VARIANTS: dict[str, tuple[str, ...]] = {
+    "best_small.yaml": (),
+    "the counts left out of the targets": (TEACHER, "--data.counts_share=0"),
+    "the counts of eight characters": (TEACHER, "--data.counts_window=8"),
+    "a teacher without dropout": ("--data.teachers=[configs/teachers/window_8.yaml]",),
+    "no teacher, count-smoothed targets": (*NONE, "--data.targets=kneser_ney"),
+    "no teacher, expected targets": (*NONE, "--data.targets=expected"),
+}
+
+
+def fit(config: str, folder: Path, name: str, *more: str) -> dict:
+    command = [sys.executable, "train.py", "fit", "--config", config, "--name", name]
+    command += ["--runs_dir", str(folder), *more]
+    subprocess.run(command, cwd=ROOT, check=True, capture_output=True)
+    return json.loads((folder / name / "summary.json").read_text())
+
+
+def variant(name: str, more: tuple[str, ...], seed: int, folder: Path) -> float:
+    """The val loss of one run; the first variant's teacher serves the others, too."""
+    checkpoint = folder / f"best_small.yaml-{seed}" / "teachers" / "1" / "checkpoints" / "last.ckpt"
+    arguments = [option.format(checkpoint) for option in more]
+    if name == "a teacher without dropout":
+        config = (ROOT / "configs" / "teachers" / "window_8.yaml").read_text()
+        changed = folder / "window_8.yaml"
+        changed.write_text(config.replace("dropout: 0.3", "dropout: 0.0"))
+        arguments = [f"--data.teachers=[{changed}]"]
+    run = f"{name}-{seed}"
+    arguments += [f"--seed_everything={seed}", "--threads=1"]
+    found = fit("configs/best_small.yaml", folder, run, *arguments)
+    print(f"{run}: {found['val_loss']:.4f}", file=sys.stderr)
+    return found["val_loss"]
+
+
+def table() -> None:
+    lines = ["| best_small.yaml, and what is changed | val, 5 seeds | worth |", "|---|---|---|"]
+    base = 0.0
+    with tempfile.TemporaryDirectory() as folder:
+        for name, more in VARIANTS.items():
+            with ThreadPoolExecutor(AT_ONCE) as pool:
+                runs = [pool.submit(variant, name, more, seed, Path(folder)) for seed in SEEDS]
+            losses = [run.result() for run in runs]
+            base = base or mean(losses)
+            worth = f"{mean(losses) - base:+.4f}" if more else ""
+            lines.append(f"| {name} | {mean(losses):.4f} ± {stdev(losses):.4f} | {worth} |")
+    text = "\n".join(lines) + f"\n\nOn {cpu_name()}, commit {git_commit()}.\n"
+    print(text)
+    replaced = f"<!-- docs/beyond.py table -->\n{text}<!-- end -->"
+    pattern = r"<!-- docs/beyond.py table -->\n.*?<!-- end -->"
+    PAGE.write_text(re.sub(pattern, lambda _: replaced, PAGE.read_text(), flags=re.DOTALL))
+
+
+def curve(config: str, folder: Path) -> list[tuple[float, float, int]]:
+    """Seconds since the process began, val loss, and the step of each validation."""
+    begun = time.time()
+    fit(config, folder, "run")
+    events = EventAccumulator(str(folder / "run"), size_guidance={"scalars": 0}).Reload()
+    return [(e.wall_time - begun, e.value, e.step) for e in events.Scalars("val/loss")]
+
+
+def picture() -> None:
+    command = [sys.executable, "-m", "tests.benchmarks.notebook", "deep", "3000"]
+    speed = float(subprocess.run(command, cwd=ROOT, check=True, capture_output=True).stdout)
+    curves = {}
+    with tempfile.TemporaryDirectory() as name:
+        for config in ("reference/deep", "names", "best"):
+            (Path(name) / config).mkdir(parents=True)
+            curves[config] = curve(f"configs/{config}.yaml", Path(name) / config)
+    figure, axes = plt.subplots(figsize=(8, 4.5))
+    # The same updates as reference/deep.yaml, at the speed of the notebook's own loop.
+    notebook = [(step / speed, loss) for _, loss, step in curves.pop("reference/deep")]
+    axes.plot(*zip(*notebook, strict=True), label=f"the notebook's recipe, {speed:.0f} steps/s")
+    for config, points in curves.items():
+        seconds, losses, _ = zip(*points, strict=True)
+        axes.plot(seconds, losses, ".-", label=f"{config}.yaml, from the command on")
+    for loss, name in ((2.0608, "Kneser–Ney 4-gram"), (1.9837, "Kneser–Ney 6-gram")):
+        axes.axhline(loss, color="grey", linewidth=0.8, linestyle=":")
+        axes.text(1.05, loss + 0.002, name, fontsize=8, color="grey")
+    axes.set(xscale="log", xlim=(1, None), ylim=(1.88, 2.3))
+    axes.set(xlabel="seconds", ylabel="val loss, nats per character")
+    axes.legend()
+    figure.tight_layout()
+    figure.savefig(ROOT / "docs" / "beyond.png", dpi=110)
+
+
+if __name__ == "__main__":
+    parts = {"table": table, "picture": picture}
+    if len(sys.argv) != 2 or sys.argv[1] not in parts:
+        sys.exit(__doc__)
+    parts[sys.argv[1]]()
