@@ -7,6 +7,7 @@ import os
 import sys
 import warnings
 from contextlib import AbstractContextManager, nullcontext, redirect_stdout, suppress
+from dataclasses import fields, is_dataclass
 from inspect import signature
 from io import StringIO
 from pathlib import Path
@@ -157,9 +158,14 @@ class MakemoreCLI(LightningCLI):
         groups = {"model": LitMLP, "data": NamesDataModule, "diagnostics": Diagnostics}
         for group, kind in groups.items():
             for name, parameter in signature(kind).parameters.items():
-                null = name in config[group] and config[group][name] is None
-                if null and type(None) not in get_args(parameter.annotation):
+                if name not in config[group]:
+                    continue
+                value, of = config[group][name], parameter.annotation
+                if value is None and type(None) not in get_args(of):
                     raise ValueError(f"--{group}.{name} must not be null")
+                if is_dataclass(of) and not hasattr(value, "items"):
+                    known = ", ".join(field.name for field in fields(of))
+                    raise ValueError(f"--{group}.{name} is a mapping of {known}, not {value!r}")
         if self.subcommand != "fit" and not config.ckpt_path:
             raise ValueError(f"{self.subcommand} needs a trained network: --ckpt_path FILE")
         limits = trainer.max_steps, trainer.max_epochs, trainer.max_time, trainer.fast_dev_run

@@ -108,8 +108,12 @@ def ranks(config: Path, job: str) -> list[int]:
     return found
 
 
-def test_a_job_of_two_nodes(cluster, config, submit, whole):
-    job = submit()
+@pytest.mark.parametrize("nodes", [1, 2])
+def test_a_job_of_two_tasks(cluster, config, submit, whole, nodes):
+    tasks = 2 // nodes
+    options = (f"--nodes={nodes}", f"--ntasks-per-node={tasks}")
+    layout = ("--trainer.num_nodes", str(nodes), "--trainer.devices", str(tasks))
+    job = submit(*layout, options=options)
     cluster.wait(job, "COMPLETED", timeout=120)
     assert differences(folder(config, job), whole) == []
     assert "nothing to resume: starting afresh" in cluster.output(job)
