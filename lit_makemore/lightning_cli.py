@@ -157,6 +157,8 @@ class MakemoreCLI(LightningCLI):
         self.found: Resumption | None = None
         groups = {"model": LitMLP, "data": NamesDataModule, "diagnostics": Diagnostics}
         for group, kind in groups.items():
+            if not hasattr(config[group], "items"):
+                raise ValueError(f"{group} is a mapping of its options, not {config[group]!r}")
             for name, parameter in signature(kind).parameters.items():
                 if name not in config[group]:
                     continue
