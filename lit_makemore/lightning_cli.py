@@ -226,7 +226,10 @@ class MakemoreCLI(LightningCLI):
             kwargs.update(logger=False, enable_checkpointing=False, enable_progress_bar=False)
         if config.profiler is None:
             kwargs["profiler"] = _NoProfiler()
-        trainer: Any = super().instantiate_trainer(**kwargs)
+        try:
+            trainer: Any = super().instantiate_trainer(**kwargs)
+        except TypeError as error:  # what Lightning calls some of its bad arguments
+            raise ValueError(str(error)) from error
         half = str(config.precision).startswith("16")
         if half and not str(trainer.precision).startswith("16"):
             raise ValueError(

@@ -191,4 +191,5 @@ def test_a_time_limit_warns_and_requeues_up_to_the_limit(cluster, config, submit
     assert f"job {job} is requeued, time 1 of 1" in output
     assert f"job {job} has been requeued 1 times, as --max_requeues allows" in output
     assert saved(config, job) > before
-    assert cluster.show(job)["ExitCode"] == "138:0"
+    # 143 if srun ends the second process, which is about to, since the first one has ended so
+    assert cluster.show(job)["ExitCode"] in ("138:0", "143:0")
