@@ -268,3 +268,44 @@ def test_sync_batchnorm_keeps_what_the_layers_hold():
     assert before.keys() == after.keys()
     assert all(torch.equal(after[name], value) for name, value in before.items())
     torch.testing.assert_close(layers.revert(converted).eval()(x), expected)
+
+
+@pytest.mark.parametrize(
+    ("more", "message"),
+    [
+        (["--model.backward", "manual", "--model.dropout", "0.1"], "no dropout"),
+        (["--model.backward", "manual", "--data.targets", "kneser_ney"], "sampled targets"),
+        (["--model.count_mixture", "true", "--trainer.limit_val_batches", "0"], "val words"),
+        (["--data.targets", "teacher"], "--data.teachers go together"),
+        (["--data.targets", "teacher", "--data.teachers", "[no.ckpt]"], "no teacher at no.ckpt"),
+        (["--data.counts_window", "4"], "at most block_size 3"),
+        (["--data.counts_share", "1.5"], "a share in [0, 1]"),
+        (["--trainer.strategy", "ddp_spawn", "--trainer.devices", "2"], "use ddp"),
+    ],
+)
+def test_what_does_not_go_together_is_one_line(tmp_path, word_list, capsys, more, message):
+    arguments = ["fit", "--data.path", str(word_list), "--data.batch_size", "16"]
+    arguments += ["--trainer.accelerator", "cpu", "--trainer.max_steps", "5"]
+    assert main([*arguments, "--runs_dir", str(tmp_path / "runs"), *more]) == 1
+    (line,) = capsys.readouterr().err.strip().splitlines()
+    assert message in line
+    assert not (tmp_path / "runs").exists()
+
+
+def test_a_teacher_that_may_not_teach_is_refused(tmp_path, word_list, capsys):
+    """It knows other words, or sees another window; before there is a folder."""
+    usual = ["--data.batch_size", "16", "--model.n_hidden", "8", "--trainer.accelerator", "cpu"]
+    usual += ["--trainer.max_steps", "5", "--runs_dir", str(tmp_path)]
+    words = ["fit", *usual, "--data.path", str(word_list)]
+    assert main([*words, "--name", "teacher"]) == 0
+    teacher = tmp_path / "teacher" / "checkpoints" / "last.ckpt"
+    taught = [*words, "--data.targets", "teacher", "--data.teachers", f"[{teacher}]"]
+    capsys.readouterr()
+    for more, message in (
+        (["--data.split_seed", "1"], "was trained on other words"),
+        (["--data.block_size", "2"], "sees 3 characters"),
+    ):
+        assert main([*taught, *more, "--name", "student"]) == 1
+        assert message in capsys.readouterr().err
+        assert not (tmp_path / "student").exists()
+    assert main([*taught, "--name", "student"]) == 0

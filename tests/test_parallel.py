@@ -193,3 +193,16 @@ def test_torchrun_starts_it_again_and_it_goes_on(tmp_path, word_list, whole):
     assert process.returncode == 0, error
     assert f"resuming {tmp_path / 'parts'} at update" in error
     assert differences(tmp_path / "parts", whole) == []
+
+
+def test_what_takes_one_process_is_refused_on_two(tmp_path, word_list):
+    (tmp_path / "teacher.yaml").write_text("trainer: {max_steps: 5}\n")
+    taught = ["--data.targets", "teacher", "--data.teachers", f"[{tmp_path / 'teacher.yaml'}]"]
+    for more, message in (
+        (["--model.count_mixture", "true"], "goes with one process"),
+        (taught, "teachers are trained by one process"),
+    ):
+        done = run(fit(tmp_path, word_list, "run", 2, *SHORT, *more))
+        assert done.returncode != 0
+        assert f"error: {message}" in done.stderr.replace("--model.count_mixture true ", "")
+        assert not (tmp_path / "run").exists()
