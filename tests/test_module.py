@@ -215,7 +215,7 @@ def test_manual_gradients_leave_autograd_out(word_list, monkeypatch):
 def test_what_does_not_go_with_manual_gradients_is_one_error(
     word_list, arguments, trainer_arguments
 ):
-    with pytest.raises(ValueError, match="backward manual goes with sgd, sampled targets, one"):
+    with pytest.raises(ValueError, match="backward manual goes with sgd, sampled targets, no"):
         fitted(word_list, backward="manual", trainer_arguments=trainer_arguments, **arguments)
 
 

@@ -37,6 +37,9 @@ class StopOnSignal(pl.Callback):
     def teardown(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
         self._listening.close()
 
+    def on_exception(self, *args: Any) -> None:
+        self._listening.close()  # after which Lightning calls no teardown
+
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         self._stop_if_asked(trainer)
 
