@@ -150,7 +150,7 @@ def test_a_stopped_run_ends_as_one_that_was_not(command, stopping, tmp_path, how
     assert_same_run(runs / "parts", runs / "whole")
 
 
-@pytest.mark.parametrize("is_fused", ["false", "true"])
+@pytest.mark.parametrize("is_fused", ["true", pytest.param("false", marks=pytest.mark.slow)])
 def test_dropout_goes_on_with_the_masks_that_were_to_come(command, stopping, tmp_path, is_fused):
     runs = tmp_path / "runs"
     more = ["--model.fused", is_fused, "--model.dropout", "0.3", "--model.count_mixture", "true"]
@@ -161,7 +161,9 @@ def test_dropout_goes_on_with_the_masks_that_were_to_come(command, stopping, tmp
     assert_same_run(runs / "parts", runs / "whole")
 
 
-@pytest.mark.parametrize("stop", [35, 125])  # in the first teacher; in the student
+@pytest.mark.parametrize(
+    "stop", [35, pytest.param(125, marks=pytest.mark.slow)], ids=["in a teacher", "in the student"]
+)
 def test_a_student_goes_on_and_so_do_its_teachers(
     command, tmp_path, monkeypatch, capsys, stop, word_list
 ):
@@ -251,7 +253,7 @@ def test_auto_starts_afresh_and_says_so(command, tmp_path, capsys):
     assert "nothing to resume: starting afresh" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("left", [0, 2000], ids=["none", "half"])
+@pytest.mark.parametrize("left", [pytest.param(0, marks=pytest.mark.slow), 2000])
 def test_auto_begins_again_where_no_checkpoint_is_whole(command, stopping, tmp_path, capsys, left):
     """In the same folder; TensorBoard shows nothing of the first attempt."""
     runs = tmp_path / "runs"
