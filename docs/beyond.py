@@ -31,7 +31,6 @@ NONE = ("--data.teachers=[]",)
 VARIANTS: dict[str, tuple[str, ...]] = {
     "best_small.yaml": (),
     "the counts left out of the targets": (TEACHER, "--data.counts_share=0"),
-    "the counts of eight characters": (TEACHER, "--data.counts_window=8"),
     "a teacher without dropout": ("--data.teachers=[configs/teachers/window_8.yaml]",),
     "no teacher, count-smoothed targets": (*NONE, "--data.targets=kneser_ney"),
     "no teacher, expected targets": (*NONE, "--data.targets=expected"),

@@ -29,7 +29,6 @@ from lit_makemore.windows import (
     Windows,
     distinct,
     encode,
-    row_numbers,
     select_words,
     split_words,
     word_lengths,
@@ -80,7 +79,6 @@ class NamesDataModule(pl.LightningDataModule):
             of trained networks, with the count model's mixed in.
         teachers: checkpoints, and configurations that are trained first, to checkpoints.
         counts_share: the count model's share of the targets that teachers give.
-        counts_window: characters that the count model sees; null for all of the window.
         seed: of the order of the minibatches.
         splits: shares of the words for training, validation and test.
         split_seed: of the shuffle before the split.
@@ -104,7 +102,6 @@ class NamesDataModule(pl.LightningDataModule):
         targets: Targets = "sampled",
         teachers: tuple[str, ...] = (),
         counts_share: float = 0.3,
-        counts_window: int | None = None,
         seed: int = 42,
         splits: tuple[float, float, float] = (0.8, 0.1, 0.1),
         split_seed: int = 42,
@@ -120,13 +117,7 @@ class NamesDataModule(pl.LightningDataModule):
             raise ValueError("--data.targets teacher and --data.teachers go together")
         if not 0 <= counts_share <= 1:
             raise ValueError(f"counts_share is a share in [0, 1], not {counts_share}")
-        if counts_window is not None and not 1 <= counts_window <= block_size:
-            raise ValueError(
-                f"counts_window is at least 1 and at most block_size {block_size}, "
-                f"not {counts_window}"
-            )
         self.teachers, self.counts_share = list(teachers), counts_share
-        self.counts_window = counts_window or block_size
         self.path, self.url, self.predict_path = path, url, predict_path
         self.lowercase, self.strip = lowercase, strip
         self.prepare_data()
@@ -179,16 +170,13 @@ class NamesDataModule(pl.LightningDataModule):
 
     @cached_property
     def ngrams(self) -> tuple[Tensor, Tensor]:
-        """What the count model counts: windows with their next tokens (N, W + 1), and counts (N,).
+        """What the count model counts: windows with their next tokens (D, T + 1), and counts (D,).
 
         Of the training words alone, in small types: a checkpoint may hold them.
         """
         x, y, counts = self.splits["train"].examples
-        rows = torch.cat([x[:, -self.counts_window :], y[:, None]], 1)
-        number, of = row_numbers(rows, len(self.vocab)).unique(return_inverse=True)
-        rows = rows.new_empty(len(number), rows.size(1)).index_copy_(0, of, rows)
         small = torch.uint8 if len(self.vocab) <= 256 else torch.int16
-        return rows.to(small), of.bincount(counts[:, 0]).int()
+        return torch.cat([x, y[:, None]], 1).to(small), counts[:, 0].int()
 
     @cached_property
     def count_model(self) -> KneserNey:

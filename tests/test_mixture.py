@@ -55,15 +55,6 @@ def test_the_weight_chosen_has_the_lowest_loss(data):
     assert choose(net, data.count_model, batches) == pytest.approx(min(each, key=each.get))
 
 
-def test_a_shorter_window_of_counts_is_that_of_shorter_windows(data, word_list):
-    short = NamesDataModule(path=str(word_list), block_size=2, batch_size=16)
-    short.setup()
-    data.counts_window = 2
-    x, _, _ = data.splits["val"].examples
-    expected = counted(short).probabilities(x[:, -2:])
-    torch.testing.assert_close(data.count_model.probabilities(x), expected)
-
-
 def test_a_checkpoint_needs_nothing_else_for_its_mixture(tmp_path, data, word_list, capsys):
     """`validate`, `predict` and `sample` use it; the figure is the one that was reported."""
     arguments = ["fit", "--data.path", str(word_list), "--data.batch_size", "16"]

@@ -278,7 +278,6 @@ def test_sync_batchnorm_keeps_what_the_layers_hold():
         (["--model.count_mixture", "true", "--trainer.limit_val_batches", "0"], "val words"),
         (["--data.targets", "teacher"], "--data.teachers go together"),
         (["--data.targets", "teacher", "--data.teachers", "[no.ckpt]"], "no teacher at no.ckpt"),
-        (["--data.counts_window", "4"], "at most block_size 3"),
         (["--data.counts_share", "1.5"], "a share in [0, 1]"),
         (["--trainer.strategy", "ddp_spawn", "--trainer.devices", "2"], "use ddp"),
     ],
