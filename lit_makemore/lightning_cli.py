@@ -1,29 +1,25 @@
 """fit, validate, test and predict: Lightning's command line with this project's defaults."""
 
 import gc
-import json
 import logging
 import os
 import sys
 import warnings
-from contextlib import AbstractContextManager, nullcontext, redirect_stdout, suppress
-from dataclasses import fields, is_dataclass
+from contextlib import AbstractContextManager, nullcontext
 from inspect import signature
-from io import StringIO
 from pathlib import Path
 from time import perf_counter
-from typing import Any, get_args
+from typing import Any
 
 import lightning.pytorch as pl
 import torch
 from lightning.pytorch.callbacks import Callback, ModelCheckpoint
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
 from lightning.pytorch.profilers import PassThroughProfiler
-from lightning.pytorch.strategies.launchers.multiprocessing import _MultiProcessingLauncher
 from lightning.pytorch.utilities.exceptions import MisconfigurationException
 from lightning.pytorch.utilities.rank_zero import rank_zero_only
 
-from lit_makemore import cli, resume, scoring, slurm, summary
+from lit_makemore import cli, options, resume, scoring, slurm, summary
 from lit_makemore.callbacks import diagnosis
 from lit_makemore.callbacks.checkpoints import BestCheckpoint, LastCheckpoint
 from lit_makemore.callbacks.diagnostics import Diagnostics, observers
@@ -51,7 +47,6 @@ TRAINER_DEFAULTS: dict[str, Any] = {
     "use_distributed_sampler": False,  # our loaders slice the batch themselves
 }
 SAVE_EVERY_N_STEPS = 1000
-SHARED = ("path", "block_size", "split_seed", "lowercase", "strip", "url")
 
 SILENCED = [
     "LightningCLI's args parameter",  # main(args) is how tests call it
@@ -153,29 +148,10 @@ class MakemoreCLI(LightningCLI):
 
     def before_instantiate_classes(self) -> None:
         config = self.config[self.subcommand]
-        trainer = config.trainer
         self.found: Resumption | None = None
         groups = {"model": LitMLP, "data": NamesDataModule, "diagnostics": Diagnostics}
-        for group, kind in groups.items():
-            if not hasattr(config[group], "items"):
-                raise ValueError(f"{group} is a mapping of its options, not {config[group]!r}")
-            for name, parameter in signature(kind).parameters.items():
-                if name not in config[group]:
-                    continue
-                value, of = config[group][name], parameter.annotation
-                if value is None and type(None) not in get_args(of):
-                    raise ValueError(f"--{group}.{name} must not be null")
-                if is_dataclass(of) and not hasattr(value, "items"):
-                    known = ", ".join(field.name for field in fields(of))
-                    raise ValueError(f"--{group}.{name} is a mapping of {known}, not {value!r}")
-        if self.subcommand != "fit" and not config.ckpt_path:
-            raise ValueError(f"{self.subcommand} needs a trained network: --ckpt_path FILE")
-        limits = trainer.max_steps, trainer.max_epochs, trainer.max_time, trainer.fast_dev_run
-        if self.subcommand == "fit" and limits in [(-1, -1, None, False), (-1, None, None, False)]:
-            raise ValueError("this run would never end; set --trainer.max_steps")
+        options.check(self._command, config, groups)
         if config.threads is not None:
-            if config.threads < 1:
-                raise ValueError(f"--threads must be at least 1, not {config.threads}")
             _use_threads(config.threads)
         if self.subcommand == "fit":
             if (job := slurm.job()) and config.name is None:
@@ -184,7 +160,7 @@ class MakemoreCLI(LightningCLI):
                 config.resume = "auto"
             if config.resume not in (None, "false"):
                 self._find_run(config)
-        if trainer.profiler is None:  # Lightning's notes stay out; a profile is printed as one
+        if config.trainer.profiler is None:  # a profile is printed as one of Lightning's notes
             logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
 
     def _find_run(self, config: Any) -> None:
@@ -230,17 +206,7 @@ class MakemoreCLI(LightningCLI):
             trainer: Any = super().instantiate_trainer(**kwargs)
         except TypeError as error:  # what Lightning calls some of its bad arguments
             raise ValueError(str(error)) from error
-        half = str(config.precision).startswith("16")
-        if half and not str(trainer.precision).startswith("16"):
-            raise ValueError(
-                f"--trainer.precision {config.precision} needs a GPU; "
-                "on this CPU use bf16-mixed or 32-true"
-            )
-        if isinstance(trainer.strategy.launcher, _MultiProcessingLauncher):
-            raise ValueError(
-                f"--trainer.strategy {config.strategy} cannot start this program's processes; "
-                "use ddp"
-            )
+        options.check_trainer(trainer, config)
         # Lightning's handlers save, and ask the other processes, inside the handler, where they
         # wait for each other for ever; it also asks before every update. Ours: callbacks/signals.py
         trainer._signal_connector.register_signal_handlers = lambda: None
@@ -274,42 +240,8 @@ class MakemoreCLI(LightningCLI):
         # after everything that the saved state must hold
         requeues = config.max_requeues
         stop = StopAfterCheckpoints(last, requeues) if last else StopOnSignal(None)
-        teachers = Teachers(self.folder, self._train_teacher)
-        first = [self.folder, teachers, self.scalars]
+        first = [self.folder, Teachers(self.folder, self.config.fit, run), self.scalars]
         return [*first, *bar, *watch, FiniteGuard(), *checkpoints, stop]
-
-    def _train_teacher(self, teacher: str, runs: Path, name: str) -> None:
-        """Fits another configuration on this run's words, and says so."""
-        ours = self.config.fit
-        options = {
-            "config": teacher,
-            "runs_dir": runs,
-            "name": name,
-            "resume": "auto",
-            "resume_override": ours.resume_override,
-            "max_requeues": ours.max_requeues,
-            "seed_everything": 1000 * ours.seed_everything + int(name),
-            "trainer.accelerator": ours.trainer.accelerator,
-            "trainer.devices": ours.trainer.devices,
-            "trainer.num_nodes": 1,
-            "trainer.strategy": "auto",
-            "trainer.enable_checkpointing": "true",
-            "model.fused": ours.model.fused,
-            "diagnostics.enabled": "false",
-            **{f"data.{key}": ours.data[key] for key in SHARED},
-            "data.splits": list(ours.data.splits),
-            "data.teachers": "[]",
-        }
-        if ours.threads is not None:
-            options["threads"] = ours.threads
-        _say(f"teacher {name}: {teacher}")
-        try:
-            with redirect_stdout(StringIO()), suppress(_Finished):
-                MakemoreCLI(["fit", *(f"--{key}={value}" for key, value in options.items())])
-        except (ValueError, OSError) as error:
-            raise ValueError(f"{teacher}: {error}") from error
-        found = json.loads((runs / name / "summary.json").read_text())
-        _say(f"teacher {name}: val {found['final']['val_loss']:.4f}")
 
     def _prepare_subcommand_kwargs(self, subcommand: str) -> dict[str, Any]:
         kwargs = super()._prepare_subcommand_kwargs(subcommand)

@@ -279,7 +279,6 @@ def test_sync_batchnorm_keeps_what_the_layers_hold():
         (["--data.targets", "teacher"], "--data.teachers go together"),
         (["--data.targets", "teacher", "--data.teachers", "[no.ckpt]"], "no teacher at no.ckpt"),
         (["--data.counts_share", "1.5"], "a share in [0, 1]"),
-        (["--trainer.strategy", "ddp_spawn", "--trainer.devices", "2"], "use ddp"),
     ],
 )
 def test_what_does_not_go_together_is_one_line(tmp_path, word_list, capsys, more, message):

@@ -1,0 +1,48 @@
+"""Options that make no run: one line, status 1, nothing written."""
+
+import pytest
+
+from lit_makemore.cli import main
+
+
+@pytest.fixture
+def error(tmp_path, word_list, capsys):
+    """What `fit` with more options says, having failed and left nothing behind."""
+
+    def error(*more: str) -> str:
+        arguments = ["fit", "--data.path", str(word_list), "--data.batch_size", "16"]
+        arguments += ["--trainer.accelerator", "cpu", "--trainer.max_steps", "5"]
+        assert main([*arguments, "--runs_dir", str(tmp_path / "runs"), *more]) == 1
+        assert not (tmp_path / "runs").exists()
+        (line,) = capsys.readouterr().err.strip().splitlines()
+        return line
+
+    return error
+
+
+@pytest.mark.parametrize(
+    ("more", "message"),
+    [
+        (["--trainer.max_steps", "-1"], "set --trainer.max_steps"),
+        (["--threads", "0"], "--threads must be at least 1, not 0"),
+        (["--trainer.precision", "16-mixed"], "on this CPU use bf16-mixed"),
+        (["--trainer.strategy", "ddp_spawn", "--trainer.devices", "2"], "use ddp"),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, list) else "",
+)
+def test_what_makes_no_run(error, more, message):
+    assert message in error(*more)
+
+
+@pytest.mark.parametrize(
+    ("document", "message"),
+    [
+        ("model: null", "model is a mapping of its options, not None"),
+        ("model: {init: null}", "--model.init must not be null"),
+        ("diagnostics: {bands: false}", "--diagnostics.bands is a mapping of initial_loss"),
+    ],
+)
+def test_what_the_parser_lets_pass(error, tmp_path, document, message):
+    config = tmp_path / "config.yaml"
+    config.write_text(document)
+    assert message in error("--config", str(config))
