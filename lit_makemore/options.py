@@ -1,5 +1,6 @@
 """What the options of a fit may be, beyond the types that the parser checks."""
 
+import os
 from collections.abc import Mapping
 from dataclasses import fields, is_dataclass
 from inspect import signature
@@ -62,4 +63,14 @@ def check_trainer(trainer: pl.Trainer, options: Any) -> None:
     if isinstance(trainer.strategy.launcher, _MultiProcessingLauncher):
         raise ValueError(
             f"--trainer.strategy {options.strategy} cannot start this program's processes; use ddp"
+        )
+    # The store through which processes find each other outlives a restart, with the addresses of
+    # those that failed: pytorch/pytorch issue 135712.
+    kept = os.environ.get("TORCHELASTIC_USE_AGENT_STORE") == "True"
+    restarts = int(os.environ.get("TORCHELASTIC_MAX_RESTARTS", 0))
+    if kept and restarts > 0 and trainer.world_size > 1:
+        raise ValueError(
+            "with --max-restarts torchrun needs TORCH_DISABLE_SHARE_RDZV_TCP_STORE=1 in its "
+            "environment, and --standalone or --rdzv-backend c10d; else restarted processes may "
+            "look for each other where the failed ones were"
         )

@@ -1,8 +1,12 @@
 """Options that make no run: one line, status 1, nothing written."""
 
+from contextlib import nullcontext
+from types import SimpleNamespace
+
 import pytest
 
 from lit_makemore.cli import main
+from lit_makemore.options import check_trainer
 
 
 @pytest.fixture
@@ -46,3 +50,24 @@ def test_what_the_parser_lets_pass(error, tmp_path, document, message):
     config = tmp_path / "config.yaml"
     config.write_text(document)
     assert message in error("--config", str(config))
+
+
+@pytest.mark.parametrize(
+    ("store", "restarts", "world_size", "refused"),
+    [
+        ("True", "3", 2, True),
+        ("False", "3", 2, False),
+        ("True", "0", 2, False),
+        ("True", "3", 1, False),
+    ],
+)
+def test_torchrun_must_not_keep_the_addresses_of_failed_processes(
+    monkeypatch, store, restarts, world_size, refused
+):
+    monkeypatch.setenv("TORCHELASTIC_USE_AGENT_STORE", store)
+    monkeypatch.setenv("TORCHELASTIC_MAX_RESTARTS", restarts)
+    strategy = SimpleNamespace(launcher=None)
+    trainer = SimpleNamespace(precision="32-true", strategy=strategy, world_size=world_size)
+    remedy = pytest.raises(ValueError, match="TORCH_DISABLE_SHARE_RDZV_TCP_STORE=1")
+    with remedy if refused else nullcontext():
+        check_trainer(trainer, SimpleNamespace(precision="32-true"))

@@ -179,7 +179,8 @@ def test_torchrun_starts_it_again_and_it_goes_on(tmp_path, word_list, whole):
     python, *arguments = fit(tmp_path, word_list, "parts", 2, *RESUMED, "--resume", "auto")
     torchrun = [python, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
     torchrun += ["--max-restarts", "2", *arguments]
-    process = subprocess.Popen(torchrun, cwd=ROOT, stderr=subprocess.PIPE, text=True)
+    env = {**os.environ, "TORCH_DISABLE_SHARE_RDZV_TCP_STORE": "1"}
+    process = subprocess.Popen(torchrun, cwd=ROOT, env=env, stderr=subprocess.PIPE, text=True)
     try:
         for line in process.stderr:
             if line.startswith("step "):
