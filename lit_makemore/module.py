@@ -14,7 +14,7 @@ import lightning.pytorch as pl
 import torch
 from torch import Tensor, nn
 
-from lit_makemore import stepping
+from lit_makemore import combinations, stepping
 from lit_makemore.backprop import gradients
 from lit_makemore.baselines import KneserNey
 from lit_makemore.checkpoint import KEY, description
@@ -33,11 +33,6 @@ ARCHITECTURE = [
     for name in signature(MLP).parameters
     if name not in ("vocab_size", "block_size", "generator")
 ]
-
-MANUAL = (
-    "--model.backward manual goes with sgd, sampled targets, no dropout, one process, "
-    "32- and 64-true"
-)
 
 
 class LitMLP(pl.LightningModule):
@@ -99,20 +94,12 @@ class LitMLP(pl.LightningModule):
         fused: Literal["auto"] | bool = "auto",
     ) -> None:
         super().__init__()
-        _check(lr=lr, weight_decay=weight_decay, warmup=warmup, clip_norm=clip_norm)
-        if weight_decay and optimizer == "sgd":
-            raise ValueError(
-                "weight_decay is adamw's; choose --model.optimizer adamw or leave it 0"
-            )
-        if backward == "manual" and optimizer != "sgd":
-            raise ValueError(f"{MANUAL}; choose --model.optimizer sgd or --model.backward autograd")
-        if backward == "manual" and dropout:
-            raise ValueError(f"{MANUAL}; choose --model.dropout 0 or --model.backward autograd")
         init = (
             init if isinstance(init, Init) else Init(**init)
         )  # a checkpoint holds it as a dictionary
         self.save_hyperparameters(ignore="init", logger=False)
         self.save_hyperparameters({"init": asdict(init)}, logger=False)
+        combinations.check_model(self.hparams)
         self.architecture = {name: self.hparams[name] for name in ARCHITECTURE}
         self._fused: FusedStep | None = None
         self.vocab = Vocabulary(chars)
@@ -207,41 +194,12 @@ class LitMLP(pl.LightningModule):
             trainer, hparams.fused, hparams.backward == "manual"
         )
         self.automatic_optimization = not fused
-        if self.hparams["count_mixture"]:
-            if trainer.world_size > 1:
-                raise ValueError("--model.count_mixture true goes with one process")
-            if trainer.limit_val_batches == 0 or not hasattr(trainer.datamodule, "count_model"):
-                raise ValueError(
-                    "--model.count_mixture true needs the val words of NamesDataModule, to choose "
-                    "its weight on; leave --trainer.limit_val_batches"
-                )
+        combinations.check_fit(hparams, trainer)
+        if hparams.count_mixture:
             self._counts = trainer.datamodule.count_model
-        if trainer._accelerator_connector._layer_sync is not None:
-            if self.hparams["bn_variance"] != "torch":
-                raise ValueError(
-                    "--trainer.sync_batchnorm true normalises by torch's variance; "
-                    f"it goes with --model.bn_variance torch, not {hparams.bn_variance}"
-                )
-            if trainer.strategy.root_device.type == "cpu":
-                raise ValueError(
-                    "--trainer.sync_batchnorm true needs GPUs; on CPUs every process normalises "
-                    "by its own share of the minibatch"
-                )
         if trainer.strategy.root_device.type == "mps":  # which has no float64
             for metrics in (self.val_metrics, self.test_metrics):
                 metrics.set_dtype(torch.float32)
-        rows = getattr(trainer.datamodule, "batch_size", 2) // trainer.world_size
-        if rows < 2 and (self.hparams["batch_norm"] or self.hparams["logits_batch_norm"]):
-            raise ValueError(
-                "Batch Normalization needs at least 2 examples a process; raise --data.batch_size"
-            )
-        if self.hparams["backward"] == "manual":
-            if trainer.precision not in ("32-true", "64-true"):
-                raise ValueError(f"{MANUAL}, not with --trainer.precision {trainer.precision}")
-            if trainer.world_size > 1 or trainer.accumulate_grad_batches > 1:
-                raise ValueError(f"{MANUAL}, not with several processes or accumulated gradients")
-            if getattr(trainer.datamodule, "targets", "sampled") != "sampled":
-                raise ValueError(f"{MANUAL}, not with --data.targets {trainer.datamodule.targets}")
 
     def on_fit_start(self) -> None:
         say(self, self._stepping)
@@ -399,14 +357,3 @@ def say(module: LitMLP, line: str) -> None:
     """A line for whoever watches the command line."""
     if module.trainer.is_global_zero and module.trainer.progress_bar_callback:
         print(line, file=sys.stderr)
-
-
-def _check(lr: float, weight_decay: float, warmup: float, clip_norm: float | None) -> None:
-    if not lr > 0:
-        raise ValueError(f"lr must be positive, not {lr}")
-    if weight_decay < 0:
-        raise ValueError(f"weight_decay must not be negative, but is {weight_decay}")
-    if not 0 <= warmup < 1:
-        raise ValueError(f"warmup is a share of the run in [0, 1), not {warmup}")
-    if clip_norm is not None and not clip_norm > 0:
-        raise ValueError(f"clip_norm must be positive, not {clip_norm}; null switches clipping off")
