@@ -200,6 +200,8 @@ class MakemoreCLI(LightningCLI):
                 kwargs["logger"] = False  # RunFolder brings it, once there is a folder
         else:
             kwargs.update(logger=False, enable_checkpointing=False, enable_progress_bar=False)
+            if self.subcommand == "fit":  # signals are noted from its start on
+                kwargs["callbacks"] = [*_listed(config.callbacks), StopOnSignal(None)]
         if config.profiler is None:
             kwargs["profiler"] = _NoProfiler()
         try:

@@ -3,6 +3,8 @@
 import csv
 import json
 import math
+import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -210,6 +212,18 @@ def test_the_trainers_own_switches_work(fit, tmp_path, arguments, files):
     assert files <= {p.name for p in runs.rglob("*")}
     if "--trainer.enable_checkpointing" in arguments:
         assert not (runs / "tiny" / "checkpoints").exists()
+
+
+def test_a_signal_ends_a_fit_without_a_folder_too(fit, monkeypatch, capsys):
+    setup = LitMLP.setup
+
+    def struck(self, stage):
+        os.kill(os.getpid(), signal.SIGTERM)
+        setup(self, stage)
+
+    monkeypatch.setattr(LitMLP, "setup", struck)
+    assert fit("--trainer.fast_dev_run", "5") == 143
+    assert capsys.readouterr().err.endswith("stopped by SIGTERM at update 0\n")
 
 
 def test_overfitting_two_batches_drives_their_loss_down(fit, tmp_path):
