@@ -387,8 +387,12 @@ def test_a_nan_stops_the_run_and_keeps_the_state_before_it(command, tmp_path, ca
 
 
 def test_what_is_listed_as_harmless_is_no_difference():
-    before = {"model": {"lr": 0.1, "schedule": "step"}, "name": "a", "trainer": {"max_steps": 5}}
-    now = {"model": {"lr": 0.1, "schedule": "step"}, "name": "b", "trainer": {"max_steps": 9}}
+    before = {
+        "model": {"lr": 0.1, "schedule": "step"},
+        "runs_dir": "a",
+        "trainer": {"max_steps": 5},
+    }
+    now = {"model": {"lr": 0.1, "schedule": "step"}, "runs_dir": "b", "trainer": {"max_steps": 9}}
     assert resume.differences(before, now) == []
     for config in (before, now):
         config["model"]["schedule"] = "one_cycle"  # which depends on the length

@@ -47,12 +47,7 @@ class Health(pl.Callback):
         self.observes_every = diagnosis.interval(trainer, self.every_n_steps)
 
     def on_train_batch_end(
-        self,
-        trainer: pl.Trainer,
-        pl_module: pl.LightningModule,
-        outputs: Any,
-        batch: Any,
-        batch_idx: int,
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, *args: Any
     ) -> None:
         step = trainer.global_step
         # Not while gradients are still being added up.

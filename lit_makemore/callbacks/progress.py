@@ -35,12 +35,7 @@ class ProgressLine(ProgressBar):
         self._begun = self._last_time = monotonic()
 
     def on_train_batch_end(
-        self,
-        trainer: pl.Trainer,
-        pl_module: pl.LightningModule,
-        outputs: Any,
-        batch: Any,
-        batch_idx: int,
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, *args: Any
     ) -> None:
         self._loss = outputs["loss"]
         if self._terminal and monotonic() - self._last_time >= self._refresh_s:

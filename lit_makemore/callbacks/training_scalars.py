@@ -39,12 +39,7 @@ class TrainingScalars(pl.Callback):
             self._loss = self._loss[trainer.global_rank] if alike else self._loss.mean()
 
     def on_train_batch_end(
-        self,
-        trainer: pl.Trainer,
-        pl_module: pl.LightningModule,
-        outputs: Any,
-        batch: Any,
-        batch_idx: int,
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, *args: Any
     ) -> None:
         batches = trainer.fit_loop.total_batch_idx + 1 - self._batches  # one, or a fused group's
         self._loss = self._loss + outputs.get("sum", outputs["loss"])
@@ -81,7 +76,7 @@ class TrainingScalars(pl.Callback):
         checkpoint["callbacks"][self.state_key]["losses"] = everyones
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        self._loss = state_dict.get("losses", 0.0)  # not among a teacher's or an older one's
+        self._loss = state_dict["losses"]
         self._n_losses = state_dict["n_losses"]
 
     def on_validation_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:

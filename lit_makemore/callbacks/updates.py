@@ -49,12 +49,7 @@ class UpdateMonitor(pl.Callback):
                 self._before = step, self._copies
 
     def on_train_batch_end(
-        self,
-        trainer: pl.Trainer,
-        pl_module: pl.LightningModule,
-        outputs: Any,
-        batch: Any,
-        batch_idx: int,
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, *args: Any
     ) -> None:
         if self._before is None or self._before[0] != trainer.global_step:
             return  # nothing pending, or gradients are still being added up
