@@ -103,7 +103,7 @@ def picture() -> None:
     }.items():
         seconds, losses, _ = zip(*points, strict=True)
         axes.plot(seconds, losses, ".-", markersize=4, linewidth=1, label=label)
-    for loss, name in ((2.0608, "Kneser–Ney 4-gram"), (1.9837, "Kneser–Ney 6-gram")):
+    for loss, name in ((2.0608, "Kneser–Ney 4-gram"), (1.9836, "Kneser–Ney 6-gram")):
         axes.axhline(loss, color="grey", linewidth=0.8, linestyle=":")
         axes.text(1.05, loss + 0.002, name, fontsize=8, color="grey")
     axes.set(xscale="log", xlim=(1, None), ylim=(1.88, 2.35))

@@ -229,6 +229,10 @@ class NamesDataModule(pl.LightningDataModule):
                 figures[name][f"{split}_novel"] = loss(baseline, x, y, counts[:, 1])
         return {name: without_nan(row) for name, row in figures.items()}
 
+    def known_words(self, split: str) -> int:
+        """How many words of a split are among the training words, too."""
+        return int(torch.isin(self.splits[split].hashes, self.splits["train"].hashes).sum())
+
     def whereabouts(self, word: str) -> str:
         """Where a word is found: "train", "held out" (in val or test) or "new"."""
         value = word_hash(word)

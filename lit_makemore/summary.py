@@ -70,6 +70,7 @@ def close(
             "words": data.corpus.n_words,
             "blank_lines": data.corpus.blank_lines,
             "vocab_size": len(data.vocab),
+            "known_words": {name: data.known_words(name) for name in ("val", "test")},
         },
         "machine": f"{os.cpu_count()} cores, {cpu_name()}",
         "versions": {

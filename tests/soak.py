@@ -126,7 +126,9 @@ def main() -> None:
     print(text)
     if options.output:
         about = (__doc__ or "").split("\n\n")
-        Path(options.output).write_text(f"# Soak\n\n{about[0]} {about[2]}\n\n{text}")
+        Path(options.output).write_text(
+            f"# Soak\n\n`python -m tests.soak`: a million updates. {about[2]}\n\n{text}"
+        )
     sys.exit(not flat)
 
 

@@ -6,6 +6,7 @@ import torch
 from lit_makemore import baselines
 from lit_makemore.baselines import KneserNey
 from lit_makemore.data import NamesDataModule
+from lit_makemore.targets import Expected
 from lit_makemore.windows import distinct
 from tests.conftest import WORDS, needs_names
 
@@ -21,12 +22,28 @@ PUBLISHED = {  # to 1e-3, split seed 42
 def test_the_published_figures_are_reached():
     data = NamesDataModule()
     data.setup()
-    fitted = baselines.fit(*distinct(data.splits["train"].windows, 27), 27)
+    train = data.splits["train"].windows
+    fitted = baselines.fit(*distinct(train, 27), 27)
     for name, figures in PUBLISHED.items():
         for split, published in figures.items():
             x, y, counts = data.splits[split.removesuffix("_novel")].examples
             found = baselines.loss(fitted[name], x, y, counts[:, int("novel" in split)])
             assert found == pytest.approx(published, abs=1e-3), (name, split)
+    x, y, counts = data.splits["train"].examples
+    shares = Expected(train, 27)[torch.arange(len(train))][1]
+    least = -(shares.log().nan_to_num(neginf=0) * shares).sum(1).mean()
+    assert float(least) == pytest.approx(1.8691, abs=1e-4)  # that any three characters allow
+
+
+@needs_names
+def test_five_characters_reach_the_published_figures_too():
+    data = NamesDataModule(block_size=5)
+    data.setup()
+    x, y, counts = data.splits["train"].examples
+    model = KneserNey(x, y, counts[:, 0], 27, discount=0.9)
+    for split, published in (("val", 1.9836), ("test", 1.9869)):
+        x, y, counts = data.splits[split].examples
+        assert baselines.loss(model, x, y, counts[:, 0]) == pytest.approx(published, abs=1e-4)
 
 
 def examples(words: list[str], block_size: int) -> tuple[list[tuple[int, ...]], list[int]]:

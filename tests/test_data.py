@@ -30,6 +30,7 @@ def test_a_word_is_novel_unless_it_is_among_the_training_words(tmp_path):
             flags.append(expected[i])
             i += token == 0
         assert split.novel.tolist() == flags
+        assert data.known_words(name) == expected.count(False)
         assert 0 < sum(flags) < len(flags)
 
 

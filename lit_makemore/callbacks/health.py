@@ -24,7 +24,7 @@ class Health(pl.Callback):
 
     Args:
         bands: where each figure is healthy.
-        fail_on: checks that stop the run: ValueError, after which Lightning saves a checkpoint.
+        fail_on: checks that stop the run: ValueError; the last checkpoint stays.
         every_n_steps: updates between two looks; None chooses by the length of the run.
     """
 

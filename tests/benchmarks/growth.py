@@ -19,6 +19,7 @@ import tempfile
 from pathlib import Path
 from time import perf_counter
 
+COMMAND = "python -m tests.benchmarks.growth --ckpt_path FILE"
 SIZES = (10**4, 10**5, 10**6)
 
 
@@ -89,7 +90,7 @@ def main() -> None:
     print(table, end="")
     if arguments.output:
         about = (main.__globals__["__doc__"] or "").split("\n\n")[2]
-        Path(arguments.output).write_text(f"# Growth\n\n{about}\n\n{table}")
+        Path(arguments.output).write_text(f"# Growth\n\n`{COMMAND}`. {about}\n\n{table}")
     return None
 
 
