@@ -139,7 +139,7 @@ def cross_entropy_backward(logits: Tensor, y: Tensor) -> Tensor:
 
 
 def batch_norm_backward(
-    dy: Tensor, x: Tensor, layer: nn.Module
+    dy: Tensor, x: Tensor, layer: BatchNorm1d
 ) -> tuple[Tensor, dict[str, Tensor]]:
     """The ten lines of the normalisation as one, for every variance convention.
 
@@ -156,12 +156,11 @@ def batch_norm_backward(
     Args:
         dy: (n, F).
         x: (n, F), the layer's input.
-        layer: a BatchNorm1d, in training or evaluation mode.
+        layer: in training or evaluation mode.
 
     Returns:
         dx (n, F), and dγ and dβ (F,) as weight and bias.
     """
-    assert isinstance(layer, BatchNorm1d)
     n = len(x)
     if layer.training:
         centred = x - x.mean(0)

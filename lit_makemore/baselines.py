@@ -78,8 +78,8 @@ class Bigram:
     """
 
     def __init__(self, x: Tensor, y: Tensor, n: Tensor, vocab_size: int) -> None:
-        pairs, of = (x[:, -1] * vocab_size + y).unique(return_inverse=True)
-        self._level = _Level(pairs, of.bincount(n), vocab_size)
+        pairs, inverse = (x[:, -1] * vocab_size + y).unique(return_inverse=True)
+        self._level = _Level(pairs, inverse.bincount(n), vocab_size)
         self.vocab_size = vocab_size
 
     def probabilities(self, x: Tensor) -> Tensor:
@@ -125,8 +125,8 @@ class KneserNey:
         for length, pair in enumerate(pairs):
             seen, row = pair.unique(return_inverse=True)
             if length < len(pairs) - 1:  # each distinct longer pair is one distinct left neighbour
-                longer, of = pairs[length + 1].unique(return_inverse=True)
-                shorter = torch.empty_like(longer).index_copy_(0, of, row)
+                longer, inverse = pairs[length + 1].unique(return_inverse=True)
+                shorter = torch.empty_like(longer).index_copy_(0, inverse, row)
                 counts = shorter.bincount(minlength=len(seen))
             else:
                 counts = row.bincount(n, minlength=len(seen))

@@ -16,8 +16,6 @@ from typing import Literal
 from lit_makemore.run import Stopped
 from lit_makemore.signals import ASKING, noted
 
-started = perf_counter()  # when this command began
-
 USAGE = """usage: python train.py <command> [options]
 
   fit        train a network:             fit --config configs/quickstart.yaml
@@ -37,8 +35,6 @@ def main(args: Sequence[str] | None = None) -> int:
     Raises:
         SystemExit: from a command's own parser, after its help or an error.
     """
-    global started
-    started = perf_counter()
     args = list(sys.argv[1:] if args is None else args)
     debug = "--debug" in args
     if debug:
@@ -70,7 +66,7 @@ def _run(command: Callable[[list[str]], int | None], args: list[str], debug: boo
         return 128 + stopped.signum
     except BrokenPipeError:  # whoever read the output, head for one, has enough
         sys.stdout = None  # type: ignore[assignment]
-        return 0
+        return 141  # as if SIGPIPE had ended the process
     except Exception as error:
         if debug:
             raise
@@ -94,6 +90,7 @@ def _commands() -> dict[str, Callable[[list[str]], int | None]]:
 
 
 def _lightning(args: list[str]) -> None:
+    begun = perf_counter()
     # What a start imports and builds is no garbage: looking for some takes a fifth of the start,
     # and the interpreter's last look a second.
     gc.disable()
@@ -103,7 +100,7 @@ def _lightning(args: list[str]) -> None:
     try:
         from lit_makemore.lightning_cli import run
 
-        run(args)
+        run(args, begun)
     finally:
         gc.enable()
         threading.excepthook = excepthook

@@ -19,6 +19,8 @@ def check_model(options: Any) -> None:
     """
     if not options.lr > 0:
         raise ValueError(f"lr must be positive, not {options.lr}")
+    if not options.lr_gamma > 0:
+        raise ValueError(f"lr_gamma must be positive, not {options.lr_gamma}")
     if options.weight_decay < 0:
         raise ValueError(f"weight_decay must not be negative, but is {options.weight_decay}")
     if not 0 <= options.warmup < 1:
@@ -56,7 +58,7 @@ def check_fit(options: Any, trainer: Any) -> None:
                 "--trainer.sync_batchnorm true needs GPUs; on CPUs every process normalises "
                 "by its own share of the minibatch"
             )
-    rows = getattr(data, "batch_size", 2) // processes
+    rows = getattr(data, "batch_size", 2 * processes) // processes
     if rows < 2 and (options.batch_norm or options.logits_batch_norm):
         raise ValueError(
             "Batch Normalization needs at least 2 examples a process; raise --data.batch_size"

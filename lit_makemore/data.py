@@ -243,7 +243,7 @@ class NamesDataModule(pl.LightningDataModule):
 
     def train_dataloader(self) -> MinibatchLoader:
         trainer: Any = self.trainer
-        self._train_loader.windows = self._examples()  # by now the teachers are there
+        self._train_loader.examples = self._examples()  # by now the teachers are there
         if trainer and not trainer.lightning_module.automatic_optimization:
             self._train_loader.group = partial(group_size, trainer)
         return self._train_loader

@@ -16,13 +16,13 @@ def losses(net: nn.Module, batches: Iterable[Batch]) -> tuple[float, float]:
 
     Args:
         net: windows (B, T) to logits (B, V); evaluated in evaluation mode and left as it was.
-        batches: (windows, of, next tokens, weights), as loaders.EvaluationLoader serves them.
+        batches: (windows, inverse, next tokens, weights), as loaders.EvaluationLoader serves them.
     """
     training = net.training
     net.eval()
     total, count = torch.zeros((2, 2), dtype=torch.float64)
-    for x, of, y, weights in batches:
-        loss = cross_entropy(net(x)[of], y, reduction="none").cpu().double()  # (B,)
+    for x, inverse, y, weights in batches:
+        loss = cross_entropy(net(x)[inverse], y, reduction="none").cpu().double()  # (B,)
         weights = weights.cpu().double()  # (B, 2)
         total += loss @ weights
         count += weights.sum(0)

@@ -8,6 +8,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from lit_makemore import backprop
+from lit_makemore.layers import BatchNorm1d
 from lit_makemore.mlp import MLP
 
 TOLERANCE = {torch.float64: 1e-12, torch.float32: 1e-5}
@@ -98,7 +99,7 @@ def check_lecture(p: SimpleNamespace, x: Tensor, y: Tensor) -> list[Line]:
         lines = [compare(name, ours[name], theirs[name]) for name in backprop.INTERMEDIATES]
         fused = backprop.cross_entropy_backward(v.logits, y)
         lines.append(compare("logits, closed form", fused, theirs["logits"]))
-        layer = backprop.BatchNorm1d(v.h.size(1), variance="unbiased").to(v.h)
+        layer = BatchNorm1d(v.h.size(1), variance="unbiased").to(v.h)
         layer.weight.copy_(v.bngain[0])
         fused, _ = backprop.batch_norm_backward(theirs["hpreact"], v.hprebn, layer)
         lines.append(compare("hprebn, closed form", fused, theirs["hprebn"]))

@@ -19,7 +19,7 @@ from lightning.pytorch.profilers import PassThroughProfiler
 from lightning.pytorch.utilities.exceptions import MisconfigurationException
 from lightning.pytorch.utilities.rank_zero import rank_zero_only
 
-from lit_makemore import cli, options, resume, scoring, slurm, summary
+from lit_makemore import options, resume, scoring, slurm, summary
 from lit_makemore.callbacks import diagnosis
 from lit_makemore.callbacks.checkpoints import BestCheckpoint, LastCheckpoint
 from lit_makemore.callbacks.diagnostics import Diagnostics, observers
@@ -80,8 +80,8 @@ class _NoProfiler(PassThroughProfiler):
 class MakemoreCLI(LightningCLI):
     """`fit` trains in a run folder of its own; `validate` and `test` write nothing."""
 
-    def __init__(self, args: list[str]) -> None:
-        self._command = args[0]
+    def __init__(self, args: list[str], begun: float) -> None:
+        self._command, self._begun = args[0], begun
         self.folder: RunFolder | None = None
         try:
             super().__init__(
@@ -267,7 +267,7 @@ class MakemoreCLI(LightningCLI):
             "threads": torch.get_num_threads(),
             "stepping": self.model.stepping,
             "precision": str(self.trainer.precision),
-            "wall_s": round(perf_counter() - cli.started, 2),
+            "wall_s": round(perf_counter() - self._begun, 2),
             "steps_per_s": round(self.scalars.steps_per_s, 1),
         }
         if self.health:
@@ -294,8 +294,12 @@ class MakemoreCLI(LightningCLI):
                 print(f"{name:<20}{float(value):>10.4f}")
 
 
-def run(args: list[str]) -> None:
-    """Runs `fit`, `validate`, `test` or `predict` as given by args, the command first.
+def run(args: list[str], begun: float | None = None) -> None:
+    """Runs a command.
+
+    Args:
+        args: of the command line: `fit`, `validate`, `test` or `predict` first.
+        begun: when it began, by perf_counter; None for now.
 
     Raises:
         ValueError, OSError: bad input; says what to do.
@@ -304,7 +308,7 @@ def run(args: list[str]) -> None:
     for message in SILENCED:
         warnings.filterwarnings("ignore", message=message)
     try:
-        MakemoreCLI(args)
+        MakemoreCLI(args, perf_counter() if begun is None else begun)
     except _Finished:
         return
     except MisconfigurationException as error:  # what Lightning calls a bad argument

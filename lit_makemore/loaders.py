@@ -23,11 +23,11 @@ class MinibatchLoader:
     number of processes does not change what is seen.
 
     Args:
-        windows: the examples.
+        examples: with their targets.
         batch_size: B, rows of the global minibatch.
         generator: draws the order; owned by this loader, on the CPU.
         sampling: "replacement" draws B examples anew each time; "shuffled" passes through all of
-            them in a new order each time, leaving out the last len(windows) % B.
+            them in a new order each time, leaving out the last len(examples) % B.
         rank: number of this process.
         world_size: how many there are.
         repeat: whether every pass has the minibatches of the first one.
@@ -41,7 +41,7 @@ class MinibatchLoader:
 
     def __init__(
         self,
-        windows: Windows | Expected | Given,
+        examples: Windows | Expected | Given,
         batch_size: int,
         generator: torch.Generator,
         sampling: Sampling = "replacement",
@@ -55,14 +55,14 @@ class MinibatchLoader:
             raise ValueError(
                 f"batch_size {batch_size} is shared by {world_size} processes; make it a multiple"
             )
-        if batch_size > len(windows):
+        if batch_size > len(examples):
             raise ValueError(
-                f"batch_size {batch_size} exceeds the {len(windows)} training examples; "
+                f"batch_size {batch_size} exceeds the {len(examples)} training examples; "
                 "make it smaller"
             )
         if sampling not in ("replacement", "shuffled"):
             raise ValueError(f"sampling is replacement or shuffled, not {sampling!r}")
-        self.windows, self.batch_size, self.generator = windows, batch_size, generator
+        self.examples, self.batch_size, self.generator = examples, batch_size, generator
         self.sampling, self.repeat = sampling, repeat
         self.group: Callable[[], int] | None = None
         share = batch_size // world_size
@@ -72,7 +72,7 @@ class MinibatchLoader:
         self._resuming = False
 
     def __len__(self) -> int:
-        return len(self.windows) // self.batch_size
+        return len(self.examples) // self.batch_size
 
     def __iter__(self) -> Iterator[tuple[Tensor, Tensor]]:
         if not self._resuming:
@@ -83,18 +83,18 @@ class MinibatchLoader:
         shuffled = self.sampling == "shuffled"
         if shuffled:
             self.generator.set_state(self._pass_start)
-            order = torch.randperm(len(self.windows), generator=self.generator)
+            order = torch.randperm(len(self.examples), generator=self.generator)
         while self._position < len(self):
             n = self._next_group() if self.group else 1
             if shuffled:
                 index = order[self._position * self.batch_size :][: n * self.batch_size]
             else:  # in one call, which draws what n calls would
                 index = torch.randint(
-                    0, len(self.windows), (n * self.batch_size,), generator=self.generator
+                    0, len(self.examples), (n * self.batch_size,), generator=self.generator
                 )
             self._position += n
             index = index.view(n, self.batch_size)[:, self._rows]
-            x, y = self.windows[index.flatten()]
+            x, y = self.examples[index.flatten()]
             yield (
                 (x.unflatten(0, index.shape), y.unflatten(0, index.shape)) if self.group else (x, y)
             )
@@ -118,11 +118,11 @@ class MinibatchLoader:
 
 
 class EvaluationLoader:
-    """The distinct examples of a split, once, in chunks of (windows, of, next tokens, weights).
+    """The distinct examples of a split, once: chunks of (windows, inverse, next tokens, weights).
 
-    Many examples share a window, and the network need see it only once: `of` (B,) says which of the
-    chunk's windows an example has, `weights` (B, 2) how often the example occurs, and how often
-    in novel words.
+    Many examples share a window, and the network need see it only once: `inverse` (B,) says which
+    of the chunk's windows an example has, `weights` (B, 2) how often the example occurs, and how
+    often in novel words.
 
     Args:
         examples: what windows.distinct returns, with such weights.

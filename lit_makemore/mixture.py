@@ -3,7 +3,7 @@
 The network generalises, the counts remember; their mistakes differ, so their mean is better than
 either (linear interpolation: Jelinek & Mercer, 1980).
 
-Shapes: N distinct n-grams, B batch, T block_size, W ≤ T window of the counts, V vocab_size.
+Shapes: N distinct n-grams, B batch, T block_size, V vocab_size.
 """
 
 from collections.abc import Iterable
@@ -47,8 +47,8 @@ def choose(net: nn.Module, counts: KneserNey, batches: Iterable[Batch]) -> float
         batches: the examples, as loaders.EvaluationLoader serves them.
     """
     losses = torch.zeros_like(WEIGHTS)
-    for x, of, y, weights in batches:
-        at = of.cpu(), y.cpu()
+    for x, inverse, y, weights in batches:
+        at = inverse.cpu(), y.cpu()
         p, q = _softmax(net(x)).cpu()[at].double(), counts.probabilities(x.cpu())[at]  # (B,)
         mixed = WEIGHTS[:, None] * p + (1 - WEIGHTS[:, None]) * q
         losses -= mixed.log() @ weights[:, 0].cpu().double()
@@ -59,7 +59,7 @@ def kneser_ney(rows: Tensor, counts: Tensor, vocab_size: int) -> KneserNey:
     """The count model of distinct n-grams.
 
     Args:
-        rows: (N, W + 1) windows with their next tokens, any integer type.
+        rows: (N, T + 1) windows with their next tokens, any integer type.
         counts: (N,) how often each occurs.
         vocab_size: V.
     """

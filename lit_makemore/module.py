@@ -274,8 +274,8 @@ class LitMLP(pl.LightningModule):
         return [(w, next(scores) if ok else None) for w, ok in zip(batch, spelled, strict=True)]
 
     def _observe(self, metrics: SplitMetrics, batch: Batch) -> None:
-        x, of, y, weights = batch
-        metrics.update(self.predictor()(x)[of], y, weights)
+        x, inverse, y, weights = batch
+        metrics.update(self.predictor()(x)[inverse], y, weights)
 
     def _report(self, metrics: SplitMetrics, split: str) -> None:
         """Hands a split's figures to the checkpoint callback and, in a fit, to the logger."""
@@ -344,7 +344,9 @@ class LitMLP(pl.LightningModule):
                     "restore the list, or start a run of its own"
                 )
         stepped = theirs["stepping"]
-        if self.hparams["fused"] == "auto" and stepped != self.stepping:
+        manual = self.hparams["backward"] == "manual"
+        possible = stepped == "ordinary" or not stepping.obstacles(self.trainer, manual)
+        if self.hparams["fused"] == "auto" and stepped != self.stepping and possible:
             self.automatic_optimization = stepped == "ordinary"
             self._stepping = f"{stepped} steps, as before"
         torch.set_rng_state(theirs["rng"][0])

@@ -3,11 +3,17 @@
 import os
 from collections.abc import Mapping
 from dataclasses import fields, is_dataclass
+from datetime import timedelta
 from inspect import signature
 from typing import Any, get_args
 
 import lightning.pytorch as pl
 from lightning.pytorch.strategies.launchers.multiprocessing import _MultiProcessingLauncher
+
+INTERVALS = (
+    *("val_check_interval", "check_val_every_n_epoch", "log_every_n_steps"),
+    "accumulate_grad_batches",
+)
 
 
 def check(command: str, config: Any, groups: Mapping[str, type]) -> None:
@@ -29,6 +35,10 @@ def check(command: str, config: Any, groups: Mapping[str, type]) -> None:
     limits = trainer.max_steps, trainer.max_epochs, trainer.max_time, trainer.fast_dev_run
     if command == "fit" and limits in [(-1, -1, None, False), (-1, None, None, False)]:
         raise ValueError("this run would never end; set --trainer.max_steps")
+    for name in INTERVALS:
+        value = trainer.get(name)
+        if isinstance(value, int) and value < 1:
+            raise ValueError(f"--trainer.{name} must be at least 1, not {value}")
     if config.threads is not None and config.threads < 1:
         raise ValueError(f"--threads must be at least 1, not {config.threads}")
 
@@ -63,6 +73,11 @@ def check_trainer(trainer: pl.Trainer, options: Any) -> None:
     if isinstance(trainer.strategy.launcher, _MultiProcessingLauncher):
         raise ValueError(
             f"--trainer.strategy {options.strategy} cannot start this program's processes; use ddp"
+        )
+    if trainer.world_size > 1 and isinstance(options.val_check_interval, str | dict | timedelta):
+        raise ValueError(
+            "several processes validate by updates, since their clocks differ; "
+            "make --trainer.val_check_interval a number"
         )
     # The store through which processes find each other outlives a restart, with the addresses of
     # those that failed: pytorch/pytorch issue 135712.

@@ -1,6 +1,7 @@
 """Going on where a run stopped: which checkpoint, and whether the configuration still fits it."""
 
 from dataclasses import dataclass
+from glob import escape
 from pathlib import Path
 from typing import Any
 
@@ -83,7 +84,7 @@ def find(
 def _named(root: Path, stem: str) -> list[Path]:
     """The runs called stem, stem-2, stem-3 …, the newest last."""
     numbered = []
-    for path in root.glob(f"{stem}*"):
+    for path in root.glob(f"{escape(stem)}*"):
         suffix = path.name.removeprefix(stem)
         if suffix == "" or (suffix[0] == "-" and suffix[1:].isdigit()):
             numbered.append((int(suffix[1:] or 1), path))

@@ -28,6 +28,7 @@ class Run:
         config.yaml          the whole configuration; feed it to fit, validate or test
         events.out.*         TensorBoard's
         guides/              what counting achieves, for TensorBoard
+        teachers/            1, 2 …: the runs of the teachers it trained
         checkpoints/         best.ckpt by validation loss, last.ckpt
         summary.json         what the run reached
         samples.txt          names from the best checkpoint

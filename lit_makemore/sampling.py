@@ -44,7 +44,8 @@ class Decoding:
 
     def probabilities(self, logits: Tensor) -> Tensor:
         """Logits (B, V) to the probabilities (B, V) that a character is drawn by."""
-        p = (logits / self.temperature).softmax(1)
+        # shifted first: a tiny temperature must not make it overflow
+        p = ((logits - logits.amax(1, keepdim=True)) / self.temperature).softmax(1)
         ranked, order = p.sort(1, descending=True)
         keep = torch.ones_like(ranked, dtype=torch.bool)
         if self.top_k is not None:

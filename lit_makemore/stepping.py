@@ -16,18 +16,14 @@ EARNS = 20_000  # updates that save as much time as compiling costs, measured on
 PRECISIONS = ("32-true", "64-true", "bf16-mixed")  # that the fused step knows
 
 
-def decide(trainer: Any, fused: bool | str, manual_backward: bool) -> tuple[bool, str]:
-    """Whether a run takes the fused step, and a line that says so.
+def obstacles(trainer: Any, manual_backward: bool) -> list[str]:
+    """What there is in a run that the fused step does not go with.
 
     Args:
         trainer: the Trainer, set up.
-        fused: True, False or "auto", which takes it where it can and where it saves time.
         manual_backward: whether the gradients are those derived by hand.
-
-    Raises:
-        ValueError: it was asked for and cannot be had.
     """
-    obstacles = {
+    there = {
         "several processes": trainer.world_size > 1,
         "--model.backward manual": manual_backward,
         f"--trainer.precision {trainer.precision}": trainer.precision not in PRECISIONS,
@@ -36,7 +32,20 @@ def decide(trainer: Any, fused: bool | str, manual_backward: bool) -> tuple[bool
         "--trainer.detect_anomaly": trainer._detect_anomaly,
         "a machine without a C++ compiler (install g++)": compiler() is None,
     }
-    found = [name for name, there in obstacles.items() if there]
+    return [name for name, is_there in there.items() if is_there]
+
+
+def decide(trainer: Any, fused: bool | str, manual_backward: bool) -> tuple[bool, str]:
+    """Whether a run takes the fused step, and a line that says so.
+
+    Args:
+        trainer, manual_backward: see obstacles.
+        fused: True, False or "auto", which takes it where it can and where it saves time.
+
+    Raises:
+        ValueError: it was asked for and cannot be had.
+    """
+    found = obstacles(trainer, manual_backward)
     if fused is True and found:
         raise ValueError(f"--model.fused true does not go with {found[0]}; leave it auto")
     if fused is False:

@@ -87,7 +87,7 @@ class Given:
 
 
 class Taught:
-    """What a student is taught: its teachers' mean distribution, and the counts'.
+    """Knowledge distillation: the soft targets are the teachers' mean, mixed with the counts'.
 
     A teacher's distribution says more than what was seen after a window: what could have been
     (Hinton, Vinyals & Dean, 2015, https://arxiv.org/abs/1503.02531).

@@ -131,9 +131,9 @@ def distinct(
         x, y = windows[index]
         rows = torch.cat([rows, torch.cat([x, y[:, None]], 1).cpu()])
         sums = torch.cat([sums, weights[index].long()])
-        found, of = row_numbers(rows, vocab_size).unique(return_inverse=True)
-        rows = rows.new_empty((len(found), rows.size(1))).index_copy_(0, of, rows)
-        sums = sums.new_zeros((len(found), *sums.shape[1:])).index_add_(0, of, sums)
+        found, inverse = row_numbers(rows, vocab_size).unique(return_inverse=True)
+        rows = rows.new_empty((len(found), rows.size(1))).index_copy_(0, inverse, rows)
+        sums = sums.new_zeros((len(found), *sums.shape[1:])).index_add_(0, inverse, sums)
         start += len(index)
     return rows[:, :-1], rows[:, -1], sums
 

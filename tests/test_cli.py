@@ -214,6 +214,15 @@ def test_the_trainers_own_switches_work(fit, tmp_path, arguments, files):
         assert not (runs / "tiny" / "checkpoints").exists()
 
 
+def test_output_that_nobody_reads_any_more_is_no_success(fit, monkeypatch):
+    def broken(*args):
+        raise BrokenPipeError
+
+    monkeypatch.setattr("lit_makemore.callbacks.progress.ProgressLine._draw", broken)
+    monkeypatch.setattr("sys.stdout", sys.stdout)
+    assert fit() == 141
+
+
 def test_a_signal_ends_a_fit_without_a_folder_too(fit, monkeypatch, capsys):
     setup = LitMLP.setup
 

@@ -288,6 +288,44 @@ def test_a_finished_run_says_so_and_goes_on_for_more_steps(command, tmp_path, ca
     assert_same_run(runs / "run", runs / "whole")
 
 
+def test_a_longer_run_is_not_finished_because_the_shorter_one_was(command, stopping, tmp_path):
+    runs = tmp_path / "runs"
+    assert main(command("run", "--trainer.max_steps", "60")) == 0
+    stopping(70, "signal")
+    assert main(command("run", "--resume", "true")) == 143
+    assert not (runs / "run" / "summary.json").exists()
+    assert main(command("run", "--resume", "true")) == 0
+    assert json.loads((runs / "run" / "summary.json").read_text())["steps"] == 90
+
+
+def test_going_on_from_an_older_checkpoint_forgets_the_newer_one(command, stopping, tmp_path):
+    runs = tmp_path / "runs"
+    assert main(command("run")) == 0
+    older = tmp_path / "older.ckpt"
+    (runs / "run" / "checkpoints" / "last.ckpt").rename(older)
+    stopping(35, "signal")
+    assert main(command("other")) == 143
+    checkpoints = runs / "other" / "checkpoints"
+    at_35 = (checkpoints / "last.ckpt").read_bytes()
+    (checkpoints / "last.ckpt").rename(checkpoints / "mine.ckpt")
+    older.rename(checkpoints / "last.ckpt")
+    stopping(1, "exception")  # before this branch saves for the first time
+    assert main(command("other", "--resume", str(checkpoints / "mine.ckpt"))) == 1
+    assert (checkpoints / "last.ckpt").read_bytes() == at_35
+
+
+def test_a_run_named_like_a_pattern_is_found(tmp_path):
+    (tmp_path / "my[1]").mkdir()
+    assert resume._named(tmp_path, "my[1]") == [tmp_path / "my[1]"]
+
+
+def test_a_fused_run_goes_on_with_ordinary_steps_where_fused_ones_do_not_go(command, stopping):
+    stopping(35, "signal")
+    assert main(command("run", "--model.fused", "true")) == 143
+    more = ["--trainer.accumulate_grad_batches", "2", "--resume_override", "true"]
+    assert main(command("run", "--model.fused", "auto", *more, "--resume", "true")) == 0
+
+
 def test_a_run_without_a_name_is_found_by_its_config(command, stopping, tmp_path):
     stopping(35, "signal")
     nameless = [a for a in command("x") if a not in ("--name", "x")]

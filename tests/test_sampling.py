@@ -151,6 +151,11 @@ def test_top_p_counts_what_top_k_left():
     assert p.tolist() == pytest.approx([1, 0, 0, 0])
 
 
+def test_a_tiny_temperature_takes_the_likeliest():
+    p = Decoding(temperature=1e-40).probabilities(torch.tensor([[1.0, 3.0, 2.0]]))
+    assert p.tolist() == [[0, 1, 0]]
+
+
 def test_temperature_divides_the_logits():
     logits = torch.tensor([[1.0, 2.0, 4.0]])
     p = Decoding(temperature=0.5).probabilities(logits)

@@ -33,5 +33,6 @@ class FiniteGuard(pl.Callback):
         raise ValueError(
             f"the loss is {loss} at update {step}"
             + (f", and so are {listed(found)}" if found else "")
-            + f"; last.ckpt is of the time before. Try {ADVICE['nan']}"
+            + ("; last.ckpt is of the time before" if trainer.checkpoint_callbacks else "")
+            + f". Try {ADVICE['nan']}"
         )

@@ -91,8 +91,9 @@ class Health(pl.Callback):
         texts = {"health": "  \n".join(news)} if news else None
         diagnosis.write(trainer, step, scalars, texts=texts)
         if trainer.is_global_zero:
+            erase = "\r\033[K" if sys.stderr.isatty() else ""  # the progress line
             for line in news:
-                print(f"unhealthy: {line}", file=sys.stderr)
+                print(f"{erase}unhealthy: {line}", file=sys.stderr)
         if self.fail_on:  # the first process decides for all
             fatal = [v for v in verdicts if not v.healthy and v.check in self.fail_on]
             said = trainer.strategy.broadcast(fatal and f"{fatal[0].check}: {_say(fatal[0])}")

@@ -50,6 +50,10 @@ class ProgressLine(ProgressBar):
             self._draw(trainer)
             print(file=sys.stderr)
 
+    def on_exception(self, *args: Any) -> None:
+        if self._terminal and self._drawn:
+            print(file=sys.stderr)
+
     def _draw(self, trainer: pl.Trainer) -> None:
         if not self._enabled or not trainer.is_global_zero or self._loss is None:
             return
@@ -61,8 +65,9 @@ class ProgressLine(ProgressBar):
         if step > self._last_step and now > self._last_time:
             parts.append(f"{(step - self._last_step) / (now - self._last_time):,.0f} steps/s")
         if trainer.max_steps > 0 and step > self._first_step:
-            left = (trainer.max_steps - step) * (now - self._begun) / (step - self._first_step)
-            parts.append(f"{left // 60:.0f}:{left % 60:02.0f} left")
+            pace = (now - self._begun) / (step - self._first_step)
+            left = round((trainer.max_steps - step) * pace)
+            parts.append(f"{left // 60}:{left % 60:02} left")
         line = " · ".join(parts)
         print(
             f"\r{line}\033[K" if self._terminal else line,

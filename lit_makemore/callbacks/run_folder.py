@@ -1,5 +1,6 @@
 """Gives a fit its folder."""
 
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -8,7 +9,7 @@ from lightning.pytorch.callbacks import ModelCheckpoint
 from lightning.pytorch.loggers import TensorBoardLogger
 from torch.utils.tensorboard.summary import hparams as hparams_summaries
 
-from lit_makemore.atomic import write_text
+from lit_makemore.atomic import replacing, write_text
 from lit_makemore.resume import Resumption
 from lit_makemore.run import Run, create_run
 
@@ -52,6 +53,8 @@ class RunFolder(pl.Callback):
         path = ""
         if trainer.is_global_zero:
             self.run = Run(self._found.folder) if self._found else create_run(*self._where)
+            if self._found:
+                self._go_on(self._found)
             write_text(self.run.path / "config.yaml", self._config)
             path = str(self.run.path)
         folder = Path(trainer.strategy.broadcast(path))
@@ -63,6 +66,23 @@ class RunFolder(pl.Callback):
             settings: dict[str, Any] = {"default_hp_metric": False, "purge_step": purge}
             logger = _Logger(folder, name="", version="", **settings)
             trainer.loggers = [*trainer.loggers, logger]
+
+    def _go_on(self, found: Resumption) -> None:
+        """What is there of the run's former end is no longer true."""
+        assert self.run is not None
+        for name in ("summary.json", "samples.txt"):
+            (self.run.path / name).unlink(missing_ok=True)
+        last = self.run.checkpoints / "last.ckpt"
+        if found.path and not (last.exists() and found.path.samefile(last)):
+            with replacing(last) as file:
+                file.write(found.path.read_bytes())
+
+    def on_exception(self, trainer: pl.Trainer, *args: Any) -> None:
+        """What fails before there is anything to go on from leaves no folder."""
+        if self.run is None or self._found or trainer.global_step:
+            return
+        if not any(self.run.path.rglob("*.ckpt")):
+            shutil.rmtree(self.run.path, ignore_errors=True)
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Enters the run in TensorBoard's HParams page, with val/loss as its metric."""

@@ -63,7 +63,7 @@ class StopOnSignal(pl.Callback):
         signum = Signals(signals.ASKING[asked - 1])
         line = f"stopped by {signum.name} at update {trainer.global_step:,}"
         if self._last is not None:
-            line += f", saved in {self._last.save(trainer)}; go on with --resume true"
+            line += f"; --resume true goes on from {self._last.save(trainer)}"
             if slurm.job():
                 said = self._requeue(signum) if trainer.is_global_zero else ""
                 line += trainer.strategy.broadcast(said)  # nobody ends before that is done

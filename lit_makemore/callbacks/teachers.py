@@ -1,5 +1,6 @@
 """Trains the teachers that are given as configurations, before the fit that learns from them."""
 
+import gc
 import json
 import sys
 from collections.abc import Callable
@@ -46,6 +47,9 @@ class Teachers(pl.Callback):
                 with torch.random.fork_rng():
                     run = self._train(teacher, self._folder.run.path / "teachers", i + 1)
                 teachers[i] = str(run / "checkpoints" / "last.ckpt")
+                gc.unfreeze()  # else its Trainer and its words would stay
+                gc.collect()
+                gc.freeze()
 
     def _train(self, teacher: str, runs: Path, number: int) -> Path:
         """Fits a configuration on this run's words, or goes on with it, and says so."""
@@ -57,7 +61,7 @@ class Teachers(pl.Callback):
             "resume": "auto",
             "resume_override": ours.resume_override,
             "max_requeues": ours.max_requeues,
-            "seed_everything": 1000 * ours.seed_everything + number,
+            "seed_everything": (1000 * ours.seed_everything + number) % 2**32,
             "trainer.accelerator": ours.trainer.accelerator,
             "trainer.devices": ours.trainer.devices,
             "trainer.num_nodes": 1,
@@ -71,6 +75,8 @@ class Teachers(pl.Callback):
         }
         if ours.threads is not None:
             options["threads"] = ours.threads
+        unwanted = [key for key in ("enable_progress_bar", "logger") if ours.trainer[key] is False]
+        options |= {f"trainer.{key}": "false" for key in unwanted}
         print(f"teacher {number}: {teacher}", file=sys.stderr)
         try:
             with redirect_stdout(StringIO()):
