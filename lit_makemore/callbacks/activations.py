@@ -6,10 +6,11 @@ import lightning.pytorch as pl
 import torch
 
 from lit_makemore.callbacks import diagnosis
+from lit_makemore.callbacks.observer import Observer
 from lit_makemore.observation import Observation
 
 
-class ActivationMonitor(pl.Callback):
+class ActivationMonitor(Observer):
     """Writes, for each activation layer of any module with torch.nn's layers or ours:
 
         activation_mean/<layer>       mean over examples and units
@@ -21,14 +22,8 @@ class ActivationMonitor(pl.Callback):
     of the first minibatch of every n-th update and of a few early ones, before that update.
 
     Args:
-        every_n_steps: updates between two looks; None chooses by the length of the run.
+        every_n_steps: see Observer.
     """
-
-    def __init__(self, every_n_steps: int | None = None) -> None:
-        self.every_n_steps = every_n_steps
-
-    def setup(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
-        self.observes_every = diagnosis.interval(trainer, self.every_n_steps)
 
     def on_train_batch_start(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, batch: Any, batch_idx: int

@@ -6,10 +6,11 @@ import lightning.pytorch as pl
 import torch
 
 from lit_makemore.callbacks import diagnosis
+from lit_makemore.callbacks.observer import Observer
 from lit_makemore.observation import Observation
 
 
-class BatchNormMonitor(pl.Callback):
+class BatchNormMonitor(Observer):
     """Writes, for each BatchNorm layer:
 
         batch_norm_mean/<layer>    largest |running mean|
@@ -21,14 +22,8 @@ class BatchNormMonitor(pl.Callback):
     before every n-th update and a few early ones.
 
     Args:
-        every_n_steps: updates between two looks; None chooses by the length of the run.
+        every_n_steps: see Observer.
     """
-
-    def __init__(self, every_n_steps: int | None = None) -> None:
-        self.every_n_steps = every_n_steps
-
-    def setup(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
-        self.observes_every = diagnosis.interval(trainer, self.every_n_steps)
 
     def on_train_batch_start(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, batch: Any, batch_idx: int

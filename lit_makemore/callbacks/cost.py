@@ -6,24 +6,22 @@ from typing import Any
 import lightning.pytorch as pl
 
 from lit_makemore.callbacks import diagnosis
+from lit_makemore.callbacks.observer import Observer
 from lit_makemore.observation import is_due
 
 
-class DiagnosticsCost(pl.Callback):
+class DiagnosticsCost(Observer):
     """Writes, at every look,
 
         diagnostics/share_of_time   % of the training time so far that observers have taken
 
     Args:
-        every_n_steps: updates between two looks; None chooses by the length of the run.
+        every_n_steps: see Observer.
     """
 
     def __init__(self, every_n_steps: int | None = None) -> None:
-        self.every_n_steps = every_n_steps
+        super().__init__(every_n_steps)
         self._step = 0
-
-    def setup(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
-        self.observes_every = diagnosis.interval(trainer, self.every_n_steps)
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         self._begun = perf_counter()

@@ -76,13 +76,6 @@ def net_of(module: Any) -> nn.Module:
     return getattr(module, "net", module)
 
 
-def interval(trainer: pl.Trainer, every_n_steps: int | None) -> int:
-    """The interval asked for; None gives 50 looks at a run, but none within 50 updates."""
-    if every_n_steps is not None:
-        return every_n_steps
-    return max(trainer.max_steps // 50, 50) if trainer.max_steps > 0 else 1000
-
-
 def look(
     trainer: pl.Trainer, module: pl.LightningModule, batch: Any, every_n_steps: int
 ) -> Observation | None:

@@ -7,10 +7,11 @@ import torch
 from torch import Tensor
 
 from lit_makemore.callbacks import diagnosis
+from lit_makemore.callbacks.observer import Observer
 from lit_makemore.observation import Observation
 
 
-class GradientMonitor(pl.Callback):
+class GradientMonitor(Observer):
     """Writes, for each activation layer and each weight with at least two dimensions:
 
         gradient_mean/<layer>, gradient_std/<layer>   of the loss with respect to the activations
@@ -23,14 +24,8 @@ class GradientMonitor(pl.Callback):
     module must have a method loss(batch) that returns the scalar loss.
 
     Args:
-        every_n_steps: updates between two looks; None chooses by the length of the run.
+        every_n_steps: see Observer.
     """
-
-    def __init__(self, every_n_steps: int | None = None) -> None:
-        self.every_n_steps = every_n_steps
-
-    def setup(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
-        self.observes_every = diagnosis.interval(trainer, self.every_n_steps)
 
     def on_train_batch_start(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, batch: Any, batch_idx: int

@@ -9,11 +9,12 @@ from typing import Any
 import lightning.pytorch as pl
 
 from lit_makemore.callbacks import diagnosis
+from lit_makemore.callbacks.observer import Observer
 from lit_makemore.observation import is_due
 from lit_makemore.verdicts import ADVICE, CHECKS, Bands, Verdict, faults, judge, listed
 
 
-class Health(pl.Callback):
+class Health(Observer):
     """Judges what the other observers wrote; comes after them. Writes
 
         health/<check>   1 healthy, 0 not, for each check of verdicts.CHECKS that applies
@@ -25,7 +26,7 @@ class Health(pl.Callback):
     Args:
         bands: where each figure is healthy.
         fail_on: checks that stop the run: ValueError; the last checkpoint stays.
-        every_n_steps: updates between two looks; None chooses by the length of the run.
+        every_n_steps: see Observer.
     """
 
     def __init__(
@@ -39,12 +40,10 @@ class Health(pl.Callback):
                 f"diagnostics.fail_on knows no {', '.join(sorted(unknown))}; "
                 f"the checks are {', '.join(CHECKS)}"
             )
-        self.bands, self.fail_on, self.every_n_steps = bands, tuple(fail_on), every_n_steps
+        super().__init__(every_n_steps)
+        self.bands, self.fail_on = bands, tuple(fail_on)
         self._step = 0
         self.verdicts: dict[str, tuple[int, Verdict]] = {}  # the first bad one, else the latest
-
-    def setup(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
-        self.observes_every = diagnosis.interval(trainer, self.every_n_steps)
 
     def on_train_batch_end(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, *args: Any

@@ -5,13 +5,14 @@ from typing import Any
 import lightning.pytorch as pl
 
 from lit_makemore.callbacks import diagnosis
+from lit_makemore.callbacks.observer import Observer
 from lit_makemore.callbacks.updates import GUIDE
 from lit_makemore.observation import is_due
 
 RARER = 10  # a set of pictures comes after this many times the steps of the one before
 
 
-class Pictures(pl.Callback):
+class Pictures(Observer):
     """Writes, at the first validation, then each time the run has become ten times as long, and
     at the end, as images of the latest update looked at:
 
@@ -25,16 +26,13 @@ class Pictures(pl.Callback):
     Comes after the observers.
 
     Args:
-        every_n_steps: updates between two looks; None chooses by the length of the run.
+        every_n_steps: see Observer.
     """
 
     def __init__(self, every_n_steps: int | None = None) -> None:
-        self.every_n_steps = every_n_steps
+        super().__init__(every_n_steps)
         self._history: list[tuple[int, dict[str, float]]] = []
         self._drawn = 0
-
-    def setup(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
-        self.observes_every = diagnosis.interval(trainer, self.every_n_steps)
 
     def on_train_batch_end(self, trainer: pl.Trainer, *args: Any) -> None:
         step = trainer.global_step

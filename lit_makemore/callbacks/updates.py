@@ -8,12 +8,13 @@ import torch
 from torch import Tensor
 
 from lit_makemore.callbacks import diagnosis
+from lit_makemore.callbacks.observer import Observer
 from lit_makemore.observation import is_due, parameters_of
 
 GUIDE = -3.0  # the lecture's rule of thumb
 
 
-class UpdateMonitor(pl.Callback):
+class UpdateMonitor(Observer):
     """Writes, for each parameter:
 
         update_ratio/<parameter>   log10 of std(change) / std(parameter): the change that every
@@ -25,16 +26,13 @@ class UpdateMonitor(pl.Callback):
     A parameter that is constant, as the gains of BatchNorm are at first, has no ratio.
 
     Args:
-        every_n_steps: updates between two looks; None chooses by the length of the run.
+        every_n_steps: see Observer.
     """
 
     def __init__(self, every_n_steps: int | None = None) -> None:
-        self.every_n_steps = every_n_steps
+        super().__init__(every_n_steps)
         self._before: tuple[int, dict[str, Tensor]] | None = None
         self._copies: dict[str, Tensor] = {}
-
-    def setup(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
-        self.observes_every = diagnosis.interval(trainer, self.every_n_steps)
 
     def on_train_batch_start(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, batch: Any, batch_idx: int
