@@ -97,10 +97,10 @@ def killed_until_done(folder: Path, kills: int, fused: str, chance: random.Rando
                     process.wait(chance.uniform(0.3, 1.0) * seconds)
                 except subprocess.TimeoutExpired:
                     process.send_signal(signum)
-                    done += 1
             error = process.communicate()[1].decode()
             status = process.returncode
             ends[str(status)] += 1
+            done += status != 0  # a run that had as good as ended by then was not killed
             if status not in (0, 143, -signal.SIGKILL, -signal.SIGTERM):
                 worst = error.strip().splitlines()[-1]
             if status == 0:
