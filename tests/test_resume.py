@@ -370,7 +370,9 @@ def test_another_word_list_is_an_error(command, stopping, word_list, capsys):
     assert "are not those that the run was trained on" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("broken", [b"", b"not a checkpoint", None])
+@pytest.mark.parametrize(
+    "broken", [b"", *(pytest.param(b, marks=pytest.mark.slow) for b in (b"not a checkpoint", None))]
+)
 def test_auto_falls_back_to_the_newest_whole_checkpoint(
     command, stopping, tmp_path, capsys, broken
 ):
