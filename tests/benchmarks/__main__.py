@@ -28,6 +28,7 @@ import torch
 from lit_makemore.summary import cpu_name, git_commit
 
 DEEP = "configs/reference/deep.yaml"
+COMMIT = git_commit()  # before the figures change the tree
 FUSED = ["--model.fused", "true"]
 ORDINARY = ["--model.fused", "false"]
 MANUAL = ["--model.backward", "manual"]
@@ -146,7 +147,7 @@ def row(label: str, theirs: float, ours: float, ratios: list[float]) -> dict:
         "ours": round(ours, 2),
         "ratio": round(median(ratios), 2),
     }
-    where = {"date": datetime.date.today().isoformat(), "commit": git_commit()}
+    where = {"date": datetime.date.today().isoformat(), "commit": COMMIT}
     machine = f"{os.cpu_count()} cores, {cpu_name()}, torch {torch.__version__}"
     ratios = [round(ratio, 3) for ratio in ratios]
     return {"label": label, **figures, "ratios": ratios, **where, "machine": machine}
