@@ -4,9 +4,9 @@
 
 One `fit` process with logging, validation, checkpoints and diagnostics on. Five times a second its
 memory, its open files, its threads and its updates so far are read; a straight line is laid through
-each in the run's second half (open files and threads: the fewest of each twenty-fifth), and its rise
-over that half compared with the level. Prints a table, with --output into a Markdown file; the exit
-status is 1 if memory or open files grow, or it slows.
+each in the run's second half (open files and threads: the fewest of each twenty-fifth of it), and
+its rise over that half compared with the level. Prints a table, with --output into a Markdown file;
+the exit status is 1 if memory or open files grow, or it slows.
 """
 
 import argparse
