@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from lit_makemore import checkpoint
-from lit_makemore.baselines import KneserNey, fit, loss
+from lit_makemore.baselines import Baseline, fit, loss
 from lit_makemore.corpus import (
     NAMES_PATH,
     NAMES_URL,
@@ -21,7 +21,6 @@ from lit_makemore.corpus import (
     word_hashes,
 )
 from lit_makemore.loaders import EvaluationLoader, MinibatchLoader, Sampling, WordLoader
-from lit_makemore.mixture import kneser_ney
 from lit_makemore.stepping import group_size
 from lit_makemore.targets import Expected, Given, Taught
 from lit_makemore.vocab import Vocabulary, difference
@@ -179,9 +178,14 @@ class NamesDataModule(pl.LightningDataModule):
         return torch.cat([x, y[:, None]], 1).to(small), counts[:, 0].int()
 
     @cached_property
-    def count_model(self) -> KneserNey:
+    def _fitted(self) -> dict[str, Baseline]:
+        x, y, counts = self.splits["train"].examples
+        return fit(x, y, counts[:, 0], len(self.vocab))
+
+    @property
+    def count_model(self) -> Baseline:
         """Kneser–Ney of the training words."""
-        return kneser_ney(*self.ngrams, len(self.vocab))
+        return self._fitted["kneser_ney"]
 
     def _examples(self) -> Windows | Expected | Given:
         """The training examples with their targets."""
@@ -218,13 +222,10 @@ class NamesDataModule(pl.LightningDataModule):
     @cached_property
     def baselines(self) -> dict[str, Figures]:
         """What counting achieves, by the name of the baseline."""
-        vocab_size = len(self.vocab)
-        x, y, counts = self.splits["train"].examples
-        found = fit(x, y, counts[:, 0], vocab_size)
-        figures: dict[str, Figures] = {name: {} for name in found}
+        figures: dict[str, Figures] = {name: {} for name in self._fitted}
         for split, part in self.splits.items():
             x, y, counts = part.examples
-            for name, baseline in found.items():
+            for name, baseline in self._fitted.items():
                 figures[name][split] = loss(baseline, x, y, counts[:, 0])
                 figures[name][f"{split}_novel"] = loss(baseline, x, y, counts[:, 1])
         return {name: without_nan(row) for name, row in figures.items()}

@@ -11,7 +11,7 @@ from collections.abc import Iterable
 import torch
 from torch import Tensor, nn
 
-from lit_makemore.baselines import KneserNey
+from lit_makemore.baselines import Baseline, KneserNey
 from lit_makemore.evaluation import Batch
 
 WEIGHTS = torch.arange(1, 21, dtype=torch.float64) / 20  # of the network, to choose from
@@ -26,7 +26,7 @@ class Mixture(nn.Module):
         weight: a, the network's share.
     """
 
-    def __init__(self, net: nn.Module, counts: KneserNey, weight: float) -> None:
+    def __init__(self, net: nn.Module, counts: Baseline, weight: float) -> None:
         super().__init__()
         self.net, self.counts, self.weight = net, counts, weight
         self.train(net.training)
@@ -38,7 +38,7 @@ class Mixture(nn.Module):
 
 
 @torch.no_grad()
-def choose(net: nn.Module, counts: KneserNey, batches: Iterable[Batch]) -> float:
+def choose(net: nn.Module, counts: Baseline, batches: Iterable[Batch]) -> float:
     """The weight of the network with which the mixture's loss on these examples is lowest.
 
     Args:

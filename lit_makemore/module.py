@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from lit_makemore import combinations, stepping
 from lit_makemore.backprop import gradients
-from lit_makemore.baselines import KneserNey
+from lit_makemore.baselines import Baseline
 from lit_makemore.checkpoint import KEY, description
 from lit_makemore.evaluation import Batch
 from lit_makemore.fused import FusedStep
@@ -105,7 +105,7 @@ class LitMLP(pl.LightningModule):
         self.vocab = Vocabulary(chars)
         self.net = MLP(len(self.vocab), block_size, **{**self.architecture, "init": init})
         self.val_metrics, self.test_metrics = SplitMetrics(), SplitMetrics()
-        self._counts: KneserNey | None = None
+        self._counts: Baseline | None = None
         self.mixture_weight = 1.0
 
     def __setattr__(self, name: str, value: Any) -> None:
