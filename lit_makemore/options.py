@@ -1,4 +1,4 @@
-"""What the options of a fit may be, beyond the types that the parser checks."""
+"""What the options of a command may be, beyond the types that the parser checks."""
 
 import os
 from collections.abc import Mapping
@@ -11,7 +11,9 @@ import lightning.pytorch as pl
 from lightning.pytorch.strategies.launchers.multiprocessing import _MultiProcessingLauncher
 
 INTERVALS = (
-    *("val_check_interval", "check_val_every_n_epoch", "log_every_n_steps"),
+    "val_check_interval",
+    "check_val_every_n_epoch",
+    "log_every_n_steps",
     "accumulate_grad_batches",
 )
 
@@ -80,7 +82,7 @@ def check_trainer(trainer: pl.Trainer, options: Any) -> None:
             "make --trainer.val_check_interval a number"
         )
     # The store through which processes find each other outlives a restart, with the addresses of
-    # those that failed: pytorch/pytorch issue 135712.
+    # those that failed: https://github.com/pytorch/pytorch/issues/135712
     kept = os.environ.get("TORCHELASTIC_USE_AGENT_STORE") == "True"
     restarts = int(os.environ.get("TORCHELASTIC_MAX_RESTARTS", 0))
     if kept and restarts > 0 and trainer.world_size > 1:
