@@ -1,7 +1,11 @@
 """Fits of several processes, as the tests start them."""
 
+import os
 import subprocess
 import sys
+import time
+from collections.abc import Iterable
+from contextlib import suppress
 from pathlib import Path
 
 from tests.conftest import ROOT
@@ -21,3 +25,11 @@ def fit(folder: Path, words: Path, name: str, processes: int, *more: str) -> lis
 
 def run(command: list[str], **options) -> subprocess.CompletedProcess:
     return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=120, **options)
+
+
+def signal_one_by_one(pids: Iterable[int], signum: int) -> None:
+    """0.1 s apart; a process that has agreed with the first one and ended by then needs none."""
+    for pid in pids:
+        with suppress(ProcessLookupError):
+            os.kill(pid, signum)
+        time.sleep(0.1)

@@ -12,7 +12,7 @@ import torch
 
 from lit_makemore import checkpoint
 from tests.conftest import ROOT, WORDS
-from tests.parallel import BARE, fit, run
+from tests.parallel import BARE, fit, run, signal_one_by_one
 from tests.reliability import curves, differences
 
 SHORT = ["--trainer.max_steps", "60", "--trainer.val_check_interval", "20"]
@@ -75,14 +75,14 @@ def whole(tmp_path_factory):
 
 
 def processes_of(folder) -> list[int]:
-    """The processes of a fit in this folder, by number; the first one first."""
+    """The numbers of the processes of a fit in this folder."""
     listed = subprocess.run(["pgrep", "-f", f"runs_dir {folder}"], capture_output=True, text=True)
-    return sorted(map(int, listed.stdout.split()))
+    return list(map(int, listed.stdout.split()))
 
 
 @pytest.fixture
 def training(tmp_path, word_list):
-    """Starts a fit of two processes, and returns it with their numbers once it trains."""
+    """Starts a fit of two processes, and returns it with their numbers, by rank, once it trains."""
     started = []
 
     def start(name: str, *more: str):
@@ -92,13 +92,13 @@ def training(tmp_path, word_list):
         for line in process.stderr:
             if line.startswith("step "):
                 break
-        return process, processes_of(tmp_path)
+        others = [pid for pid in processes_of(tmp_path) if pid != process.pid]
+        return process, [process.pid, *others]
 
     yield start
     for process in started:
         process.stderr.close()
-    for pid in processes_of(tmp_path):
-        os.kill(pid, signal.SIGKILL)
+    signal_one_by_one(processes_of(tmp_path), signal.SIGKILL)
 
 
 def ended(folder, seconds: float) -> bool:
@@ -162,9 +162,7 @@ def test_all_stop_after_the_same_update_and_go_on(
     tmp_path, word_list, training, whole, ranks, signum, status
 ):
     process, pids = training("parts", *RESUMED)
-    for rank in ranks:
-        os.kill(pids[rank], signum)
-        time.sleep(0.1)
+    signal_one_by_one((pids[rank] for rank in ranks), signum)
     error = process.communicate(timeout=30)[1]
     assert process.returncode == status, error
     assert f"stopped by {signum.name} at update" in error

@@ -1,6 +1,5 @@
 import subprocess
 import sys
-from time import sleep
 
 import pytest
 
@@ -38,13 +37,11 @@ def test_runs_started_at_once_never_share_a_folder(tmp_path):
 
 def test_the_lock_is_held_as_long_as_the_process_lives(tmp_path):
     fcntl = pytest.importorskip("fcntl")
-    code = (
-        f"from lit_makemore.run import create_run; create_run({str(tmp_path)!r}, 'x', ''); input()"
-    )
-    with subprocess.Popen([sys.executable, "-c", code], stdin=subprocess.PIPE) as process:
-        while not (tmp_path / "x" / ".lock").exists():
-            sleep(0.01)
-        sleep(0.1)
+    code = "import sys; from lit_makemore.run import create_run; "
+    code += "create_run(sys.argv[1], 'x', ''); print('locked', flush=True); input()"
+    command = [sys.executable, "-c", code, str(tmp_path)]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
+        assert process.stdout.readline() == b"locked\n"
         with open(tmp_path / "x" / ".lock") as other:
             with pytest.raises(BlockingIOError):
                 fcntl.flock(other, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -60,7 +57,7 @@ def test_the_lock_is_held_as_long_as_the_process_lives(tmp_path):
 def test_of_two_fits_at_once_neither_enters_the_others_folder(tmp_path, word_list, name, resume):
     arguments = [sys.executable, "train.py", "fit", "--data.path", str(word_list), *resume]
     arguments += ["--data.batch_size", "16", "--model.n_hidden", "10", "--runs_dir", str(tmp_path)]
-    arguments += ["--trainer.max_steps", "300", "--threads", "1"]
+    arguments += ["--trainer.max_steps", "2000", "--threads", "1"]  # longer than one lags
     arguments += ["--name", name] if name else []
     both = [
         subprocess.Popen(arguments, cwd=ROOT, stdout=-1, stderr=-1, text=True) for _ in range(2)

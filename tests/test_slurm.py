@@ -12,7 +12,7 @@ import yaml
 
 from lit_makemore import checkpoint
 from tests.conftest import ROOT, WORDS
-from tests.parallel import fit, run
+from tests.parallel import fit, run, signal_one_by_one
 from tests.reliability import differences
 from tests.slurm_cluster import running
 
@@ -120,14 +120,11 @@ def test_a_job_of_two_tasks(cluster, config, submit, whole, nodes):
 
 
 def test_a_warned_job_is_requeued_and_goes_on(cluster, config, submit, whole):
-    """The two processes get the signal 0.1 s apart."""
     job = submit()
     trains(cluster, config, job, 1000)
     pids = ranks(config, job)
     assert len(pids) == 2
-    for pid in pids:
-        os.kill(pid, signal.SIGUSR1)
-        time.sleep(0.1)
+    signal_one_by_one(pids, signal.SIGUSR1)
     cluster.wait(job, "PENDING")
     cluster.wait(job, "COMPLETED", timeout=120)
     output = cluster.output(job)
@@ -154,12 +151,12 @@ def test_a_preempted_job_is_requeued_and_goes_on(cluster, config, submit, whole)
 def test_a_cancelled_job_saves_and_is_not_requeued(cluster, config, submit):
     job = submit("--trainer.max_steps", "1000000")
     trains(cluster, config, job)
-    before = saved(config, job)
     cluster.run("scancel", job)
     assert cluster.wait(job, "CANCELLED") == "CANCELLED"
     until(lambda: not ranks(config, job), 30, "its processes do not end")
-    assert saved(config, job) > before
-    assert "stopped by SIGTERM at update" in cluster.output(job)
+    stopped = re.search(r"stopped by SIGTERM at update ([\d,]*\d)", cluster.output(job))
+    assert stopped
+    assert saved(config, job) == int(stopped[1].replace(",", ""))
     time.sleep(8)  # a requeued one would be back by now
     assert cluster.state(job) == "CANCELLED"
 
