@@ -28,7 +28,7 @@ def run(command: list[str], **options) -> subprocess.CompletedProcess:
 
 
 def signal_one_by_one(pids: Iterable[int], signum: int) -> None:
-    """0.1 s apart; a process that has agreed with the first one and ended by then needs none."""
+    """0.1 s apart; a process that has ended by then, with the first one, needs none."""
     for pid in pids:
         with suppress(ProcessLookupError):
             os.kill(pid, signum)

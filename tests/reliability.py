@@ -3,8 +3,9 @@
     python -m tests.reliability [--kills N] [--seed N] [--output docs/reliability.md]
 
 Each run is compared, bit for bit, with one that was never stopped: parameters, BatchNorm buffers,
-optimizer state, loops, samples and TensorBoard's curves. Then a run is stopped by a full disk,
-where a small tmpfs can be mounted. Prints a table, with --output into a Markdown file.
+optimizer state, the minibatches to come, samples and TensorBoard's curves and texts. Then a run is
+stopped by a full disk, where a small tmpfs can be mounted. Prints a table, with --output into a
+Markdown file.
 """
 
 import argparse
@@ -24,6 +25,7 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 
 from lit_makemore import checkpoint
 from lit_makemore.summary import git_commit
+from tests.report import write_page
 
 ROOT = Path(__file__).parent.parent
 STEPS = 6000
@@ -65,16 +67,29 @@ def curves(folder: Path) -> dict[str, list[tuple[int, float]]]:
     }
 
 
+def texts(folder: Path) -> dict[str, dict[int, bytes]]:
+    """By step: this reader, unlike TensorBoard, keeps what a resumed run has taken back."""
+    events = EventAccumulator(str(folder), size_guidance={"tensors": 0}).Reload()
+    return {
+        tag: {event.step: event.tensor_proto.string_val[0] for event in events.Tensors(tag)}
+        for tag in events.Tags()["tensors"]
+    }
+
+
 def differences(ours: Path, theirs: Path) -> list[str]:
     """What two finished runs do not have in common."""
     found = []
     for name in ("last", "best"):
         a, b = (checkpoint.read(run / "checkpoints" / f"{name}.ckpt") for run in (ours, theirs))
         found += [f"{name}.ckpt: {key}" for key in COMPARED if not same(a[key], b[key])]
+        loops = (entries["loops"]["fit_loop"]["state_dict"] for entries in (a, b))
+        if not same(*(loop["combined_loader"] for loop in loops)):
+            found.append(f"{name}.ckpt: loader")
     if (ours / "samples.txt").read_text() != (theirs / "samples.txt").read_text():
         found.append("samples.txt")
-    a, b = curves(ours), curves(theirs)
-    return found + [f"curve {tag}" for tag in a.keys() | b.keys() if a.get(tag) != b.get(tag)]
+    for a, b in ((curves(ours), curves(theirs)), (texts(ours), texts(theirs))):
+        found += [f"TensorBoard: {tag}" for tag in a.keys() | b.keys() if a.get(tag) != b.get(tag)]
+    return found
 
 
 def killed_until_done(folder: Path, kills: int, fused: str, chance: random.Random) -> dict:
@@ -203,10 +218,7 @@ def main() -> None:
     text = report(rows, disk, time.monotonic() - begun)
     print(text)
     if arguments.output:
-        about = (__doc__ or "").split("\n\n")[2]
-        Path(arguments.output).write_text(
-            f"# Reliability\n\n`python -m tests.reliability`. {about}\n\n{text}"
-        )
+        write_page(arguments.output, "Reliability", "python -m tests.reliability", __doc__, text)
     apart = [line for r in rows for line in r["apart"]]
     sys.exit(bool(apart or (isinstance(disk, dict) and disk["apart"])))
 

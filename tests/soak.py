@@ -2,11 +2,12 @@
 
     python -m tests.soak [--steps N] [--output docs/soak.md]
 
-One `fit` process with logging, validation, checkpoints and diagnostics on. Five times a second its
-memory, its open files, its threads and its updates so far are read; a straight line is laid through
-each in the run's second half (open files and threads: the fewest of each twenty-fifth of it), and
-its rise over that half compared with the level. Prints a table, with --output into a Markdown file;
-the exit status is 1 if memory or open files grow, or it slows.
+A million updates of one `fit` process with logging, validation, checkpoints and diagnostics on.
+Five times a second its memory, its open files and its threads are read; the time of a step is from
+its own curve. A straight line is laid through each in the run's second half (open files and
+threads: the fewest of each twenty-fifth of it; the time: its median), and its rise over that half
+compared with the level. Prints a table, with --output into a Markdown file; the exit status is 1 if
+memory, open files or threads grow, or it slows.
 """
 
 import argparse
@@ -24,6 +25,7 @@ from statistics import linear_regression, mean, median
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from lit_makemore.summary import cpu_name, git_commit
+from tests.report import write_page
 
 ROOT = Path(__file__).parent.parent
 EVERY_S = 0.2
@@ -134,10 +136,7 @@ def main() -> None:
     text, flat = report(measure(options.steps))
     print(text)
     if options.output:
-        about = (__doc__ or "").split("\n\n")
-        Path(options.output).write_text(
-            f"# Soak\n\n`python -m tests.soak`: a million updates. {about[2]}\n\n{text}"
-        )
+        write_page(options.output, "Soak", "python -m tests.soak", __doc__, text)
     sys.exit(not flat)
 
 

@@ -11,13 +11,13 @@ from pathlib import Path
 import pytest
 import torch
 import yaml
-from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from lit_makemore import checkpoint, fused, resume
 from lit_makemore.callbacks.checkpoints import LastCheckpoint
 from lit_makemore.cli import main
 from lit_makemore.module import LitMLP
 from tests.conftest import ROOT
+from tests.reliability import differences, same
 
 CONFIG = {
     "data": {"batch_size": 16, "sampling": "shuffled"},
@@ -78,47 +78,8 @@ def state(folder: Path, name: str = "last") -> dict:
     return torch.load(folder / "checkpoints" / f"{name}.ckpt", weights_only=True)
 
 
-def assert_equal(a, b, where=""):
-    if isinstance(a, torch.Tensor):
-        assert torch.equal(a, b), where
-    elif isinstance(a, dict):
-        assert a.keys() == b.keys(), where
-        for key in a:
-            assert_equal(a[key], b[key], f"{where}/{key}")
-    elif isinstance(a, list | tuple):
-        assert len(a) == len(b), where
-        for i, (x, y) in enumerate(zip(a, b, strict=True)):
-            assert_equal(x, y, f"{where}/{i}")
-    else:
-        assert a == b, where
-
-
-def curves(folder: Path) -> dict:
-    events = EventAccumulator(str(folder), size_guidance={"scalars": 0, "tensors": 0}).Reload()
-    found = {
-        tag: [(event.step, event.value) for event in events.Scalars(tag)]
-        for tag in events.Tags()["scalars"]
-        if "steps_per_s" not in tag and "share_of_time" not in tag
-    }
-    for tag in events.Tags()["tensors"]:
-        # this reader, unlike TensorBoard, keeps what a resumed run has taken back
-        found[tag] = {e.step: e.tensor_proto.string_val[0] for e in events.Tensors(tag)}
-    return found
-
-
 def assert_same_run(ours: Path, theirs: Path):
-    for name in ("last", "best"):
-        a, b = state(ours, name), state(theirs, name)
-        for key in ("state_dict", "optimizer_states", "global_step", checkpoint.KEY):
-            assert_equal(a[key], b[key], f"{name}/{key}")
-        loops = (entries["loops"]["fit_loop"]["state_dict"] for entries in (a, b))
-        loaders = (loop["combined_loader"] for loop in loops)
-        assert_equal(*loaders, f"{name}/loader")
-    assert (ours / "samples.txt").read_text() == (theirs / "samples.txt").read_text()
-    a, b = curves(ours), curves(theirs)
-    assert a.keys() == b.keys()
-    for tag in a:
-        assert a[tag] == b[tag], tag
+    assert differences(ours, theirs) == []
     a, b = (json.loads((run / "summary.json").read_text()) for run in (ours, theirs))
     for key in ("train_loss", "val_loss", "test_loss", "final", "health", "steps"):
         assert a[key] == b[key], key
@@ -198,7 +159,7 @@ def test_a_student_goes_on_and_so_do_its_teachers(
     assert_same_run(runs / "parts", runs / "whole")
     for number in "12":
         a, b = (state(runs / run / "teachers" / number) for run in ("parts", "whole"))
-        assert_equal(a["state_dict"], b["state_dict"])
+        assert same(a["state_dict"], b["state_dict"])
 
 
 def test_a_second_stop_is_no_other_case(command, tmp_path, monkeypatch):

@@ -93,7 +93,7 @@ def trains(cluster, config, job: str, step: int = 1) -> None:
         raise AssertionError(cluster.output(job)) from error
 
 
-def ranks(config: Path, job: str) -> list[int]:
+def ranks(job: str) -> list[int]:
     """The job's training processes."""
     found = []
     for path in Path("/proc").glob("[0-9]*"):
@@ -106,6 +106,14 @@ def ranks(config: Path, job: str) -> list[int]:
         if ours and words[0].endswith(b"python") and b"train.py" in words[1]:
             found.append(int(path.name))
     return found
+
+
+def cancel_for_good(cluster, job: str) -> None:
+    cluster.run("scancel", job)
+    assert cluster.wait(job, "CANCELLED") == "CANCELLED"
+    until(lambda: not ranks(job), 30, "its processes do not end")
+    time.sleep(8)  # a requeued one would be back by now
+    assert cluster.state(job) == "CANCELLED"
 
 
 @pytest.mark.parametrize("nodes", [1, 2])
@@ -122,7 +130,7 @@ def test_a_job_of_two_tasks(cluster, config, submit, whole, nodes):
 def test_a_warned_job_is_requeued_and_goes_on(cluster, config, submit, whole):
     job = submit()
     trains(cluster, config, job, 1000)
-    pids = ranks(config, job)
+    pids = ranks(job)
     assert len(pids) == 2
     signal_one_by_one(pids, signal.SIGUSR1)
     cluster.wait(job, "PENDING")
@@ -151,14 +159,10 @@ def test_a_preempted_job_is_requeued_and_goes_on(cluster, config, submit, whole)
 def test_a_cancelled_job_saves_and_is_not_requeued(cluster, config, submit):
     job = submit("--trainer.max_steps", "1000000")
     trains(cluster, config, job)
-    cluster.run("scancel", job)
-    assert cluster.wait(job, "CANCELLED") == "CANCELLED"
-    until(lambda: not ranks(config, job), 30, "its processes do not end")
+    cancel_for_good(cluster, job)
     stopped = re.search(r"stopped by SIGTERM at update ([\d,]*\d)", cluster.output(job))
     assert stopped
     assert saved(config, job) == int(stopped[1].replace(",", ""))
-    time.sleep(8)  # a requeued one would be back by now
-    assert cluster.state(job) == "CANCELLED"
 
 
 def test_a_requeued_job_that_is_cancelled_later_is_not_requeued_again(cluster, config, submit):
@@ -168,11 +172,7 @@ def test_a_requeued_job_that_is_cancelled_later_is_not_requeued_again(cluster, c
     cluster.wait(urgent, "COMPLETED")
     before = saved(config, job)
     trains(cluster, config, job, before + 1)
-    cluster.run("scancel", job)
-    assert cluster.wait(job, "CANCELLED") == "CANCELLED"
-    until(lambda: not ranks(config, job), 30, "its processes do not end")
-    time.sleep(8)
-    assert cluster.state(job) == "CANCELLED"
+    cancel_for_good(cluster, job)
     assert cluster.show(job)["Restarts"] == "1"
 
 

@@ -26,6 +26,7 @@ from time import perf_counter
 import torch
 
 from lit_makemore.summary import cpu_name, git_commit
+from tests.report import write_page
 
 DEEP = "configs/reference/deep.yaml"
 COMMIT = git_commit()  # before the figures change the tree
@@ -163,11 +164,6 @@ def markdown(rows: list[dict]) -> str:
     return "\n".join([*lines, "", f"{where}."]) + "\n"
 
 
-def page(rows: list[dict]) -> str:
-    about = (__doc__ or "").split("\n\n")[2]
-    return f"# Speed\n\n`python -m tests.benchmarks`. {about}\n\n{markdown(rows)}"
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m tests.benchmarks")
     parts = ("one_layer", "deep", "startup", "wholes", "diagnostics")
@@ -193,7 +189,9 @@ def main() -> None:
         rows |= {r["label"]: r for r in found}
         if path:
             path.write_text(json.dumps(list(rows.values()), indent=1) + "\n")
-            path.with_suffix(".md").write_text(page(list(rows.values())))
+            page = path.with_suffix(".md")
+            text = markdown(list(rows.values()))
+            write_page(page, "Speed", "python -m tests.benchmarks", __doc__, text)
 
 
 if __name__ == "__main__":

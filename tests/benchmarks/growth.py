@@ -19,6 +19,8 @@ import tempfile
 from pathlib import Path
 from time import perf_counter
 
+from tests.report import write_page
+
 COMMAND = "python -m tests.benchmarks.growth --ckpt_path FILE"
 SIZES = (10**4, 10**5, 10**6)
 
@@ -89,8 +91,7 @@ def main() -> None:
     table = markdown(rows)
     print(table, end="")
     if arguments.output:
-        about = (main.__globals__["__doc__"] or "").split("\n\n")[2]
-        Path(arguments.output).write_text(f"# Growth\n\n`{COMMAND}`. {about}\n\n{table}")
+        write_page(arguments.output, "Growth", COMMAND, __doc__, table)
     return None
 
 

@@ -28,6 +28,7 @@ from lit_makemore.loaders import MinibatchLoader
 from lit_makemore.mlp import MLP, cross_entropy
 from lit_makemore.summary import cpu_name, git_commit
 from tests.conftest import ROOT
+from tests.report import write_page
 
 BATCHES = (32, 512, 4096, 32768)
 SECONDS = 2.0  # that a figure is measured for
@@ -148,10 +149,8 @@ def main() -> None:
     text = table()
     print(text)
     if options.output:
-        about = (__doc__ or "").split("\n\n")
-        Path(options.output).write_text(
-            f"# Several processes\n\n`python -m tests.benchmarks.parallel`. {about[2]}\n\n{text}"
-        )
+        command = "python -m tests.benchmarks.parallel"
+        write_page(options.output, "Several processes", command, __doc__, text)
 
 
 if __name__ == "__main__":
