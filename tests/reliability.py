@@ -19,6 +19,7 @@ import time
 from collections import Counter
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import torch
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
@@ -58,22 +59,19 @@ def same(a: object, b: object) -> bool:
     return a == b
 
 
-def curves(folder: Path) -> dict[str, list[tuple[int, float]]]:
-    events = EventAccumulator(str(folder), size_guidance={"scalars": 0}).Reload()
-    return {
+def curves(folder: Path) -> dict[str, list[tuple[int, Any]]]:
+    """What TensorBoard shows of a run, scalars and texts: tag to steps with their values."""
+    events = EventAccumulator(str(folder), size_guidance={"scalars": 0, "tensors": 0}).Reload()
+    found: dict[str, list[tuple[int, Any]]] = {
         tag: [(event.step, event.value) for event in events.Scalars(tag)]
         for tag in events.Tags()["scalars"]
         if tag not in OF_THE_CLOCK
     }
-
-
-def texts(folder: Path) -> dict[str, dict[int, bytes]]:
-    """By step: this reader, unlike TensorBoard, keeps what a resumed run has taken back."""
-    events = EventAccumulator(str(folder), size_guidance={"tensors": 0}).Reload()
-    return {
-        tag: {event.step: event.tensor_proto.string_val[0] for event in events.Tensors(tag)}
-        for tag in events.Tags()["tensors"]
-    }
+    for tag in events.Tags()["tensors"]:
+        # this reader, unlike TensorBoard, keeps what a resumed run has taken back
+        texts = {event.step: event.tensor_proto.string_val[0] for event in events.Tensors(tag)}
+        found[tag] = sorted(texts.items())
+    return found
 
 
 def differences(ours: Path, theirs: Path) -> list[str]:
@@ -87,9 +85,8 @@ def differences(ours: Path, theirs: Path) -> list[str]:
             found.append(f"{name}.ckpt: loader")
     if (ours / "samples.txt").read_text() != (theirs / "samples.txt").read_text():
         found.append("samples.txt")
-    for a, b in ((curves(ours), curves(theirs)), (texts(ours), texts(theirs))):
-        found += [f"TensorBoard: {tag}" for tag in a.keys() | b.keys() if a.get(tag) != b.get(tag)]
-    return found
+    a, b = curves(ours), curves(theirs)
+    return found + [f"curve {tag}" for tag in a.keys() | b.keys() if a.get(tag) != b.get(tag)]
 
 
 def killed_until_done(folder: Path, kills: int, fused: str, chance: random.Random) -> dict:
