@@ -9,9 +9,9 @@ import torch
 from torch import Tensor, nn
 
 from lit_makemore.atomic import replacing
-from lit_makemore.mixture import Mixture, kneser_ney
-from lit_makemore.mlp import MLP, Init
-from lit_makemore.vocab import Vocabulary
+from lit_makemore.counts.mixture import Mixture, kneser_ney
+from lit_makemore.network.mlp import MLP, Init
+from lit_makemore.words.vocab import Vocabulary
 
 FORMAT_VERSION = 1
 KEY = "lit_makemore"

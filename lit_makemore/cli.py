@@ -13,8 +13,8 @@ from collections.abc import Callable, Sequence
 from time import perf_counter
 from typing import Literal
 
-from lit_makemore.run import Stopped
-from lit_makemore.signals import ASKING, noted
+from lit_makemore.runs.folder import Stopped
+from lit_makemore.runs.signals import ASKING, noted
 
 USAGE = """usage: python train.py <command> [options]
 
@@ -98,7 +98,7 @@ def _lightning(args: list[str]) -> None:
     excepthook = threading.excepthook
     threading.excepthook = _say_of_thread
     try:
-        from lit_makemore.lightning_cli import run
+        from lit_makemore.commands.lightning_cli import run
 
         run(args, begun)
     finally:
@@ -113,7 +113,7 @@ def _say_of_thread(failure: threading.ExceptHookArgs) -> None:
 
 def _function(function: Callable[..., int | None]) -> Callable[[list[str]], int | None]:
     def run(args: list[str]) -> int | None:
-        from lit_makemore.parsing import call
+        from lit_makemore.commands.parsing import call
 
         return call(function, args[1:], prog=f"train.py {args[0]}")
 
@@ -148,7 +148,7 @@ def sample(
         scores: print name, log-probability in nats and "train" or "new", between tabs.
         output: file to write instead of printing.
     """
-    from lit_makemore.generate import generate
+    from lit_makemore.commands.sample import generate
 
     if num < 1:
         raise ValueError(f"--num must be at least 1, not {num}")
@@ -185,7 +185,7 @@ def gradcheck(
         batch_size: examples of the minibatch.
         seed: of the parameters and the choice of examples.
     """
-    from lit_makemore.gradcheck_command import tables
+    from lit_makemore.commands.gradcheck import tables
 
     agree = True
     for title, lines, text in tables(config, checkpoint, dtype, batch_size, seed):

@@ -45,10 +45,11 @@ def _files() -> set[str]:
         ".ruff_cache",
         ".hypothesis",
         ".venv",
-        "runs",
     }
     found = set()
     for folder, folders, files in os.walk(ROOT):
         folders[:] = [f for f in folders if f not in skipped and not f.endswith(".egg-info")]
+        if folder == str(ROOT) and "runs" in folders:
+            folders.remove("runs")
         found |= {os.path.join(folder, f) for f in files}
     return found

@@ -7,7 +7,7 @@ import torch
 
 from lit_makemore import checkpoint
 from lit_makemore.atomic import write_text
-from lit_makemore.mlp import MLP
+from lit_makemore.network.mlp import MLP
 
 
 def entries(net: MLP) -> dict:

@@ -16,9 +16,9 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 
 from lit_makemore import checkpoint
 from lit_makemore.cli import main
-from lit_makemore.corpus import word_hash
-from lit_makemore.module import LitMLP
-from lit_makemore.sampling import score
+from lit_makemore.network.sampling import score
+from lit_makemore.training.module import LitMLP
+from lit_makemore.words.corpus import word_hash
 from tests.conftest import ROOT, WORDS
 
 STEPS = 60
@@ -218,7 +218,7 @@ def test_output_that_nobody_reads_any_more_is_no_success(fit, monkeypatch):
     def broken(*args):
         raise BrokenPipeError
 
-    monkeypatch.setattr("lit_makemore.callbacks.progress.ProgressLine._draw", broken)
+    monkeypatch.setattr("lit_makemore.diagnostics.progress.ProgressLine._draw", broken)
     monkeypatch.setattr("sys.stdout", sys.stdout)
     assert fit() == 141
 

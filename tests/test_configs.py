@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 import yaml
 
-from lit_makemore import fused
 from lit_makemore.cli import main
+from lit_makemore.training.engines import compiled as fused
 from tests.conftest import NAMES, ROOT
 
 CLUSTER = sorted((ROOT / "configs" / "cluster").glob("*.yaml"))

@@ -25,7 +25,7 @@ from time import perf_counter
 
 import torch
 
-from lit_makemore.summary import cpu_name, git_commit
+from lit_makemore.runs.summary import cpu_name, git_commit
 from tests.report import write_page
 
 DEEP = "configs/reference/deep.yaml"

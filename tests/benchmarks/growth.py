@@ -27,7 +27,7 @@ SIZES = (10**4, 10**5, 10**6)
 
 def child(path: str) -> None:
     """Prints seconds to the first minibatch and bytes of peak memory beyond the base, as JSON."""
-    from lit_makemore.data import NamesDataModule
+    from lit_makemore.training.datamodule import NamesDataModule
 
     def first_minibatch(path: str) -> None:
         data = NamesDataModule(path)
@@ -61,7 +61,7 @@ def measure(ckpt_path: str, words: int, folder: Path) -> dict:
 
 
 def markdown(rows: list[dict]) -> str:
-    from lit_makemore.summary import cpu_name, git_commit
+    from lit_makemore.runs.summary import cpu_name, git_commit
 
     lines = ["| words | file | first minibatch after | peak memory | per further byte | steps/s |"]
     lines += ["|---|---|---|---|---|---|"]

@@ -24,9 +24,9 @@ from time import perf_counter
 import torch
 from torch.nn.parallel import DistributedDataParallel
 
-from lit_makemore.loaders import MinibatchLoader
-from lit_makemore.mlp import MLP, cross_entropy
-from lit_makemore.summary import cpu_name, git_commit
+from lit_makemore.network.mlp import MLP, cross_entropy
+from lit_makemore.runs.summary import cpu_name, git_commit
+from lit_makemore.training.loaders import MinibatchLoader
 from tests.conftest import ROOT
 from tests.report import write_page
 
@@ -61,7 +61,7 @@ def loop(net: torch.nn.Module, share: int) -> Callable[[], None]:
 
 def process_times(batch: int) -> dict[str, float]:
     """Run in each process: ms of loader, compute and all-reduce."""
-    from lit_makemore.data import NamesDataModule
+    from lit_makemore.training.datamodule import NamesDataModule
 
     torch.set_num_threads(1)
     rank, world_size = int(os.environ.get("RANK", 0)), int(os.environ.get("WORLD_SIZE", 1))

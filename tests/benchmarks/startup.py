@@ -11,7 +11,7 @@ begun = perf_counter()
 
 def first_step() -> float:
     from lit_makemore import cli
-    from lit_makemore.module import LitMLP
+    from lit_makemore.training.module import LitMLP
 
     class Reached(BaseException):
         pass

@@ -1,0 +1,61 @@
+"""The diagnostics of a run, as one group of options."""
+
+from dataclasses import dataclass
+
+import lightning.pytorch as pl
+
+from lit_makemore.diagnostics.activations import ActivationMonitor
+from lit_makemore.diagnostics.batch_norm import BatchNormMonitor
+from lit_makemore.diagnostics.cost import DiagnosticsCost
+from lit_makemore.diagnostics.gradients import GradientMonitor
+from lit_makemore.diagnostics.guides import LossGuides
+from lit_makemore.diagnostics.health import Health
+from lit_makemore.diagnostics.pictures import Pictures
+from lit_makemore.diagnostics.samples import SampleMonitor
+from lit_makemore.diagnostics.updates import UpdateMonitor
+from lit_makemore.diagnostics.verdicts import Bands
+
+
+@dataclass(frozen=True)
+class Diagnostics:
+    """What is observed while it trains, for TensorBoard and the closing table.
+
+    Args:
+        enabled: false switches all of it off.
+        every_n_steps: updates between two looks; null chooses by the length of the run.
+        pictures: whether to draw the lecture's pictures.
+        fail_on: checks that stop the run, between commas, as nan,initial_loss.
+        bands: where each figure is healthy.
+    """
+
+    enabled: bool = True
+    every_n_steps: int | None = None
+    pictures: bool = True
+    fail_on: str = ""
+    bands: Bands = Bands()
+
+    def __post_init__(self) -> None:
+        if self.every_n_steps is not None and self.every_n_steps < 1:
+            raise ValueError(
+                f"diagnostics.every_n_steps must be at least 1, not {self.every_n_steps}"
+            )
+
+
+def observers(options: Diagnostics) -> list[pl.Callback]:
+    """The callbacks, in the order in which they must run."""
+    if not options.enabled:
+        return []
+    every = options.every_n_steps
+    checks = [check.strip() for check in options.fail_on.split(",") if check.strip()]
+    pictures: list[pl.Callback] = [Pictures(every)] if options.pictures else []
+    return [
+        ActivationMonitor(every),
+        GradientMonitor(every),
+        UpdateMonitor(every),
+        BatchNormMonitor(every),
+        LossGuides(),
+        SampleMonitor(),
+        *pictures,
+        DiagnosticsCost(every),
+        Health(options.bands, checks, every),  # last: it may stop the run
+    ]

@@ -1,0 +1,251 @@
+"""The gradients of this project's networks, derived by hand.
+
+Three steps of abstraction. `forward` and `backward` take the lecture's two-layer network apart into
+single operations, and go back through them, a line for each. `cross_entropy_backward` and
+`batch_norm_backward` fold the lines of the loss and of the normalisation into closed forms.
+`gradients` composes one such derivative a layer over any MLP.
+
+Throughout, dx is the derivative of the loss with respect to x, and has the shape of x. Two rules
+cover most lines: what was broadcast in the forward pass is summed over in the backward pass, and
+what was used twice gets the sum of both derivatives.
+
+Shapes: B or n batch, T block_size, C n_embd, H n_hidden, V vocab_size.
+"""
+
+from types import SimpleNamespace
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from lit_makemore.network.layers import BatchNorm1d, Linear, Tanh
+from lit_makemore.network.mlp import MLP
+
+EPS = 1e-5
+
+# In the order of the backward pass.
+INTERMEDIATES = """logprobs probs counts_sum_inv counts_sum counts norm_logits logit_maxes logits h
+W2 b2 hpreact bngain bnbias bnraw bnvar_inv bnvar bndiff2 bndiff bnmeani hprebn embcat W1 b1 emb
+C""".split()
+
+
+def forward(p: SimpleNamespace, x: Tensor, y: Tensor) -> SimpleNamespace:
+    """The lecture's two-layer network with Batch Normalization, one operation a line.
+
+    Args:
+        p: parameters C (V, C), W1 (T·C, H), b1 (H), bngain and bnbias (1, H), W2 (H, V), b2 (V).
+        x: windows (n, T).
+        y: next tokens (n,).
+
+    Returns:
+        Every parameter and intermediate value under its name, and the loss.
+
+    Raises:
+        ValueError: a batch of one, which has no variance.
+    """
+    n = len(y)
+    if n < 2:
+        raise ValueError("Batch Normalization needs a batch of at least 2 examples, not 1")
+    v = SimpleNamespace(**vars(p))
+    v.emb = v.C[x]  # (n, T, C)
+    v.embcat = v.emb.view(n, -1)  # (n, T·C)
+    v.hprebn = v.embcat @ v.W1 + v.b1  # (n, H)
+    v.bnmeani = v.hprebn.sum(0, keepdim=True) / n  # (1, H)
+    v.bndiff = v.hprebn - v.bnmeani
+    v.bndiff2 = v.bndiff**2
+    v.bnvar = v.bndiff2.sum(0, keepdim=True) / (n - 1)  # unbiased, (1, H)
+    v.bnvar_inv = (v.bnvar + EPS) ** -0.5
+    v.bnraw = v.bndiff * v.bnvar_inv  # (n, H)
+    v.hpreact = v.bngain * v.bnraw + v.bnbias
+    v.h = torch.tanh(v.hpreact)
+    v.logits = v.h @ v.W2 + v.b2  # (n, V)
+    v.logit_maxes = v.logits.max(1, keepdim=True).values  # (n, 1)
+    v.norm_logits = v.logits - v.logit_maxes  # exp cannot overflow
+    v.counts = v.norm_logits.exp()
+    v.counts_sum = v.counts.sum(1, keepdim=True)  # (n, 1)
+    v.counts_sum_inv = v.counts_sum**-1
+    v.probs = v.counts * v.counts_sum_inv  # (n, V)
+    v.logprobs = v.probs.log()
+    v.loss = -v.logprobs[range(n), y].mean()
+    return v
+
+
+def backward(v: SimpleNamespace, x: Tensor, y: Tensor) -> dict[str, Tensor]:
+    """The derivative of the loss with respect to each of INTERMEDIATES, from last to first.
+
+    Args:
+        v: what `forward` returned.
+        x: windows (n, T).
+        y: next tokens (n,).
+    """
+    n = len(y)
+    d = SimpleNamespace()
+    # The loss is minus the mean of one entry a row: -1/n there, 0 elsewhere.
+    d.logprobs = -F.one_hot(y, v.probs.size(1)).to(v.probs) / n
+    # log' p = 1/p
+    d.probs = d.logprobs / v.probs
+    # A product passes on the other factor; (n, 1) was broadcast over the row, so sum over it.
+    d.counts_sum_inv = (d.probs * v.counts).sum(1, keepdim=True)
+    # (1/s)' = -1/s²
+    d.counts_sum = -d.counts_sum_inv * v.counts_sum**-2
+    # Used twice: in the product, and in its row's sum, which hands its derivative to every term.
+    d.counts = d.probs * v.counts_sum_inv + d.counts_sum
+    # exp' = exp
+    d.norm_logits = d.counts * v.counts
+    # Subtracted, and broadcast over the row. Near zero: shifting a row's logits changes nothing.
+    d.logit_maxes = -d.norm_logits.sum(1, keepdim=True)
+    # Used twice: directly, and the largest one of a row as its maximum.
+    d.logits = d.norm_logits + d.logit_maxes * F.one_hot(v.logits.argmax(1), v.logits.size(1))
+    # logits_ij = Σ_k h_ik W2_kj + b2_j: the shapes leave only one way to multiply.
+    d.h = d.logits @ v.W2.T
+    d.W2 = v.h.T @ d.logits
+    d.b2 = d.logits.sum(0)
+    # tanh' = 1 - tanh²
+    d.hpreact = d.h * (1 - v.h**2)
+    # A product and a sum; gain and bias were broadcast over the batch.
+    d.bngain = (d.hpreact * v.bnraw).sum(0, keepdim=True)
+    d.bnbias = d.hpreact.sum(0, keepdim=True)
+    d.bnraw = d.hpreact * v.bngain
+    # The product bndiff · bnvar_inv, the second one broadcast over the batch.
+    d.bnvar_inv = (d.bnraw * v.bndiff).sum(0, keepdim=True)
+    # (v + ε)^-½ has the derivative -½ (v + ε)^-3/2
+    d.bnvar = d.bnvar_inv * -0.5 * (v.bnvar + EPS) ** -1.5
+    # Each square is a term of the sum over the batch, divided by n - 1.
+    d.bndiff2 = d.bnvar / (n - 1) * torch.ones_like(v.bndiff2)
+    # Used twice: in the product with bnvar_inv, and squared.
+    d.bndiff = d.bnraw * v.bnvar_inv + d.bndiff2 * 2 * v.bndiff
+    # Subtracted from every row.
+    d.bnmeani = -d.bndiff.sum(0, keepdim=True)
+    # Used twice: directly, and as the n-th part of the mean.
+    d.hprebn = d.bndiff + d.bnmeani / n
+    # As for logits. db1 is near zero: Batch Normalization subtracts any constant again.
+    d.embcat = d.hprebn @ v.W1.T
+    d.W1 = v.embcat.T @ d.hprebn
+    d.b1 = d.hprebn.sum(0)
+    # A view: the same numbers in another shape.
+    d.emb = d.embcat.view(v.emb.shape)
+    # A row of C was looked up once for each time its character occurs; add all of them up.
+    d.C = torch.zeros_like(v.C).index_add(0, x.flatten(), d.emb.flatten(0, 1))
+    return vars(d)
+
+
+def cross_entropy_backward(logits: Tensor, y: Tensor) -> Tensor:
+    """The eight lines from the loss to the logits as one: (softmax - onehot) / n, (n, V).
+
+    The loss of a row is log Σ_j e^(l_j) - l_y. Its derivative by l_j is e^(l_j) / Σ e^l, the
+    softmax, less 1 where j = y.
+    """
+    return (logits.softmax(1) - F.one_hot(y, logits.size(1))) / len(y)
+
+
+def batch_norm_backward(
+    dy: Tensor, x: Tensor, layer: BatchNorm1d
+) -> tuple[Tensor, dict[str, Tensor]]:
+    """The ten lines of the normalisation as one, for every variance convention.
+
+    In training x̂ = r (x - μ) with r = (σ² + ε)^-½, σ² = Σ (x - μ)² / m and m = n, or n - 1 for the
+    unbiased variance. With g = γ dy = dx̂, summed over the batch:
+
+        dr = Σ g (x - μ),  dσ² = -½ r³ dr,  so the way through σ² gives 2 (x - μ) dσ² / m
+        dx = r g - (1/n) Σ r g - (1/m) r x̂ Σ g x̂
+           = r / n (n g - Σ g - (n/m) x̂ Σ g x̂)
+
+    where the mean's share of the last term vanishes, because Σ x̂ = 0. In evaluation μ and σ² are
+    constants: dx = r g.
+
+    Args:
+        dy: (n, F).
+        x: (n, F), the layer's input.
+        layer: in training or evaluation mode.
+
+    Returns:
+        dx (n, F), and dγ and dβ (F,) as weight and bias.
+    """
+    n = len(x)
+    if layer.training:
+        centred = x - x.mean(0)
+        m = n - 1 if layer.variance == "unbiased" else n
+        r = ((centred * centred).sum(0) / m + layer.eps).rsqrt()
+    else:
+        centred, m = x - layer.running_mean, n
+        r = (layer.running_var + layer.eps).rsqrt()
+    x_hat = centred * r
+    g = dy * layer.weight if layer.affine else dy
+    dx = r * g
+    if layer.training:
+        dx = r / n * (n * g - g.sum(0) - n / m * x_hat * (g * x_hat).sum(0))
+    return dx, {"weight": (dy * x_hat).sum(0), "bias": dy.sum(0)} if layer.affine else {}
+
+
+def linear_backward(dy: Tensor, x: Tensor, layer: Linear) -> tuple[Tensor, dict[str, Tensor]]:
+    """y = x Wᵀ + b: dx = dy W, dW = dyᵀ x, db = Σ dy over the batch, which b was broadcast over."""
+    d = {"weight": dy.T @ x}
+    if layer.bias is not None:
+        d["bias"] = dy.sum(0)
+    return dy @ layer.weight, d
+
+
+def tanh_backward(dy: Tensor, y: Tensor) -> Tensor:
+    """tanh' = 1 - tanh², from the layer's output y."""
+    return dy * (1 - y * y)
+
+
+def relu_backward(dy: Tensor, y: Tensor) -> Tensor:
+    """1 where the output y is positive, else 0."""
+    return dy * (y > 0)
+
+
+def embedding_backward(dy: Tensor, x: Tensor, num_embeddings: int) -> Tensor:
+    """dy (B, T, C) added up by the character (B, T) that each row stood for: (V, C)."""
+    rows = dy.flatten(0, 1)  # (B·T, C)
+    return rows.new_zeros(num_embeddings, rows.size(1)).index_add(0, x.flatten(), rows)
+
+
+@torch.no_grad()
+def gradients(net: MLP, x: Tensor, y: Tensor) -> tuple[Tensor, dict[str, Tensor], list[Tensor]]:
+    """A forward and a backward pass of any MLP, without autograd.
+
+    In training mode BatchNorm1d remembers the minibatch, as in any forward pass.
+
+    Args:
+        net: the network.
+        x: windows (B, T).
+        y: next tokens (B,).
+
+    Returns:
+        The loss; the gradient of each parameter under its name; the gradient with respect to each
+        layer's output, and the embedding's first.
+
+    Raises:
+        ValueError: a layer whose derivative is not written here.
+    """
+    emb = net.embedding(x)  # (B, T, C)
+    values = [emb.flatten(1)]  # what each layer takes, and the logits
+    for layer in net.layers:
+        values.append(layer(values[-1]))
+    loss = F.cross_entropy(values[-1], y)
+
+    found: dict[str, Tensor] = {}
+    outputs = [cross_entropy_backward(values[-1], y)]
+    for i in reversed(range(len(net.layers))):
+        d, own = _layer_backward(outputs[0], values[i], values[i + 1], net.layers[i])
+        found |= {f"layers.{i}.{name}": gradient for name, gradient in own.items()}
+        outputs.insert(0, d)
+    d_emb = outputs[0].view(emb.shape)
+    found["embedding.weight"] = embedding_backward(d_emb, x, net.embedding.num_embeddings)
+    return loss, found, outputs
+
+
+def _layer_backward(
+    dy: Tensor, x: Tensor, y: Tensor, layer: nn.Module
+) -> tuple[Tensor, dict[str, Tensor]]:
+    """dx, and the gradients of the layer's own parameters by name."""
+    if isinstance(layer, Linear):
+        return linear_backward(dy, x, layer)
+    if isinstance(layer, BatchNorm1d):
+        return batch_norm_backward(dy, x, layer)
+    if isinstance(layer, Tanh):
+        return tanh_backward(dy, y), {}
+    if isinstance(layer, nn.ReLU):
+        return relu_backward(dy, y), {}
+    raise ValueError(f"{layer.__class__.__name__} has no derivative written by hand in backprop.py")

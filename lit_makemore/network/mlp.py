@@ -1,0 +1,136 @@
+"""The network: embedding → hidden blocks → logits.
+
+Shapes: B batch, T block_size, C n_embd, H n_hidden, V vocab_size.
+"""
+
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from lit_makemore.network.layers import BatchNorm1d, Linear, Tanh, Variance
+
+Activation = Literal["tanh", "relu"]
+
+
+@dataclass(frozen=True)
+class Init:
+    """How the parameters start: Linear weights N(0, 1)/√fan_in times a gain, embeddings N(0, 1).
+
+    Args:
+        gain: of the hidden Linear layers; 5/3 makes up for what tanh squashes.
+        logits_gain: of the last Linear layer; small, so that the first guess is nearly uniform.
+        logits_bias_std: standard deviation of the last Linear layer's bias.
+        bn_gain: the hidden BatchNorm layers' γ.
+        bn_bias: the hidden BatchNorm layers' β.
+        logits_bn_gain: γ of the BatchNorm on the logits, which undoes any logits_gain before it.
+    """
+
+    gain: float = 5 / 3
+    logits_gain: float = 0.1
+    logits_bias_std: float = 0.0
+    bn_gain: float = 1.0
+    bn_bias: float = 0.0
+    logits_bn_gain: float = 0.1
+
+
+class MLP(nn.Module):
+    """A window of characters in, the logits of the next one out (Bengio et al., 2003).
+
+    `layers` is the flat list of the lecture: n_layer × [Linear → BatchNorm1d → activation], with
+    Dropout after each if asked for, then the Linear layer of the logits.
+
+    Args:
+        vocab_size: V, the end mark included.
+        block_size: T, how many characters the network sees.
+        n_embd: C, numbers per character.
+        n_hidden: H, units per hidden layer.
+        n_layer: how many hidden layers.
+        activation: what follows each hidden layer.
+        batch_norm: whether BatchNorm1d follows each hidden Linear layer.
+        logits_batch_norm: whether one follows the logits, too.
+        bn_variance: its variance convention.
+        redundant_bias: whether a Linear layer keeps the bias that BatchNorm's own makes redundant.
+        dropout: share of the hidden units that is left out at random while training.
+        init: how the parameters start.
+        generator: where they are drawn from; torch's global one if None.
+
+    Raises:
+        ValueError: a size that is not positive, an unknown activation or variance.
+    """
+
+    def __init__(
+        self,
+        vocab_size: int,
+        block_size: int = 3,
+        n_embd: int = 10,
+        n_hidden: int = 100,
+        n_layer: int = 5,
+        activation: Activation = "tanh",
+        batch_norm: bool = True,
+        logits_batch_norm: bool = False,
+        bn_variance: Variance = "torch",
+        redundant_bias: bool = False,
+        dropout: float = 0.0,
+        init: Init = Init(),
+        generator: torch.Generator | None = None,
+    ) -> None:
+        super().__init__()
+        sizes = {"vocab_size": vocab_size, "block_size": block_size, "n_embd": n_embd}
+        for name, size in {**sizes, "n_hidden": n_hidden, "n_layer": n_layer}.items():
+            if size < 1:
+                raise ValueError(f"{name} must be at least 1, not {size}")
+        if activation not in ("tanh", "relu"):
+            raise ValueError(f"activation is tanh or relu, not {activation!r}")
+        if not 0 <= dropout < 1:
+            raise ValueError(f"dropout is a share in [0, 1), not {dropout}")
+
+        self.embedding = nn.Embedding(vocab_size, n_embd)
+        nn.init.normal_(self.embedding.weight, generator=generator)
+        layers: list[nn.Module] = []
+        fan_in = block_size * n_embd
+        for _ in range(n_layer):
+            linear = Linear(fan_in, n_hidden, redundant_bias or not batch_norm, generator)
+            linear.weight.data *= init.gain
+            layers.append(linear)
+            if batch_norm:
+                layers.append(_batch_norm(n_hidden, bn_variance, init.bn_gain, init.bn_bias))
+            layers.append(Tanh() if activation == "tanh" else nn.ReLU())
+            if dropout:
+                layers.append(nn.Dropout(dropout))
+            fan_in = n_hidden
+        logits = Linear(n_hidden, vocab_size, redundant_bias or not logits_batch_norm, generator)
+        logits.weight.data *= init.logits_gain
+        if logits.bias is not None and init.logits_bias_std:
+            nn.init.normal_(logits.bias, std=init.logits_bias_std, generator=generator)
+        layers.append(logits)
+        if logits_batch_norm:
+            layers.append(_batch_norm(vocab_size, bn_variance, init.logits_bn_gain, 0.0))
+        self.layers = nn.Sequential(*layers)
+
+    def forward(self, x: Tensor) -> Tensor:
+        embedded = self.embedding(x)  # (B, T, C)
+        return self.layers(embedded.flatten(1))  # (B, V)
+
+
+def cross_entropy(logits: Tensor, targets: Tensor, reduction: str = "mean") -> Tensor:
+    """The loss in nats, in float32 at least: in bfloat16 it has few digits left.
+
+    Args:
+        logits: (B, V).
+        targets: next characters (B,), or their distributions (B, V).
+        reduction: "mean", or "none" for one loss an example.
+    """
+    logits = logits.to(torch.promote_types(logits.dtype, torch.float32))
+    if targets.is_floating_point():
+        targets = targets.to(logits.dtype)
+    return F.cross_entropy(logits, targets, reduction=reduction)
+
+
+def _batch_norm(num_features: int, variance: Variance, gain: float, bias: float) -> BatchNorm1d:
+    layer = BatchNorm1d(num_features, variance=variance)
+    nn.init.constant_(layer.weight, gain)
+    nn.init.constant_(layer.bias, bias)
+    return layer

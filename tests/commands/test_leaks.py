@@ -1,0 +1,50 @@
+"""Nothing that is trained knows the words that are held out."""
+
+import pytest
+import torch
+import yaml
+
+from lit_makemore.cli import main
+from lit_makemore.words.windows import split_words
+from tests.conftest import WORDS
+
+TEACHER = {
+    "data": {"batch_size": 16, "targets": "expected"},
+    "trainer": {"max_steps": 20, "val_check_interval": 5},
+    "model": {"n_hidden": 12, "n_layer": 1, "fused": False},
+}
+
+
+@pytest.mark.parametrize(
+    "targets",
+    ["teacher", *(pytest.param(t, marks=pytest.mark.slow) for t in ("sampled", "kneser_ney"))],
+)
+def test_other_words_in_val_and_test_change_nothing_trained(tmp_path, targets):
+    """The held-out words change places, and so are other ones in val and in test."""
+    train, val, test = split_words(len(WORDS), [0.8, 0.1, 0.1], 42)
+    held_out = [*val.tolist(), *test.tolist()]
+    others = list(WORDS)
+    for place, word in zip(held_out, held_out[1:] + held_out[:1], strict=True):
+        others[place] = WORDS[word][::-1]  # the same characters, else the vocabulary would differ
+    assert [others[i] for i in train.tolist()] == [WORDS[i] for i in train.tolist()]
+
+    (tmp_path / "teacher.yaml").write_text(yaml.dump(TEACHER))
+    arguments = ["fit", "--data.targets", targets, "--data.batch_size", "16"]
+    if targets == "teacher":
+        arguments += ["--data.teachers", f"[{tmp_path / 'teacher.yaml'}]"]
+    arguments += ["--trainer.max_steps", "40", "--trainer.val_check_interval", "10"]
+    arguments += ["--model.n_hidden", "10", "--model.count_mixture", "true", "--threads", "1"]
+    arguments += ["--runs_dir", str(tmp_path), "--trainer.accelerator", "cpu"]
+    found = []
+    for name, words in (("these", WORDS), ("others", others)):
+        path = tmp_path / f"{name}.txt"
+        path.write_text("\n".join(words) + "\n")
+        assert main([*arguments, "--data.path", str(path), "--name", name]) == 0
+        last = tmp_path / name / "checkpoints" / "last.ckpt"
+        found.append(torch.load(last, weights_only=True))
+    one, two = found
+    assert one["lit_makemore"]["mixture"].keys() == two["lit_makemore"]["mixture"].keys()
+    for key in ("rows", "counts"):
+        assert torch.equal(*(entries["lit_makemore"]["mixture"][key] for entries in found))
+    for name, tensor in one["state_dict"].items():
+        assert torch.equal(two["state_dict"][name], tensor), name

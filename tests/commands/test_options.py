@@ -1,0 +1,85 @@
+"""Options that make no run: one line, status 1, nothing written."""
+
+from contextlib import nullcontext
+from types import SimpleNamespace
+
+import pytest
+
+from lit_makemore.cli import main
+from lit_makemore.commands.options import check_trainer
+
+
+@pytest.fixture
+def error(tmp_path, word_list, capsys):
+    """What `fit` with more options says, having failed and left nothing behind."""
+
+    def error(*more: str) -> str:
+        arguments = ["fit", "--data.path", str(word_list), "--data.batch_size", "16"]
+        arguments += ["--trainer.accelerator", "cpu", "--trainer.max_steps", "5"]
+        assert main([*arguments, "--runs_dir", str(tmp_path / "runs"), *more]) == 1
+        assert not [*(tmp_path / "runs").glob("*")]
+        return capsys.readouterr().err.strip().splitlines()[-1]
+
+    return error
+
+
+@pytest.mark.parametrize(
+    ("more", "message"),
+    [
+        (["--trainer.max_steps", "-1"], "set --trainer.max_steps"),
+        (["--trainer.log_every_n_steps", "0"], "log_every_n_steps must be at least 1, not 0"),
+        (["--trainer.val_check_interval", "-5"], "val_check_interval must be at least 1"),
+        (["--trainer.max_steps", "9999", "--trainer.check_val_every_n_epoch", "1"], "must be less"),
+        (["--threads", "0"], "--threads must be at least 1, not 0"),
+        (["--trainer.precision", "16-mixed"], "on this CPU use bf16-mixed"),
+        (["--trainer.strategy", "ddp_spawn", "--trainer.devices", "2"], "use ddp"),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, list) else "",
+)
+def test_what_makes_no_run(error, more, message):
+    assert message in error(*more)
+
+
+@pytest.mark.parametrize(
+    ("document", "message"),
+    [
+        ("model: null", "model is a mapping of its options, not None"),
+        ("model: {init: null}", "--model.init must not be null"),
+        ("diagnostics: {bands: false}", "--diagnostics.bands is a mapping of initial_loss"),
+    ],
+)
+def test_what_the_parser_lets_pass(error, tmp_path, document, message):
+    config = tmp_path / "config.yaml"
+    config.write_text(document)
+    assert message in error("--config", str(config))
+
+
+def test_processes_whose_clocks_differ_validate_by_updates():
+    trainer = SimpleNamespace(
+        precision="32-true", strategy=SimpleNamespace(launcher=None), world_size=2
+    )
+    with pytest.raises(ValueError, match="val_check_interval a number"):
+        check_trainer(
+            trainer, SimpleNamespace(precision="32-true", val_check_interval="00:00:10:00")
+        )
+
+
+@pytest.mark.parametrize(
+    ("store", "restarts", "world_size", "refused"),
+    [
+        ("True", "3", 2, True),
+        ("False", "3", 2, False),
+        ("True", "0", 2, False),
+        ("True", "3", 1, False),
+    ],
+)
+def test_torchrun_must_not_keep_the_addresses_of_failed_processes(
+    monkeypatch, store, restarts, world_size, refused
+):
+    monkeypatch.setenv("TORCHELASTIC_USE_AGENT_STORE", store)
+    monkeypatch.setenv("TORCHELASTIC_MAX_RESTARTS", restarts)
+    strategy = SimpleNamespace(launcher=None)
+    trainer = SimpleNamespace(precision="32-true", strategy=strategy, world_size=world_size)
+    remedy = pytest.raises(ValueError, match="TORCH_DISABLE_SHARE_RDZV_TCP_STORE=1")
+    with remedy if refused else nullcontext():
+        check_trainer(trainer, SimpleNamespace(precision="32-true", val_check_interval=10))

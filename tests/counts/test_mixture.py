@@ -1,0 +1,89 @@
+import pytest
+import torch
+import torch.nn.functional as F
+
+from lit_makemore import checkpoint
+from lit_makemore.cli import main
+from lit_makemore.counts.mixture import WEIGHTS, Mixture, choose
+from lit_makemore.counts.ngrams import KneserNey, loss
+from lit_makemore.network.mlp import MLP
+from lit_makemore.training.datamodule import NamesDataModule
+from lit_makemore.training.evaluation import losses
+
+
+@pytest.fixture
+def data(word_list) -> NamesDataModule:
+    module = NamesDataModule(path=str(word_list), batch_size=16)
+    module.setup()
+    return module
+
+
+def counted(data: NamesDataModule) -> KneserNey:
+    """The count model, from the examples as the baselines take them."""
+    x, y, n = data.splits["train"].examples
+    return KneserNey(x, y, n[:, 0], len(data.vocab))
+
+
+def test_a_mixture_is_the_weighted_mean_of_both_distributions(data):
+    net = MLP(len(data.vocab)).eval()
+    x, _, _ = data.splits["val"].examples
+    p, q = F.softmax(net(x), 1), counted(data).probabilities(x)
+    for weight in (0.0, 0.3, 1.0):
+        found = Mixture(net, data.count_model, weight)(x).softmax(1)
+        torch.testing.assert_close(found.double(), weight * p.double() + (1 - weight) * q)
+
+
+def test_its_loss_is_the_networks_or_the_counts_where_one_has_all_the_weight(data):
+    net = MLP(len(data.vocab)).eval()
+    x, y, n = data.splits["val"].examples
+    batches = data.evaluation_loader("val")
+    assert losses(Mixture(net, data.count_model, 1.0), batches) == pytest.approx(
+        losses(net, batches)
+    )
+    expected = loss(counted(data), x, y, n[:, 0])
+    assert losses(Mixture(net, data.count_model, 0.0), batches)[0] == pytest.approx(expected)
+
+
+def test_the_weight_chosen_has_the_lowest_loss(data):
+    torch.manual_seed(0)
+    net = MLP(len(data.vocab)).eval()
+    batches = data.evaluation_loader("val")
+    each = {
+        weight: losses(Mixture(net, data.count_model, weight), batches)[0]
+        for weight in WEIGHTS.tolist()
+    }
+    assert choose(net, data.count_model, batches) == pytest.approx(min(each, key=each.get))
+
+
+def test_a_checkpoint_needs_nothing_else_for_its_mixture(tmp_path, data, word_list, capsys):
+    """`validate`, `predict` and `sample` use it; the figure is the one that was reported."""
+    arguments = ["fit", "--data.path", str(word_list), "--data.batch_size", "16"]
+    arguments += ["--model.n_hidden", "10", "--model.count_mixture", "true", "--threads", "1"]
+    arguments += ["--trainer.max_steps", "40", "--trainer.val_check_interval", "20"]
+    arguments += ["--runs_dir", str(tmp_path), "--name", "run", "--trainer.accelerator", "cpu"]
+    assert main(arguments) == 0
+    printed, run = capsys.readouterr().out, tmp_path / "run"
+    best = run / "checkpoints" / "best.ckpt"
+    model = checkpoint.load(best)
+    assert isinstance(model.predictor, Mixture)
+    val = losses(model.predictor, data.evaluation_loader("val"))[0]
+    alone = losses(model.net, data.evaluation_loader("val"))[0]
+    x, y, n = data.splits["val"].examples
+    assert val <= min(alone, loss(counted(data), x, y, n[:, 0])) + 0.02  # weights begin at 0.05
+    assert f"{val:.4f}" in printed
+    assert f"{alone:.4f}" in printed
+    assert "as chosen on the val words" in printed
+    usual = ["--config", str(run / "config.yaml"), "--ckpt_path", str(best)]
+    assert main(["validate", *usual]) == 0
+    assert f"{val:.4f}" in capsys.readouterr().out
+    assert main(["predict", *usual, "--data.predict_path", str(word_list)]) == 0
+    rows = capsys.readouterr().out.splitlines()[1:]
+    word, log_p = rows[0].split(",")[:2]
+    window, total = [0, 0, 0], 0.0
+    for token in [*data.vocab.encode(word), 0]:
+        with torch.no_grad():
+            total += float(model.predictor(torch.tensor([window])).log_softmax(1)[0, token])
+        window = [*window[1:], token]
+    assert float(log_p) == pytest.approx(total, abs=1e-4)
+    assert main(["sample", "--ckpt_path", str(best), "--num", "3", "--seed", "1"]) == 0
+    assert (run / "samples.txt").read_text().count("\n") == 20

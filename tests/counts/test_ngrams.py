@@ -1,0 +1,120 @@
+from collections import Counter, defaultdict
+
+import pytest
+import torch
+
+from lit_makemore.counts import ngrams as baselines
+from lit_makemore.counts.ngrams import KneserNey
+from lit_makemore.counts.targets import Expected
+from lit_makemore.training.datamodule import NamesDataModule
+from lit_makemore.words.windows import distinct
+from tests.conftest import WORDS, needs_names
+
+PUBLISHED = {  # to 1e-3, split seed 42
+    "uniform": {"train": 3.2958, "val": 3.2958, "test": 3.2958},
+    "unigram": {"val": 2.8210},
+    "bigram": {"train": 2.454, "val": 2.453},
+    "kneser_ney": {"train": 1.9230, "val": 2.0608, "test": 2.0636, "val_novel": 2.0852},
+}
+
+
+@needs_names
+def test_the_published_figures_are_reached():
+    data = NamesDataModule()
+    data.setup()
+    train = data.splits["train"].windows
+    fitted = baselines.fit(*distinct(train, 27), 27)
+    for name, figures in PUBLISHED.items():
+        for split, published in figures.items():
+            x, y, counts = data.splits[split.removesuffix("_novel")].examples
+            found = baselines.loss(fitted[name], x, y, counts[:, int("novel" in split)])
+            assert found == pytest.approx(published, abs=1e-3), (name, split)
+    x, y, counts = data.splits["train"].examples
+    shares = Expected(train, 27)[torch.arange(len(train))][1]
+    least = -(shares.log().nan_to_num(neginf=0) * shares).sum(1).mean()
+    assert float(least) == pytest.approx(1.8691, abs=1e-4)  # that any three characters allow
+
+
+@needs_names
+def test_five_characters_reach_the_published_figures_too():
+    data = NamesDataModule(block_size=5)
+    data.setup()
+    x, y, counts = data.splits["train"].examples
+    model = KneserNey(x, y, counts[:, 0], 27, discount=0.9)
+    for split, published in (("val", 1.9836), ("test", 1.9869)):
+        x, y, counts = data.splits[split].examples
+        assert baselines.loss(model, x, y, counts[:, 0]) == pytest.approx(published, abs=1e-4)
+
+
+def examples(words: list[str], block_size: int) -> tuple[list[tuple[int, ...]], list[int]]:
+    chars = "." + "".join(sorted(set("".join(words))))
+    windows, following = [], []
+    for word in words:
+        tokens = [0] * block_size + [chars.index(c) for c in word] + [0]
+        for i in range(block_size, len(tokens)):
+            windows.append(tuple(tokens[i - block_size : i]))
+            following.append(tokens[i])
+    return windows, following
+
+
+def kneser_ney_by_the_book(train, vocab_size: int, window: tuple[int, ...], discount: float):
+    """The definition, word by word, with dictionaries: the referee."""
+    n = len(window)
+    types = [set() for _ in range(n + 1)]  # distinct (window, next) by window length
+    top = Counter()
+    for h, w in zip(*train, strict=True):
+        top[h, w] += 1
+        for k in range(n + 1):
+            types[k].add((h[n - k :], w))
+    counts: list[dict] = [defaultdict(int) for _ in range(n + 1)]
+    counts[n] = top
+    for k in range(n):
+        for h, w in types[k + 1]:
+            counts[k][h[1:], w] += 1
+    p = [1 / vocab_size] * vocab_size
+    for k in range(n + 1):
+        h = window[n - k :]
+        c = [counts[k].get((h, w), 0) for w in range(vocab_size)]
+        if sum(c):
+            kinds = sum(1 for v in c if v)
+            p = [
+                (max(c[w] - discount, 0) + discount * kinds * p[w]) / sum(c)
+                for w in range(vocab_size)
+            ]
+    return p
+
+
+@pytest.mark.parametrize("block_size", [1, 2, 3, 6])
+def test_kneser_ney_is_its_definition(block_size):
+    train = examples(WORDS, block_size)
+    vocab_size = max(train[1]) + 1
+    x, y = torch.tensor(train[0]), torch.tensor(train[1])
+    model = KneserNey(x, y, torch.ones_like(y), vocab_size)
+    unseen = torch.randint(
+        0, vocab_size, (20, block_size), generator=torch.Generator().manual_seed(1)
+    )
+    windows = torch.cat([x[:20], unseen])
+    for window, p in zip(windows.tolist(), model.probabilities(windows).tolist(), strict=True):
+        expected = kneser_ney_by_the_book(train, vocab_size, tuple(window), 0.8)
+        assert p == pytest.approx(expected, abs=1e-12)
+
+
+def test_every_baseline_is_a_distribution():
+    x, y = (torch.tensor(part) for part in examples(WORDS, 3))
+    for baseline in baselines.fit(x, y, torch.ones_like(y), int(y.max()) + 1).values():
+        p = baseline.probabilities(torch.randint(0, int(y.max()) + 1, (50, 3)))
+        torch.testing.assert_close(p.sum(1), torch.ones(50, dtype=torch.float64))
+        assert p.min() > 0
+
+
+def test_distinct_examples_count_as_often_as_they_occur():
+    x, y = (torch.tensor(part) for part in examples(WORDS, 3))
+    once, vocab_size = torch.ones_like(y), int(y.max()) + 1
+    rows, counts = torch.cat([x, y[:, None]], 1).unique(dim=0, return_counts=True)
+    whole = baselines.fit(x, y, once, vocab_size)
+    short = baselines.fit(rows[:, :-1], rows[:, -1], counts, vocab_size)
+    for name in whole:
+        torch.testing.assert_close(whole[name].probabilities(x), short[name].probabilities(x))
+        assert baselines.loss(whole[name], x, y, once) == pytest.approx(
+            baselines.loss(short[name], rows[:, :-1], rows[:, -1], counts)
+        )

@@ -1,0 +1,90 @@
+from collections import Counter, defaultdict
+
+import pytest
+import torch
+import torch.nn.functional as F
+
+from lit_makemore.counts.ngrams import Uniform
+from lit_makemore.counts.targets import Expected, Given, Taught, window_numbers
+from lit_makemore.network.mlp import MLP, cross_entropy
+from lit_makemore.words.windows import Windows
+from tests.conftest import WORDS
+from tests.words.test_windows import VOCAB, lecture, stream
+
+V = len(VOCAB)
+
+
+def shares(words, block_size) -> dict[tuple[int, ...], Counter]:
+    following: dict[tuple[int, ...], Counter] = defaultdict(Counter)
+    for x, y in zip(*lecture(words, block_size), strict=True):
+        following[tuple(x)][y] += 1
+    return following
+
+
+@pytest.mark.parametrize("block_size", [1, 3, 16])  # the last overflows V ** block_size in 64 bits
+def test_targets_are_the_shares_of_what_follows_the_window(block_size):
+    windows = Windows(stream(WORDS * 2), block_size)
+    index = torch.randperm(len(windows))
+    x, targets = Expected(windows, V)[index]
+    assert torch.equal(x, windows[index][0])
+    following = shares(WORDS * 2, block_size)
+    for window, target in zip(x.tolist(), targets, strict=True):
+        counts = following[tuple(window)]
+        expected = [counts[token] / counts.total() for token in range(V)]
+        assert target.tolist() == pytest.approx(expected)
+
+
+def test_the_gradient_is_the_expected_gradient_of_drawing_labels():
+    """For a fixed batch of windows, over all ways to draw each label by its share."""
+    torch.manual_seed(0)
+    net = MLP(V, n_hidden=12, n_layer=2).double()
+    params = list(net.parameters())
+    windows = Windows(stream(WORDS), 3)
+    x, targets = Expected(windows, V)[torch.tensor([0, 5, 9, 30, 31, 77])]
+
+    expected = [torch.zeros_like(p) for p in params]
+    for row, target in enumerate(targets.double()):
+        for token in target.nonzero().flatten().tolist():
+            # the loss is a mean over rows: drawing `token` in this row adds its own term only
+            loss = F.cross_entropy(net(x)[row], torch.tensor(token)) / len(x)
+            for e, g in zip(expected, torch.autograd.grad(loss, params), strict=True):
+                e += target[token] * g
+    found = torch.autograd.grad(cross_entropy(net(x), targets), params)
+    for e, g in zip(expected, found, strict=True):
+        torch.testing.assert_close(g, e, rtol=1e-6, atol=1e-9)  # the shares are float32
+
+
+def test_window_numbers_tell_windows_apart_and_count_from_zero():
+    windows = Windows(stream(WORDS), 3)
+    number, y = window_numbers(windows, V)
+    x, expected_y = windows[torch.arange(len(windows))]
+    of: dict[int, set] = defaultdict(set)
+    for n, row in zip(number.tolist(), x.tolist(), strict=True):
+        of[n].add(tuple(row))
+    assert all(len(rows) == 1 for rows in of.values())
+    assert sorted(of) == list(range(len(x.unique(dim=0))))
+    assert torch.equal(y, expected_y)
+
+
+@pytest.mark.parametrize("block_size", [1, 3, 16])
+def test_given_targets_are_those_of_each_examples_window(block_size):
+    windows = Windows(stream(WORDS * 2), block_size)
+
+    def distribution(x):
+        """Tells windows apart: by their last token and their sum."""
+        return torch.stack([x[:, -1], *[x.sum(1)] * (V - 1)], 1).double()
+
+    index = torch.randperm(len(windows))
+    x, targets = Given(windows, V, distribution)[index]
+    assert torch.equal(x, windows[index][0])
+    assert torch.equal(targets.double(), distribution(x))
+
+
+def test_what_is_taught_is_the_teachers_mean_and_a_share_of_the_counts():
+    torch.manual_seed(0)
+    teachers = [MLP(V, n_hidden=8, n_layer=1).eval() for _ in range(3)]
+    x = torch.randint(0, V, (7, 3))
+    mean = sum(F.softmax(teacher(x), 1) for teacher in teachers) / 3
+    found = Taught(teachers, Uniform(V), 0.25)(x)
+    torch.testing.assert_close(found, (0.75 * mean + 0.25 / V).double())
+    torch.testing.assert_close(found.sum(1), torch.ones(7).double())

@@ -1,0 +1,100 @@
+from math import inf, log, nan
+
+import pytest
+import torch
+
+from lit_makemore.diagnostics.probe import observe
+from lit_makemore.diagnostics.verdicts import CHECKS, Bands, faults, judge
+from lit_makemore.network.mlp import MLP, cross_entropy
+
+UNIFORM = log(27)
+HEALTHY = {
+    "loss": 3.3,
+    "activation_std/02": 0.64,
+    "activation_std/05": 0.63,
+    "activation_saturated/02": 3.7,
+    "activation_dead/02": 0.0,
+    "gradient_std/02": 1e-3,
+    "gradient_std/05": 2e-3,
+    "grad_to_data/embedding": 1.0,
+    "grad_to_data/00": 1.0,
+    "grad_to_data/15": 1.0,
+    "update_ratio/embedding": -9.0,  # not judged: sparse
+    "update_ratio/00": -2.5,
+    "update_ratio/15": -0.6,  # not judged: the logits'
+    "update_ratio/guide": -3.0,
+    "batch_norm_drift/01": 0.5,
+}
+
+
+def bad(step=1, **arguments) -> list[str]:
+    changed = arguments.pop("changed", {})
+    verdicts = judge({**HEALTHY, **changed}, step, Bands(), UNIFORM, **arguments)
+    return [verdict.check for verdict in verdicts if not verdict.healthy]
+
+
+def test_healthy_figures_are_healthy_at_any_step():
+    assert bad(1) == bad(50) == bad(1000) == bad(10**6) == []
+
+
+@pytest.mark.parametrize(
+    ("changed", "step", "check"),
+    [
+        ({"loss": 4.8}, 1, "initial_loss"),
+        ({"loss": 5.0}, 100, "loss"),
+        ({"activation_saturated/02": 20.0}, 500, "saturation"),
+        ({"activation_dead/02": 3.0}, 500, "dead"),
+        ({"activation_std/05": 0.3}, 1, "depth"),
+        ({"gradient_std/05": 0.1}, 1, "gradient"),
+        ({"update_ratio/00": -5.2}, 300, "update_ratio"),
+        ({"update_ratio/00": -1.0}, 300, "update_ratio"),
+        ({"batch_norm_drift/01": 3.0}, 300, "batch_norm"),
+    ],
+)
+def test_a_figure_out_of_its_band_is_named(changed, step, check):
+    assert bad(step, changed=changed) == [check]
+
+
+def test_saturation_late_in_a_run_is_no_fault():
+    assert bad(2000, changed={"activation_saturated/02": 20.0}) == []
+    assert bad(50, changed={"activation_saturated/02": 20.0}, early=42) == []
+
+
+def test_small_updates_after_the_rate_fell_are_no_fault():
+    assert bad(300, changed={"update_ratio/00": -7.0}, full_rate=False) == []
+
+
+def test_what_is_not_finite_is_left_to_the_check_for_that():
+    assert bad(1, changed=dict.fromkeys(HEALTHY, nan)) == []
+    assert bad(60, changed=dict.fromkeys(HEALTHY, inf)) == []
+
+
+def test_bands_can_be_changed():
+    values = {"activation_saturated/02": 20.0}
+    assert next(judge(values, 1, Bands(saturation=25.0), UNIFORM)).healthy
+
+
+def test_verdicts_say_where_how_much_and_what_to_try():
+    (verdict,) = judge({"activation_saturated/05": 19.5}, 1, Bands(), UNIFORM)
+    assert verdict.text == "05 19.50 % (at most 10.00)"
+    assert "batch_norm" in verdict.advice
+    assert verdict.check in CHECKS
+
+
+@pytest.mark.parametrize(
+    ("poison", "named"),
+    [
+        (lambda net: net.layers[3].weight.data.fill_(nan), "parameter layers.3.weight"),
+        (lambda net: net.layers[1].running_var.fill_(inf), "layers.1.running_var"),
+        (lambda net: net.embedding.weight.data[0].fill_(nan), "the loss"),
+        (lambda net: net.embedding.weight.data[0].fill_(nan), "gradient of embedding.weight"),
+        (lambda net: net.embedding.weight.data[0].fill_(nan), "activation layers.2"),
+    ],
+)
+def test_tensors_that_are_not_finite_are_named(poison, named):
+    torch.manual_seed(1)
+    net = MLP(9, n_hidden=6, n_layer=2)
+    x, y = torch.zeros(4, 3, dtype=torch.long), torch.zeros(4, dtype=torch.long)
+    assert faults(net, observe(net, lambda: cross_entropy(net(x), y))) == []
+    poison(net)
+    assert named in faults(net, observe(net, lambda: cross_entropy(net(x), y)))

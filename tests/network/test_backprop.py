@@ -1,0 +1,288 @@
+import inspect
+import re
+from types import SimpleNamespace
+
+import pytest
+import torch
+import torch.nn.functional as F
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from lit_makemore.network import backprop, gradcheck
+from lit_makemore.network.layers import BatchNorm1d, Linear, Tanh
+from lit_makemore.network.mlp import MLP
+
+FLOAT64 = {"dtype": torch.float64}
+
+
+def exercise(n: int, seed: int = 1, vocab_size: int = 27, **sizes: int):
+    """The lecture's network with random parameters, and a minibatch with repeated characters."""
+    g = torch.Generator().manual_seed(seed)
+    p = gradcheck.lecture_parameters(vocab_size, g, torch.float64, **sizes)
+    block_size = p.W1.size(0) // p.C.size(1)
+    x = torch.randint(0, vocab_size, (n, block_size), generator=g)
+    return p, x, torch.randint(0, vocab_size, (n,), generator=g)
+
+
+def names_that_disagree(lines) -> list[str]:
+    return [line.name for line in lines if not line.agrees]
+
+
+def test_the_exercise_has_26_gradients_and_4137_parameters():
+    p, x, y = exercise(32)
+    assert sum(tensor.numel() for tensor in vars(p).values()) == 4_137
+    assert len(backprop.INTERMEDIATES) == 26
+    assert list(backprop.backward(backprop.forward(p, x, y), x, y)) == backprop.INTERMEDIATES
+
+
+def test_the_forward_pass_is_torch_nns():
+    p, x, y = exercise(32)
+    v = backprop.forward(p, x, y)
+    hprebn = p.C[x].flatten(1) @ p.W1 + p.b1
+    normalised = (hprebn - hprebn.mean(0)) / (hprebn.var(0, unbiased=True) + 1e-5).sqrt()
+    logits = torch.tanh(p.bngain * normalised + p.bnbias) @ p.W2 + p.b2
+    torch.testing.assert_close(v.loss, F.cross_entropy(logits, y), rtol=1e-12, atol=0)
+
+
+def test_all_gradients_agree_with_autograd_for_every_batch_size_from_2_to_512():
+    for n in range(2, 513):
+        assert names_that_disagree(gradcheck.check_lecture(*exercise(n, seed=n))) == [], n
+
+
+@settings(deadline=None, max_examples=40)
+@given(
+    n=st.integers(2, 40),
+    vocab_size=st.integers(2, 30),
+    block_size=st.integers(1, 6),
+    n_embd=st.integers(1, 8),
+    n_hidden=st.integers(1, 20),
+    seed=st.integers(0, 2**31),
+)
+def test_all_gradients_agree_with_autograd_for_any_shape(
+    n, vocab_size, block_size, n_embd, n_hidden, seed
+):
+    sizes = {"block_size": block_size, "n_embd": n_embd, "n_hidden": n_hidden}
+    lines = gradcheck.check_lecture(*exercise(n, seed, vocab_size, **sizes))
+    assert names_that_disagree(lines) == []
+
+
+@pytest.mark.parametrize("n", [3, 32])
+def test_parameter_gradients_are_central_differences(n):
+    p, x, y = exercise(n, vocab_size=5, n_embd=2, n_hidden=4)
+    d = backprop.backward(backprop.forward(p, x, y), x, y)
+    for name, tensor in vars(p).items():
+        numeric = torch.zeros_like(tensor)
+        for i in range(tensor.numel()):
+            losses = []
+            for step in (1e-5, -1e-5):
+                moved = SimpleNamespace(**{**vars(p), name: tensor.clone()})
+                getattr(moved, name).view(-1)[i] += step
+                losses.append(backprop.forward(moved, x, y).loss)
+            numeric.view(-1)[i] = (losses[0] - losses[1]) / 2e-5
+        error = (d[name] - numeric).norm()
+        assert error <= 1e-6 * numeric.norm() or error < 1e-9, name  # b1's vanishes
+
+
+# For each line of `backward`, a plausible mistake.
+MISTAKES = {
+    "logprobs": ("-F.one_hot(y,", "F.one_hot(y,"),
+    "probs": ("d.logprobs / v.probs", "d.logprobs * v.probs"),
+    "counts_sum_inv": ("(d.probs * v.counts).sum(1, keepdim=True)", "(d.probs * v.counts)[:, :1]"),
+    "counts_sum": ("v.counts_sum**-2", "v.counts_sum**-1"),
+    "counts": (" + d.counts_sum\n", "\n"),
+    "norm_logits": ("d.counts * v.counts", "d.counts"),
+    "logit_maxes": ("-d.norm_logits.sum(1, keepdim=True)", "-d.norm_logits[:, :1]"),
+    "logits": ("d.norm_logits + d.logit_maxes", "d.norm_logits + v.logit_maxes"),
+    "h": ("v.W2.T", "v.W2.T / n"),
+    "W2": ("v.h.T @", "v.hpreact.T @"),
+    "b2": ("d.logits.sum(0)", "d.logits.mean(0)"),
+    "hpreact": ("1 - v.h**2", "1 - v.h"),
+    "bngain": ("(d.hpreact * v.bnraw)", "(d.hpreact * v.hpreact)"),
+    "bnbias": ("d.bnbias = d.hpreact.sum", "d.bnbias = d.h.sum"),
+    "bnraw": ("d.hpreact * v.bngain", "d.hpreact"),
+    "bnvar_inv": ("(d.bnraw * v.bndiff).sum", "(d.bnraw * v.bnraw).sum"),
+    "bnvar": ("-0.5 *", "0.5 *"),
+    "bndiff2": ("/ (n - 1)", "/ n"),
+    "bndiff": (" + d.bndiff2 * 2 * v.bndiff", ""),
+    "bnmeani": ("-d.bndiff.sum(0", "d.bndiff.sum(0"),
+    "hprebn": ("d.bndiff + d.bnmeani / n", "d.bndiff"),
+    "embcat": ("d.hprebn @ v.W1.T", "v.hprebn @ v.W1.T"),
+    "W1": ("v.embcat.T @ d.hprebn", "v.embcat.T @ d.hpreact"),
+    "b1": ("d.b1 = d.hprebn.sum(0)", "d.b1 = d.hpreact.sum(0)"),
+    "emb": ("d.embcat.view(v.emb.shape)", "d.embcat.view(v.emb.shape) / n"),
+    "C": ("torch.zeros_like(v.C).index_add(0,", "torch.zeros_like(v.C).index_copy(0,"),
+}
+
+
+def mutated(function, mistake: tuple[str, str]):
+    """The function with one piece of its source replaced."""
+    source = inspect.getsource(function)
+    assert source.count(mistake[0]) == 1, mistake
+    namespace = dict(vars(backprop))
+    exec(source.replace(*mistake), namespace)
+    return namespace[function.__name__]
+
+
+@pytest.mark.parametrize("name", backprop.INTERMEDIATES)
+def test_a_mistake_in_any_line_of_the_backward_pass_is_found(name, monkeypatch):
+    mistake = MISTAKES[name]
+    line = re.search(rf"^    d\.{name} = .*$", inspect.getsource(backprop.backward), re.M)
+    assert line
+    assert mistake[0].strip() in line.group(), "the mistake is in another line"
+    monkeypatch.setattr(backprop, "backward", mutated(backprop.backward, mistake))
+    assert name in names_that_disagree(gradcheck.check_lecture(*exercise(32)))
+
+
+CLOSED = {
+    "one-hot dropped": ("cross_entropy_backward", (" - F.one_hot(y, logits.size(1))", "")),
+    "mean forgotten": ("cross_entropy_backward", (" / len(y)", "")),
+    "n for n - 1": ("batch_norm_backward", ("m = n - 1 if", "m = n if")),
+    "c dropped": ("batch_norm_backward", ("n / m * x_hat", "x_hat")),
+    "sum of g dropped": ("batch_norm_backward", ("n * g - g.sum(0) - ", "n * g - ")),
+    "gain dropped": ("batch_norm_backward", ("g = dy * layer.weight if", "g = dy if")),
+    "gain of weight": ("batch_norm_backward", ('"weight": (dy * x_hat)', '"weight": (g * x_hat)')),
+    "bias unsummed": ("batch_norm_backward", ('"bias": dy.sum(0)', '"bias": dy.mean(0)')),
+    "running mean ignored": ("batch_norm_backward", ("x - layer.running_mean", "x - x.mean(0)")),
+    "running var ignored": (
+        "batch_norm_backward",
+        ("(layer.running_var + layer", "(layer.running_mean + layer"),
+    ),
+    "transposed": ("linear_backward", ('"weight": dy.T @ x', '"weight": dy.T @ x / len(x)')),
+    "bias not summed": ("linear_backward", ("dy.sum(0)", "dy[0]")),
+    "dx through W": ("linear_backward", ("return dy @ layer.weight", "return dy @ -layer.weight")),
+    "square forgotten": ("tanh_backward", ("y * y", "y")),
+    "relu ignored": ("relu_backward", ("dy * (y > 0)", "dy")),
+    "repeated characters": ("embedding_backward", ("index_add", "index_copy")),
+}
+
+
+@pytest.mark.parametrize("mistake", CLOSED)
+def test_a_mistake_in_a_layers_derivative_is_found(mistake, monkeypatch):
+    name, change = CLOSED[mistake]
+    monkeypatch.setattr(backprop, name, mutated(getattr(backprop, name), change))
+    found = []
+    for activation in ("tanh", "relu"):
+        for training in (True, False):
+            net, x, y = network(activation=activation, bn_variance="unbiased", redundant_bias=True)
+            found += names_that_disagree(gradcheck.check_network(net.train(training), x, y))
+    assert found
+
+
+def network(n: int = 16, seed: int = 1, **arguments):
+    """A deep network, every parameter and running statistic off its initial value."""
+    g = torch.Generator().manual_seed(seed)
+    net = MLP(9, **{"n_hidden": 12, "n_embd": 4, "n_layer": 3, **arguments}, generator=g).double()
+    with torch.no_grad():
+        for tensor in [*net.parameters(), *net.buffers()]:
+            if tensor.is_floating_point():
+                tensor += 0.2 * torch.rand(tensor.shape, generator=g, **FLOAT64)
+    x = torch.randint(0, 9, (n, net_block(net)), generator=g)
+    return net, x, torch.randint(0, 9, (n,), generator=g)
+
+
+def net_block(net: MLP) -> int:
+    return net.layers[0].in_features // net.embedding.embedding_dim
+
+
+@settings(deadline=None, max_examples=60)
+@given(
+    n=st.integers(2, 40),
+    seed=st.integers(0, 2**31),
+    n_layer=st.integers(1, 6),
+    block_size=st.integers(1, 5),
+    activation=st.sampled_from(["tanh", "relu"]),
+    variance=st.sampled_from(["torch", "biased", "unbiased"]),
+    batch_norm=st.booleans(),
+    logits_batch_norm=st.booleans(),
+    redundant_bias=st.booleans(),
+    training=st.booleans(),
+)
+def test_any_network_agrees_with_autograd(
+    n, seed, n_layer, block_size, activation, variance, batch_norm, logits_batch_norm,
+    redundant_bias, training,
+):  # fmt: skip
+    net, x, y = network(
+        n,
+        seed,
+        n_layer=n_layer,
+        block_size=block_size,
+        activation=activation,
+        bn_variance=variance,
+        batch_norm=batch_norm,
+        logits_batch_norm=logits_batch_norm,
+        redundant_bias=redundant_bias,
+    )
+    assert names_that_disagree(gradcheck.check_network(net.train(training), x, y)) == []
+
+
+def test_checking_leaves_the_buffers_alone():
+    net, x, y = network()
+    before = {name: tensor.clone() for name, tensor in net.named_buffers()}
+    gradcheck.check_network(net.train(), x, y)
+    assert all(torch.equal(before[name], tensor) for name, tensor in net.named_buffers())
+
+
+@pytest.mark.parametrize("variance", ["torch", "biased", "unbiased"])
+@pytest.mark.parametrize("training", [True, False])
+def test_torchs_own_gradcheck_accepts_batch_norms_derivative(variance, training):
+    layer = BatchNorm1d(3, variance=variance).double().train(training)
+    torch.manual_seed(1)
+    torch.nn.init.normal_(layer.weight)
+
+    class ByHand(torch.autograd.Function):
+        @staticmethod
+        def forward(ctx, x):
+            ctx.save_for_backward(x)
+            return layer(x)
+
+        @staticmethod
+        def backward(ctx, dy):
+            return backprop.batch_norm_backward(dy, *ctx.saved_tensors, layer)[0]
+
+    assert torch.autograd.gradcheck(ByHand.apply, torch.randn(5, 3, **FLOAT64, requires_grad=True))
+
+
+def test_torchs_own_gradcheck_accepts_the_other_derivatives():
+    torch.manual_seed(1)
+    linear = Linear(4, 3).double()
+
+    def by_hand(forward, backward):
+        class ByHand(torch.autograd.Function):
+            @staticmethod
+            def forward(ctx, x):
+                y = forward(x)
+                ctx.save_for_backward(x, y)
+                return y
+
+            @staticmethod
+            def backward(ctx, dy):
+                return backward(dy, *ctx.saved_tensors)
+
+        return ByHand.apply
+
+    x, y = torch.randn(5, 4, **FLOAT64, requires_grad=True), torch.tensor([0, 3, 1, 1, 2])
+    for function in (
+        by_hand(linear.forward, lambda dy, x, y: backprop.linear_backward(dy, x, linear)[0]),
+        by_hand(Tanh(), lambda dy, x, y: backprop.tanh_backward(dy, y)),
+        by_hand(torch.relu, lambda dy, x, y: backprop.relu_backward(dy, y)),
+        by_hand(
+            lambda x: F.cross_entropy(x, y),
+            lambda dy, x, _: dy * backprop.cross_entropy_backward(x, y),
+        ),
+    ):
+        assert torch.autograd.gradcheck(function, x)
+
+
+def test_a_layer_without_a_derivative_is_named():
+    net, x, y = network()
+    net.layers[2] = torch.nn.GELU()
+    with pytest.raises(ValueError, match="GELU has no derivative"):
+        backprop.gradients(net, x, y)
+
+
+def test_a_batch_of_one_is_an_error():
+    with pytest.raises(ValueError, match="at least 2"):
+        backprop.forward(*exercise(1))
+    net, x, y = network(1)
+    with pytest.raises(ValueError, match="batch of one"):
+        backprop.gradients(net.train(), x, y)

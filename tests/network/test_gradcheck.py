@@ -1,0 +1,107 @@
+import pytest
+import torch
+
+from lit_makemore.cli import main
+from lit_makemore.network import backprop
+from lit_makemore.network.gradcheck import compare, table
+from tests.conftest import ROOT
+
+
+def test_equal_gradients_are_exact():
+    line = compare("x", torch.ones(2, 3), torch.ones(2, 3))
+    assert (line.exact, line.approximate, line.agrees) == (True, True, True)
+    assert (line.max_difference, line.relative_error, line.shape) == (0, 0, (2, 3))
+
+
+@pytest.mark.parametrize(("difference", "agrees"), [(1e-13, True), (1e-11, False)])
+def test_the_tolerance_is_relative_to_the_norm(difference, agrees):
+    theirs = torch.full((10,), 5.0, dtype=torch.float64)
+    assert compare("x", theirs * (1 + difference), theirs).agrees == agrees
+
+
+def test_a_vanishing_gradient_has_an_absolute_floor():
+    theirs = torch.full((3,), 1e-17, dtype=torch.float64)
+    assert compare("b1", -theirs, theirs).agrees
+
+
+def test_another_shape_or_precision_disagrees():
+    assert not compare("x", torch.ones(1, 3), torch.ones(3)).agrees
+    assert not compare("x", torch.ones(3).double(), torch.ones(3)).agrees
+
+
+def test_an_untested_precision_is_an_error():
+    with pytest.raises(ValueError, match="float64 or float32"):
+        compare("x", torch.ones(3).half(), torch.ones(3).half())
+
+
+def test_a_line_that_disagrees_says_so():
+    lines = [
+        compare("good", torch.ones(3), torch.ones(3)),
+        compare("bad", torch.ones(3), -torch.ones(3)),
+    ]
+    marked = [row for row in table(lines).splitlines() if "DISAGREES" in row]
+    assert len(marked) == 1
+    assert marked[0].startswith("bad")
+
+
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+def test_the_command_checks_the_lectures_exercise(capsys, dtype):
+    assert main(["gradcheck", "--dtype", dtype]) == 0
+    printed = capsys.readouterr().out
+    assert "4,137 parameters" in printed
+    assert "28 gradients: all agree" in printed
+    rows = {line.split()[0] for line in printed.splitlines() if line}
+    assert set(backprop.INTERMEDIATES) <= rows
+
+
+def test_the_command_fails_when_a_gradient_is_wrong(capsys, monkeypatch):
+    right = backprop.backward
+    monkeypatch.setattr(backprop, "backward", lambda *a: {**right(*a), "W1": right(*a)["W1"] * 2})
+    assert main(["gradcheck"]) == 1
+    printed = capsys.readouterr().out
+    assert "1 disagree" in printed
+    (marked,) = [row for row in printed.splitlines() if "DISAGREES" in row]
+    assert marked.startswith("W1")
+
+
+def test_the_command_takes_a_config_and_a_checkpoint(capsys, tmp_path):
+    config = tmp_path / "c.yaml"
+    words = ROOT / "data" / "names_small.txt"
+    config.write_text(
+        f"data: {{path: {words}, block_size: 4}}\n"
+        "model: {n_layer: 2, activation: relu, logits_batch_norm: true}\n"
+        "trainer: {max_steps: 3}\n"
+    )
+    assert main(["gradcheck", "--config", str(config)]) == 0
+    printed = capsys.readouterr().out
+    assert printed.count("all agree") == 2  # training and evaluation mode
+    assert "output of ReLU 2" in printed
+
+    assert main(["fit", "--config", str(config), "--runs_dir", str(tmp_path / "runs")]) == 0
+    capsys.readouterr()
+    best = tmp_path / "runs" / "c" / "checkpoints" / "best.ckpt"
+    assert main(["gradcheck", "--checkpoint", str(best)]) == 0
+    assert capsys.readouterr().out.count("all agree") == 2
+    assert main(["gradcheck", "--checkpoint", str(best), "--config", str(config)]) == 0
+    assert capsys.readouterr().out.count("all agree") == 2
+
+
+@pytest.mark.parametrize(
+    ("arguments", "status", "message"),
+    [
+        (["--batch_size", "1"], 1, "at least 2"),
+        (["--dtype", "float16"], 2, "dtype"),
+        (["--config", "none.yaml"], 1, "no configuration at"),
+        (["--checkpoint", "none.ckpt"], 1, "no checkpoint at"),
+        (["--config", "README.md"], 1, "not a training configuration"),
+    ],
+)
+def test_bad_use_is_one_line(capsys, arguments, status, message):
+    try:
+        code = main(["gradcheck", *arguments])
+    except SystemExit as exit_:
+        code = exit_.code
+    error = capsys.readouterr().err
+    assert code == status
+    assert message in error
+    assert error.count("\n") == 1

@@ -1,0 +1,107 @@
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import nn
+
+from lit_makemore.network import layers
+
+FLOAT64 = {"dtype": torch.float64}
+sizes = st.integers(1, 9)
+
+
+def assert_same(ours: nn.Module, theirs: nn.Module, x: torch.Tensor) -> None:
+    """Equal output and equal gradients of input and parameters, for a random cotangent."""
+    theirs.load_state_dict(ours.state_dict())
+    inputs = [x.clone().requires_grad_(), x.clone().requires_grad_()]
+    outputs = [ours(inputs[0]), theirs(inputs[1])]
+    torch.testing.assert_close(*outputs, rtol=1e-12, atol=1e-12)
+    cotangent = torch.randn_like(outputs[0])
+    grads = [
+        torch.autograd.grad(output, [leaf, *module.parameters()], cotangent)
+        for output, leaf, module in zip(outputs, inputs, (ours, theirs), strict=True)
+    ]
+    torch.testing.assert_close(*grads, rtol=1e-10, atol=1e-12)
+    torch.testing.assert_close(ours.state_dict(), theirs.state_dict(), rtol=1e-12, atol=1e-12)
+
+
+@given(sizes, sizes, sizes, st.booleans(), st.integers(0, 2**31))
+def test_linear_is_torchs(n, fan_in, fan_out, bias, seed):
+    torch.manual_seed(seed)
+    ours = layers.Linear(fan_in, fan_out, bias).double()
+    assert_same(
+        ours, nn.Linear(fan_in, fan_out, bias, **FLOAT64), torch.randn(n, fan_in, **FLOAT64)
+    )
+
+
+@settings(deadline=None)
+@given(
+    n=st.integers(2, 33),
+    features=sizes,
+    eps=st.sampled_from([1e-5, 1e-3, 0.1]),
+    momentum=st.sampled_from([0.1, 0.001, 1.0, None]),
+    affine=st.booleans(),
+    seed=st.integers(0, 2**31),
+)
+def test_batch_norm_is_torchs(n, features, eps, momentum, affine, seed):
+    torch.manual_seed(seed)
+    ours = layers.BatchNorm1d(features, eps, momentum, affine).double()
+    theirs = nn.BatchNorm1d(features, eps, momentum, affine, **FLOAT64)
+    if affine:
+        nn.init.normal_(ours.weight)
+        nn.init.normal_(ours.bias)
+    for _ in range(3):  # training, with running statistics
+        assert_same(ours, theirs, torch.randn(n, features, **FLOAT64) * 2 + 1)
+    ours.eval(), theirs.eval()
+    assert_same(ours, theirs, torch.randn(1, features, **FLOAT64))
+
+
+@pytest.mark.parametrize(
+    ("variance", "normalises_by", "remembers_by"),
+    [("torch", 4, 3), ("biased", 4, 4), ("unbiased", 3, 3)],
+)
+def test_the_variance_convention_is_what_it_says(variance, normalises_by, remembers_by):
+    layer = layers.BatchNorm1d(1, eps=0.0, momentum=1.0, variance=variance).double()
+    x = torch.tensor([[1.0], [2.0], [4.0], [9.0]], dtype=torch.float64)  # mean 4, squares sum to 38
+    expected = (x - 4) / (38 / normalises_by) ** 0.5
+    torch.testing.assert_close(layer(x).detach(), expected)
+    assert layer.running_mean.item() == 4
+    assert layer.running_var.item() == pytest.approx(38 / remembers_by)
+    assert layer.num_batches_tracked.item() == 1
+
+
+def test_batch_norm_refuses_a_training_batch_of_one():
+    layer = layers.BatchNorm1d(3)
+    with pytest.raises(ValueError, match="batch of one"):
+        layer(torch.ones(1, 3))
+    layer.eval()(torch.ones(1, 3))
+
+
+@pytest.mark.parametrize("shape", [(4, 2), (4, 3, 5), (3,)])
+def test_batch_norm_names_a_wrong_shape(shape):
+    with pytest.raises(ValueError, match="takes \\(batch, 3\\)"):
+        layers.BatchNorm1d(3)(torch.ones(shape))
+
+
+def test_batch_norm_refuses_an_unknown_variance():
+    with pytest.raises(ValueError, match="torch, biased, unbiased"):
+        layers.BatchNorm1d(3, variance="sample")
+
+
+def test_batch_norm_keeps_float32_statistics_of_bfloat16_inputs():
+    layer = layers.BatchNorm1d(2, momentum=1.0)
+    x = (torch.randn(64, 2) + 100).bfloat16()
+    y = layer(x)
+    assert y.dtype == torch.bfloat16
+    torch.testing.assert_close(layer.running_mean, x.float().mean(0), rtol=1e-6, atol=0)
+
+
+@given(st.integers(0, 2**31))
+def test_tanh_is_torchs(seed):
+    torch.manual_seed(seed)
+    assert_same(layers.Tanh(), nn.Tanh(), torch.randn(5, 7, **FLOAT64) * 3)
+
+
+def test_a_linear_weight_starts_with_the_variance_of_one_over_fan_in():
+    weight = layers.Linear(100, 2000, generator=torch.Generator().manual_seed(1)).weight
+    assert weight.std().item() == pytest.approx(0.1, rel=0.01)

@@ -1,0 +1,102 @@
+import pytest
+import torch
+
+from lit_makemore.network.layers import BatchNorm1d, Linear, Tanh
+from lit_makemore.network.mlp import MLP, Init
+
+NETWORKS = {  # the published ones, as arguments
+    "A": {"n_layer": 1, "bn_variance": "biased"},
+    "B": {"bn_variance": "biased"},
+    "C": {"logits_batch_norm": True, "redundant_bias": True, "bn_variance": "biased"},
+    "D": {"n_layer": 1, "n_hidden": 64, "redundant_bias": True, "bn_variance": "unbiased"},
+    "E": {"logits_batch_norm": True, "bn_variance": "unbiased"},
+}
+
+
+@pytest.mark.parametrize(
+    ("name", "params"), [("A", 6_197), ("B", 46_997), ("C", 47_551), ("D", 4_137), ("E", 47_024)]
+)
+def test_the_published_networks_have_the_published_parameter_counts(name, params):
+    assert sum(p.numel() for p in MLP(27, **NETWORKS[name]).parameters()) == params
+
+
+def test_layers_are_the_lectures_flat_list():
+    names = [
+        layer.__class__.__name__ for layer in MLP(27, n_layer=2, logits_batch_norm=True).layers
+    ]
+    block = ["Linear", "BatchNorm1d", "Tanh"]
+    assert names == [*block, *block, "Linear", "BatchNorm1d"]
+
+
+def test_dropping_batch_norm_keeps_the_biases_it_made_redundant():
+    layers = MLP(27, n_layer=2, batch_norm=False).layers
+    assert [layer.__class__.__name__ for layer in layers] == ["Linear", "Tanh"] * 2 + ["Linear"]
+    assert all(layer.bias is not None for layer in layers if isinstance(layer, Linear))
+
+
+def test_relu_takes_the_place_of_tanh():
+    layers = MLP(27, activation="relu").layers
+    assert not any(isinstance(layer, Tanh) for layer in layers)
+    assert sum(isinstance(layer, torch.nn.ReLU) for layer in layers) == 5
+
+
+def test_the_forward_pass_is_the_concatenated_embedding_through_the_layers():
+    net = MLP(27, block_size=4, n_embd=3).eval()
+    x = torch.randint(0, 27, (5, 4))
+    expected = torch.cat([net.embedding.weight[x[:, t]] for t in range(4)], 1)
+    for layer in net.layers:
+        expected = layer(expected)
+    torch.testing.assert_close(net(x), expected)
+    assert net(x).shape == (5, 27)
+
+
+def test_initialisation_does_what_each_argument_says():
+    init = Init(1.5, 0.2, logits_bias_std=0.5, bn_gain=1.1, bn_bias=0.1, logits_bn_gain=0.3)
+    g = torch.Generator().manual_seed(1)
+    net = MLP(
+        2000, 20, 100, 1000, 2, logits_batch_norm=True, redundant_bias=True, init=init, generator=g
+    )
+    linears = [layer for layer in net.layers if isinstance(layer, Linear)]
+    norms = [layer for layer in net.layers if isinstance(layer, BatchNorm1d)]
+    assert net.embedding.weight.std().item() == pytest.approx(1, rel=0.01)
+    assert linears[0].weight.std().item() == pytest.approx(1.5 / 2000**0.5, rel=0.01)
+    assert linears[1].weight.std().item() == pytest.approx(1.5 / 1000**0.5, rel=0.01)
+    assert linears[2].weight.std().item() == pytest.approx(0.2 / 1000**0.5, rel=0.01)
+    assert linears[0].bias.abs().max() == 0
+    assert linears[2].bias.std().item() == pytest.approx(0.5, rel=0.05)
+    assert [n.weight.unique().item() for n in norms] == pytest.approx([1.1, 1.1, 0.3])
+    assert [n.bias.unique().item() for n in norms] == pytest.approx([0.1, 0.1, 0.0])
+
+
+def test_a_generator_makes_the_parameters_repeatable():
+    nets = [MLP(27, generator=torch.Generator().manual_seed(3)) for _ in range(2)]
+    for a, b in zip(*(net.parameters() for net in nets), strict=True):
+        assert torch.equal(a, b)
+
+
+def test_an_untrained_network_is_nearly_uniform():
+    torch.manual_seed(1)
+    x, y = torch.randint(0, 27, (512, 3)), torch.randint(0, 27, (512,))
+    loss = torch.nn.functional.cross_entropy(MLP(27)(x), y)
+    assert loss.item() == pytest.approx(3.2958, abs=0.03)  # ln 27
+
+
+@pytest.mark.parametrize(
+    ("argument", "value"),
+    [("n_layer", 0), ("n_hidden", -1), ("block_size", 0), ("activation", "gelu")],
+)
+def test_a_bad_argument_is_named(argument, value):
+    with pytest.raises(ValueError, match=argument):
+        MLP(27, **{argument: value})
+
+
+def test_dropout_follows_every_activation_and_rests_in_evaluation():
+    net = MLP(27, n_layer=2, dropout=0.5)
+    kinds = [layer.__class__.__name__ for layer in net.layers]
+    assert kinds == ["Linear", "BatchNorm1d", "Tanh", "Dropout"] * 2 + ["Linear"]
+    x = torch.randint(0, 27, (64, 3))
+    assert not torch.equal(net(x), net(x))
+    net.eval()
+    assert torch.equal(net(x), net(x))
+    with pytest.raises(ValueError, match=r"share in \[0, 1\)"):
+        MLP(27, dropout=1.0)

@@ -1,0 +1,171 @@
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from lit_makemore.network.mlp import MLP
+from lit_makemore.network.sampling import BATCH, Decoding, Sampler, score
+from lit_makemore.words.vocab import Vocabulary
+
+LETTERS = Vocabulary("abcdefghijklmnopqrstuvwxyz")
+
+
+class Spells(torch.nn.Module):
+    """Always spells "abba" whatever came before; a network whose names are known."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.unused = torch.nn.Parameter(torch.zeros(1))
+
+    def forward(self, x):
+        following = {(0, 0): 1, (0, 1): 2, (1, 2): 2, (2, 2): 1, (2, 1): 0}
+        logits = torch.full((len(x), 3), -100.0)
+        for row, window in enumerate(x.tolist()):
+            logits[row, following.get(tuple(window), 0)] = 100.0
+        return logits
+
+
+def network(block_size: int = 3, seed: int = 1) -> MLP:
+    """A network with clear preferences, untrained."""
+    net = MLP(27, block_size, n_layer=1, generator=torch.Generator().manual_seed(seed))
+    net.layers[-1].weight.data *= 15
+    net.layers[-1].bias.data[0] = 1.0
+    return net.eval()
+
+
+def names(net, num=50, seed=1, block_size=3, **arguments) -> list[str]:
+    sampler = Sampler(net, LETTERS, block_size, **arguments)
+    draws = sampler.draw(num, torch.Generator().manual_seed(seed))
+    return [name for draw in draws for name in draw.names]
+
+
+def test_names_are_spelled_from_the_window_until_the_end_mark():
+    sampler = Sampler(Spells().eval(), Vocabulary("ab"), 2)
+    (draw,) = sampler.draw(3, torch.Generator())
+    assert draw.names == ["abba"] * 3
+    assert draw.log_probabilities.tolist() == pytest.approx([0, 0, 0], abs=1e-6)
+
+
+def test_a_name_that_does_not_end_is_cut():
+    (draw,) = Sampler(Spells().eval(), Vocabulary("ab"), 2, max_length=3).draw(1, torch.Generator())
+    assert draw.names == ["abb"]
+
+
+def test_the_generator_alone_decides():
+    assert names(network()) == names(network()) != names(network(), seed=2)
+
+
+def test_a_longer_draw_begins_like_a_shorter_one():
+    assert names(network(), BATCH + 10)[:20] == names(network(), 20)
+    assert len(names(network(), BATCH + 10)) == BATCH + 10
+
+
+def test_training_mode_is_refused():
+    with pytest.raises(ValueError, match="eval"):
+        Sampler(MLP(27), LETTERS, 3)
+
+
+@pytest.mark.parametrize("block_size", [1, 3, 5, 14])
+def test_a_drawn_name_has_the_log_probability_that_scoring_gives_it(block_size):
+    """One window tabulated, one asked for distinct windows, one too long to be numbered."""
+    net = network(block_size)
+    (draw,) = Sampler(net, LETTERS, block_size).draw(50, torch.Generator().manual_seed(1))
+    scores = score(net, LETTERS, block_size, draw.names)
+    torch.testing.assert_close(draw.log_probabilities, scores, rtol=1e-5, atol=1e-5)
+
+
+def test_a_score_is_the_sum_of_the_characters_log_probabilities():
+    net = network()
+    windows = torch.tensor([[0, 0, 0], [0, 0, 2], [0, 2, 1]])
+    log_p = net(windows).log_softmax(1)
+    expected = log_p[0, 2] + log_p[1, 1] + log_p[2, 0]  # b, a, end
+    torch.testing.assert_close(score(net, LETTERS, 3, ["ba"]), expected[None])
+    assert score(net, LETTERS, 3, []).shape == (0,)
+
+
+def chi_square_is_plausible(counts: torch.Tensor, p: torch.Tensor) -> bool:
+    """Whether counts fit expected probabilities: chi-square below its mean plus five deviations.
+
+    Cells that expect fewer than five are left out of both.
+    """
+    expected = p * counts.sum()
+    cells = expected >= 5
+    statistic = ((counts - expected)[cells] ** 2 / expected[cells]).sum().item()
+    freedom = int(cells.sum()) - 1
+    return statistic < freedom + 5 * (2 * freedom) ** 0.5
+
+
+@pytest.mark.parametrize("block_size", [3, 5])
+def test_a_million_names_have_the_networks_letter_frequencies(block_size):
+    net = network(block_size)
+    pairs = torch.zeros(27, 27)
+    count = 10**6 if block_size == 3 else 10**5
+    sampler = Sampler(net, LETTERS, block_size, max_length=2)  # the first two letters are enough
+    for draw in sampler.draw(count, torch.Generator().manual_seed(3)):
+        codes = [27 * LETTERS.stoi[n[:1] or "."] + LETTERS.stoi[n[1:2] or "."] for n in draw.names]
+        pairs += torch.tensor(codes).bincount(minlength=27 * 27).view(27, 27)
+    first = net(torch.zeros((1, block_size), dtype=torch.int64)).softmax(1)[0]
+    windows = torch.zeros((27, block_size), dtype=torch.int64)
+    windows[:, -1] = torch.arange(27)
+    second = net(windows).softmax(1)
+    second[0] = torch.eye(27)[0]  # a name that ended goes on with nothing
+    assert chi_square_is_plausible(pairs.sum(1), first)
+    assert chi_square_is_plausible(pairs.flatten(), (first[:, None] * second).flatten())
+    assert not chi_square_is_plausible(pairs.sum(1), second.mean(0))  # the test can fail
+
+
+def test_a_prefix_begins_every_name_and_leaves_the_rest_to_the_network():
+    net = network()
+    drawn = names(net, 200, prefix="mar")
+    assert all(name.startswith("mar") for name in drawn)
+    assert len(set(drawn)) > 20
+
+
+def test_a_prefix_that_cannot_be_spelled_is_named():
+    with pytest.raises(ValueError, match="'é'"):
+        Sampler(network(), LETTERS, 3, prefix="zoé")
+
+
+@given(st.lists(st.integers(-9, 9), min_size=2, max_size=12), st.integers(1, 12))
+def test_top_k_keeps_the_k_likeliest(logits, k):
+    p = Decoding(top_k=k).probabilities(torch.tensor([logits]).float())[0]
+    kept = (p > 0).sum().item()
+    assert kept == min(k, len(logits))
+    assert p.sum().item() == pytest.approx(1, abs=1e-5)
+    if 0 < kept < len(logits):
+        values = torch.tensor(logits)
+        assert values[p > 0].min() >= values[p == 0].max()
+
+
+def test_top_p_keeps_the_fewest_that_reach_it():
+    logits = torch.tensor([[0.5, 0.3, 0.15, 0.05]]).log()
+    for top_p, kept in [(0.4, [1.0]), (0.5, [1.0]), (0.6, [0.625, 0.375]), (1.0, None)]:
+        p = Decoding(top_p=top_p).probabilities(logits)[0]
+        expected = kept or [0.5, 0.3, 0.15, 0.05]
+        assert p[p > 0].tolist() == pytest.approx(expected, abs=1e-6)
+
+
+def test_top_p_counts_what_top_k_left():
+    logits = torch.tensor([[0.4, 0.3, 0.2, 0.1]]).log()
+    p = Decoding(top_k=2, top_p=0.55).probabilities(logits)[0]  # 4/7 = 0.57 suffices
+    assert p.tolist() == pytest.approx([1, 0, 0, 0])
+
+
+def test_a_tiny_temperature_takes_the_likeliest():
+    p = Decoding(temperature=1e-40).probabilities(torch.tensor([[1.0, 3.0, 2.0]]))
+    assert p.tolist() == [[0, 1, 0]]
+
+
+def test_temperature_divides_the_logits():
+    logits = torch.tensor([[1.0, 2.0, 4.0]])
+    p = Decoding(temperature=0.5).probabilities(logits)
+    torch.testing.assert_close(p, (logits * 2).softmax(1))
+
+
+@pytest.mark.parametrize(
+    ("option", "value"),
+    [("temperature", 0), ("temperature", -1), ("top_k", 0), ("top_p", 0), ("top_p", 1.1)],
+)
+def test_an_option_out_of_range_is_named(option, value):
+    with pytest.raises(ValueError, match=f"--{option}"):
+        Decoding(**{option: value})

@@ -1,0 +1,77 @@
+import subprocess
+import sys
+
+import pytest
+
+from lit_makemore.runs.folder import create_run
+from tests.conftest import ROOT
+
+
+def test_without_a_name_the_first_free_suffix_is_taken(tmp_path):
+    names = [create_run(tmp_path, None, "deep").path.name for _ in range(3)]
+    assert names == ["deep", "deep-2", "deep-3"]
+
+
+def test_a_taken_name_is_an_error(tmp_path):
+    create_run(tmp_path, "mine", "deep")
+    with pytest.raises(FileExistsError, match="choose another --name"):
+        create_run(tmp_path, "mine", "deep")
+
+
+@pytest.mark.parametrize("name", ["", "..", "a/b", "/etc"])
+def test_a_name_stays_inside_the_folder_of_runs(tmp_path, name):
+    with pytest.raises(ValueError, match="plain folder name"):
+        create_run(tmp_path, name, "deep")
+
+
+def test_runs_started_at_once_never_share_a_folder(tmp_path):
+    code = "import sys; from lit_makemore.runs.folder import *; "
+    code += "print(create_run(sys.argv[1], None, 'x').path)"
+    started = [
+        subprocess.Popen([sys.executable, "-c", code, tmp_path], stdout=subprocess.PIPE, text=True)
+        for _ in range(6)
+    ]
+    paths = [process.communicate()[0].strip() for process in started]
+    assert len(set(paths)) == 6
+
+
+def test_the_lock_is_held_as_long_as_the_process_lives(tmp_path):
+    fcntl = pytest.importorskip("fcntl")
+    code = "import sys; from lit_makemore.runs.folder import create_run; "
+    code += "create_run(sys.argv[1], 'x', ''); print('locked', flush=True); input()"
+    command = [sys.executable, "-c", code, str(tmp_path)]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
+        assert process.stdout.readline() == b"locked\n"
+        with open(tmp_path / "x" / ".lock") as other:
+            with pytest.raises(BlockingIOError):
+                fcntl.flock(other, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            process.kill()
+            process.wait()
+            fcntl.flock(other, fcntl.LOCK_EX | fcntl.LOCK_NB)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("name", "resume"), [(None, []), ("same", []), ("same", ["--resume", "auto"])]
+)
+def test_of_two_fits_at_once_neither_enters_the_others_folder(tmp_path, word_list, name, resume):
+    arguments = [sys.executable, "train.py", "fit", "--data.path", str(word_list), *resume]
+    arguments += ["--data.batch_size", "16", "--model.n_hidden", "10", "--runs_dir", str(tmp_path)]
+    arguments += ["--trainer.max_steps", "2000", "--threads", "1"]  # longer than one lags
+    arguments += ["--name", name] if name else []
+    both = [
+        subprocess.Popen(arguments, cwd=ROOT, stdout=-1, stderr=-1, text=True) for _ in range(2)
+    ]
+    errors = [process.communicate()[1].strip().splitlines()[-1] for process in both]
+    statuses = sorted(process.returncode for process in both)
+    runs = sorted(tmp_path.glob("*/summary.json"))
+    if name is None:
+        assert statuses == [0, 0]
+        assert [run.parent.name for run in runs] == ["run", "run-2"]
+    else:
+        assert statuses == [0, 1]
+        assert len(runs) == 1
+        (error,) = [line for line in errors if line.startswith("error: ")]
+        assert "exists" in error or "in use by another process" in error
+    for run in runs:
+        assert len(list(run.parent.glob("events.*"))) == 1

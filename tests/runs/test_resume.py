@@ -1,0 +1,427 @@
+"""A run that was stopped and goes on ends as one that was never stopped, bit for bit."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import torch
+import yaml
+
+from lit_makemore import checkpoint
+from lit_makemore.cli import main
+from lit_makemore.runs import resume
+from lit_makemore.runs.checkpoints import LastCheckpoint
+from lit_makemore.training.engines import compiled as fused
+from lit_makemore.training.module import LitMLP
+from tests.conftest import ROOT
+from tests.reliability import differences, same
+
+CONFIG = {
+    "data": {"batch_size": 16, "sampling": "shuffled"},
+    "model": {"n_hidden": 10, "n_layer": 2, "optimizer": "adamw", "lr": 0.01},
+    "trainer": {"max_steps": 90, "val_check_interval": 20, "log_every_n_steps": 8},
+    "diagnostics": {"every_n_steps": 13, "pictures": False},
+    "threads": 1,
+}
+
+
+@pytest.fixture
+def command(tmp_path, word_list, monkeypatch):
+    """Arguments of a small fit; more go after them."""
+    monkeypatch.setattr(fused, "backend", "eager")
+    monkeypatch.setattr("lit_makemore.commands.lightning_cli.SAVE_EVERY_N_STEPS", 30)
+    path = tmp_path / "tiny.yaml"
+    path.write_text(yaml.dump({**CONFIG, "data": {**CONFIG["data"], "path": str(word_list)}}))
+    usual = ["fit", "--config", str(path), "--trainer.accelerator", "cpu"]
+
+    def arguments(name: str, *more: str) -> list[str]:
+        if "--resume" in more:  # TensorBoard orders event files by the second they begin in
+            begun = [p.name.split(".")[3] for p in tmp_path.rglob("events.out.tfevents.*")]
+            while str(int(time.time())) in begun:
+                time.sleep(0.05)
+        return [*usual, "--runs_dir", str(tmp_path / "runs"), "--name", name, *more]
+
+    yield arguments
+    torch.set_num_threads(os.cpu_count() or 1)
+
+
+class Broken(Exception):
+    pass
+
+
+@pytest.fixture
+def stopping(monkeypatch):
+    """Makes the fit fail in the hook of a callback, or be told to stop, at an update."""
+
+    def at(step: int, how: str) -> None:
+        hook = LastCheckpoint.on_train_batch_end
+        done = []
+
+        def stop(self, trainer, *args):
+            if trainer.global_step >= step and not done:
+                done.append(True)
+                if how == "signal":
+                    os.kill(os.getpid(), signal.SIGTERM)
+                else:
+                    raise Broken
+            hook(self, trainer, *args)
+
+        monkeypatch.setattr(LastCheckpoint, "on_train_batch_end", stop)
+
+    return at
+
+
+def state(folder: Path, name: str = "last") -> dict:
+    return torch.load(folder / "checkpoints" / f"{name}.ckpt", weights_only=True)
+
+
+def assert_same_run(ours: Path, theirs: Path):
+    assert differences(ours, theirs) == []
+    a, b = (json.loads((run / "summary.json").read_text()) for run in (ours, theirs))
+    for key in ("train_loss", "val_loss", "test_loss", "final", "health", "steps"):
+        assert a[key] == b[key], key
+
+
+@pytest.mark.parametrize("is_fused", ["false", "true"])
+@pytest.mark.parametrize(
+    ("how", "step"),
+    [
+        ("exception", 17),  # before anything was saved but the start
+        ("signal", 39),  # fused: in the middle of a group that ends at a validation
+        ("signal", 60),  # a validation and a save follow
+        pytest.param("exception", 75, marks=pytest.mark.slow),
+        pytest.param("signal", 35, marks=pytest.mark.slow),
+        pytest.param("signal", 40, marks=pytest.mark.slow),  # a validation follows
+        pytest.param("signal", 26, marks=pytest.mark.slow),  # an observed update
+    ],
+)
+def test_a_stopped_run_ends_as_one_that_was_not(command, stopping, tmp_path, how, step, is_fused):
+    runs = tmp_path / "runs"
+    more = ["--model.fused", is_fused]
+    assert main(command("whole", *more)) == 0
+    stopping(step, how)
+    if how == "signal":
+        assert main(command("parts", *more)) == 143
+        assert state(runs / "parts")["global_step"] >= step
+    else:
+        assert main(command("parts", *more)) == 1
+    assert not (runs / "parts" / "summary.json").exists()
+    assert main(command("parts", *more, "--resume", "true")) == 0
+    assert_same_run(runs / "parts", runs / "whole")
+
+
+@pytest.mark.parametrize("is_fused", ["true", pytest.param("false", marks=pytest.mark.slow)])
+def test_dropout_goes_on_with_the_masks_that_were_to_come(command, stopping, tmp_path, is_fused):
+    runs = tmp_path / "runs"
+    more = ["--model.fused", is_fused, "--model.dropout", "0.3", "--model.count_mixture", "true"]
+    assert main(command("whole", *more)) == 0
+    stopping(39, "signal")
+    assert main(command("parts", *more)) == 143
+    assert main(command("parts", *more, "--resume", "true")) == 0
+    assert_same_run(runs / "parts", runs / "whole")
+
+
+@pytest.mark.parametrize("stop", [35, 125], ids=["in a teacher", "in the student"])
+@pytest.mark.slow
+def test_a_student_goes_on_and_so_do_its_teachers(
+    command, tmp_path, monkeypatch, capsys, stop, word_list
+):
+    runs = tmp_path / "runs"
+    teacher = tmp_path / "teacher.yaml"
+    teacher.write_text(
+        yaml.dump(
+            {
+                "data": {"batch_size": 16},
+                "trainer": {"max_steps": 40},
+                "model": {"n_hidden": 12, "n_layer": 1, "dropout": 0.1},
+            }
+        )
+    )
+    more = ["--data.targets", "teacher", "--data.teachers", f"[{teacher}, {teacher}]"]
+    assert main(command("whole", *more)) == 0
+    updates = []
+    hook = LastCheckpoint.on_train_batch_end
+
+    def on_train_batch_end(self, trainer, *args):
+        updates.append(trainer)
+        if len(updates) == stop:
+            os.kill(os.getpid(), signal.SIGTERM)
+        hook(self, trainer, *args)
+
+    monkeypatch.setattr(LastCheckpoint, "on_train_batch_end", on_train_batch_end)
+    assert main(command("parts", *more)) == 143
+    assert "teacher 1" in capsys.readouterr().err
+    assert main(command("parts", *more, "--resume", "true")) == 0
+    assert len(updates) == 40 + 40 + 90
+    assert_same_run(runs / "parts", runs / "whole")
+    for number in "12":
+        a, b = (state(runs / run / "teachers" / number) for run in ("parts", "whole"))
+        assert same(a["state_dict"], b["state_dict"])
+
+
+def test_a_second_stop_is_no_other_case(command, tmp_path, monkeypatch):
+    runs = tmp_path / "runs"
+    assert main(command("whole")) == 0
+    hook = LastCheckpoint.on_train_batch_end
+
+    def stop(self, trainer, *args):
+        if trainer.global_step in (7, 20, 21, 59, 88) and trainer.global_step not in seen:
+            seen.append(trainer.global_step)
+            os.kill(os.getpid(), signal.SIGTERM)
+        hook(self, trainer, *args)
+
+    seen: list[int] = []
+    monkeypatch.setattr(LastCheckpoint, "on_train_batch_end", stop)
+    assert [main(command("parts", "--resume", "auto")) for _ in range(6)] == [143] * 5 + [0]
+    assert_same_run(runs / "parts", runs / "whole")
+
+
+KILLED_WHILE_SAVING = """
+import os, signal, sys
+from lit_makemore.cli import main
+saves, fsync = 0, os.fsync
+def dying(descriptor):
+    global saves
+    saves += os.readlink(f"/proc/self/fd/{descriptor}").count(".ckpt.")
+    if saves == 4:
+        os.truncate(descriptor, 2000)  # as far as the disk had come
+        os.kill(os.getpid(), signal.SIGKILL)
+    fsync(descriptor)
+os.fsync = dying
+main(sys.argv[1:])
+"""
+
+
+@pytest.mark.slow
+def test_a_kill_during_a_save_leaves_the_checkpoint_before_it(command, tmp_path):
+    runs = tmp_path / "runs"
+    more = ["--model.fused", "false"]
+    assert main(command("whole", *more)) == 0
+    settings = command("parts", *more)
+    killed = subprocess.run([sys.executable, "-c", KILLED_WHILE_SAVING, *settings], cwd=ROOT)
+    assert killed.returncode == -signal.SIGKILL
+    assert len(list((runs / "parts" / "checkpoints").glob(".*.tmp"))) == 1
+    assert state(runs / "parts")["global_step"] < 90
+    assert main(command("parts", *more, "--resume", "auto")) == 0
+    assert_same_run(runs / "parts", runs / "whole")
+    assert not list((runs / "parts" / "checkpoints").glob(".*.tmp"))
+
+
+def test_auto_starts_afresh_and_says_so(command, tmp_path, capsys):
+    assert main(command("new", "--resume", "auto")) == 0
+    assert "nothing to resume: starting afresh" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("left", [pytest.param(0, marks=pytest.mark.slow), 2000])
+def test_auto_begins_again_where_no_checkpoint_is_whole(command, stopping, tmp_path, capsys, left):
+    """In the same folder; TensorBoard shows nothing of the first attempt."""
+    runs = tmp_path / "runs"
+    assert main(command("whole")) == 0
+    stopping(19, "signal")  # before the first validation, so there is no best.ckpt
+    assert main(command("parts")) == 143
+    last = runs / "parts" / "checkpoints" / "last.ckpt"
+    if left:
+        os.truncate(last, left)
+    else:
+        last.unlink()
+        last.parent.rmdir()
+    assert main(command("parts", "--resume", "auto")) == 0
+    assert "no whole checkpoint in" in capsys.readouterr().err
+    assert_same_run(runs / "parts", runs / "whole")
+
+
+def test_true_without_a_run_is_an_error(command, capsys):
+    assert main(command("new", "--resume", "true")) == 1
+    assert "there is no run new in" in capsys.readouterr().err
+
+
+def test_a_finished_run_says_so_and_goes_on_for_more_steps(command, tmp_path, capsys):
+    runs = tmp_path / "runs"
+    assert main(command("run", "--trainer.max_steps", "60")) == 0
+    before = (runs / "run" / "summary.json").read_bytes()
+    assert main(command("run", "--trainer.max_steps", "60", "--resume", "true")) == 0
+    assert "is finished, at update 60" in capsys.readouterr().err
+    assert (runs / "run" / "summary.json").read_bytes() == before
+    assert main(command("run", "--resume", "true")) == 0
+    assert main(command("whole")) == 0
+    assert_same_run(runs / "run", runs / "whole")
+
+
+def test_a_longer_run_is_not_finished_because_the_shorter_one_was(command, stopping, tmp_path):
+    runs = tmp_path / "runs"
+    assert main(command("run", "--trainer.max_steps", "60")) == 0
+    stopping(70, "signal")
+    assert main(command("run", "--resume", "true")) == 143
+    assert not (runs / "run" / "summary.json").exists()
+    assert main(command("run", "--resume", "true")) == 0
+    assert json.loads((runs / "run" / "summary.json").read_text())["steps"] == 90
+
+
+def test_going_on_from_an_older_checkpoint_forgets_the_newer_one(command, stopping, tmp_path):
+    runs = tmp_path / "runs"
+    assert main(command("run")) == 0
+    older = tmp_path / "older.ckpt"
+    (runs / "run" / "checkpoints" / "last.ckpt").rename(older)
+    stopping(35, "signal")
+    assert main(command("other")) == 143
+    checkpoints = runs / "other" / "checkpoints"
+    at_35 = (checkpoints / "last.ckpt").read_bytes()
+    (checkpoints / "last.ckpt").rename(checkpoints / "mine.ckpt")
+    older.rename(checkpoints / "last.ckpt")
+    stopping(1, "exception")  # before this branch saves for the first time
+    assert main(command("other", "--resume", str(checkpoints / "mine.ckpt"))) == 1
+    assert (checkpoints / "last.ckpt").read_bytes() == at_35
+
+
+def test_a_run_named_like_a_pattern_is_found(tmp_path):
+    (tmp_path / "my[1]").mkdir()
+    assert resume._named(tmp_path, "my[1]") == [tmp_path / "my[1]"]
+
+
+def test_a_fused_run_goes_on_with_ordinary_steps_where_fused_ones_do_not_go(command, stopping):
+    stopping(35, "signal")
+    assert main(command("run", "--model.fused", "true")) == 143
+    more = ["--trainer.accumulate_grad_batches", "2", "--resume_override", "true"]
+    assert main(command("run", "--model.fused", "auto", *more, "--resume", "true")) == 0
+
+
+def test_a_run_without_a_name_is_found_by_its_config(command, stopping, tmp_path):
+    stopping(35, "signal")
+    nameless = [a for a in command("x") if a not in ("--name", "x")]
+    assert main(nameless) == 143
+    assert main([*nameless, "--resume", "true"]) == 0
+    assert [path.name for path in (tmp_path / "runs").iterdir()] == ["tiny"]
+
+
+def test_a_run_goes_on_from_its_folder_and_its_config(command, stopping, tmp_path):
+    stopping(35, "signal")
+    assert main(command("run")) == 143
+    folder = tmp_path / "runs" / "run"
+    arguments = ["fit", "--config", str(folder / "config.yaml"), "--resume", str(folder)]
+    assert main(arguments) == 0
+    assert state(folder)["global_step"] == 90
+
+
+def test_another_configuration_is_an_error_that_lists_it(command, stopping, capsys):
+    stopping(35, "signal")
+    assert main(command("run")) == 143
+    changed = ["--model.lr", "0.02", "--data.batch_size", "20", "--trainer.log_every_n_steps", "4"]
+    assert main(command("run", "--resume", "true", *changed)) == 1
+    error = capsys.readouterr().err.strip().splitlines()[-1]
+    assert "data.batch_size: 16 -> 20; model.lr: 0.01 -> 0.02; --resume_override" in error
+    override = ["--model.lr", "0.02", "--resume_override", "true"]
+    assert main(command("run", "--resume", "true", *override)) == 0
+    assert "from here on model.lr: 0.01 -> 0.02" in capsys.readouterr().err
+
+
+def test_another_thread_count_is_a_difference(command, stopping, capsys):
+    stopping(35, "signal")
+    assert main(command("run")) == 143
+    assert main(command("run", "--resume", "true", "--threads", "2")) == 1
+    assert "threads: 1 -> 2" in capsys.readouterr().err
+
+
+def test_another_word_list_is_an_error(command, stopping, word_list, capsys):
+    stopping(35, "signal")
+    assert main(command("run")) == 143
+    word_list.write_text(word_list.read_text().replace("anton", "noant"))
+    assert main(command("run", "--resume", "true")) == 1
+    assert "are not those that the run was trained on" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    "broken", [b"", *(pytest.param(b, marks=pytest.mark.slow) for b in (b"not a checkpoint", None))]
+)
+def test_auto_falls_back_to_the_newest_whole_checkpoint(
+    command, stopping, tmp_path, capsys, broken
+):
+    assert main(command("whole")) == 0
+    stopping(55, "signal")
+    assert main(command("parts")) == 143
+    last = tmp_path / "runs" / "parts" / "checkpoints" / "last.ckpt"
+    last.write_bytes(last.read_bytes()[:3000] if broken is None else broken)
+    assert main(command("parts", "--resume", "true")) == 1
+    assert "not a whole checkpoint" in capsys.readouterr().err
+    assert main(command("parts", "--resume", "auto")) == 0
+    assert "falling back to best.ckpt" in capsys.readouterr().err
+    assert_same_run(tmp_path / "runs" / "parts", tmp_path / "runs" / "whole")
+
+
+def test_a_run_in_use_is_left_alone(command, stopping, tmp_path, capsys):
+    stopping(35, "signal")
+    assert main(command("run")) == 143
+    lock = tmp_path / "runs" / "run" / ".lock"
+    holder = subprocess.Popen(
+        [sys.executable, "-c", "import fcntl,sys,time; f=open(sys.argv[1]);"
+         "fcntl.flock(f, fcntl.LOCK_EX); print(1, flush=True); time.sleep(60)", str(lock)],
+        stdout=subprocess.PIPE,
+    )  # fmt: skip
+    try:
+        assert holder.stdout.readline()
+        assert main(command("run", "--resume", "true")) == 1
+        assert "in use by another process" in capsys.readouterr().err
+    finally:
+        holder.kill()
+        holder.wait()
+        holder.stdout.close()
+    assert main(command("run", "--resume", "true")) == 0  # a lock dies with its process
+
+
+def test_a_nan_stops_the_run_and_keeps_the_state_before_it(command, tmp_path, capsys, monkeypatch):
+    step = LitMLP.optimizer_step
+
+    def poisoned(self, *args, **kwargs):
+        step(self, *args, **kwargs)
+        if self.global_step == 59:
+            self.net.layers[3].weight.data[0, 0] = torch.nan
+
+    monkeypatch.setattr(LitMLP, "optimizer_step", poisoned)
+    assert main(command("run", "--trainer.limit_val_batches", "0")) == 1
+    error = capsys.readouterr().err.strip().splitlines()[-1]
+    assert "the loss is nan at update 64, and so are" in error
+    assert "parameter layers.0.weight" in error
+    entries = state(tmp_path / "runs" / "run")
+    assert entries["global_step"] == 30  # not 60, when it was broken
+    assert all(t.isfinite().all() for t in entries["state_dict"].values())
+
+
+def test_what_is_listed_as_harmless_is_no_difference():
+    before = {
+        "model": {"lr": 0.1, "schedule": "step"},
+        "runs_dir": "a",
+        "trainer": {"max_steps": 5},
+    }
+    now = {"model": {"lr": 0.1, "schedule": "step"}, "runs_dir": "b", "trainer": {"max_steps": 9}}
+    assert resume.differences(before, now) == []
+    for config in (before, now):
+        config["model"]["schedule"] = "one_cycle"  # which depends on the length
+    assert resume.differences(before, now) == ["trainer.max_steps: 5 -> 9"]
+
+
+@pytest.mark.parametrize(
+    ("signum", "status"),
+    [(signal.SIGTERM, 143), pytest.param(signal.SIGINT, 130, marks=pytest.mark.slow)],
+)
+def test_signals_end_a_process_with_their_status(tmp_path, word_list, signum, status):
+    arguments = ["train.py", "fit", "--data.path", str(word_list), "--data.batch_size", "16"]
+    arguments += ["--name", "run", "--runs_dir", str(tmp_path), "--trainer.max_steps", "1000000"]
+    arguments += ["--model.fused", "false", "--trainer.val_check_interval", "200"]
+    process = subprocess.Popen(
+        [sys.executable, *arguments], cwd=ROOT, stderr=subprocess.PIPE, text=True
+    )
+    for line in process.stderr:
+        if line.startswith("step "):
+            break
+    process.send_signal(signum)
+    begun = time.monotonic()
+    rest = process.stderr.read()
+    process.stderr.close()
+    assert process.wait() == status
+    assert time.monotonic() - begun < 20
+    assert f"stopped by {signum.name} at update" in rest
+    assert checkpoint.read(tmp_path / "run" / "checkpoints" / "last.ckpt")["global_step"] >= 200

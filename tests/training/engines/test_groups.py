@@ -1,0 +1,167 @@
+"""Fits with fused steps do what fits with ordinary ones do, when they do it."""
+
+from operator import attrgetter
+
+import lightning.pytorch as pl
+import pytest
+import torch
+from lightning.pytorch.callbacks import ModelCheckpoint
+
+from lit_makemore.training.datamodule import NamesDataModule
+from lit_makemore.training.engines import compiled as fused
+from lit_makemore.training.engines import groups as stepping
+from lit_makemore.training.module import LitMLP
+from tests.training.test_module import trainer
+
+pytestmark = pytest.mark.filterwarnings("ignore:Using ModelCheckpoint with manual optimization")
+
+
+class Record(pl.Callback):
+    """Every hook with the step it is called at; losses of single updates where groups are that."""
+
+    def __init__(self) -> None:
+        self.validated, self.ends, self.losses = [], [], []
+
+    def on_validation_end(self, trainer, pl_module) -> None:
+        self.validated.append(trainer.global_step)
+
+    def on_train_epoch_end(self, trainer, pl_module) -> None:
+        self.ends.append(trainer.global_step)
+
+    def on_train_batch_end(self, trainer, pl_module, outputs, batch, batch_idx) -> None:
+        self.losses.append(float(outputs["loss"]))
+
+
+def fit(word_list, folder, steps, is_fused, every=150, model_arguments=None, **trainer_arguments):
+    torch.manual_seed(1)
+    data = NamesDataModule(str(word_list), batch_size=16)
+    arguments = {"n_hidden": 8, "n_layer": 1, "lr_milestones": (30,), **(model_arguments or {})}
+    model = LitMLP(data.chars, data.block_size, fused=is_fused, **arguments)
+    record = Record()
+    folder.mkdir()
+    saver = ModelCheckpoint(folder, "{step}", every_n_train_steps=every, save_top_k=-1)
+    runner = trainer(
+        steps,
+        **{
+            "callbacks": [record, saver],
+            "enable_checkpointing": True,
+            "num_sanity_val_steps": 0,
+            **trainer_arguments,
+        },
+    )
+    runner.fit(model, data)
+    assert model.automatic_optimization is not is_fused
+    return runner, model, data, record, sorted(path.name for path in folder.iterdir())
+
+
+@pytest.fixture
+def pair(word_list, tmp_path, monkeypatch):
+    """Fits both ways and compares everything that has a step; returns the fused fit's record."""
+    monkeypatch.setattr(fused, "backend", "eager")
+    monkeypatch.setattr(stepping, "LARGEST", 40)
+
+    def run(steps, **arguments):
+        ordinary = fit(word_list, tmp_path / "ordinary", steps, False, **arguments)
+        together = fit(word_list, tmp_path / "fused", steps, True, **arguments)
+        assert together[4] == ordinary[4]
+        for name in ("validated", "ends"):
+            assert getattr(together[3], name) == getattr(ordinary[3], name), name
+        for of in ("global_step", "current_epoch", "fit_loop.total_batch_idx"):
+            assert attrgetter(of)(together[0]) == attrgetter(of)(ordinary[0]), of
+        for p, q in zip(ordinary[1].parameters(), together[1].parameters(), strict=True):
+            torch.testing.assert_close(p, q, rtol=1e-3, atol=1e-4)
+        generators = ordinary[2].generator.get_state(), together[2].generator.get_state()
+        assert torch.equal(*generators)
+        return ordinary, together
+
+    return run
+
+
+def test_groups_end_where_something_is_due(pair):
+    ordinary, together = pair(
+        450, every=150, val_check_interval=70, log_every_n_steps=32, limit_val_batches=1
+    )
+    record = together[3]
+    assert record.validated == [70, 140, 210, 280, 350, 420]
+    assert together[4] == ["step=150.ckpt", "step=300.ckpt", "step=450.ckpt"]
+    assert len(record.losses) < 450 / 5  # and they are groups
+
+
+def test_losses_of_single_updates_are_those_of_ordinary_steps(pair):
+    ordinary, together = pair(60, log_every_n_steps=1)
+    assert together[3].losses == pytest.approx(ordinary[3].losses, abs=1e-5)
+
+
+def test_passes_and_their_limits_end_groups(pair):
+    ordinary, _ = pair(-1, max_epochs=3, check_val_every_n_epoch=1, val_check_interval=1.0)
+    assert len(ordinary[3].ends) == 3
+
+
+def test_a_limited_number_of_minibatches_a_pass_is_kept(pair):
+    ordinary, _ = pair(25, limit_train_batches=5)
+    assert ordinary[3].ends == [5, 10, 15, 20, 25]
+
+
+def test_the_same_minibatches_may_be_overfitted(pair):
+    pair(24, overfit_batches=4)
+
+
+def test_adamw_clipping_and_one_cycle_are_the_same_both_ways(pair):
+    arguments = {"optimizer": "adamw", "lr": 0.01, "weight_decay": 0.1, "schedule": "one_cycle"}
+    pair(60, model_arguments={**arguments, "clip_norm": 0.3})
+
+
+@pytest.mark.parametrize(
+    ("model_arguments", "trainer_arguments", "reason"),
+    [
+        ({"backward": "manual"}, {}, "backward manual"),
+        ({}, {"accumulate_grad_batches": 2}, "accumulate_grad_batches"),
+        ({}, {"gradient_clip_val": 1.0}, "model.clip_norm"),
+        ({}, {"precision": "bf16-true"}, "precision bf16-true"),
+    ],
+)
+def test_what_does_not_go_with_fused_steps(
+    word_list, tmp_path, capsys, model_arguments, trainer_arguments, reason
+):
+    with pytest.raises(ValueError, match=f"fused true does not go with .*{reason}"):
+        fit(
+            word_list,
+            tmp_path / "run",
+            2,
+            True,
+            model_arguments=model_arguments,
+            **trainer_arguments,
+        )
+    data = NamesDataModule(str(word_list), batch_size=16)
+    auto = LitMLP(data.chars, 3, n_hidden=8, n_layer=1, **model_arguments)
+    trainer(2, **trainer_arguments).fit(auto, data)
+    assert auto.automatic_optimization
+
+
+def decision(monkeypatch, fused, max_steps, compiler="/usr/bin/g++"):
+    monkeypatch.setattr(stepping, "compiler", lambda: compiler)
+    return stepping.decide(trainer(max_steps, val_check_interval=1), fused, False)
+
+
+def test_auto_weighs_compiling_against_the_length_of_the_run(monkeypatch):
+    assert decision(monkeypatch, "auto", 100_000)[0]
+    short, line = decision(monkeypatch, "auto", 1000)
+    assert not short
+    assert "do not earn" in line
+
+
+def test_without_a_compiler_steps_are_ordinary(monkeypatch):
+    assert not decision(monkeypatch, "auto", 100_000, compiler=None)[0]
+    with pytest.raises(ValueError, match=r"C\+\+ compiler"):
+        decision(monkeypatch, True, 100_000, compiler=None)
+
+
+def test_the_compiler_is_the_one_named_or_a_common_one(monkeypatch, tmp_path):
+    monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.delenv("CXX", raising=False)
+    assert fused.compiler() is None
+    (tmp_path / "clang++").write_text("")
+    (tmp_path / "clang++").chmod(0o755)
+    assert fused.compiler() == str(tmp_path / "clang++")
+    monkeypatch.setenv("CXX", "mine")
+    assert fused.compiler() is None

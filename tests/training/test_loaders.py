@@ -1,0 +1,127 @@
+from collections import Counter
+
+import pytest
+import torch
+
+from lit_makemore.training.loaders import EvaluationLoader, MinibatchLoader, WordLoader
+from lit_makemore.words.windows import Windows, distinct
+from tests.conftest import WORDS
+from tests.words.test_windows import VOCAB, lecture, stream
+
+
+def loader(sampling="replacement", seed=1, **kwargs) -> MinibatchLoader:
+    generator = torch.Generator().manual_seed(seed)
+    return MinibatchLoader(Windows(stream(WORDS), 3), 16, generator, sampling, **kwargs)
+
+
+def taken(batches) -> list[list[int]]:
+    return [torch.cat([x, y[:, None]], 1).flatten().tolist() for x, y in batches]
+
+
+def test_drawing_with_replacement_is_randint_on_the_generator():
+    windows, g = Windows(stream(WORDS), 3), torch.Generator().manual_seed(1)
+    expected = [windows[torch.randint(0, len(windows), (16,), generator=g)] for _ in range(5)]
+    assert taken(loader())[:5] == taken(expected)
+
+
+def test_a_shuffled_pass_shows_every_example_once_but_the_last_few():
+    count = len(Windows(stream(WORDS), 3))
+    batches = loader("shuffled")
+    seen = [row for x, y in batches for row in torch.cat([x, y[:, None]], 1).tolist()]
+    assert len(seen) == count // 16 * 16 == len(batches) * 16
+    X, Y = lecture(WORDS, 3)
+    everything = sorted([*x, y] for x, y in zip(X, Y, strict=True))
+    for row in seen:
+        everything.remove(row)  # fails if one is seen too often
+    assert taken(batches) != taken(batches)  # two passes differ
+
+
+@pytest.mark.parametrize("sampling", ["replacement", "shuffled"])
+@pytest.mark.parametrize("stop", [0, 1, 3, 7, 8])
+def test_a_restored_loader_goes_on_as_the_first_would_have(sampling, stop):
+    assert len(loader()) == 9
+
+    def two_passes(batches):
+        return [*taken(batches), *taken(batches)]
+
+    first = loader(sampling)
+    expected = two_passes(first)
+    first, second = loader(sampling), loader(sampling, seed=2)
+    iterator = iter(first)
+    begun = taken(next(iterator) for _ in range(stop))
+    if stop:
+        second.load_state_dict(first.state_dict())
+        assert begun + two_passes(second) == expected
+
+
+@pytest.mark.parametrize("sampling", ["replacement", "shuffled"])
+def test_groups_are_the_same_minibatches_stacked(sampling):
+    single, grouped = loader(sampling), loader(sampling)
+    sizes = iter([4, 1, 100, 2, 7])  # 9 minibatches a pass: the third and the last are cut short
+    grouped.group = lambda: next(sizes)
+    for _ in range(2):
+        groups = list(grouped)
+        assert [len(x) for x, _ in groups] in ([4, 1, 4], [2, 7])
+        apart = [(x, y) for xs, ys in groups for x, y in zip(xs, ys, strict=True)]
+        assert taken(apart) == taken(single)
+
+
+def test_the_global_random_state_is_left_alone():
+    before = torch.get_rng_state()
+    list(loader("shuffled")), list(loader())
+    assert torch.equal(torch.get_rng_state(), before)
+
+
+@pytest.mark.parametrize("sampling", ["replacement", "shuffled"])
+def test_processes_share_the_rows_of_the_same_minibatch(sampling):
+    whole = list(loader(sampling))
+    parts = [list(loader(sampling, rank=rank, world_size=4)) for rank in range(4)]
+    for i, (x, y) in enumerate(whole):
+        assert torch.equal(x, torch.cat([part[i][0] for part in parts]))
+        assert torch.equal(y, torch.cat([part[i][1] for part in parts]))
+
+
+def test_a_repeating_loader_has_the_same_minibatches_in_every_pass():
+    batches = loader(repeat=True)
+    assert taken(batches) == taken(batches)
+
+
+@pytest.mark.parametrize(
+    ("batch_size", "world_size", "message"),
+    [(0, 1, "at least 1, not 0"), (3, 2, "2 processes"), (10_000, 1, "exceeds the")],
+)
+def test_bad_batch_sizes_are_errors(batch_size, world_size, message):
+    with pytest.raises(ValueError, match=message):
+        MinibatchLoader(
+            Windows(stream(WORDS), 3), batch_size, torch.Generator(), world_size=world_size
+        )
+
+
+@pytest.mark.parametrize("world_size", [1, 2, 3])
+def test_evaluation_shows_every_example_once_over_all_processes(world_size):
+    windows = Windows(stream(WORDS), 3)
+    novel = torch.arange(len(windows)) % 2 == 0
+    weights = torch.stack([torch.ones_like(novel), novel], 1)
+    examples = distinct(windows, len(VOCAB), weights)
+    ranks = [
+        EvaluationLoader(examples, batch_size=50, rank=rank, world_size=world_size)
+        for rank in range(world_size)
+    ]
+    assert len({len(rank) for rank in ranks}) == 1
+    found = Counter()
+    for chunk in (chunk for rank in ranks for chunk in rank):
+        x, of, y, weights = chunk
+        assert len(x.unique(dim=0)) == len(x)  # the network sees no window twice
+        for *window, token, count, of_novel in torch.cat([x[of], y[:, None], weights], 1).tolist():
+            found[(*window, token, True)] += of_novel
+            found[(*window, token, False)] += count - of_novel
+    x, y = windows[torch.arange(len(windows))]
+    rows = torch.cat([x, y[:, None], novel[:, None]], 1).tolist()
+    assert +found == Counter((*row[:-1], bool(row[-1])) for row in rows)
+
+
+@pytest.mark.parametrize("world_size", [1, 2, 3])
+def test_words_to_score_come_in_order_and_once_over_all_processes(world_size):
+    ranks = [WordLoader(WORDS, 7, rank, world_size) for rank in range(world_size)]
+    chunks = zip(*ranks, strict=True)
+    assert [word for shares in chunks for share in shares for word in share] == WORDS

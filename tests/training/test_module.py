@@ -1,0 +1,309 @@
+import math
+
+import lightning.pytorch as pl
+import pytest
+import torch
+import torch.nn.functional as F
+from lightning.pytorch.plugins import TorchSyncBatchNorm
+
+from lit_makemore.cli import main
+from lit_makemore.network.mlp import MLP
+from lit_makemore.training.datamodule import NamesDataModule
+from lit_makemore.training.module import LitMLP
+from tests.conftest import needs_names
+
+CHARS = "abcdefghijklmnopqrstuvwxyz"
+
+
+def trainer(steps: int, **kwargs) -> pl.Trainer:
+    return pl.Trainer(
+        **{
+            "max_steps": steps,
+            "max_epochs": -1,
+            "accelerator": "cpu",
+            "logger": False,
+            "enable_checkpointing": False,
+            "enable_progress_bar": False,
+            "enable_model_summary": False,
+            "check_val_every_n_epoch": None,
+            "val_check_interval": steps,
+            "num_sanity_val_steps": 0,
+            **kwargs,
+        }
+    )
+
+
+class Recorder(pl.Callback):
+    def __init__(self) -> None:
+        self.losses: list[float] = []
+
+    def on_train_batch_end(self, trainer, pl_module, outputs, batch, batch_idx) -> None:
+        self.losses.append(float(outputs["loss"]))
+
+
+def fitted(word_list, steps=40, trainer_arguments=None, **arguments):
+    torch.manual_seed(1)
+    data = NamesDataModule(str(word_list), batch_size=16)
+    model = LitMLP(data.chars, data.block_size, n_hidden=20, n_layer=2, **arguments)
+    recorder = Recorder()
+    runner = trainer(steps, callbacks=[recorder], **(trainer_arguments or {}))
+    runner.fit(model, data)
+    return model, data, recorder.losses, runner
+
+
+def plain_loop(word_list, optimizer_of, rate_of, steps=40, clip=None):
+    """The same training without Lightning."""
+    torch.manual_seed(1)
+    data = NamesDataModule(str(word_list), batch_size=16)
+    data.setup()
+    net = MLP(len(data.vocab), 3, n_hidden=20, n_layer=2)
+    optimizer = optimizer_of(net.parameters())
+    losses = []
+    while len(losses) < steps:
+        for x, y in data.train_dataloader():
+            for group in optimizer.param_groups:
+                group["lr"] = rate_of(len(losses))
+            loss = F.cross_entropy(net(x), y)
+            optimizer.zero_grad()
+            loss.backward()
+            if clip:
+                torch.nn.utils.clip_grad_norm_(net.parameters(), clip)
+            optimizer.step()
+            losses.append(loss.item())
+            if len(losses) == steps:
+                break
+    return losses, net
+
+
+def test_fit_equals_a_plain_loop_loss_for_loss(word_list):
+    model, _, losses, _ = fitted(word_list, lr_milestones=(20,))
+    expected, net = plain_loop(
+        word_list, lambda p: torch.optim.SGD(p, 0.1), lambda step: 0.1 if step < 20 else 0.1 * 0.1
+    )
+    assert losses == expected
+    for a, b in zip(model.net.state_dict().values(), net.state_dict().values(), strict=True):
+        assert torch.equal(a, b)
+
+
+def test_fit_with_adamw_one_cycle_and_clipping_equals_a_plain_loop(word_list):
+    _, _, losses, _ = fitted(
+        word_list, optimizer="adamw", lr=0.01, weight_decay=0.1, schedule="one_cycle", clip_norm=0.5
+    )
+    reference = torch.optim.SGD([torch.nn.Parameter(torch.ones(1))], lr=1.0)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(
+        reference, 0.01, 40, pct_start=0.2, cycle_momentum=False
+    )
+    rates = []
+    for _ in range(40):
+        rates.append(schedule.get_last_lr()[0])
+        reference.step()
+        if len(rates) < 40:
+            schedule.step()
+    expected, _ = plain_loop(
+        word_list,
+        lambda p: torch.optim.AdamW(p, 0.01, weight_decay=0.1),
+        lambda step: rates[step],
+        clip=0.5,
+    )
+    assert losses == pytest.approx(expected, rel=1e-5)
+
+
+def test_two_seeded_fits_are_bitwise_equal(word_list):
+    (a, _, losses_a, _), (b, _, losses_b, _) = fitted(word_list), fitted(word_list)
+    assert losses_a == losses_b
+    for x, y in zip(a.state_dict().values(), b.state_dict().values(), strict=True):
+        assert torch.equal(x, y)
+
+
+def test_validation_changes_nothing_in_training(word_list):
+    often = fitted(word_list, trainer_arguments={"val_check_interval": 3})[2]
+    assert often == fitted(word_list)[2]
+
+
+def test_validation_metrics_are_exact_over_all_examples(word_list):
+    model, data, _, runner = fitted(word_list)
+    windows = data.splits["val"].windows
+    x, y = windows[torch.arange(len(windows))]
+    logits = model.net.eval()(x)
+    loss = F.cross_entropy(logits, y).item()
+    expected = {
+        "val/loss": loss,
+        "val/loss_novel": loss,  # all 30 words differ
+        "val/perplexity": math.exp(loss),
+        "val/bits_per_char": loss / math.log(2),
+        "val/top1": (logits.argmax(1) == y).float().mean().item(),
+        "val/top5": (logits.topk(5).indices == y[:, None]).any(1).float().mean().item(),
+    }
+    found = {name: float(value) for name, value in runner.callback_metrics.items()}
+    assert found == pytest.approx(expected, rel=1e-5)
+
+
+def test_a_vocabulary_of_fewer_than_five_has_metrics_too(tmp_path):
+    path = tmp_path / "ab.txt"
+    path.write_text("\n".join(["a", "ab", "abb", "b", "ba", "bab", "aa", "bb"] * 4))
+    _, _, _, runner = fitted(path, steps=3)
+    assert float(runner.callback_metrics["val/top5"]) == 1  # of three classes
+
+
+def test_double_precision_trains_in_double(word_list):
+    model, _, losses, _ = fitted(word_list, trainer_arguments={"precision": "64-true"})
+    assert model.net.embedding.weight.dtype == torch.float64
+    assert losses == pytest.approx(fitted(word_list)[2], abs=1e-4)
+
+
+def test_bfloat16_trains_and_keeps_float32_parameters(word_list):
+    model, _, losses, _ = fitted(word_list, trainer_arguments={"precision": "bf16-mixed"})
+    assert model.net.embedding.weight.dtype == torch.float32
+    assert losses[-1] == pytest.approx(fitted(word_list)[2][-1], abs=0.2)
+
+
+@pytest.mark.parametrize(("precision", "tolerance"), [("32-true", 1e-4), ("64-true", 1e-10)])
+@pytest.mark.parametrize("logits_batch_norm", [True, False])
+def test_training_by_hand_equals_training_by_autograd(
+    word_list, precision, tolerance, logits_batch_norm
+):
+    runs = [
+        fitted(
+            word_list,
+            steps=200,
+            trainer_arguments={"precision": precision},
+            backward=backward,
+            logits_batch_norm=logits_batch_norm,
+            lr_milestones=(100,),
+        )
+        for backward in ("manual", "autograd")
+    ]
+    assert runs[0][2] == pytest.approx(runs[1][2], abs=tolerance)
+    for a, b in zip(*(run[0].net.state_dict().values() for run in runs), strict=True):
+        torch.testing.assert_close(a, b, rtol=0, atol=100 * tolerance)
+
+
+@needs_names
+@pytest.mark.slow
+@pytest.mark.parametrize("n_layer", [1, 5])
+@pytest.mark.parametrize(("precision", "tolerance"), [("32-true", 1e-4), ("64-true", 1e-10)])
+def test_the_published_networks_train_by_hand(precision, tolerance, n_layer):
+    losses = []
+    for backward in ("manual", "autograd"):
+        torch.manual_seed(42)
+        recorder, data = Recorder(), NamesDataModule()
+        model = LitMLP(CHARS, 3, n_layer=n_layer, bn_variance="biased", backward=backward)
+        trainer(1000, callbacks=[recorder], limit_val_batches=0, precision=precision).fit(
+            model, data
+        )
+        losses.append(recorder.losses)
+    assert losses[0] == pytest.approx(losses[1], abs=tolerance)
+
+
+def test_manual_gradients_leave_autograd_out(word_list, monkeypatch):
+    def used(*args, **kwargs):
+        raise AssertionError("autograd was used")
+
+    monkeypatch.setattr(torch.Tensor, "backward", used)
+    monkeypatch.setattr(torch.autograd, "grad", used)
+    fitted(word_list, backward="manual")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "trainer_arguments"),
+    [
+        ({"optimizer": "adamw", "lr": 0.01}, {}),
+        ({}, {"precision": "bf16-mixed"}),
+        ({}, {"accumulate_grad_batches": 2}),
+    ],
+)
+def test_what_does_not_go_with_manual_gradients_is_one_error(
+    word_list, arguments, trainer_arguments
+):
+    with pytest.raises(ValueError, match="backward manual goes with sgd, sampled targets, no"):
+        fitted(word_list, backward="manual", trainer_arguments=trainer_arguments, **arguments)
+
+
+@pytest.mark.parametrize(
+    ("argument", "value"), [("lr", 0), ("weight_decay", 0.1), ("warmup", 1.0), ("clip_norm", 0)]
+)
+def test_a_bad_argument_is_named(argument, value):
+    with pytest.raises(ValueError, match=argument):
+        LitMLP(CHARS, 3, **{argument: value})
+
+
+def test_one_cycle_without_a_length_says_what_to_set(word_list):
+    with pytest.raises(ValueError, match="--trainer.max_steps"):
+        fitted(
+            word_list,
+            trainer_arguments={"max_steps": -1, "max_epochs": 1, "val_check_interval": 1},
+            schedule="one_cycle",
+        )
+
+
+@pytest.mark.parametrize(
+    ("more", "message"),
+    [
+        ([], "sync_batchnorm true needs GPUs"),
+        (["--model.bn_variance", "biased"], "goes with --model.bn_variance torch"),
+    ],
+)
+def test_sync_batchnorm_is_refused_where_it_would_fail(tmp_path, word_list, capsys, more, message):
+    arguments = ["fit", "--data.path", str(word_list), "--data.batch_size", "16"]
+    arguments += ["--trainer.accelerator", "cpu", "--trainer.sync_batchnorm", "true"]
+    arguments += ["--trainer.max_steps", "5", "--runs_dir", str(tmp_path / "runs"), *more]
+    assert main(arguments) == 1
+    assert message in capsys.readouterr().err
+    assert not (tmp_path / "runs").exists()
+
+
+def test_sync_batchnorm_keeps_what_the_layers_hold():
+    """torch's SyncBatchNorm has no CPU version: only the exchange of the layers is tested here."""
+    model = LitMLP("abc", 3, n_hidden=5, n_layer=2)
+    model.net(torch.randint(0, 4, (8, 3)))
+    before = {name: value.clone() for name, value in model.state_dict().items()}
+    x = torch.randint(0, 4, (8, 3))
+    expected = model.eval()(x)
+    layers = TorchSyncBatchNorm()
+    converted = layers.apply(model)
+    kinds = [type(layer).__name__ for layer in converted.net.layers]
+    assert kinds.count("SyncBatchNorm") == 2
+    assert "BatchNorm1d" not in kinds
+    after = converted.state_dict()
+    assert before.keys() == after.keys()
+    assert all(torch.equal(after[name], value) for name, value in before.items())
+    torch.testing.assert_close(layers.revert(converted).eval()(x), expected)
+
+
+@pytest.mark.parametrize(
+    ("more", "message"),
+    [
+        (["--model.backward", "manual", "--model.dropout", "0.1"], "no dropout"),
+        (["--model.backward", "manual", "--data.targets", "kneser_ney"], "sampled targets"),
+        (["--model.count_mixture", "true", "--trainer.limit_val_batches", "0"], "val words"),
+        (["--data.targets", "teacher"], "--data.teachers go together"),
+        (["--data.targets", "teacher", "--data.teachers", "[no.ckpt]"], "no teacher at no.ckpt"),
+        (["--data.counts_share", "1.5"], "a share in [0, 1]"),
+    ],
+)
+def test_what_does_not_go_together_is_one_line(tmp_path, word_list, capsys, more, message):
+    arguments = ["fit", "--data.path", str(word_list), "--data.batch_size", "16"]
+    arguments += ["--trainer.accelerator", "cpu", "--trainer.max_steps", "5"]
+    assert main([*arguments, "--runs_dir", str(tmp_path / "runs"), *more]) == 1
+    (line,) = capsys.readouterr().err.strip().splitlines()
+    assert message in line
+    assert not (tmp_path / "runs").exists()
+
+
+def test_a_teacher_that_may_not_teach_is_refused(tmp_path, word_list, capsys):
+    """It knows other words, or sees another window; before there is a folder."""
+    usual = ["--data.batch_size", "16", "--model.n_hidden", "8", "--trainer.accelerator", "cpu"]
+    usual += ["--trainer.max_steps", "5", "--runs_dir", str(tmp_path)]
+    words = ["fit", *usual, "--data.path", str(word_list)]
+    assert main([*words, "--name", "teacher"]) == 0
+    teacher = tmp_path / "teacher" / "checkpoints" / "last.ckpt"
+    taught = [*words, "--data.targets", "teacher", "--data.teachers", f"[{teacher}]"]
+    capsys.readouterr()
+    for more, message in (
+        (["--data.split_seed", "1"], "was trained on other words"),
+        (["--data.block_size", "2"], "sees 3 characters"),
+    ):
+        assert main([*taught, *more, "--name", "student"]) == 1
+        assert message in capsys.readouterr().err
+        assert not (tmp_path / "student").exists()
+    assert main([*taught, "--name", "student"]) == 0

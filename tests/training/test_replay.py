@@ -1,0 +1,131 @@
+"""Networks A and B of the published networks, replayed from their own random numbers through this
+project's data module, network, LightningModule and Trainer: the losses are the published ones."""
+
+from collections.abc import Callable
+
+import lightning.pytorch as pl
+import pytest
+import torch
+from torch import Tensor
+
+from lit_makemore.network.mlp import MLP, Init
+from lit_makemore.training.datamodule import NamesDataModule
+from lit_makemore.training.evaluation import losses
+from lit_makemore.training.module import LitMLP
+from tests.conftest import needs_names
+
+pytestmark = needs_names
+
+
+class Recorder(pl.Callback):
+    def __init__(self) -> None:
+        self.losses: list[float] = []
+
+    def on_train_batch_end(self, trainer, pl_module, outputs, batch, batch_idx) -> None:
+        self.losses.append(float(outputs["loss"]))
+
+
+def row_a() -> tuple[LitMLP, torch.Generator]:
+    """The one-layer network and the generator of its minibatches."""
+    init = Init(logits_gain=1.0, logits_bias_std=0.1, bn_gain=1.1, bn_bias=0.1)
+    model = LitMLP(
+        "abcdefghijklmnopqrstuvwxyz",
+        3,
+        n_layer=1,
+        bn_variance="biased",
+        init=init,
+        lr_milestones=(50_000,),
+    )
+    g = torch.Generator().manual_seed(2147483647)
+    drawn = [
+        torch.randn((27, 10), generator=g),
+        torch.randn((30, 100), generator=g).T * (5 / 3) / 30**0.5,
+        torch.randn((100, 27), generator=g).T * 0.1,
+        torch.randn(27, generator=g) * 0.1,
+    ]
+    layers = model.net.layers
+    copy_in(drawn, [model.net.embedding.weight, layers[0].weight, layers[3].weight, layers[3].bias])
+    return model, torch.Generator().manual_seed(42)
+
+
+def row_b() -> tuple[LitMLP, torch.Generator]:
+    """The deep network; one generator draws its names, its weights and then its minibatches."""
+    model = LitMLP("abcdefghijklmnopqrstuvwxyz", 3, bn_variance="biased", lr_milestones=(50_001,))
+    g = torch.Generator().manual_seed(2147483657)
+    for _ in range(131):
+        torch.multinomial(torch.full((1, 27), 1 / 27), 1, generator=g)
+    torch.randn((27, 10), generator=g)
+    drawn = [torch.randn((27, 10), generator=g)]
+    sizes = [30, 100, 100, 100, 100, 100, 27]
+    for i, (fan_in, fan_out) in enumerate(zip(sizes, sizes[1:], strict=False)):
+        gain = 0.1 if i == 5 else 5 / 3
+        drawn.append(torch.randn((fan_in, fan_out), generator=g).T / fan_in**0.5 * gain)
+    weights = [layer.weight for layer in model.net.layers if layer.__class__.__name__ == "Linear"]
+    copy_in(drawn, [model.net.embedding.weight, *weights])
+    return model, g
+
+
+def copy_in(drawn: list[Tensor], parameters: list[Tensor]) -> None:
+    with torch.no_grad():
+        for values, parameter in zip(drawn, parameters, strict=True):
+            parameter.copy_(values)
+
+
+def replay(
+    row: Callable[[], tuple[LitMLP, torch.Generator]], steps: int
+) -> tuple[list[float], MLP, NamesDataModule]:
+    model, generator = row()
+    data = NamesDataModule()
+    data.generator = generator
+    recorder = Recorder()
+    trainer = pl.Trainer(
+        max_steps=steps,
+        max_epochs=-1,
+        accelerator="cpu",
+        logger=False,
+        enable_checkpointing=False,
+        enable_progress_bar=False,
+        enable_model_summary=False,
+        limit_val_batches=0,
+        callbacks=[recorder],
+    )
+    trainer.fit(model, data)
+    return recorder.losses, model.net, data
+
+
+def test_row_b_starts_on_the_published_loss():
+    assert replay(row_b, 1)[0][0] == pytest.approx(3.3017003536224365, abs=1e-6)
+
+
+def test_row_a_starts_as_a_hand_written_forward_pass_does():
+    first = replay(row_a, 1)[0][0]
+    g = torch.Generator().manual_seed(2147483647)
+    C, W1 = (
+        torch.randn((27, 10), generator=g),
+        torch.randn((30, 100), generator=g) * (5 / 3) / 30**0.5,
+    )
+    W2, b2 = torch.randn((100, 27), generator=g) * 0.1, torch.randn(27, generator=g) * 0.1
+    data = NamesDataModule()
+    data.setup()
+    x, y = data.splits["train"].windows[
+        torch.randint(0, 182_625, (32,), generator=torch.Generator().manual_seed(42))
+    ]
+    hpreact = C[x].view(32, -1) @ W1
+    bnraw = (hpreact - hpreact.mean(0)) / torch.sqrt(hpreact.var(0, unbiased=False) + 1e-5)
+    logits = torch.tanh(1.1 * bnraw + 0.1) @ W2 + b2
+    expected = -logits.log_softmax(1)[range(32), y].mean()
+    assert first == pytest.approx(expected.item(), abs=1e-6)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("row", "published"),
+    [
+        (row_a, {"train": 2.1354637145996094, "val": 2.154210090637207, "test": 2.15461802482605}),
+        (row_b, {"train": 2.0422, "val": 2.0962}),
+    ],
+)
+def test_a_replay_ends_on_the_published_losses(row, published):
+    _, net, data = replay(row, 100_000)
+    for split, loss in published.items():
+        assert losses(net, data.evaluation_loader(split))[0] == pytest.approx(loss, abs=5e-4), split

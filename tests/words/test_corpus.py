@@ -1,0 +1,177 @@
+import hashlib
+import http.server
+import threading
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+
+from lit_makemore.words.corpus import fetch, read_corpus, read_words, word_hash, word_hashes
+from lit_makemore.words.vocab import Vocabulary
+from lit_makemore.words.windows import encode
+from tests.conftest import NAMES, WORDS, needs_names
+
+
+def write(tmp_path, content: bytes):
+    path = tmp_path / "list.txt"
+    path.write_bytes(content)
+    return path
+
+
+def test_the_words_come_back_in_order(word_list):
+    corpus = read_corpus(word_list)
+    assert list(corpus.words()) == WORDS
+    assert corpus.n_words == 30
+    assert corpus.chars == "".join(sorted(set("".join(WORDS))))
+    assert corpus.sha256 == hashlib.sha256(word_list.read_bytes()).hexdigest()
+
+
+@needs_names
+def test_names_txt_has_the_published_facts():
+    corpus = read_corpus(NAMES)
+    assert (corpus.n_words, len(corpus.chars)) == (32_033, 26)
+    assert max(map(len, corpus.words())) == 15
+    assert len(set(corpus.words())) == 29_494
+    assert len(word_hashes(corpus.words()).unique()) == 29_494
+
+
+def test_byte_order_mark_crlf_and_blank_lines_do_no_harm(tmp_path):
+    content = b"\xef\xbb\xbf" + "\r\n".join([*WORDS[:15], "", "  ", *WORDS[15:]]).encode()
+    corpus = read_corpus(write(tmp_path, content))
+    assert list(corpus.words()) == WORDS
+    assert corpus.blank_lines == 2
+
+
+def test_lowercase_and_strip_are_options(tmp_path):
+    path = write(tmp_path, "\n".join(f" {word.title()} " for word in WORDS).encode())
+    assert list(read_corpus(path, lowercase=True).words()) == WORDS
+    assert list(read_corpus(path, strip=False).words()) == [f" {word.title()} " for word in WORDS]
+
+
+GOOD = "\n".join(WORDS).encode() + b"\n"
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"", "has 0 words; at least 10"),
+        (b"anna\nbert\n", "has 2 words; at least 10"),
+        (GOOD + b"m\xe9l\n", "line 31: byte 2 is not UTF-8"),
+        (GOOD + b"st.john\n", "line 31: 'st.john' contains"),
+        (b"<!DOCTYPE html>\n<html>\n", "line 1: this is a web page"),
+        (b"a" * 2**20, "line 1 is longer than 1000 bytes"),
+        (GOOD + b"a\tb\n", "line 31: 'a\\\\tb' contains a control character"),
+        ("\n".join(chr(0x4E00 + i) for i in range(20_000)).encode(), "20,000 distinct characters"),
+    ],
+    ids=["empty", "short", "latin-1", "dot", "html", "one line", "tab", "no alphabet"],
+)
+def test_a_bad_list_is_one_error_with_file_and_remedy(tmp_path, content, message):
+    path = write(tmp_path, content)
+    with pytest.raises(ValueError, match=message) as error:
+        read_corpus(path)
+    assert str(path) in str(error.value)
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["Zürich", "São Paulo", "Łódź", "Kraków", "Reykjavík", "Besançon", "A Coruña"] * 2,
+        ["2-butanol", "1,3-diene", "n-hexane", "h2o", "co2", "4-nonyl", "ch3-ch3"] * 2,
+        ["می\u200cخواهم", "San\u00a0José", "क्\u200dष", "naïve", "x", "y", "z"] * 2,
+        ["анна", "борис", "вера", "глеб", "дарья", "егор", "жанна"] * 2,
+    ],
+    ids=["cities", "chemicals", "joiners", "cyrillic"],
+)
+def test_lists_unlike_names_are_read_as_they_are(tmp_path, words):
+    corpus = read_corpus(write(tmp_path, "\n".join(words).encode()))
+    assert list(corpus.words()) == words
+    assert corpus.chars == "".join(sorted(set("".join(words))))
+    tokens = encode(corpus.text, Vocabulary(corpus.chars))
+    assert Vocabulary(corpus.chars).decode(tokens[: len(words[0])].tolist()) == words[0]
+
+
+def test_words_to_score_may_be_any(tmp_path):
+    path = write(tmp_path, "st.john\n\n a\tb \r\nZoë\n".encode())
+    assert read_words(path) == ["st.john", "a\tb", "Zoë"]
+    assert read_words(path, lowercase=True, strip=False) == ["st.john", " a\tb ", "zoë"]
+
+
+def test_a_missing_list_is_an_error(tmp_path):
+    with pytest.raises(FileNotFoundError, match="no word list at"):
+        read_corpus(tmp_path / "none.txt")
+
+
+def test_a_hash_is_blake2b_of_the_word():
+    digest = hashlib.blake2b(b"emma", digest_size=8).digest()
+    assert word_hash("emma") == int.from_bytes(digest, "little", signed=True)
+    assert word_hashes(iter(["emma"])).tolist() == [word_hash("emma")]
+
+
+@pytest.fixture
+def server():
+    """An address on this machine that serves GOOD, and a list of the requests it got."""
+    requests: list[str] = []
+
+    class Handler(http.server.BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            requests.append(self.path)
+            if self.path == "/missing":
+                self.send_error(404)
+                return
+            self.send_response(200)
+            self.end_headers()
+            self.wfile.write(GOOD)
+
+        def log_message(self, *args) -> None:
+            pass
+
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler) as httpd:
+        thread = threading.Thread(target=httpd.serve_forever)
+        thread.start()
+        yield f"http://127.0.0.1:{httpd.server_port}", requests
+        httpd.shutdown()
+        thread.join()
+
+
+GOOD_SHA256 = hashlib.sha256(GOOD).hexdigest()
+
+
+def test_fetch_downloads_once_and_verifies(tmp_path, server):
+    address, requests = server
+    path = tmp_path / "data" / "names.txt"
+    for _ in range(2):
+        fetch(path, f"{address}/names", GOOD_SHA256)
+    assert path.read_bytes() == GOOD
+    assert requests == ["/names"]
+    assert list(path.parent.iterdir()) == [path]
+
+
+def test_racing_fetches_all_succeed(tmp_path, server):
+    path = tmp_path / "names.txt"
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(lambda _: fetch(path, server[0], GOOD_SHA256), range(8)))
+    assert path.read_bytes() == GOOD
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_wrong_checksum_leaves_nothing(tmp_path, server):
+    with pytest.raises(ValueError, match="sha256"):
+        fetch(tmp_path / "names.txt", server[0], "0" * 64)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_too_large_a_file_leaves_nothing(tmp_path, server):
+    with pytest.raises(ValueError, match="larger than 10 bytes"):
+        fetch(tmp_path / "names.txt", server[0], GOOD_SHA256, max_bytes=10)
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("offline", [True, False])
+def test_an_unreachable_address_names_itself_the_place_and_the_quick_start(
+    tmp_path, server, offline
+):
+    url = "http://127.0.0.1:1/names.txt" if offline else f"{server[0]}/missing"
+    with pytest.raises(ConnectionError) as error:
+        fetch(tmp_path / "names.txt", url)
+    for part in (url, str(tmp_path / "names.txt"), "configs/quickstart.yaml"):
+        assert part in str(error.value)
+    assert list(tmp_path.iterdir()) == []

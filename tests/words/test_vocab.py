@@ -1,0 +1,31 @@
+import pytest
+
+from lit_makemore.words.vocab import Vocabulary, difference
+
+
+def test_the_end_mark_is_zero_and_characters_follow_sorted():
+    vocab = Vocabulary("abé")
+    assert vocab.stoi == {".": 0, "a": 1, "b": 2, "é": 3}
+    assert len(vocab) == 4
+
+
+def test_encoding_and_decoding_are_inverse():
+    vocab = Vocabulary("aelnv")
+    assert vocab.encode("elena") == [2, 3, 2, 4, 1]
+    assert vocab.decode(vocab.encode("elena")) == "elena"
+
+
+def test_an_unknown_character_is_named():
+    with pytest.raises(ValueError, match="'ö'"):
+        Vocabulary("jnor").encode("jörn")
+
+
+@pytest.mark.parametrize("chars", ["ba", "aa", ".a"])
+def test_characters_must_be_sorted_distinct_and_without_the_end_mark(chars):
+    with pytest.raises(ValueError, match="sorted"):
+        Vocabulary(chars)
+
+
+def test_the_difference_of_two_vocabularies_lists_both_sides():
+    assert difference("abc", "bcd") == "only the checkpoint has 'a'; only the word list has 'd'"
+    assert difference("abc", "abc") == ""
