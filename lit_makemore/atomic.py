@@ -1,4 +1,4 @@
-"""Files that are there whole or not at all."""
+"""Writing files atomically: a file is complete or not there at all."""
 
 import os
 from collections.abc import Iterator
@@ -10,21 +10,21 @@ from uuid import uuid4
 
 @contextmanager
 def replacing(path: str | Path) -> Iterator[IO[bytes]]:
-    """Opens a file that takes its name when the block ends well, and vanishes otherwise.
+    """Opens a temporary file that replaces `path` when the block ends without an error.
 
-    A reader sees the previous file or the new one, never a part, whenever the machine stops.
+    Otherwise it is deleted. A reader sees the old file or the new one, never a part of it, even if
+    the machine stops in between.
     """
-    path = Path(path).resolve()  # what a link points to is replaced, not the link
+    path = Path(path).resolve()  # replaces the file that a link points to, not the link
     if path.is_dir():
         raise IsADirectoryError(f"{path} is a folder; name a file")
-    if path.exists() and not path.is_file():  # a pipe or a device: nothing to replace
+    if path.exists() and not path.is_file():  # a pipe or a device cannot be replaced
         with path.open("wb") as file:
             yield file
         return
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(
-        f".{path.name}.{uuid4().hex}.tmp"
-    )  # beside it, so that renaming is atomic
+    # In the same folder: renaming is atomic within one file system only.
+    temporary = path.with_name(f".{path.name}.{uuid4().hex}.tmp")
     try:
         with temporary.open("xb") as file:
             yield file
@@ -36,6 +36,6 @@ def replacing(path: str | Path) -> Iterator[IO[bytes]]:
 
 
 def write_text(path: str | Path, text: str) -> None:
-    """Writes a UTF-8 file that way."""
+    """Writes a UTF-8 text file atomically."""
     with replacing(path) as file:
         file.write(text.encode())

@@ -1,9 +1,9 @@
-"""A network and the counts together: a · network + (1 − a) · Kneser–Ney.
+"""A mixture of a network and a count model: a · network + (1 − a) · Kneser–Ney.
 
-The network generalises, the counts remember; their mistakes differ, so their mean is better than
-either (linear interpolation: Jelinek & Mercer, 1980).
+The network generalises and the count model remembers. They make different mistakes, so the mixture
+is better than each of them (linear interpolation: Jelinek & Mercer, 1980).
 
-Shapes: N distinct n-grams, B batch, T block_size, V vocab_size.
+Shapes: B batch, D distinct windows, T block_size, V vocab_size.
 """
 
 from collections.abc import Iterable
@@ -11,19 +11,20 @@ from collections.abc import Iterable
 import torch
 from torch import Tensor, nn
 
-from lit_makemore.counts.ngrams import Baseline, KneserNey
-from lit_makemore.training.evaluation import Batch
+from lit_makemore.counts.ngrams import Baseline
+from lit_makemore.network.mlp import probabilities
+from lit_makemore.words.windows import EvaluationBatch
 
-WEIGHTS = torch.arange(1, 21, dtype=torch.float64) / 20  # of the network, to choose from
+WEIGHTS = torch.arange(1, 21, dtype=torch.float64) / 20  # the weights that choose_weight tries
 
 
 class Mixture(nn.Module):
-    """Windows (B, T) to the log-probabilities (B, V) of the mixture, which serve as logits.
+    """Windows (B, T) to the log-probabilities (B, V) of the mixture. They are its logits.
 
     Args:
         net: windows (B, T) to logits (B, V).
         counts: the count model.
-        weight: a, the network's share.
+        weight: a, the network's weight.
     """
 
     def __init__(self, net: nn.Module, counts: Baseline, weight: float) -> None:
@@ -32,40 +33,25 @@ class Mixture(nn.Module):
         self.train(net.training)
 
     def forward(self, x: Tensor) -> Tensor:
-        p = _softmax(self.net(x))
-        q = self.counts.probabilities(x.cpu()).to(p)
+        p = probabilities(self.net(x))
+        q = self.counts.probabilities(x.cpu())
+        q = q.to(p.dtype).to(p.device)  # in this order: not every device has float64
         return (self.weight * p + (1 - self.weight) * q).log()
 
 
 @torch.no_grad()
-def choose(net: nn.Module, counts: Baseline, batches: Iterable[Batch]) -> float:
-    """The weight of the network with which the mixture's loss on these examples is lowest.
+def choose_weight(net: nn.Module, counts: Baseline, batches: Iterable[EvaluationBatch]) -> float:
+    """The network's weight, of WEIGHTS, for which the mixture has the lowest loss.
 
     Args:
-        net: in evaluation mode.
+        net: the network, in evaluation mode.
         counts: the count model.
-        batches: the examples, as loaders.EvaluationLoader serves them.
+        batches: all examples to compute the loss on.
     """
     losses = torch.zeros_like(WEIGHTS)
     for x, inverse, y, weights in batches:
-        at = inverse.cpu(), y.cpu()
-        p, q = _softmax(net(x)).cpu()[at].double(), counts.probabilities(x.cpu())[at]  # (B,)
+        at = inverse.cpu(), y.cpu()  # the entry of each example in a (D, V) tensor
+        p, q = probabilities(net(x)).cpu()[at].double(), counts.probabilities(x.cpu())[at]  # (B,)
         mixed = WEIGHTS[:, None] * p + (1 - WEIGHTS[:, None]) * q
         losses -= mixed.log() @ weights[:, 0].cpu().double()
     return float(WEIGHTS[losses.argmin()])
-
-
-def kneser_ney(rows: Tensor, counts: Tensor, vocab_size: int) -> KneserNey:
-    """The count model of distinct n-grams.
-
-    Args:
-        rows: (N, T + 1) windows with their next tokens, any integer type.
-        counts: (N,) how often each occurs.
-        vocab_size: V.
-    """
-    rows = rows.long()
-    return KneserNey(rows[:, :-1], rows[:, -1], counts.long(), vocab_size)
-
-
-def _softmax(logits: Tensor) -> Tensor:
-    return logits.to(torch.promote_types(logits.dtype, torch.float32)).softmax(1)

@@ -1,8 +1,6 @@
-"""What counting achieves: the yardsticks that a network must beat, from the training words alone.
+"""Models that count n-grams of the training words: uniform, unigram, bigram and Kneser–Ney.
 
-Each baseline gives, for windows (M, T), the distribution of the next character (M, V).
-
-Shapes: N distinct training examples, M windows, T block_size, V vocab_size.
+Shapes: D distinct training examples, M windows, T block_size, V vocab_size.
 """
 
 from typing import Protocol
@@ -14,47 +12,35 @@ DISCOUNT = 0.8
 
 
 class Baseline(Protocol):
+    """A model that predicts the next character by counting."""
+
     vocab_size: int
 
-    def probabilities(self, x: Tensor) -> Tensor:
-        """Windows (M, T) to the distribution of the next character, (M, V) float64."""
+    def probabilities(self, x: Tensor, y: Tensor | None = None) -> Tensor:
+        """Windows (M, T) to the distributions of the next character, (M, V) float64.
 
-
-def fit(x: Tensor, y: Tensor, n: Tensor, vocab_size: int) -> dict[str, Baseline]:
-    """All baselines, by name, from distinct training examples as `windows.distinct` gives them."""
-    return {
-        "uniform": Uniform(vocab_size),
-        "unigram": Unigram(y, n, vocab_size),
-        "bigram": Bigram(x, y, n, vocab_size),
-        "kneser_ney": KneserNey(x, y, n, vocab_size),
-    }
-
-
-def loss(baseline: Baseline, x: Tensor, y: Tensor, n: Tensor) -> float:
-    """Mean cross-entropy in nats over distinct examples that occur n times each; NaN if n is 0."""
-    total = 0.0
-    for at in torch.arange(len(y)).split(max(1, 2**21 // baseline.vocab_size)):
-        p = baseline.probabilities(x[at]).gather(1, y[at, None]).squeeze(1)
-        total -= float((p.log() * n[at]).sum())
-    return total / int(n.sum()) if n.any() else float("nan")
+        With next tokens y (M,), only to their probabilities, (M, 1): the same bits in a V-th of
+        the time.
+        """
 
 
 class Uniform:
-    """Every character alike."""
+    """Every character has the same probability."""
 
     def __init__(self, vocab_size: int) -> None:
         self.vocab_size = vocab_size
 
-    def probabilities(self, x: Tensor) -> Tensor:
-        return torch.full((len(x), self.vocab_size), 1 / self.vocab_size, dtype=torch.float64)
+    def probabilities(self, x: Tensor, y: Tensor | None = None) -> Tensor:
+        width = self.vocab_size if y is None else 1
+        return torch.full((len(x), width), 1 / self.vocab_size, dtype=torch.float64)
 
 
 class Unigram:
-    """Each character as often as in training, one added to every count.
+    """The frequency of each character, with 1 added to every count.
 
     Args:
-        y: (N,) next tokens of the distinct training examples.
-        n: (N,) how often each example occurs.
+        y: (D,) next tokens of the distinct training examples.
+        n: (D,) how often each example occurs.
         vocab_size: V.
     """
 
@@ -63,17 +49,17 @@ class Unigram:
         self._p = counts / counts.sum()
         self.vocab_size = vocab_size
 
-    def probabilities(self, x: Tensor) -> Tensor:
-        return self._p.expand(len(x), -1)
+    def probabilities(self, x: Tensor, y: Tensor | None = None) -> Tensor:
+        return self._p.expand(len(x), -1) if y is None else self._p[y, None]
 
 
 class Bigram:
-    """Each character as often as after the last one in training, one added to every count.
+    """The frequency of each character after the previous one, with 1 added to every count.
 
     Args:
-        x: (N, T) windows of the distinct training examples.
-        y: (N,) their next tokens.
-        n: (N,) how often each example occurs.
+        x: (D, T) windows of the distinct training examples.
+        y: (D,) their next tokens.
+        n: (D,) how often each example occurs.
         vocab_size: V.
     """
 
@@ -82,49 +68,54 @@ class Bigram:
         self._level = _Level(pairs, inverse.bincount(n), vocab_size)
         self.vocab_size = vocab_size
 
-    def probabilities(self, x: Tensor) -> Tensor:
-        counts = self._level.counts(x[:, -1]) + 1
-        return counts / counts.sum(1, keepdim=True)
+    def probabilities(self, x: Tensor, y: Tensor | None = None) -> Tensor:
+        counts = self._level.counts(x[:, -1], y) + 1
+        return counts / (self._level.totals[x[:, -1], None] + self.vocab_size)
 
 
 class KneserNey:
-    """Interpolated Kneser–Ney smoothing of the whole window's counts.
+    """Interpolated Kneser–Ney smoothing.
 
-    A window is backed by the ones that lack its leftmost character, down to the empty one and the
-    uniform distribution. Where a window h was seen,
+    The distribution after a window h is mixed with the one after a shorter window: h without its
+    first character, and so on, down to the empty window and the uniform distribution. If h occurs
+    in the training words,
 
-        p(w | h) = (max(c(h w) - D, 0) + D · n(h) · p(w | h without its first character)) / c(h)
+        p(w | h) = (max(c(h w) - d, 0) + d · n(h) · p(w | h without its first character)) / c(h)
 
-    with n(h) the number of distinct characters seen after h and c(h) the sum of c(h w). For whole
-    windows c counts occurrences; for shorter ones it counts the distinct characters seen to the
-    left of h w, the padding among them. (Kneser & Ney, 1995; Chen & Goodman, 1999,
+    where n(h) is the number of distinct characters that follow h, and c(h) is the sum of c(h w)
+    over w. For whole windows c(h w) counts occurrences. For shorter ones it counts the distinct
+    characters that precede h w; the padding is one of them. If h does not occur, p(w | h) is the
+    shorter window's. (Kneser & Ney, 1995; Chen & Goodman, 1999,
     https://doi.org/10.1006/csla.1999.0128, equation 23.)
 
     Args:
-        x: (N, T) windows of the distinct training examples.
-        y: (N,) their next tokens.
-        n: (N,) how often each example occurs.
+        x: (D, T) windows of the distinct training examples.
+        y: (D,) their next tokens.
+        n: (D,) how often each example occurs.
         vocab_size: V.
-        discount: D.
+        discount: d.
     """
 
     def __init__(
         self, x: Tensor, y: Tensor, n: Tensor, vocab_size: int, discount: float = DISCOUNT
     ) -> None:
         self.vocab_size, self.discount = vocab_size, discount
+        token_type = torch.uint8 if vocab_size <= 256 else torch.int16
+        self._rows, self._counts = torch.cat([x, y[:, None]], 1).to(token_type), n.int()
         self._levels: list[_Level] = []
-        # Windows of each length, as numbers: a window's number is found from the number of the
-        # one without its leftmost character, and that character.
+        # Each distinct window of a length has a number. It is the position of
+        # (number of the window without its first character) · V + first character
+        # in the sorted tensor of all such values of that length.
         self._contexts: list[Tensor] = []
         number = torch.zeros(len(y), dtype=torch.int64)
-        pairs = [number * vocab_size + y]  # number of the window and the next token, as one number
+        pairs = [number * vocab_size + y]  # a window's number and the next token in one number
         for t in range(1, x.size(1) + 1):
             known, number = (number * vocab_size + x[:, -t]).unique(return_inverse=True)
             self._contexts.append(known)
             pairs.append(number * vocab_size + y)
         for length, pair in enumerate(pairs):
             seen, row = pair.unique(return_inverse=True)
-            if length < len(pairs) - 1:  # each distinct longer pair is one distinct left neighbour
+            if length < len(pairs) - 1:  # counts distinct longer pairs: one per preceding character
                 longer, inverse = pairs[length + 1].unique(return_inverse=True)
                 shorter = torch.empty_like(longer).index_copy_(0, inverse, row)
                 counts = shorter.bincount(minlength=len(seen))
@@ -132,10 +123,23 @@ class KneserNey:
                 counts = row.bincount(n, minlength=len(seen))
             self._levels.append(_Level(seen, counts, vocab_size))
 
-    def probabilities(self, x: Tensor) -> Tensor:
-        p = torch.full((len(x), self.vocab_size), 1 / self.vocab_size, dtype=torch.float64)
+    @classmethod
+    def from_rows(cls, rows: Tensor, counts: Tensor, vocab_size: int) -> "KneserNey":
+        """The model of the examples that `rows` returned. Any integer types will do."""
+        rows = rows.long()
+        return cls(rows[:, :-1], rows[:, -1], counts.long(), vocab_size)
+
+    def rows(self) -> tuple[Tensor, Tensor]:
+        """The examples counted, in small types: windows with their next tokens (D, T + 1), n (D,).
+
+        A checkpoint stores them.
+        """
+        return self._rows, self._counts
+
+    def probabilities(self, x: Tensor, y: Tensor | None = None) -> Tensor:
+        p = Uniform(self.vocab_size).probabilities(x, y)
         number = torch.zeros(len(x), dtype=torch.int64)
-        at = torch.arange(len(x))  # windows of which the current length was seen
+        at = torch.arange(len(x))  # the windows whose last `length` characters were seen
         for length, level in enumerate(self._levels):
             if length > 0:
                 known = self._contexts[length - 1]
@@ -143,27 +147,37 @@ class KneserNey:
                 number = torch.searchsorted(known, wanted).clamp(max=len(known) - 1)
                 found = known[number] == wanted
                 at, number = at[found], number[found]
-            counts = level.counts(number)  # (seen windows, V)
-            kinds = (counts > 0).double().sum(1, keepdim=True)
+            counts = level.counts(number, None if y is None else y[at])  # (seen windows, V or 1)
+            kinds, total = level.kinds[number, None], level.totals[number, None]  # n(h), c(h)
             discounted = (counts - self.discount).clamp(min=0)
-            p[at] = (discounted + self.discount * kinds * p[at]) / counts.sum(1, keepdim=True)
+            p[at] = (discounted + self.discount * kinds * p[at]) / total
         return p
 
 
 class _Level:
-    """The counts of all windows of one length, stored for the pairs that occur.
+    """The counts c(h w) of all windows h of one length; only pairs h w that occur are stored.
 
     Args:
-        pairs: (P,) the distinct pairs window number · V + token, sorted.
-        counts: (P,) how often each counts.
+        pairs: (P,) the distinct pairs, sorted, as the numbers (window number) · V + token.
+        counts: (P,) their counts.
         vocab_size: V.
+
+    Attributes totals and kinds: of each window, how often any token follows, and how many do;
+    float64.
     """
 
     def __init__(self, pairs: Tensor, counts: Tensor, vocab_size: int) -> None:
         self._pairs, self._counts, self._tokens = pairs, counts, torch.arange(vocab_size)
+        window = pairs // vocab_size
+        self.totals = window.bincount(counts.double(), minlength=vocab_size)  # sums are exact
+        self.kinds = window.bincount(minlength=vocab_size).double()
 
-    def counts(self, number: Tensor) -> Tensor:
-        """The counts after the windows with these numbers (M,), as (M, V) float64."""
-        wanted = number[:, None] * len(self._tokens) + self._tokens
+    def counts(self, number: Tensor, y: Tensor | None = None) -> Tensor:
+        """The counts of all tokens after the windows with these numbers (M,); (M, V) float64.
+
+        With tokens y (M,), the counts of these only, (M, 1).
+        """
+        tokens = self._tokens if y is None else y[:, None]
+        wanted = number[:, None] * len(self._tokens) + tokens
         found = torch.searchsorted(self._pairs, wanted).clamp(max=len(self._pairs) - 1)
         return torch.where(self._pairs[found] == wanted, self._counts[found], 0).double()

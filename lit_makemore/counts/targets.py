@@ -1,4 +1,4 @@
-"""What a window is trained to predict: the next character, all that can follow it, or more.
+"""Targets other than the next character: distributions over all characters, one per window.
 
 Shapes: N examples, D distinct windows, P distinct pairs of window and next token, B batch,
 T block_size, V vocab_size.
@@ -10,17 +10,17 @@ import torch
 from torch import Tensor, nn
 
 from lit_makemore.counts.ngrams import Baseline
+from lit_makemore.network.mlp import probabilities
 from lit_makemore.words.windows import Windows
 
 
 class Expected:
-    """The examples of a stream, their targets replaced by the distribution of the next token.
+    """The examples of a stream with the relative frequencies of the next token as targets.
 
-    A short window occurs often, followed now by this character, now by that. Drawing an example
-    draws its window by frequency and a next token by the shares of all tokens that follow this
-    window in the stream; here these shares themselves are the target. For the windows drawn, the
-    cross-entropy and its gradient are the expectation over what would have been drawn, without the
-    noise of drawing it.
+    A short window occurs many times, with different characters after it. To draw an example means
+    to draw a window, and then one of the characters that follow this window. Here the target is
+    the relative frequency of all of them. So the cross-entropy and its gradient are the expected
+    values for the windows drawn, without the noise of drawing the characters.
 
     Args:
         windows: the N examples.
@@ -31,25 +31,25 @@ class Expected:
         self._windows, self._vocab_size = windows, vocab_size
         number, y = window_numbers(windows, vocab_size)
         pairs, counts = (number * vocab_size + y).unique(return_counts=True)  # (P,), sorted
-        of = pairs // vocab_size
+        of = pairs // vocab_size  # the number of the pair's window
         totals = number.bincount()  # (D,)
         device = windows.device
-        self._number = number.int().to(device)  # of every example's window, (N,)
-        self._next = (pairs % vocab_size).to(device)
+        self._number = number.int().to(device)  # of each example's window, (N,)
+        self._next = (pairs % vocab_size).to(device)  # the pair's next token
         self._share = (counts / totals[of]).float().to(device)
         self._length = of.bincount().to(device)  # pairs per window, (D,)
-        self._start = self._length.cumsum(0) - self._length
+        self._start = self._length.cumsum(0) - self._length  # each window's first pair
 
     def __len__(self) -> int:
         return len(self._windows)
 
     def __getitem__(self, index: Tensor) -> tuple[Tensor, Tensor]:
-        """The windows (B, T) of the examples index (B,), and their targets (B, V)."""
+        """The windows (B, T) and the targets (B, V) of the examples index (B,)."""
         x, _ = self._windows[index]
         number = self._number[index.to(self._number.device)].long()
         lengths = self._length[number]
         row = torch.arange(len(x), device=x.device).repeat_interleave(lengths)
-        before = (lengths.cumsum(0) - lengths)[row]  # pairs of the rows above
+        before = (lengths.cumsum(0) - lengths)[row]  # number of pairs in the rows above
         pair = self._start[number][row] + torch.arange(len(row), device=x.device) - before
         targets = torch.zeros(len(x), self._vocab_size, device=x.device)
         targets[row, self._next[pair]] = self._share[pair]
@@ -57,7 +57,7 @@ class Expected:
 
 
 class Given:
-    """The examples of a stream, their targets replaced by a distribution given for each window.
+    """The examples of a stream with the targets that a given function returns for their windows.
 
     Args:
         windows: the N examples.
@@ -71,31 +71,33 @@ class Given:
         self._windows = windows
         number, _ = window_numbers(windows, vocab_size)
         first = torch.empty(int(number.max()) + 1, dtype=torch.int64)
-        first[number] = torch.arange(len(number))  # an example of each window; whichever, is one
-        self._number = number.int().to(windows.device)  # of every example's window, (N,)
+        first[number] = torch.arange(len(number))  # some example of each window
+        self._number = number.int().to(windows.device)  # of each example's window, (N,)
         self._table = torch.empty(len(first), vocab_size, device=windows.device)
         for part in torch.arange(len(first)).split(2**14):
-            self._table[part] = distribution(windows[first[part]][0].cpu()).to(self._table)
+            targets = distribution(windows[first[part]][0].cpu()).to(self._table.dtype)
+            self._table[part] = targets.to(windows.device)  # not every device has float64
 
     def __len__(self) -> int:
         return len(self._windows)
 
     def __getitem__(self, index: Tensor) -> tuple[Tensor, Tensor]:
-        """The windows (B, T) of the examples index (B,), and their targets (B, V)."""
+        """The windows (B, T) and the targets (B, V) of the examples index (B,)."""
         x, _ = self._windows[index]
         return x, self._table[self._number[index.to(self._number.device)].long()]
 
 
 class Taught:
-    """Knowledge distillation: the soft targets are the teachers' mean, mixed with the counts'.
+    """Knowledge distillation: the mean of the teachers' distributions, mixed with the counts'.
 
-    A teacher's distribution says more than what was seen after a window: what could have been
-    (Hinton, Vinyals & Dean, 2015, https://arxiv.org/abs/1503.02531).
+    The training words show only characters that did follow a window. A teacher's distribution also
+    shows which others could follow it (Hinton, Vinyals & Dean, 2015,
+    https://arxiv.org/abs/1503.02531).
 
     Args:
         teachers: networks, windows (D, T) to logits (D, V), in evaluation mode, on the CPU.
         counts: the count model.
-        counts_share: its share of the target.
+        counts_share: the count model's share of the target.
     """
 
     def __init__(
@@ -106,19 +108,19 @@ class Taught:
     @torch.no_grad()
     def __call__(self, x: Tensor) -> Tensor:
         """Windows (D, T) to targets (D, V)."""
-        taught = torch.stack([teacher(x).softmax(1) for teacher in self._teachers]).mean(0)
+        taught = torch.stack([probabilities(teacher(x)) for teacher in self._teachers]).mean(0)
         return (1 - self._share) * taught + self._share * self._counts.probabilities(x)
 
 
 def window_numbers(windows: Windows, vocab_size: int) -> tuple[Tensor, Tensor]:
-    """For every example a number 0 … D - 1 of its window, and its next token; both (N,), int64."""
+    """The number 0 … D - 1 of each example's window, and its next token; both (N,) int64."""
     number = torch.zeros(len(windows), dtype=torch.int64)
-    for t in range(windows.block_size):  # a character longer each time: no number overflows
+    for t in range(windows.block_size):  # one character at a time: V ** T may be too large
         column = torch.cat([x[:, t].cpu() for x, _ in _pieces(windows)])
         number = (number * vocab_size + column).unique(return_inverse=True)[1]
     return number, torch.cat([y.cpu() for _, y in _pieces(windows)])
 
 
 def _pieces(windows: Windows) -> Iterator[tuple[Tensor, Tensor]]:
-    """All examples, some at a time: windows of eight bytes a token would not fit at once."""
+    """All examples in pieces: at eight bytes per token, all windows at once may not fit."""
     return (windows[index] for index in torch.arange(len(windows)).split(2**16))

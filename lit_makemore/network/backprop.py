@@ -1,13 +1,13 @@
 """The gradients of this project's networks, derived by hand.
 
-Three steps of abstraction. `forward` and `backward` take the lecture's two-layer network apart into
-single operations, and go back through them, a line for each. `cross_entropy_backward` and
-`batch_norm_backward` fold the lines of the loss and of the normalisation into closed forms.
-`gradients` composes one such derivative a layer over any MLP.
+There are three levels. `forward` and `backward` split the lecture's two-layer network into single
+operations and go back through them, one line per operation. `cross_entropy_backward` and
+`batch_norm_backward` combine the lines of the loss and of the normalisation into closed forms.
+`gradients` applies one such derivative per layer to any MLP.
 
-Throughout, dx is the derivative of the loss with respect to x, and has the shape of x. Two rules
-cover most lines: what was broadcast in the forward pass is summed over in the backward pass, and
-what was used twice gets the sum of both derivatives.
+Everywhere, dx is the derivative of the loss with respect to x and has the shape of x. Two rules
+explain most lines: if the forward pass broadcasts a value, the backward pass sums over the
+broadcast dimension; if a value is used twice, its derivative is the sum of both derivatives.
 
 Shapes: B or n batch, T block_size, C n_embd, H n_hidden, V vocab_size.
 """
@@ -30,7 +30,7 @@ C""".split()
 
 
 def forward(p: SimpleNamespace, x: Tensor, y: Tensor) -> SimpleNamespace:
-    """The lecture's two-layer network with Batch Normalization, one operation a line.
+    """The lecture's two-layer network with Batch Normalization, one operation per line.
 
     Args:
         p: parameters C (V, C), W1 (T·C, H), b1 (H), bngain and bnbias (1, H), W2 (H, V), b2 (V).
@@ -38,10 +38,10 @@ def forward(p: SimpleNamespace, x: Tensor, y: Tensor) -> SimpleNamespace:
         y: next tokens (n,).
 
     Returns:
-        Every parameter and intermediate value under its name, and the loss.
+        All parameters, intermediate values and the loss, by name.
 
     Raises:
-        ValueError: a batch of one, which has no variance.
+        ValueError: the batch has one example, so there is no variance.
     """
     n = len(y)
     if n < 2:
@@ -71,7 +71,7 @@ def forward(p: SimpleNamespace, x: Tensor, y: Tensor) -> SimpleNamespace:
 
 
 def backward(v: SimpleNamespace, x: Tensor, y: Tensor) -> dict[str, Tensor]:
-    """The derivative of the loss with respect to each of INTERMEDIATES, from last to first.
+    """The derivatives of the loss with respect to all INTERMEDIATES, from last to first.
 
     Args:
         v: what `forward` returned.
@@ -80,60 +80,60 @@ def backward(v: SimpleNamespace, x: Tensor, y: Tensor) -> dict[str, Tensor]:
     """
     n = len(y)
     d = SimpleNamespace()
-    # The loss is minus the mean of one entry a row: -1/n there, 0 elsewhere.
+    # The loss is minus the mean of one entry per row: -1/n there, 0 elsewhere.
     d.logprobs = -F.one_hot(y, v.probs.size(1)).to(v.probs) / n
     # log' p = 1/p
     d.probs = d.logprobs / v.probs
-    # A product passes on the other factor; (n, 1) was broadcast over the row, so sum over it.
+    # The derivative of a product is the other factor. (n, 1) was broadcast over the row: sum.
     d.counts_sum_inv = (d.probs * v.counts).sum(1, keepdim=True)
     # (1/s)' = -1/s²
     d.counts_sum = -d.counts_sum_inv * v.counts_sum**-2
-    # Used twice: in the product, and in its row's sum, which hands its derivative to every term.
+    # Used twice: in the product, and in its row's sum, where every term gets the sum's derivative.
     d.counts = d.probs * v.counts_sum_inv + d.counts_sum
     # exp' = exp
     d.norm_logits = d.counts * v.counts
-    # Subtracted, and broadcast over the row. Near zero: shifting a row's logits changes nothing.
+    # Subtracted and broadcast over the row. Nearly zero: shifting a row's logits changes nothing.
     d.logit_maxes = -d.norm_logits.sum(1, keepdim=True)
-    # Used twice: directly, and the largest one of a row as its maximum.
+    # Used twice: directly, and the largest logit of a row also as the maximum.
     d.logits = d.norm_logits + d.logit_maxes * F.one_hot(v.logits.argmax(1), v.logits.size(1))
-    # logits_ij = Σ_k h_ik W2_kj + b2_j: the shapes leave only one way to multiply.
+    # logits_ij = Σ_k h_ik W2_kj + b2_j. The shapes allow only one way to multiply.
     d.h = d.logits @ v.W2.T
     d.W2 = v.h.T @ d.logits
     d.b2 = d.logits.sum(0)
     # tanh' = 1 - tanh²
     d.hpreact = d.h * (1 - v.h**2)
-    # A product and a sum; gain and bias were broadcast over the batch.
+    # A product and a sum. Gain and bias were broadcast over the batch.
     d.bngain = (d.hpreact * v.bnraw).sum(0, keepdim=True)
     d.bnbias = d.hpreact.sum(0, keepdim=True)
     d.bnraw = d.hpreact * v.bngain
-    # The product bndiff · bnvar_inv, the second one broadcast over the batch.
+    # The product bndiff · bnvar_inv, with bnvar_inv broadcast over the batch.
     d.bnvar_inv = (d.bnraw * v.bndiff).sum(0, keepdim=True)
     # (v + ε)^-½ has the derivative -½ (v + ε)^-3/2
     d.bnvar = d.bnvar_inv * -0.5 * (v.bnvar + EPS) ** -1.5
-    # Each square is a term of the sum over the batch, divided by n - 1.
+    # Each square is one term of the sum over the batch, which is divided by n - 1.
     d.bndiff2 = d.bnvar / (n - 1) * torch.ones_like(v.bndiff2)
-    # Used twice: in the product with bnvar_inv, and squared.
+    # Used twice: in the product with bnvar_inv, and in the square.
     d.bndiff = d.bnraw * v.bnvar_inv + d.bndiff2 * 2 * v.bndiff
     # Subtracted from every row.
     d.bnmeani = -d.bndiff.sum(0, keepdim=True)
-    # Used twice: directly, and as the n-th part of the mean.
+    # Used twice: directly, and in the mean with the factor 1/n.
     d.hprebn = d.bndiff + d.bnmeani / n
-    # As for logits. db1 is near zero: Batch Normalization subtracts any constant again.
+    # As for logits. db1 is nearly zero: Batch Normalization subtracts any constant again.
     d.embcat = d.hprebn @ v.W1.T
     d.W1 = v.embcat.T @ d.hprebn
     d.b1 = d.hprebn.sum(0)
     # A view: the same numbers in another shape.
     d.emb = d.embcat.view(v.emb.shape)
-    # A row of C was looked up once for each time its character occurs; add all of them up.
+    # A row of C was used once for each time its character occurs: add up all derivatives.
     d.C = torch.zeros_like(v.C).index_add(0, x.flatten(), d.emb.flatten(0, 1))
     return vars(d)
 
 
 def cross_entropy_backward(logits: Tensor, y: Tensor) -> Tensor:
-    """The eight lines from the loss to the logits as one: (softmax - onehot) / n, (n, V).
+    """The eight lines from the loss to the logits in one: (softmax - onehot) / n, (n, V).
 
-    The loss of a row is log Σ_j e^(l_j) - l_y. Its derivative by l_j is e^(l_j) / Σ e^l, the
-    softmax, less 1 where j = y.
+    The loss of a row is log Σ_j e^(l_j) - l_y. Its derivative with respect to l_j is
+    e^(l_j) / Σ e^l, which is the softmax, minus 1 if j = y.
     """
     return (logits.softmax(1) - F.one_hot(y, logits.size(1))) / len(y)
 
@@ -141,17 +141,17 @@ def cross_entropy_backward(logits: Tensor, y: Tensor) -> Tensor:
 def batch_norm_backward(
     dy: Tensor, x: Tensor, layer: BatchNorm1d
 ) -> tuple[Tensor, dict[str, Tensor]]:
-    """The ten lines of the normalisation as one, for every variance convention.
+    """The ten lines of the normalisation in one, for every variance convention.
 
-    In training x̂ = r (x - μ) with r = (σ² + ε)^-½, σ² = Σ (x - μ)² / m and m = n, or n - 1 for the
-    unbiased variance. With g = γ dy = dx̂, summed over the batch:
+    In training mode, x̂ = r (x - μ) with r = (σ² + ε)^-½ and σ² = Σ (x - μ)² / m, where m is n, or
+    n - 1 for the unbiased variance. With g = γ dy = dx̂ and sums over the batch:
 
-        dr = Σ g (x - μ),  dσ² = -½ r³ dr,  so the way through σ² gives 2 (x - μ) dσ² / m
+        dr = Σ g (x - μ),  dσ² = -½ r³ dr,  so σ² adds 2 (x - μ) dσ² / m to dx
         dx = r g - (1/n) Σ r g - (1/m) r x̂ Σ g x̂
            = r / n (n g - Σ g - (n/m) x̂ Σ g x̂)
 
-    where the mean's share of the last term vanishes, because Σ x̂ = 0. In evaluation μ and σ² are
-    constants: dx = r g.
+    The mean adds nothing to the last term, because Σ x̂ = 0. In evaluation mode, μ and σ² are
+    constants and dx = r g.
 
     Args:
         dy: (n, F).
@@ -178,7 +178,7 @@ def batch_norm_backward(
 
 
 def linear_backward(dy: Tensor, x: Tensor, layer: Linear) -> tuple[Tensor, dict[str, Tensor]]:
-    """y = x Wᵀ + b: dx = dy W, dW = dyᵀ x, db = Σ dy over the batch, which b was broadcast over."""
+    """y = x Wᵀ + b: dx = dy W, dW = dyᵀ x, and db = Σ dy over the batch (b was broadcast)."""
     d = {"weight": dy.T @ x}
     if layer.bias is not None:
         d["bias"] = dy.sum(0)
@@ -186,17 +186,17 @@ def linear_backward(dy: Tensor, x: Tensor, layer: Linear) -> tuple[Tensor, dict[
 
 
 def tanh_backward(dy: Tensor, y: Tensor) -> Tensor:
-    """tanh' = 1 - tanh², from the layer's output y."""
+    """tanh' = 1 - tanh², computed from the layer's output y."""
     return dy * (1 - y * y)
 
 
 def relu_backward(dy: Tensor, y: Tensor) -> Tensor:
-    """1 where the output y is positive, else 0."""
+    """The derivative is 1 where the output y is positive, and 0 elsewhere."""
     return dy * (y > 0)
 
 
 def embedding_backward(dy: Tensor, x: Tensor, num_embeddings: int) -> Tensor:
-    """dy (B, T, C) added up by the character (B, T) that each row stood for: (V, C)."""
+    """Adds up the rows of dy (B, T, C) that belong to the same character of x (B, T): (V, C)."""
     rows = dy.flatten(0, 1)  # (B·T, C)
     return rows.new_zeros(num_embeddings, rows.size(1)).index_add(0, x.flatten(), rows)
 
@@ -205,7 +205,7 @@ def embedding_backward(dy: Tensor, x: Tensor, num_embeddings: int) -> Tensor:
 def gradients(net: MLP, x: Tensor, y: Tensor) -> tuple[Tensor, dict[str, Tensor], list[Tensor]]:
     """A forward and a backward pass of any MLP, without autograd.
 
-    In training mode BatchNorm1d remembers the minibatch, as in any forward pass.
+    In training mode, BatchNorm1d updates its running averages, as in any forward pass.
 
     Args:
         net: the network.
@@ -213,14 +213,14 @@ def gradients(net: MLP, x: Tensor, y: Tensor) -> tuple[Tensor, dict[str, Tensor]
         y: next tokens (B,).
 
     Returns:
-        The loss; the gradient of each parameter under its name; the gradient with respect to each
-        layer's output, and the embedding's first.
+        The loss, the gradient of each parameter by name, and the gradients with respect to the
+        output of the embedding and of each layer.
 
     Raises:
-        ValueError: a layer whose derivative is not written here.
+        ValueError: a layer's derivative is not in this file.
     """
     emb = net.embedding(x)  # (B, T, C)
-    values = [emb.flatten(1)]  # what each layer takes, and the logits
+    values = [emb.flatten(1)]  # the input of each layer, and the logits
     for layer in net.layers:
         values.append(layer(values[-1]))
     loss = F.cross_entropy(values[-1], y)
@@ -239,7 +239,7 @@ def gradients(net: MLP, x: Tensor, y: Tensor) -> tuple[Tensor, dict[str, Tensor]
 def _layer_backward(
     dy: Tensor, x: Tensor, y: Tensor, layer: nn.Module
 ) -> tuple[Tensor, dict[str, Tensor]]:
-    """dx, and the gradients of the layer's own parameters by name."""
+    """dx, and the gradients of the layer's parameters by name."""
     if isinstance(layer, Linear):
         return linear_backward(dy, x, layer)
     if isinstance(layer, BatchNorm1d):

@@ -9,26 +9,26 @@ import torch
 from torch import Tensor, nn
 
 Variance = Literal["torch", "biased", "unbiased"]
-"""Which variance of a minibatch normalises, and which one the running value remembers.
+"""The variance that normalises a minibatch, and the one that the running average takes in.
 
-    torch     normalises with the biased one (divided by B), remembers the unbiased one (by B - 1)
-    biased    the biased one for both
-    unbiased  the unbiased one for both
+    torch     normalises with the biased variance (division by B), averages the unbiased (by B - 1)
+    biased    the biased variance for both
+    unbiased  the unbiased variance for both
 """
 
 
 class Linear(nn.Module):
     """An affine map: y = x Wᵀ + b.
 
-    The weight is drawn as N(0, 1)/√in_features, which keeps the variance of unit-variance inputs
-    (He et al., 2015, https://arxiv.org/abs/1502.01852), and the bias is zero; torch.nn.Linear
-    draws both uniformly.
+    The weight starts as N(0, 1)/√in_features, so that inputs of variance 1 give outputs of variance
+    1 (He et al., 2015, https://arxiv.org/abs/1502.01852). The bias starts at zero. torch.nn.Linear
+    draws both from a uniform distribution.
 
     Args:
         in_features: size of the last dimension of the input.
         out_features: size of the last dimension of the output.
         bias: whether to add b.
-        generator: where the weight is drawn from; torch's global one if None.
+        generator: where random numbers come from; torch's global generator if None.
     """
 
     def __init__(
@@ -55,21 +55,22 @@ class Linear(nn.Module):
 class BatchNorm1d(nn.BatchNorm1d):
     """Batch normalisation of (B, F) inputs: y = γ (x - μ) / √(σ² + ε) + β.
 
-    In training μ and σ² are the minibatch's, feature by feature, and running averages of both are
-    kept; in evaluation the running averages take their place (Ioffe & Szegedy, 2015,
-    https://arxiv.org/abs/1502.03167). It is a torch.nn.BatchNorm1d with the forward pass written
-    out, plus the choice of variance, and takes no (B, F, L) inputs. Statistics are computed in
-    float32 at least: the difference x - μ has no digits left in bfloat16.
+    In training mode, μ and σ² are the mean and variance of each feature over the minibatch, and
+    the layer updates running averages of both. In evaluation mode, it uses the running averages
+    instead (Ioffe & Szegedy, 2015, https://arxiv.org/abs/1502.03167). It is a torch.nn.BatchNorm1d
+    with the forward pass written out and a choice of variance; (B, F, L) inputs are not supported.
+    Statistics are computed in float32 at least, since bfloat16 has too few digits for x - μ.
 
     Args:
         num_features: F.
         eps: ε.
-        momentum: the weight of the new minibatch in the running averages; None for a plain mean.
+        momentum: the weight of the new minibatch in the running averages; None: a plain mean.
         affine: whether to learn γ (weight) and β (bias).
-        variance: which of the minibatch's variances is σ², and which one is remembered.
+        variance: which variance of the minibatch is σ², and which one is averaged.
 
     Raises:
-        ValueError: an unknown variance, an input that is not (B, F), a training batch of one row.
+        ValueError: the variance is unknown, the input is not (B, F), or a training batch has one
+            row.
     """
 
     num_batches_tracked: Tensor
@@ -108,7 +109,7 @@ class BatchNorm1d(nn.BatchNorm1d):
         return (centred * scale).to(dtype)
 
     def _observe(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """x - μ (B, F) and σ² (F,) of the minibatch, remembered in the running averages."""
+        """x - μ (B, F) and σ² (F,) of the minibatch; updates the running averages."""
         n = x.size(0)
         if n < 2:
             raise ValueError(
@@ -117,15 +118,15 @@ class BatchNorm1d(nn.BatchNorm1d):
         mean = x.mean(0)
         centred = x - mean
         biased = (centred * centred).mean(0)
-        bessel = n / (n - 1)  # makes it unbiased
+        bessel = n / (n - 1)  # turns the biased variance into the unbiased one
         var = biased * bessel if self.variance == "unbiased" else biased
         self.num_batches_tracked.add_(1)
         weight = self.momentum  # of the new minibatch
         if weight is None:
             weight = 1.0 / float(self.num_batches_tracked)
-        remembered = biased.detach() if self.variance == "biased" else biased.detach() * bessel
+        averaged = biased.detach() if self.variance == "biased" else biased.detach() * bessel
         self.running_mean.lerp_(mean.detach().to(self.running_mean.dtype), weight)
-        self.running_var.lerp_(remembered.to(self.running_var.dtype), weight)
+        self.running_var.lerp_(averaged.to(self.running_var.dtype), weight)
         return centred, var
 
     def extra_repr(self) -> str:
@@ -135,8 +136,8 @@ class BatchNorm1d(nn.BatchNorm1d):
 class Tanh(nn.Module):
     """The hyperbolic tangent, (eˣ - e⁻ˣ) / (eˣ + e⁻ˣ), with derivative 1 - tanh² x.
 
-    It squashes to (-1, 1); where |tanh x| nears 1 the derivative vanishes and the unit stops
-    learning, which is what makes its saturation worth watching.
+    The output lies in (-1, 1). Where |tanh x| is close to 1, the unit is saturated: the derivative
+    is nearly zero and the unit stops learning.
     """
 
     def forward(self, x: Tensor) -> Tensor:

@@ -17,15 +17,16 @@ Activation = Literal["tanh", "relu"]
 
 @dataclass(frozen=True)
 class Init:
-    """How the parameters start: Linear weights N(0, 1)/√fan_in times a gain, embeddings N(0, 1).
+    """Initial parameters: Linear weights are N(0, 1)/√fan_in times a gain, embeddings N(0, 1).
 
     Args:
-        gain: of the hidden Linear layers; 5/3 makes up for what tanh squashes.
-        logits_gain: of the last Linear layer; small, so that the first guess is nearly uniform.
+        gain: gain of the hidden Linear layers; 5/3 compensates for the squashing of tanh.
+        logits_gain: gain of the last Linear layer; small, so that the first predictions are nearly
+            uniform.
         logits_bias_std: standard deviation of the last Linear layer's bias.
-        bn_gain: the hidden BatchNorm layers' γ.
-        bn_bias: the hidden BatchNorm layers' β.
-        logits_bn_gain: γ of the BatchNorm on the logits, which undoes any logits_gain before it.
+        bn_gain: γ of the hidden BatchNorm layers.
+        bn_bias: β of the hidden BatchNorm layers.
+        logits_bn_gain: γ of the BatchNorm on the logits, which cancels any logits_gain.
     """
 
     gain: float = 5 / 3
@@ -37,28 +38,28 @@ class Init:
 
 
 class MLP(nn.Module):
-    """A window of characters in, the logits of the next one out (Bengio et al., 2003).
+    """Predicts the logits of the next character from a window (Bengio et al., 2003).
 
-    `layers` is the flat list of the lecture: n_layer × [Linear → BatchNorm1d → activation], with
-    Dropout after each if asked for, then the Linear layer of the logits.
+    `layers` is the flat list of the lecture: n_layer × [Linear → BatchNorm1d → activation], each
+    followed by Dropout if there is any, and the Linear layer of the logits.
 
     Args:
-        vocab_size: V, the end mark included.
+        vocab_size: V, with the end mark.
         block_size: T, how many characters the network sees.
         n_embd: C, numbers per character.
         n_hidden: H, units per hidden layer.
-        n_layer: how many hidden layers.
-        activation: what follows each hidden layer.
+        n_layer: number of hidden layers.
+        activation: the activation of the hidden layers, tanh or relu.
         batch_norm: whether BatchNorm1d follows each hidden Linear layer.
-        logits_batch_norm: whether one follows the logits, too.
-        bn_variance: its variance convention.
-        redundant_bias: whether a Linear layer keeps the bias that BatchNorm's own makes redundant.
-        dropout: share of the hidden units that is left out at random while training.
-        init: how the parameters start.
-        generator: where they are drawn from; torch's global one if None.
+        logits_batch_norm: whether BatchNorm1d also follows the logits.
+        bn_variance: the variance convention of BatchNorm1d.
+        redundant_bias: whether a Linear layer before BatchNorm1d has a bias, which has no effect.
+        dropout: share of the hidden units that is set to zero at random during training.
+        init: the initial parameters.
+        generator: where random numbers come from; torch's global generator if None.
 
     Raises:
-        ValueError: a size that is not positive, an unknown activation or variance.
+        ValueError: a size is not positive, or the activation or variance is unknown.
     """
 
     def __init__(
@@ -83,9 +84,9 @@ class MLP(nn.Module):
             if size < 1:
                 raise ValueError(f"{name} must be at least 1, not {size}")
         if activation not in ("tanh", "relu"):
-            raise ValueError(f"activation is tanh or relu, not {activation!r}")
+            raise ValueError(f"activation must be tanh or relu, not {activation!r}")
         if not 0 <= dropout < 1:
-            raise ValueError(f"dropout is a share in [0, 1), not {dropout}")
+            raise ValueError(f"dropout must be a share in [0, 1), not {dropout}")
 
         self.embedding = nn.Embedding(vocab_size, n_embd)
         nn.init.normal_(self.embedding.weight, generator=generator)
@@ -115,18 +116,35 @@ class MLP(nn.Module):
         return self.layers(embedded.flatten(1))  # (B, V)
 
 
+# What logits stand for is computed in float32 at least: bfloat16 has too few digits.
+
+
+def probabilities(logits: Tensor) -> Tensor:
+    """Logits to probabilities, both (B, V)."""
+    return _precise(logits).softmax(1)
+
+
+def log_probabilities(logits: Tensor) -> Tensor:
+    """Logits to log-probabilities in nats, both (B, V)."""
+    return _precise(logits).log_softmax(1)
+
+
 def cross_entropy(logits: Tensor, targets: Tensor, reduction: str = "mean") -> Tensor:
-    """The loss in nats, in float32 at least: in bfloat16 it has few digits left.
+    """The loss in nats.
 
     Args:
         logits: (B, V).
-        targets: next characters (B,), or their distributions (B, V).
-        reduction: "mean", or "none" for one loss an example.
+        targets: next characters (B,), or distributions of them (B, V).
+        reduction: "mean", or "none" for one loss per example.
     """
-    logits = logits.to(torch.promote_types(logits.dtype, torch.float32))
+    logits = _precise(logits)
     if targets.is_floating_point():
         targets = targets.to(logits.dtype)
     return F.cross_entropy(logits, targets, reduction=reduction)
+
+
+def _precise(logits: Tensor) -> Tensor:
+    return logits.to(torch.promote_types(logits.dtype, torch.float32))
 
 
 def _batch_norm(num_features: int, variance: Variance, gain: float, bias: float) -> BatchNorm1d:

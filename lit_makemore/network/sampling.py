@@ -1,19 +1,24 @@
-"""Names from a trained network, one character at a time, thousands at once; scores of given words.
+"""Sampling: names from a trained network, one character at a time, thousands of names at once.
 
 Shapes: B names in the making, T block_size, V vocab_size.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
 
+from lit_makemore.network.mlp import log_probabilities
+from lit_makemore.network.scoring import logits_of
 from lit_makemore.words.vocab import END, Vocabulary
-from lit_makemore.words.windows import Windows, encode, word_lengths
 
-BATCH = 4096  # names drawn at once, however few are asked for: a longer draw begins like a shorter
-TABLE = 2**20  # a network with at most this many windows × characters is tabulated whole
+BATCH = 4096  # always draws so many names at once: then a longer draw begins as a shorter one does
+TABLE = 2**20  # computes all distributions in advance if they are at most this many numbers
+PIECE = 64  # characters of all names that are held as a table at once
+LONGEST = 10_000  # characters; what does not end before is no name
+WORK = 50_000  # characters times vocabulary: words of few different characters are longer
+GIVE_UP = 50  # batches without a single name that is short enough
 
 
 @dataclass(frozen=True)
@@ -21,13 +26,14 @@ class Decoding:
     """How the next character is chosen from the network's distribution.
 
     Args:
-        temperature: divides the logits; below 1 likely characters gain, above 1 unlikely ones.
-        top_k: keeps the k likeliest characters only.
-        top_p: keeps the likeliest characters that together reach this probability, after top_k
-            (Holtzman et al., 2020, https://arxiv.org/abs/1904.09751).
+        temperature: divides the logits. Below 1, likely characters become likelier; above 1,
+            unlikely ones do.
+        top_k: keeps only the k most likely characters.
+        top_p: keeps, after top_k, the fewest most likely characters whose probabilities sum to
+            this value or more (Holtzman et al., 2020, https://arxiv.org/abs/1904.09751).
 
     Raises:
-        ValueError: a value outside its range; names the option.
+        ValueError: a value is out of range; the message names the option.
     """
 
     temperature: float = 1.0
@@ -43,51 +49,57 @@ class Decoding:
             raise ValueError(f"--top_p must lie in (0, 1], not {self.top_p}")
 
     def probabilities(self, logits: Tensor) -> Tensor:
-        """Logits (B, V) to the probabilities (B, V) that a character is drawn by."""
-        # shifted first: a tiny temperature must not make it overflow
+        """Logits (B, V) to the probabilities (B, V) that characters are drawn with."""
+        # The largest logit becomes 0, so that a tiny temperature causes no overflow.
         p = ((logits - logits.amax(1, keepdim=True)) / self.temperature).softmax(1)
+        if self.top_k is None and self.top_p is None:
+            return p / p.sum(1, keepdim=True)
         ranked, order = p.sort(1, descending=True)
         keep = torch.ones_like(ranked, dtype=torch.bool)
         if self.top_k is not None:
             keep[:, self.top_k :] = False
             ranked = ranked * keep / (ranked * keep).sum(1, keepdim=True)
         if self.top_p is not None:
-            keep &= ranked.cumsum(1) - ranked < self.top_p  # what comes before falls short of p
+            keep &= ranked.cumsum(1) - ranked < self.top_p  # the sum before it is too small
         p = p * torch.zeros_like(keep).scatter(1, order, keep)
         return p / p.sum(1, keepdim=True)
 
 
 @dataclass(frozen=True)
 class Draw:
-    """A batch of names and their log-probabilities in nats under the network itself.
+    """A batch of names, and their log-probabilities in nats before any Decoding is applied.
 
-    The end mark counts as a character, except in a name that was cut at max_length.
+    The end mark counts as a character. A name that had not ended at the limit is cut and has none.
     """
 
     names: list[str]
     log_probabilities: Tensor  # (B,)
+    cut: Tensor  # (B,) bool
 
 
 class Sampler:
     """Draws names from a network.
 
-    Few windows are distinct, above all the first ones of a name, and each needs computing once: a
-    network with a short window is tabulated before the first draw, one with a longer window is
-    asked for the distinct windows of a batch only.
+    Many names of a batch have the same window, above all at their beginning, and the network needs
+    to see each window only once. If the window is short, the distributions after all possible
+    windows are computed in advance. If it is longer, the network sees the distinct windows of the
+    batch.
 
     Args:
-        net: windows (B, T) to logits (B, V), in evaluation mode: a batch of names in the making is
-            no sample of the data that BatchNorm could normalise by.
-        vocab: its characters.
+        net: windows (B, T) to logits (B, V), in evaluation mode. BatchNorm must not normalise by
+            the statistics of unfinished names.
+        vocab: the characters.
         block_size: T.
-        decoding: how a character is chosen.
-        prefix: what every name begins with.
-        max_length: characters after which a name that has not ended is cut.
-        batch: names drawn at a time; few are not worth tabulating the network.
+        decoding: how the next character is chosen.
+        prefix: the first characters of every name.
+        max_length: draws only names that end within this many characters: longer ones are drawn
+            again. If None, names end where the network ends them, or are cut at `limit`.
+        batch: the number of names drawn at once. Only the default computes in advance, since it
+            does not pay for a few names.
 
     Raises:
-        ValueError: a network in training mode, a prefix that the vocabulary cannot spell, a
-            max_length that the prefix exceeds.
+        ValueError: the network is in training mode, the prefix contains an unknown character, or
+            the prefix is longer than max_length.
     """
 
     def __init__(
@@ -97,111 +109,119 @@ class Sampler:
         block_size: int,
         decoding: Decoding = Decoding(),
         prefix: str = "",
-        max_length: int = 100,
+        max_length: int | None = None,
         batch: int = BATCH,
     ) -> None:
         if net.training:
             raise ValueError("sampling needs net.eval(): BatchNorm must use its running statistics")
-        if max_length < max(len(prefix), 1):
+        if max_length is not None and max_length < max(len(prefix), 1):
             raise ValueError(
                 f"--max_length must be at least {max(len(prefix), 1)}, not {max_length}"
             )
         self.net, self.vocab, self.block_size = net, vocab, block_size
         self.decoding, self.max_length = decoding, max_length
-        self.prefix = torch.tensor(vocab.encode(prefix), dtype=torch.int64)
-        self._device = next(net.parameters()).device
-        self._weights = len(vocab) ** torch.arange(block_size - 1, -1, -1)  # a window as a number
+        if max_length is None:
+            self.limit = max(100, min(WORK // len(vocab), LONGEST)) + len(prefix)
+        else:  # the character after the last is the end mark
+            self.limit = min(max_length, LONGEST + len(prefix)) + 1
+        self.prefix = torch.tensor(vocab.encode(prefix, "the prefix"), dtype=torch.int64)
         self.batch = batch
-        self._tabulated = len(vocab) ** (block_size + 1) <= TABLE and batch == BATCH
-        self._countable = len(vocab) ** block_size < 2**63
-        if self._tabulated:
+        # A window as a number: its tokens are the digits in base V.
+        self._place_values = len(vocab) ** torch.arange(block_size - 1, -1, -1)
+        self._fits_int64 = len(vocab) ** block_size < 2**63
+        self._table: tuple[Tensor, Tensor] | None = None
+        if len(vocab) ** (block_size + 1) <= TABLE and batch == BATCH:
             windows = torch.cartesian_prod(*[torch.arange(len(vocab))] * block_size)
             self._table = self._distributions(windows.view(-1, block_size))
 
     def draw(self, num: int, generator: torch.Generator) -> Iterator[Draw]:
-        """Draws `num` names, a batch at a time, so that any number takes the same memory.
+        """Draws names in batches, so that the memory does not depend on their number.
 
         Args:
-            num: how many names.
-            generator: makes the draw repeatable; on the CPU.
+            num: the number of names.
+            generator: where random numbers come from, on the CPU.
+
+        Raises:
+            ValueError: names that end within max_length are too rare.
         """
+        barren = 0
         while num > 0:
             batch = self._batch(generator)
-            yield Draw(batch.names[:num], batch.log_probabilities[:num])
+            if self.max_length is not None:
+                batch = _ended(batch)
+                barren = 0 if batch.names else barren + 1
+                if barren == GIVE_UP:
+                    raise ValueError(
+                        f"none of {GIVE_UP * self.batch:,} names ends within --max_length "
+                        f"{self.max_length}; make it larger"
+                    )
+                if not batch.names:
+                    continue
+            yield Draw(batch.names[:num], batch.log_probabilities[:num], batch.cut[:num])
             num -= len(batch.names)
 
-    @torch.no_grad()
     def _batch(self, generator: torch.Generator) -> Draw:
-        tokens = torch.zeros((self.batch, self.max_length + 1), dtype=torch.int64)
+        names = [""] * self.batch
         log_probabilities = torch.zeros(self.batch)
-        alive = torch.arange(self.batch)
+        alive = torch.arange(self.batch)  # the names that have not ended
         window = torch.zeros((self.batch, self.block_size), dtype=torch.int64)  # (B, T)
-        for position in range(self.max_length):
-            row, cumulative, log_p = self._lookup(window)
-            if position < len(self.prefix):
-                chosen = self.prefix[position].expand(len(alive))
-            else:
-                chosen = _choose(cumulative[row], torch.rand(len(alive), generator=generator))
-            log_probabilities[alive] += log_p[row, chosen]
-            tokens[alive, position] = chosen
-            window = torch.cat([window[:, 1:], chosen[:, None]], 1)
-            going_on = chosen != 0
-            if not going_on.all():
-                alive, window = alive[going_on], window[going_on]
+        for start in range(0, self.limit, PIECE):
+            begun, width = alive, min(PIECE, self.limit - start)
+            tokens = torch.zeros((self.batch, width + 1), dtype=torch.int64)
+            for position in range(start, start + width):
+                row, cumulative, log_p = self._lookup(window)
+                if position < len(self.prefix):
+                    chosen = self.prefix[position].expand(len(alive))
+                else:
+                    chosen = _choose(cumulative[row], torch.rand(len(alive), generator=generator))
+                log_probabilities[alive] += log_p[row, chosen]
+                tokens[alive, position - start] = chosen
+                window = torch.cat([window[:, 1:], chosen[:, None]], 1)
+                going_on = chosen != 0
+                if not going_on.all():
+                    alive, window = alive[going_on], window[going_on]
+                if len(alive) == 0:
+                    break
+            for i, part in zip(begun.tolist(), _spell(tokens[begun], self.vocab), strict=True):
+                names[i] += part
             if len(alive) == 0:
                 break
-        return Draw(_spell(tokens[:, : position + 2], self.vocab), log_probabilities)
+        cut = torch.zeros(self.batch, dtype=torch.bool).index_fill_(0, alive, True)
+        return Draw(names, log_probabilities, cut)
 
     def _lookup(self, window: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """For windows (B, T): their rows (B,) in the two tables that `_distributions` makes."""
-        if not self._countable:  # too many possible windows for a 64-bit number each
+        """Two tables as `_distributions` returns them, and for windows (B, T) their rows (B,)."""
+        if not self._fits_int64:
             return torch.arange(len(window)), *self._distributions(window)
-        number = window @ self._weights
-        if self._tabulated:
+        number = window @ self._place_values
+        if self._table is not None:
             return number, *self._table
         number, row = number.unique(return_inverse=True)
-        distinct = number[:, None] // self._weights % len(self.vocab)
+        distinct = number[:, None] // self._place_values % len(self.vocab)
         return row, *self._distributions(distinct)
 
-    @torch.no_grad()
     def _distributions(self, windows: Tensor) -> tuple[Tensor, Tensor]:
-        """Cumulative probabilities to draw by, the network's own log-probabilities; (B, V)."""
-        pieces = [self.net(part.to(self._device)).float().cpu() for part in windows.split(2**14)]
-        logits = torch.cat(pieces)
-        return self.decoding.probabilities(logits).cumsum(1), logits.log_softmax(1)
+        """Cumulative probabilities to draw with, and log-probabilities before Decoding; (B, V)."""
+        logits = logits_of(self.net, windows).float()
+        return self.decoding.probabilities(logits).cumsum(1), log_probabilities(logits)
+
+
+def _ended(draw: Draw) -> Draw:
+    """The names of a draw that were not cut."""
+    kept = (~draw.cut).nonzero().squeeze(1)
+    names = [draw.names[i] for i in kept.tolist()]
+    return Draw(names, draw.log_probabilities[kept], draw.cut[kept])
 
 
 def _choose(cumulative: Tensor, uniform: Tensor) -> Tensor:
     """The first character whose cumulative probability exceeds a number in [0, 1), (B,)."""
-    threshold = uniform * cumulative[:, -1]  # the last one is 1 but for rounding
+    threshold = uniform * cumulative[:, -1]  # the last one is 1 up to rounding
     return (cumulative <= threshold[:, None]).sum(1)
 
 
 def _spell(tokens: Tensor, vocab: Vocabulary) -> list[str]:
-    """Rows of tokens (B, L), each with at least one end mark, to the words before the first one."""
+    """The word before the first end mark of each row of tokens (B, L)."""
     before = (tokens != 0).cumprod(1).bool()  # the characters of the name
     ends = torch.zeros_like(before).scatter(1, before.sum(1, keepdim=True), True)
     flat = tokens[before | ends].tolist()
     return "".join(map(vocab.itos.__getitem__, flat)).split(END)[:-1]
-
-
-@torch.no_grad()
-def score(net: nn.Module, vocab: Vocabulary, block_size: int, words: Iterable[str]) -> Tensor:
-    """Log-probability in nats of each word, end mark included, (words,).
-
-    Args:
-        net: windows (B, T) to logits (B, V), in evaluation mode.
-        vocab: its characters.
-        block_size: T.
-        words: words that the vocabulary can spell.
-    """
-    stream = encode("".join(f"{word}{END}" for word in words), vocab)
-    windows, device = Windows(stream, block_size), next(net.parameters()).device
-    parts = []
-    for index in torch.arange(len(windows)).split(2**14):
-        x, y = windows[index]
-        parts.append(-nn.functional.cross_entropy(net(x.to(device)).cpu(), y, reduction="none"))
-    lengths = word_lengths(stream)
-    word_of = torch.arange(len(lengths)).repeat_interleave(lengths)
-    losses = torch.cat(parts) if parts else torch.empty(0)
-    return torch.zeros(len(lengths)).to(losses).index_add(0, word_of, losses)

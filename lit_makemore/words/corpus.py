@@ -1,4 +1,4 @@
-"""Word lists: reading and checking a file, fetching makemore's."""
+"""Word lists: reading and checking a file; downloading makemore's list of names."""
 
 import hashlib
 import re
@@ -7,10 +7,12 @@ import unicodedata
 import urllib.error
 import urllib.request
 from array import array
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from http.client import HTTPException
 from io import StringIO
+from itertools import islice
 from pathlib import Path
 from typing import IO
 
@@ -18,13 +20,13 @@ import torch
 from torch import Tensor
 
 from lit_makemore.atomic import replacing
+from lit_makemore.words.lines import Changes, read_lines
 from lit_makemore.words.vocab import END
 
 NAMES_PATH = "data/names.txt"
 NAMES_URL = "https://raw.githubusercontent.com/karpathy/makemore/master/names.txt"
 NAMES_SHA256 = "0a30b5557f192f32ab962680889aac5f6fda0f4cecf40a6d0b5694f58ea8cc4d"
 
-MAX_LINE = 1_000  # bytes; a longer line is no word
 MAX_FETCH = 16 * 2**20  # bytes
 MIN_WORDS = 10
 MAX_CHARS = 10_000
@@ -32,17 +34,18 @@ MAX_CHARS = 10_000
 
 @dataclass(frozen=True)
 class Corpus:
-    """The words of a file, in its order, as one string that ends every word: "emma.olivia.ava."
+    """The words of a file, in order, as one string: "emma.olivia.ava."
 
-    One string takes a byte a character; a list of words would take some nine.
+    One string needs one byte per character; a list of words would need about nine.
 
     Args:
         path: the file.
         text: the words, each followed by the end mark.
-        chars: their distinct characters, sorted, without the end mark.
-        n_words: how many words.
-        blank_lines: how many lines were left out for being blank.
-        sha256: of the file's bytes.
+        chars: the distinct characters, sorted, without the end mark.
+        n_words: the number of words.
+        blank_lines: the number of blank lines, which are skipped.
+        sha256: the checksum of the file's bytes.
+        notes: what was changed in the words, a sentence each.
     """
 
     path: str
@@ -51,6 +54,7 @@ class Corpus:
     n_words: int
     blank_lines: int
     sha256: str
+    notes: tuple[str, ...] = ()
 
     def words(self) -> Iterator[str]:
         """The words, one at a time."""
@@ -58,21 +62,22 @@ class Corpus:
 
 
 def read_corpus(path: str | Path, lowercase: bool = False, strip: bool = True) -> Corpus:
-    """Reads a UTF-8 file of one word a line; a byte-order mark, CRLF and blank lines do no harm.
+    """Reads a file with one word per line, as `read_lines` does. Skips blank lines.
 
     Args:
         path: the file.
-        lowercase: whether to make every word lower-case.
-        strip: whether to take white space off both ends of a line.
+        lowercase: whether to convert every word to lower case.
+        strip: whether to remove white space from both ends of a line.
 
     Raises:
-        FileNotFoundError: no such file.
-        ValueError: a line that is no word, or too few words; names file, line and remedy.
+        FileNotFoundError: the file does not exist.
+        ValueError: a line is not a word, or there are too few words. The message names the file,
+            the line and what to do.
     """
-    path = Path(path)
-    text, n_words, blank, digest = StringIO(), 0, 0, hashlib.sha256()
-    for number, (raw, word) in enumerate(_lines(path, lowercase, strip), 1):
-        digest.update(raw)
+    path, changes = Path(path), Changes()
+    _check_no_table(islice(read_lines(path, lowercase, strip, Changes()), 1000), path)
+    text, n_words, blank = StringIO(), 0, 0
+    for number, word in enumerate(read_lines(path, lowercase, strip, changes), 1):
         if word:
             _check(word, f"{path}, line {number}")
             text.write(word + END)
@@ -80,62 +85,64 @@ def read_corpus(path: str | Path, lowercase: bool = False, strip: bool = True) -
         else:
             blank += 1
     if n_words < MIN_WORDS:
-        raise ValueError(f"{path} has {n_words} words; at least {MIN_WORDS} are needed, one a line")
+        raise ValueError(
+            f"{path} has {n_words} words; at least {MIN_WORDS} are needed, one per line"
+        )
     joined = text.getvalue()
     chars = sorted(set(joined) - {END})
     if len(chars) > MAX_CHARS:
         raise ValueError(
-            f"{path} has {len(chars):,} distinct characters; a network that spells needs an "
-            f"alphabet of at most {MAX_CHARS:,}, each seen many times"
+            f"{path} has {len(chars):,} distinct characters; at most {MAX_CHARS:,} are "
+            "possible, since the network must see each of them many times"
         )
-    return Corpus(str(path), joined, "".join(chars), n_words, blank, digest.hexdigest())
+    notes = changes.notes(path)
+    return Corpus(str(path), joined, "".join(chars), n_words, blank, _sha256(path), notes)
 
 
 def read_words(path: str | Path, lowercase: bool = False, strip: bool = True) -> list[str]:
-    """The words of a file as they are, blank lines left out; for scoring, so any word will do.
+    """The words of a file, to be scored: any words, without blank lines.
 
     Raises:
-        FileNotFoundError: no such file.
-        ValueError: a line too long or not UTF-8.
+        FileNotFoundError: the file does not exist.
+        ValueError: a line is too long or not UTF-8.
     """
-    return [word for _, word in _lines(Path(path), lowercase, strip) if word]
+    return [word for word in read_lines(Path(path), lowercase, strip, Changes()) if word]
 
 
-def _lines(path: Path, lowercase: bool, strip: bool) -> Iterator[tuple[bytes, str]]:
-    """Each line's bytes and its word."""
-    if not path.is_file():
-        raise FileNotFoundError(f"no word list at {path}; it takes a file with one word a line")
+def _sha256(path: Path) -> str:
+    digest = hashlib.sha256()
     with path.open("rb") as file:
-        for number, raw in enumerate(iter(lambda: file.readline(MAX_LINE + 1), b""), 1):
-            where = f"{path}, line {number}"
-            if len(raw) > MAX_LINE:
-                raise ValueError(
-                    f"{where} is longer than {MAX_LINE} bytes; put one word on each line"
-                )
-            try:
-                word = raw.decode("utf-8-sig").rstrip("\r\n")
-            except UnicodeDecodeError as error:
-                raise ValueError(
-                    f"{where}: byte {error.start + 1} is not UTF-8; "
-                    "convert the file, for example with: iconv -f latin1 -t utf-8"
-                ) from None
-            word = word.strip() if strip else word
-            yield raw, word.lower() if lowercase else word
+        while chunk := file.read(2**20):
+            digest.update(chunk)
+    return digest.hexdigest()
+
+
+def _check_no_table(lines: Iterable[str], path: Path) -> None:
+    """Words may have commas. But if nine lines of ten have equally many, they separate columns."""
+    words = [word for word in lines if word]
+    for mark in "\t,;":
+        # Of "Smith, John" the comma is a part.
+        counts = Counter(word.count(mark) - word.count(mark + " ") for word in words)
+        most, lines_with = counts.most_common(1)[0] if counts else (0, 0)
+        if most and len(words) >= MIN_WORDS and lines_with >= 0.9 * len(words):
+            cut = "cut -f1" if mark == "\t" else f"cut -d'{mark}' -f1"
+            raise ValueError(
+                f"{path} looks like a CSV: {lines_with:,} of {len(words):,} lines have "
+                f"{most} {mark!r}; take the column of words out first: {cut} {path} > words.txt"
+            )
 
 
 def _check(word: str, where: str) -> None:
     if word.lower().startswith(("<!doctype", "<html")):
         raise ValueError(f"{where}: this is a web page, not a word list; download the raw file")
     if END in word:
-        raise ValueError(
-            f"{where}: {word!r} contains {END!r}, the mark of a word's end; take it out"
-        )
+        raise ValueError(f"{where}: {word!r} contains {END!r}, which marks a word's end; remove it")
     if any(unicodedata.category(c) == "Cc" for c in word):
-        raise ValueError(f"{where}: {word!r} contains a control character; take it out")
+        raise ValueError(f"{where}: {word!r} contains a control character; remove it")
 
 
 def word_hashes(words: Iterator[str]) -> Tensor:
-    """A hash per word, (words,) int64: enough to tell whether a word was trained on."""
+    """The hash of each word, (words,) int64: enough to tell whether a word was trained on."""
     values = array("q", map(word_hash, words))
     return torch.frombuffer(values, dtype=torch.int64) if values else torch.empty(0).long()
 
@@ -153,13 +160,13 @@ def fetch(
     max_bytes: int = MAX_FETCH,
     timeout: float = 20.0,
 ) -> None:
-    """Downloads url to path unless path exists; any number of processes may do so at once.
+    """Downloads url to path unless path exists. Several processes may do this at the same time.
 
-    The file appears under its name only when it is whole and its checksum is right.
+    The file gets its name only when it is complete and its checksum is right.
 
     Raises:
         ConnectionError: the address cannot be reached or answers with an error.
-        ValueError: what came is too large or has another checksum.
+        ValueError: the file is too large or has another checksum.
     """
     path = Path(path)
     if path.exists():
@@ -175,9 +182,9 @@ def fetch(
         if isinstance(error, urllib.error.HTTPError):
             error.close()
         raise ConnectionError(
-            f"cannot fetch {url} ({getattr(error, 'reason', error)}); put the file at {path}, "
-            "or train on the list that ships with the project: "
-            "python train.py fit --config configs/quickstart.yaml"
+            f"cannot download {url} ({getattr(error, 'reason', error)}); put the file at "
+            f"{path.absolute()}, or train on the list that ships with the project: "
+            "--config configs/quickstart.yaml"
         ) from error
 
 
@@ -189,15 +196,15 @@ def _download(url: str, out: IO[bytes], max_bytes: int, timeout: float) -> str:
             received += len(chunk)
             if received > max_bytes:
                 raise ValueError(
-                    f"{url} is larger than {max_bytes:,} bytes; that is not the word list"
+                    f"{url} is larger than {max_bytes:,} bytes: it is not the word list"
                 )
             digest.update(chunk)
             out.write(chunk)
             if sys.stderr.isatty():
                 share = f" of {total:,}" if total else ""
-                print(f"\rfetching {url}: {received:,}{share} bytes", end="", file=sys.stderr)
+                print(f"\rdownloading {url}: {received:,}{share} bytes", end="", file=sys.stderr)
     if sys.stderr.isatty():
         print(file=sys.stderr)
     else:
-        print(f"fetched {url}: {received:,} bytes", file=sys.stderr)
+        print(f"downloaded {url}: {received:,} bytes", file=sys.stderr)
     return digest.hexdigest()

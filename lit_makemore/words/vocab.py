@@ -2,11 +2,11 @@
 
 from collections.abc import Iterable, Sequence
 
-END = "."  # index 0: pads the window before a word begins, and ends the word
+END = "."  # index 0: the end of a word; also fills the window before a word begins
 
 
 class Vocabulary:
-    """The characters a network knows, in sorted order, after the end mark at index 0.
+    """The characters that a network knows: the end mark at index 0, the others sorted after it.
 
     Args:
         chars: the distinct characters of the word list, sorted, without the end mark.
@@ -15,7 +15,7 @@ class Vocabulary:
     def __init__(self, chars: str) -> None:
         if END in chars or list(chars) != sorted(set(chars)):
             raise ValueError(
-                f"a vocabulary is distinct sorted characters without {END!r}, not {chars!r}"
+                f"a vocabulary needs distinct, sorted characters without {END!r}, not {chars!r}"
             )
         self.chars = chars
         self.itos = END + chars
@@ -25,19 +25,24 @@ class Vocabulary:
         return len(self.itos)
 
     def spells(self, word: str) -> bool:
-        """Whether the word has known characters only."""
+        """Whether all characters of the word are known."""
         return all(c in self.stoi and c != END for c in word)
 
-    def encode(self, word: str) -> list[int]:
+    def encode(self, word: str, what: str = "the word") -> list[int]:
         """The indices of a word's characters, without the end mark.
 
+        Args:
+            word: the word.
+            what: what the error message calls it.
+
         Raises:
-            ValueError: the word has a character that the vocabulary lacks.
+            ValueError: the word contains a character that is not in the vocabulary.
         """
         if unknown := sorted(set(word) - set(self.chars)):
             raise ValueError(
-                f"{word!r} has {_listed(unknown)}, which the vocabulary lacks; "
-                f"it knows {_listed(self.chars, most=60)}"
+                f"{what} contains {_listed(unknown)}, which never "
+                f"{'occurs' if len(unknown) == 1 else 'occur'} in the training words; "
+                f"use only {_listed(self.chars, most=60)}"
             )
         return [self.stoi[c] for c in word]
 
@@ -46,16 +51,22 @@ class Vocabulary:
         return "".join(self.itos[i] for i in indices)
 
 
-def difference(ours: str, theirs: str) -> str:
-    """What tells two sets of characters apart, in words; empty where nothing does."""
-    missing, extra = sorted(set(ours) - set(theirs)), sorted(set(theirs) - set(ours))
-    parts = [f"only the checkpoint has {_listed(missing)}"] if missing else []
-    parts += [f"only the word list has {_listed(extra)}"] if extra else []
+def difference(checkpoint: str, word_list: str) -> str:
+    """Says which characters only one of two vocabularies has; empty if they are equal.
+
+    Args:
+        checkpoint: the characters of a checkpoint.
+        word_list: the characters of a word list.
+    """
+    parts = []
+    ours, theirs = set(checkpoint), set(word_list)
+    for owner, only in (("checkpoint", ours - theirs), ("word list", theirs - ours)):
+        if only:
+            parts.append(f"only the {owner} has {_listed(sorted(only))}")
     return "; ".join(parts)
 
 
 def _listed(chars: Iterable[str], most: int = 20) -> str:
     chars = list(chars)
-    return " ".join(repr(c) for c in chars[:most]) + (
-        f" and {len(chars) - most} more" if len(chars) > most else ""
-    )
+    more = f" and {len(chars) - most} more" if len(chars) > most else ""
+    return " ".join(repr(c) for c in chars[:most]) + more

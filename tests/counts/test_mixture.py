@@ -4,11 +4,12 @@ import torch.nn.functional as F
 
 from lit_makemore import checkpoint
 from lit_makemore.cli import main
-from lit_makemore.counts.mixture import WEIGHTS, Mixture, choose
-from lit_makemore.counts.ngrams import KneserNey, loss
+from lit_makemore.counts.baselines import loss
+from lit_makemore.counts.mixture import WEIGHTS, Mixture, choose_weight
+from lit_makemore.counts.ngrams import KneserNey
 from lit_makemore.network.mlp import MLP
 from lit_makemore.training.datamodule import NamesDataModule
-from lit_makemore.training.evaluation import losses
+from lit_makemore.training.metrics import evaluate
 
 
 @pytest.fixture
@@ -37,11 +38,11 @@ def test_its_loss_is_the_networks_or_the_counts_where_one_has_all_the_weight(dat
     net = MLP(len(data.vocab)).eval()
     x, y, n = data.splits["val"].examples
     batches = data.evaluation_loader("val")
-    assert losses(Mixture(net, data.count_model, 1.0), batches) == pytest.approx(
-        losses(net, batches)
+    assert evaluate(Mixture(net, data.count_model, 1.0), batches) == pytest.approx(
+        evaluate(net, batches)
     )
     expected = loss(counted(data), x, y, n[:, 0])
-    assert losses(Mixture(net, data.count_model, 0.0), batches)[0] == pytest.approx(expected)
+    assert evaluate(Mixture(net, data.count_model, 0.0), batches)["loss"] == pytest.approx(expected)
 
 
 def test_the_weight_chosen_has_the_lowest_loss(data):
@@ -49,10 +50,10 @@ def test_the_weight_chosen_has_the_lowest_loss(data):
     net = MLP(len(data.vocab)).eval()
     batches = data.evaluation_loader("val")
     each = {
-        weight: losses(Mixture(net, data.count_model, weight), batches)[0]
+        weight: evaluate(Mixture(net, data.count_model, weight), batches)["loss"]
         for weight in WEIGHTS.tolist()
     }
-    assert choose(net, data.count_model, batches) == pytest.approx(min(each, key=each.get))
+    assert choose_weight(net, data.count_model, batches) == pytest.approx(min(each, key=each.get))
 
 
 def test_a_checkpoint_needs_nothing_else_for_its_mixture(tmp_path, data, word_list, capsys):
@@ -66,13 +67,13 @@ def test_a_checkpoint_needs_nothing_else_for_its_mixture(tmp_path, data, word_li
     best = run / "checkpoints" / "best.ckpt"
     model = checkpoint.load(best)
     assert isinstance(model.predictor, Mixture)
-    val = losses(model.predictor, data.evaluation_loader("val"))[0]
-    alone = losses(model.net, data.evaluation_loader("val"))[0]
+    val = evaluate(model.predictor, data.evaluation_loader("val"))["loss"]
+    alone = evaluate(model.net, data.evaluation_loader("val"))["loss"]
     x, y, n = data.splits["val"].examples
     assert val <= min(alone, loss(counted(data), x, y, n[:, 0])) + 0.02  # weights begin at 0.05
     assert f"{val:.4f}" in printed
     assert f"{alone:.4f}" in printed
-    assert "as chosen on the val words" in printed
+    assert "the val words chose these weights" in printed
     usual = ["--config", str(run / "config.yaml"), "--ckpt_path", str(best)]
     assert main(["validate", *usual]) == 0
     assert f"{val:.4f}" in capsys.readouterr().out

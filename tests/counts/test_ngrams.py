@@ -3,36 +3,10 @@ from collections import Counter, defaultdict
 import pytest
 import torch
 
-from lit_makemore.counts import ngrams as baselines
+from lit_makemore.counts import baselines
 from lit_makemore.counts.ngrams import KneserNey
-from lit_makemore.counts.targets import Expected
 from lit_makemore.training.datamodule import NamesDataModule
-from lit_makemore.words.windows import distinct
 from tests.conftest import WORDS, needs_names
-
-PUBLISHED = {  # to 1e-3, split seed 42
-    "uniform": {"train": 3.2958, "val": 3.2958, "test": 3.2958},
-    "unigram": {"val": 2.8210},
-    "bigram": {"train": 2.454, "val": 2.453},
-    "kneser_ney": {"train": 1.9230, "val": 2.0608, "test": 2.0636, "val_novel": 2.0852},
-}
-
-
-@needs_names
-def test_the_published_figures_are_reached():
-    data = NamesDataModule()
-    data.setup()
-    train = data.splits["train"].windows
-    fitted = baselines.fit(*distinct(train, 27), 27)
-    for name, figures in PUBLISHED.items():
-        for split, published in figures.items():
-            x, y, counts = data.splits[split.removesuffix("_novel")].examples
-            found = baselines.loss(fitted[name], x, y, counts[:, int("novel" in split)])
-            assert found == pytest.approx(published, abs=1e-3), (name, split)
-    x, y, counts = data.splits["train"].examples
-    shares = Expected(train, 27)[torch.arange(len(train))][1]
-    least = -(shares.log().nan_to_num(neginf=0) * shares).sum(1).mean()
-    assert float(least) == pytest.approx(1.8691, abs=1e-4)  # that any three characters allow
 
 
 @needs_names
@@ -107,14 +81,22 @@ def test_every_baseline_is_a_distribution():
         assert p.min() > 0
 
 
-def test_distinct_examples_count_as_often_as_they_occur():
+def test_kneser_ney_is_rebuilt_from_its_rows():
     x, y = (torch.tensor(part) for part in examples(WORDS, 3))
-    once, vocab_size = torch.ones_like(y), int(y.max()) + 1
-    rows, counts = torch.cat([x, y[:, None]], 1).unique(dim=0, return_counts=True)
-    whole = baselines.fit(x, y, once, vocab_size)
-    short = baselines.fit(rows[:, :-1], rows[:, -1], counts, vocab_size)
-    for name in whole:
-        torch.testing.assert_close(whole[name].probabilities(x), short[name].probabilities(x))
-        assert baselines.loss(whole[name], x, y, once) == pytest.approx(
-            baselines.loss(short[name], rows[:, :-1], rows[:, -1], counts)
-        )
+    vocab_size = int(y.max()) + 1
+    model = KneserNey(x, y, torch.ones_like(y), vocab_size)
+    rows, counts = model.rows()
+    assert (rows.dtype, counts.dtype) == (torch.uint8, torch.int32)
+    assert torch.equal(rows.long(), torch.cat([x, y[:, None]], 1))
+    again = KneserNey.from_rows(rows, counts, vocab_size)
+    assert torch.equal(model.probabilities(x), again.probabilities(x))
+    assert KneserNey(x, y, torch.ones_like(y), 300).rows()[0].dtype == torch.int16
+
+
+def test_the_probability_of_one_token_is_that_of_the_distribution_to_the_bit(word_list):
+    data = NamesDataModule(str(word_list))
+    data.setup()
+    for name, model in data._baselines.items():
+        for x, y, _ in (split.examples for split in data.splits.values()):
+            whole = model.probabilities(x).gather(1, y[:, None])
+            assert torch.equal(model.probabilities(x, y), whole), name

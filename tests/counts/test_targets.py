@@ -80,6 +80,14 @@ def test_given_targets_are_those_of_each_examples_window(block_size):
     assert torch.equal(targets.double(), distribution(x))
 
 
+def test_a_teacher_in_bfloat16_teaches_in_float32():
+    torch.manual_seed(0)
+    teacher, x = MLP(V, n_hidden=8, n_layer=1).eval().bfloat16(), torch.randint(0, V, (7, 3))
+    expected = F.softmax(teacher(x).double(), 1)
+    found = Taught([teacher], Uniform(V), 0.0)(x)
+    torch.testing.assert_close(found, expected, rtol=1e-6, atol=1e-6)
+
+
 def test_what_is_taught_is_the_teachers_mean_and_a_share_of_the_counts():
     torch.manual_seed(0)
     teachers = [MLP(V, n_hidden=8, n_layer=1).eval() for _ in range(3)]

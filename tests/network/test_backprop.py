@@ -5,7 +5,7 @@ from types import SimpleNamespace
 import pytest
 import torch
 import torch.nn.functional as F
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from lit_makemore.network import backprop, gradcheck
@@ -197,6 +197,10 @@ def net_block(net: MLP) -> int:
     redundant_bias=st.booleans(),
     training=st.booleans(),
 )
+@example(2, 171584418, 4, 1, "tanh", "biased", True, False, True, True)  # two equal examples
+@example(2, 1151285073, 4, 1, "relu", "torch", True, True, True, True)
+@example(3, 41499350, 6, 1, "tanh", "unbiased", True, True, True, True)
+@example(2, 1255419760, 5, 4, "relu", "biased", False, True, False, True)  # no two are equal
 def test_any_network_agrees_with_autograd(
     n, seed, n_layer, block_size, activation, variance, batch_norm, logits_batch_norm,
     redundant_bias, training,
@@ -213,6 +217,53 @@ def test_any_network_agrees_with_autograd(
         redundant_bias=redundant_bias,
     )
     assert names_that_disagree(gradcheck.check_network(net.train(training), x, y)) == []
+
+
+@pytest.mark.parametrize("seed", range(5))
+@pytest.mark.parametrize("activation", ["tanh", "relu"])
+@pytest.mark.parametrize("training", [True, False])
+def test_only_gradients_that_are_zero_are_excused_where_batch_norm_sees_many_examples(
+    seed, activation, training
+):
+    net, x, y = network(
+        64, seed, activation=activation, redundant_bias=True, logits_batch_norm=True
+    )
+    lines = gradcheck.check_network(net.train(training), x, y)
+    before_norm = {f"layers.{i}.bias" for i in (0, 3, 6, 9)}
+    zero = before_norm if training else set()
+    assert {line.name for line in lines if line.relative_error > 1e-12} <= zero
+    assert {line.name for line in lines if "zero up to rounding" in line.remark} <= zero
+
+
+def test_the_gradients_of_two_equal_examples_cancel_and_are_compared_by_difference():
+    net, x, y = network(2)
+    x[1], y[1] = x[0], (y[0] + 1) % 9
+    lines = {line.name: line for line in gradcheck.check_network(net.train(), x, y)}
+    assert all(line.agrees for line in lines.values())
+    assert "zero up to rounding" in lines["layers.3.weight"].remark
+    assert lines["output of Linear 3"].relative_error <= 1e-12  # large and opposite for the two
+
+
+@settings(deadline=None, max_examples=20)
+@given(
+    n=st.integers(2, 20),
+    seed=st.integers(0, 2**31),
+    activation=st.sampled_from(["tanh", "relu"]),
+    variance=st.sampled_from(["biased", "unbiased"]),
+    training=st.booleans(),
+)
+def test_no_gradient_is_larger_than_the_size_of_its_terms(n, seed, activation, variance, training):
+    net, x, y = network(n, seed, activation=activation, bn_variance=variance, redundant_bias=True)
+    values = [net.train(training).embedding(x).flatten(1)]
+    for layer in net.layers:
+        values.append(layer(values[-1]))
+    parameters = dict(net.named_parameters())
+    loss = F.cross_entropy(values[-1], y)
+    gradients = torch.autograd.grad(loss, [*values, *parameters.values()])
+    outputs, sizes = gradcheck.sizes_of_terms(net, x, values, gradients[len(net.layers)])
+    bounds = [*outputs, *(sizes[name] for name in parameters)]
+    for gradient, bound in zip(gradients, bounds, strict=True):
+        assert gradient.norm() <= bound * (1 + 1e-9)
 
 
 def test_checking_leaves_the_buffers_alone():

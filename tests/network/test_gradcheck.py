@@ -24,6 +24,23 @@ def test_a_vanishing_gradient_has_an_absolute_floor():
     assert compare("b1", -theirs, theirs).agrees
 
 
+def test_the_table_says_why_a_vanishing_gradient_agrees():
+    theirs = torch.full((3,), 1e-17, dtype=torch.float64)
+    line = compare("b1", -theirs, theirs)
+    assert line.relative_error == 2
+    (row,) = table([line]).splitlines()[1:]
+    assert row.endswith("–   zero up to rounding: compared by difference")
+
+
+def test_rounding_may_explain_a_difference_where_terms_cancel():
+    theirs = torch.full((3,), 1e-3, dtype=torch.float64)
+    assert not compare("x", theirs + 1e-9, theirs).agrees
+    assert not compare("x", theirs + 1e-9, theirs, rounding=1e-10).agrees
+    line = compare("x", theirs + 1e-9, theirs, rounding=1e-8)
+    assert line.agrees
+    assert line.remark == "terms cancel: rounding explains a difference of 1.0e-08"
+
+
 def test_another_shape_or_precision_disagrees():
     assert not compare("x", torch.ones(1, 3), torch.ones(3)).agrees
     assert not compare("x", torch.ones(3).double(), torch.ones(3)).agrees

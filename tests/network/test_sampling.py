@@ -4,7 +4,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lit_makemore.network.mlp import MLP
-from lit_makemore.network.sampling import BATCH, Decoding, Sampler, score
+from lit_makemore.network.sampling import BATCH, Decoding, Sampler
+from lit_makemore.network.scoring import score
 from lit_makemore.words.vocab import Vocabulary
 
 LETTERS = Vocabulary("abcdefghijklmnopqrstuvwxyz")
@@ -46,9 +47,44 @@ def test_names_are_spelled_from_the_window_until_the_end_mark():
     assert draw.log_probabilities.tolist() == pytest.approx([0, 0, 0], abs=1e-6)
 
 
-def test_a_name_that_does_not_end_is_cut():
-    (draw,) = Sampler(Spells().eval(), Vocabulary("ab"), 2, max_length=3).draw(1, torch.Generator())
-    assert draw.names == ["abb"]
+class Repeats(Spells):
+    """Spells "aaa…" and never ends."""
+
+    def forward(self, x):
+        return torch.tensor([-100.0, 100.0, -100.0]).expand(len(x), 3)
+
+
+def test_a_name_that_does_not_end_is_cut_and_marked():
+    sampler = Sampler(Repeats().eval(), Vocabulary("ab"), 2, batch=2)
+    (draw,) = sampler.draw(2, torch.Generator())
+    assert draw.names == ["a" * sampler.limit] * 2
+    assert draw.cut.tolist() == [True, True]
+    (ended,) = Sampler(Spells().eval(), Vocabulary("ab"), 2).draw(1, torch.Generator())
+    assert ended.cut.tolist() == [False]
+
+
+@pytest.mark.parametrize(("chars", "least"), [("acgt", 4000), (LETTERS.chars, 1000)])
+def test_words_of_few_different_characters_may_be_long(chars, least):
+    net = MLP(len(chars) + 1, 3).eval()
+    assert Sampler(net, Vocabulary(chars), 3, batch=1).limit >= least
+
+
+def test_max_length_draws_the_names_that_end_within_it():
+    free, short = names(network(), 300), names(network(), 300, max_length=4)
+    kept = [name for name in free if len(name) <= 4]
+    assert 20 < len(kept) < 280  # else the test shows nothing
+    assert short[: len(kept)] == kept
+    assert {len(name) for name in short} == {0, 1, 2, 3, 4}
+
+
+def test_names_that_are_never_short_enough_are_an_error():
+    sampler = Sampler(Spells().eval(), Vocabulary("ab"), 2, max_length=3, batch=20)
+    with pytest.raises(ValueError, match="none of 1,000 names ends within --max_length 3"):
+        next(sampler.draw(1, torch.Generator()))
+
+
+def test_the_memory_grows_with_the_names_and_not_with_max_length():
+    assert names(network(), 20, max_length=10**7) == names(network(), 20)
 
 
 def test_the_generator_alone_decides():
@@ -74,13 +110,13 @@ def test_a_drawn_name_has_the_log_probability_that_scoring_gives_it(block_size):
     torch.testing.assert_close(draw.log_probabilities, scores, rtol=1e-5, atol=1e-5)
 
 
-def test_a_score_is_the_sum_of_the_characters_log_probabilities():
-    net = network()
-    windows = torch.tensor([[0, 0, 0], [0, 0, 2], [0, 2, 1]])
-    log_p = net(windows).log_softmax(1)
-    expected = log_p[0, 2] + log_p[1, 1] + log_p[2, 0]  # b, a, end
-    torch.testing.assert_close(score(net, LETTERS, 3, ["ba"]), expected[None])
-    assert score(net, LETTERS, 3, []).shape == (0,)
+@pytest.mark.parametrize("block_size", [3, 5])
+def test_a_network_in_bfloat16_is_drawn_from_in_float32(block_size):
+    net = network(block_size).bfloat16()
+    (draw,) = Sampler(net, LETTERS, block_size).draw(50, torch.Generator().manual_seed(1))
+    assert draw.log_probabilities.dtype == torch.float32
+    scores = score(net, LETTERS, block_size, draw.names)
+    torch.testing.assert_close(draw.log_probabilities, scores, rtol=1e-5, atol=1e-5)
 
 
 def chi_square_is_plausible(counts: torch.Tensor, p: torch.Tensor) -> bool:
@@ -100,7 +136,8 @@ def test_a_million_names_have_the_networks_letter_frequencies(block_size):
     net = network(block_size)
     pairs = torch.zeros(27, 27)
     count = 10**6 if block_size == 3 else 10**5
-    sampler = Sampler(net, LETTERS, block_size, max_length=2)  # the first two letters are enough
+    sampler = Sampler(net, LETTERS, block_size)
+    sampler.limit = 2  # the first two letters are enough
     for draw in sampler.draw(count, torch.Generator().manual_seed(3)):
         codes = [27 * LETTERS.stoi[n[:1] or "."] + LETTERS.stoi[n[1:2] or "."] for n in draw.names]
         pairs += torch.tensor(codes).bincount(minlength=27 * 27).view(27, 27)

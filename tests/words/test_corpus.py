@@ -58,11 +58,26 @@ GOOD = "\n".join(WORDS).encode() + b"\n"
         (GOOD + b"m\xe9l\n", "line 31: byte 2 is not UTF-8"),
         (GOOD + b"st.john\n", "line 31: 'st.john' contains"),
         (b"<!DOCTYPE html>\n<html>\n", "line 1: this is a web page"),
-        (b"a" * 2**20, "line 1 is longer than 1000 bytes"),
+        (GOOD + "Анна\n".encode("cp1251"), "from its encoding: iconv -f ENCODING -t utf-8"),
+        (b"a" * 2**20, "line 1 is longer than 1000 characters"),
+        (b"name,count\n" + GOOD.replace(b"\n", b",7\n"), "31 of 31 lines have 1 ','.*cut -d','"),
+        (GOOD.replace(b"\n", b"\t7\n"), "30 of 30 lines have 1 .*: cut -f1 "),
         (GOOD + b"a\tb\n", "line 31: 'a\\\\tb' contains a control character"),
         ("\n".join(chr(0x4E00 + i) for i in range(20_000)).encode(), "20,000 distinct characters"),
     ],
-    ids=["empty", "short", "latin-1", "dot", "html", "one line", "tab", "no alphabet"],
+    ids=[
+        "empty",
+        "short",
+        "latin-1",
+        "dot",
+        "html",
+        "cp1251",
+        "one line",
+        "csv",
+        "tsv",
+        "tab",
+        "no alphabet",
+    ],
 )
 def test_a_bad_list_is_one_error_with_file_and_remedy(tmp_path, content, message):
     path = write(tmp_path, content)
@@ -87,6 +102,61 @@ def test_lists_unlike_names_are_read_as_they_are(tmp_path, words):
     assert corpus.chars == "".join(sorted(set("".join(words))))
     tokens = encode(corpus.text, Vocabulary(corpus.chars))
     assert Vocabulary(corpus.chars).decode(tokens[: len(words[0])].tolist()) == words[0]
+
+
+@pytest.mark.parametrize("encoding", ["utf-16", "utf-16-le", "utf-16-be"])
+@pytest.mark.parametrize("words", [WORDS, ["Анна", "Борис", "Вера", "Глеб"] * 3])
+def test_utf_16_is_recognised(tmp_path, encoding, words):
+    corpus = read_corpus(write(tmp_path, "\n".join(words).encode(encoding)))
+    assert list(corpus.words()) == words
+
+
+@pytest.mark.parametrize("end", [b"\r", b"\r\n", b"\n"])
+def test_every_kind_of_line_end_is_understood(tmp_path, end):
+    corpus = read_corpus(write(tmp_path, GOOD.replace(b"\n", end)))
+    assert list(corpus.words()) == WORDS
+    assert corpus.blank_lines == 0
+
+
+def test_a_word_has_one_spelling_which_is_said_once(tmp_path):
+    words = [*WORDS, "José", "Jose\u0301", "Zoe\u0308"]
+    corpus = read_corpus(write(tmp_path, "\n".join(words).encode()))
+    assert list(corpus.words()) == [*WORDS, "José", "José", "Zoë"]
+    assert "\u0301" not in corpus.chars
+    (note,) = corpus.notes
+    assert "2 words" in note
+    assert "(first in line 32)" in note
+
+
+@pytest.mark.parametrize("mark", "\u200b \u200d \u200e \u200f \ufeff \u2060".split())
+def test_invisible_characters_are_left_out_which_is_said_once(tmp_path, mark):
+    words = ["ada", f"{mark} emma", "bela", f"fina{mark}", *WORDS]
+    corpus = read_corpus(write(tmp_path, "\n".join(words).encode()))
+    assert list(corpus.words()) == ["ada", "emma", "bela", "fina", *WORDS]
+    (note,) = corpus.notes
+    assert "2 words (first in line 2)" in note
+    assert read_words(tmp_path / "list.txt")[1] == "emma"
+
+
+def test_a_joiner_is_left_out_where_it_joins_nothing(tmp_path):
+    path = write(tmp_path, "an\u200dna\nمی\u200cخواهم\n\u200dक्\u200dष".encode())
+    assert read_words(path) == ["anna", "می\u200cخواهم", "क्\u200dष"]
+
+
+def test_broken_utf_16_is_an_error(tmp_path):
+    path = write(tmp_path, "\n".join(WORDS).encode("utf-16") + b"\x00\xdc\x01\x00a")
+    with pytest.raises(ValueError, match=r"list\.txt"):
+        read_corpus(path)
+
+
+def test_an_ordinary_list_has_nothing_to_say(word_list):
+    assert read_corpus(word_list).notes == ()
+
+
+@pytest.mark.parametrize("word", ["Smith, {}", "1,3-{}", "{}"])
+def test_commas_in_words_are_no_columns(tmp_path, word):
+    words = [word.format(name) for name in WORDS[:20]] + WORDS[20:]
+    assert list(read_corpus(write(tmp_path, "\n".join(words).encode())).words()) == words
 
 
 def test_words_to_score_may_be_any(tmp_path):

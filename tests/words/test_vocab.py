@@ -16,8 +16,9 @@ def test_encoding_and_decoding_are_inverse():
 
 
 def test_an_unknown_character_is_named():
-    with pytest.raises(ValueError, match="'ö'"):
-        Vocabulary("jnor").encode("jörn")
+    message = "the prefix contains 'ö', which never occurs in the training words; use only 'j' 'n'"
+    with pytest.raises(ValueError, match=message):
+        Vocabulary("jnor").encode("jörn", "the prefix")
 
 
 @pytest.mark.parametrize("chars", ["ba", "aa", ".a"])

@@ -1,0 +1,113 @@
+"""The train, val and test words: how a list is split, and in which split a word is found.
+
+Shapes: N examples of a split, D distinct ones.
+"""
+
+import random
+from array import array
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+import torch
+from torch import Tensor
+
+from lit_makemore.words.corpus import Corpus, word_hash, word_hashes
+from lit_makemore.words.vocab import Vocabulary
+from lit_makemore.words.windows import Windows, distinct, encode, select_words, word_lengths
+
+
+@dataclass(frozen=True)
+class Split:
+    """The training, validation or test words.
+
+    Args:
+        windows: the N examples.
+        hashes: (words,) int64, one hash per word.
+        novel: (N,) bool, True where the example's word is not a training word.
+        vocab_size: V.
+    """
+
+    windows: Windows
+    hashes: Tensor
+    novel: Tensor
+    vocab_size: int
+
+    @cached_property
+    def examples(self) -> tuple[Tensor, Tensor, Tensor]:
+        """Distinct windows (D, T), next tokens (D,), counts (D, 2) in all and in novel words."""
+        every = torch.ones(1, dtype=torch.bool).expand_as(self.novel)
+        return distinct(self.windows, self.vocab_size, torch.stack([every, self.novel], 1))
+
+
+def split_words(n: int, splits: Sequence[float], seed: int) -> tuple[Tensor, ...]:
+    """Shuffles the numbers 0 … n - 1 and cuts them into one int32 tensor per split.
+
+    The order is that of random.seed(seed); random.shuffle(words), as in the lecture. Each cut is at
+    int(n · sum of the shares before it).
+
+    Raises:
+        ValueError: the shares do not sum to 1, or a split would be empty.
+    """
+    if any(share <= 0 for share in splits) or abs(sum(splits) - 1) > 1e-9:
+        raise ValueError(
+            f"the splits {list(splits)} must be positive and sum to 1, as [0.8, 0.1, 0.1] do"
+        )
+    order = array("i", range(n))  # is shuffled as a list is, in a tenth of the memory
+    random.Random(seed).shuffle(order)
+    cuts = [int(n * round(sum(splits[:i]), 9)) for i in range(1, len(splits))]
+    parts = torch.frombuffer(order, dtype=torch.int32).tensor_split(cuts)
+    if any(len(part) == 0 for part in parts):
+        raise ValueError(
+            f"{n} words split by {list(splits)} leave one split empty; "
+            "use a longer list or other shares"
+        )
+    return parts
+
+
+def build_splits(
+    corpus: Corpus,
+    vocab: Vocabulary,
+    numbers: Sequence[Tensor],
+    block_size: int,
+    device: torch.device | str = "cpu",
+) -> dict[str, Split]:
+    """The splits train, val and test of a word list.
+
+    Args:
+        corpus: the word list.
+        vocab: its characters.
+        numbers: the numbers of the words of each split, see `split_words`.
+        block_size: T.
+        device: where the windows are stored.
+    """
+    stream, hashes = encode(corpus.text, vocab), word_hashes(corpus.words())
+    splits: dict[str, Split] = {}
+    for name, own_numbers in zip(("train", "val", "test"), numbers, strict=True):
+        part, own = select_words(stream, own_numbers), hashes[own_numbers]
+        if name == "train":
+            novel = torch.zeros(1, dtype=torch.bool).expand(len(part))  # takes one byte, not N
+        else:
+            new = ~torch.isin(own, splits["train"].hashes)  # (words,)
+            novel = new.repeat_interleave(word_lengths(part))
+        splits[name] = Split(Windows(part, block_size).to(device), own, novel, len(vocab))
+    return splits
+
+
+def known_words(splits: dict[str, Split], name: str) -> int:
+    """How many words of a split are also training words."""
+    return int(torch.isin(splits[name].hashes, splits["train"].hashes).sum())
+
+
+def repeated_words(splits: dict[str, Split]) -> int:
+    """How many words of the list occur earlier in it."""
+    hashes = torch.cat([split.hashes for split in splits.values()])
+    return len(hashes) - len(hashes.unique())
+
+
+def whereabouts(splits: dict[str, Split], word: str) -> str:
+    """Where a word is found: "train", "held out" (in val or test) or "new"."""
+    found = [name for name, split in splits.items() if (split.hashes == word_hash(word)).any()]
+    if not found:
+        return "new"
+    return "train" if "train" in found else "held out"

@@ -1,0 +1,82 @@
+import pytest
+import torch
+
+from lit_makemore.network.mlp import MLP
+from lit_makemore.network.scoring import PIECE, logits_of, score
+from tests.network.test_sampling import LETTERS, network
+
+WORDS = ["a", "marta", "maximilian"]
+LOW_PRECISION = {
+    "a network in bfloat16": lambda net: net.bfloat16(),
+    "a forward pass in bfloat16": lambda net: Autocast(net).eval(),
+}
+
+
+class Autocast(torch.nn.Module):
+    """A network whose forward pass is in bfloat16, as Lightning's bf16-mixed has it."""
+
+    def __init__(self, net) -> None:
+        super().__init__()
+        self.net = net
+
+    def forward(self, x):
+        with torch.autocast("cpu", torch.bfloat16):
+            return self.net(x)
+
+
+def with_low_logits() -> MLP:
+    """A network that has bfloat16 logits in autocast: no float32 bias is added to them."""
+    net = MLP(
+        27, n_layer=1, logits_batch_norm=True, generator=torch.Generator().manual_seed(1)
+    ).eval()
+    net.layers[-1].weight.data.fill_(2)
+    return net
+
+
+@torch.no_grad()
+def by_hand(net, word: str) -> float:
+    """The sum over the characters, computed in float64 from the network's logits."""
+    tokens = [0, 0, 0, *LETTERS.encode(word), 0]
+    windows = torch.tensor([tokens[i : i + 3] for i in range(len(word) + 1)])
+    logits = net(windows)
+    assert logits.dtype == torch.bfloat16
+    return float(logits.double().log_softmax(1)[range(len(windows)), tokens[3:]].sum())
+
+
+@pytest.mark.parametrize("case", LOW_PRECISION)
+def test_log_probabilities_are_computed_in_float32_at_least(case):
+    """In bfloat16 they would be off by about a hundredth."""
+    net = LOW_PRECISION[case](with_low_logits())
+    scores = score(net, LETTERS, 3, WORDS)
+    assert scores.dtype == torch.float32
+    assert scores.tolist() == pytest.approx([by_hand(net, word) for word in WORDS], rel=1e-6)
+
+
+def test_autocast_around_scoring_lowers_no_sum():
+    net = with_low_logits()
+    with torch.autocast("cpu", torch.bfloat16):
+        scores = score(net, LETTERS, 3, WORDS)
+    assert scores.dtype == torch.float32
+    expected = score(Autocast(net).eval(), LETTERS, 3, WORDS)
+    assert torch.equal(scores, expected)
+
+
+def test_float64_stays_float64():
+    net = network().double()
+    assert score(net, LETTERS, 3, WORDS).dtype == torch.float64
+
+
+def test_a_score_is_the_sum_of_the_characters_log_probabilities():
+    net = network()
+    windows = torch.tensor([[0, 0, 0], [0, 0, 2], [0, 2, 1]])
+    log_p = net(windows).log_softmax(1)
+    expected = log_p[0, 2] + log_p[1, 1] + log_p[2, 0]  # b, a, end
+    torch.testing.assert_close(score(net, LETTERS, 3, ["ba"]), expected[None])
+    assert score(net, LETTERS, 3, []).shape == (0,)
+
+
+def test_logits_do_not_depend_on_the_pieces_they_are_computed_in():
+    net, windows = network(), torch.randint(0, 27, (PIECE + 5, 3))
+    expected = torch.cat([net(windows[:PIECE]), net(windows[PIECE:])])
+    assert torch.equal(logits_of(net, windows), expected)
+    assert not logits_of(net, windows).requires_grad
