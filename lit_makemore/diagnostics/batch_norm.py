@@ -5,40 +5,35 @@ from typing import Any
 import lightning.pytorch as pl
 import torch
 
-from lit_makemore.diagnostics import diagnosis
-from lit_makemore.diagnostics.monitor import Observer
-from lit_makemore.diagnostics.probe import Observation
+from lit_makemore.diagnostics.monitor import DueUpdate, Monitor
+from lit_makemore.diagnostics.probe import Probe
 
 
-class BatchNormMonitor(Observer):
-    """Writes, for each BatchNorm layer:
+class BatchNormMonitor(Monitor):
+    """Writes for each BatchNorm layer, before each update that is due:
 
         batch_norm_mean/<layer>    largest |running mean|
         batch_norm_std/<layer>     largest running standard deviation
-        batch_norm_drift/<layer>   mean distance of minibatch and running mean, in running std
+        batch_norm_drift/<layer>   distance of the minibatch's mean from the running mean, in
+                                   running standard deviations; mean over the units
         batch_norm_gamma/<layer>   mean of γ
         batch_norm_beta/<layer>    standard deviation of β
 
-    before every n-th update and a few early ones.
-
     Args:
-        every_n_steps: see Observer.
+        every_n_steps: see Monitor.
     """
 
-    def on_train_batch_start(
-        self, trainer: pl.Trainer, pl_module: pl.LightningModule, batch: Any, batch_idx: int
+    def before_update(
+        self, trainer: pl.Trainer, module: pl.LightningModule, batch: Any, due: DueUpdate
     ) -> None:
-        seen = diagnosis.look(trainer, pl_module, batch, self.observes_every)
-        if seen is None:
-            return
-        with diagnosis.of(trainer).timed():
-            diagnosis.write(trainer, trainer.global_step + 1, batch_norm_scalars(seen))
+        probe = self.probe(trainer, module, batch, due)
+        self.write(trainer, due, batch_norm_scalars(probe))
 
 
-def batch_norm_scalars(seen: Observation) -> dict[str, float]:
-    """The five figures of each layer by tag."""
+def batch_norm_scalars(probe: Probe) -> dict[str, float]:
+    """The five figures of each layer, by tag."""
     scalars: dict[str, float] = {}
-    for name, found in seen.batch_norms.items():
+    for name, found in probe.batch_norms.items():
         layer = found.layer
         if layer.running_mean is None or layer.running_var is None:
             continue

@@ -1,4 +1,4 @@
-"""What the training loop says of itself: loss, learning rate, speed."""
+"""The curves of every training run: loss, learning rate, speed."""
 
 from time import perf_counter
 from typing import Any
@@ -8,17 +8,22 @@ import torch
 from torch import Tensor
 
 
-class TrainingScalars(pl.Callback):
-    """Logs, every log_every_n_steps updates:
+class TrainingCurves(pl.Callback):
+    """Writes every log_every_n_steps updates:
 
-        train/loss        mean minibatch loss since the last entry
-        train/lr          learning rate of the last update
-        train/steps_per_s updates a second since the last entry, validation left out
+        train/loss         mean minibatch loss since the last entry
+        train/lr           learning rate of the last update
+        train/steps_per_s  updates per second since the last entry, without validation
 
-    Not self.log: it costs a tenth of a small network's step for each key. Attribute steps_per_s
-    is the rate of the whole run, without start-up and validation.
+    Not with self.log: it takes a tenth of a small network's step for each key.
+
+    Attributes:
+        steps_per_s: updates per second of the whole run, without start-up and validation.
     """
 
+    takes_groups = True
+    # A checkpoint knows the callback's state by this name, its class's in earlier versions.
+    state_key = "TrainingScalars"  # type: ignore[assignment]
     warmup_steps = 10  # the first updates pay for caches and allocations
 
     def __init__(self) -> None:
@@ -34,31 +39,36 @@ class TrainingScalars(pl.Callback):
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         self._batches = trainer.fit_loop.total_batch_idx + 1
-        if isinstance(self._loss, Tensor):  # a checkpoint's, of each process
-            alike = len(self._loss) == trainer.world_size
-            self._loss = self._loss[trainer.global_rank] if alike else self._loss.mean()
+        if isinstance(self._loss, Tensor):  # from a checkpoint: one sum for each process
+            as_many = len(self._loss) == trainer.world_size
+            self._loss = self._loss[trainer.global_rank] if as_many else self._loss.mean()
 
     def on_train_batch_end(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, *args: Any
     ) -> None:
-        batches = trainer.fit_loop.total_batch_idx + 1 - self._batches  # one, or a fused group's
-        self._loss = self._loss + outputs.get("sum", outputs["loss"])
+        batches = trainer.fit_loop.total_batch_idx + 1 - self._batches  # more than one in a group
+        # Lightning divides the loss of a minibatch by the minibatches of an update.
+        loss = outputs.get("sum", outputs["loss"]) * trainer.accumulate_grad_batches
+        self._loss = self._loss + loss
         self._batches += batches
         self._n_losses += batches
         step, now = trainer.global_step, perf_counter()
-        if step == self._step:  # a minibatch of several whose gradients are added up
+        if step == self._step:  # gradients are still being added up
             return
         self._step = step
         self._interval.tick(step, now)
         if step > self.warmup_steps:
             self._clock.tick(step, now)
         if step % trainer.log_every_n_steps == 0:  # type: ignore[attr-defined]
-            loss = torch.as_tensor(self._loss / self._n_losses)
+            mean = torch.as_tensor(self._loss / self._n_losses)
+            lr = pl_module.lr_at(step - 1)  # type: ignore[operator]
+            if trainer.lr_scheduler_configs:  # a callback has brought one
+                lr = trainer.optimizers[0].param_groups[0]["lr"]
             scalars = {
-                "train/loss": float(trainer.strategy.reduce(loss)),  # mean over the processes
-                "train/lr": pl_module.lr_at(step - 1),  # type: ignore[operator]
+                "train/loss": float(trainer.strategy.reduce(mean)),  # mean over the processes
+                "train/lr": lr,
             }
-            if self._interval.rate:  # not after a first group, which compiles
+            if self._interval.rate:  # not after the first group, which includes the compilation
                 scalars["train/steps_per_s"] = self._interval.rate
             for logger in trainer.loggers:
                 logger.log_metrics(scalars, step=step)
@@ -72,8 +82,8 @@ class TrainingScalars(pl.Callback):
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, checkpoint: dict[str, Any]
     ) -> None:
         loss = torch.as_tensor(self._loss, device=trainer.strategy.root_device)
-        everyones = trainer.strategy.all_gather(loss).view(trainer.world_size)
-        checkpoint["callbacks"][self.state_key]["losses"] = everyones
+        losses = trainer.strategy.all_gather(loss).view(trainer.world_size)
+        checkpoint["callbacks"][self.state_key]["losses"] = losses
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         self._loss = state_dict["losses"]
@@ -85,7 +95,7 @@ class TrainingScalars(pl.Callback):
 
 
 class _Stopwatch:
-    """Steps and seconds between ticks, pauses left out."""
+    """Counts steps and seconds between ticks, without pauses."""
 
     def __init__(self) -> None:
         self._last: tuple[int, float] | None = None

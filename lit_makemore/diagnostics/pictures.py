@@ -1,86 +1,82 @@
-"""The lecture's pictures, drawn while it trains."""
+"""The lecture's pictures, drawn while the network trains."""
 
 from typing import Any
 
 import lightning.pytorch as pl
 
-from lit_makemore.diagnostics import diagnosis
-from lit_makemore.diagnostics.monitor import Observer
-from lit_makemore.diagnostics.probe import is_due
+from lit_makemore.diagnostics import events
+from lit_makemore.diagnostics.monitor import DueUpdate, Monitor
+from lit_makemore.diagnostics.probe import Probe, network_of
 from lit_makemore.diagnostics.updates import GUIDE
 
-RARER = 10  # a set of pictures comes after this many times the steps of the one before
+FACTOR = 10  # a validation draws once the run is this many times as long as at the last pictures
 
 
-class Pictures(Observer):
-    """Writes, at the first validation, then each time the run has become ten times as long, and
-    at the end, as images of the latest update looked at:
+class Pictures(Monitor):
+    """Draws the latest probe, at the first validation, whenever the run has become ten times as
+    long, and at the end. Writes as images:
 
         pictures/1_activations       density of each layer's activations
-        pictures/2_gradients         of the loss's gradient with respect to them
-        pictures/3_weight_gradients  of its gradient with respect to each weight
+        pictures/2_gradients         density of the loss's gradient with respect to them
+        pictures/3_weight_gradients  density of its gradient with respect to each weight
         pictures/4_update_ratios     log10 of update over weight, over the steps, and the -3 line
         pictures/5_saturation        where units are saturated (ReLU: zero), examples × units
         pictures/6_embedding         the characters in the plane
 
-    Comes after the observers.
+    Comes after the monitors that probe and write update ratios.
 
     Args:
-        every_n_steps: see Observer.
+        every_n_steps: see Monitor.
     """
 
     def __init__(self, every_n_steps: int | None = None) -> None:
         super().__init__(every_n_steps)
-        self._history: list[tuple[int, dict[str, float]]] = []
-        self._drawn = 0
+        self._probe: Probe | None = None
+        self._history: list[tuple[int, dict[str, float]]] = []  # update ratios of the weights
+        self._drawn_at = 0  # the update after which the last pictures were drawn
 
-    def on_train_batch_end(self, trainer: pl.Trainer, *args: Any) -> None:
-        step = trainer.global_step
-        if is_due(step, self.observes_every):
-            shared = diagnosis.of(trainer)
-            if shared.latest and (not self._history or self._history[-1][0] < step):
-                tag = "update_ratio/"
-                ratios = {name: shared.values.get(tag + name) for name in shared.latest.weights}
-                found = {name: ratio for name, ratio in ratios.items() if ratio is not None}
-                self._history.append((step, found))
+    def after_update(self, trainer: pl.Trainer, module: pl.LightningModule, due: DueUpdate) -> None:
+        if due.probe is not None:
+            ratios = {name: due.figures.get(f"update_ratio/{name}") for name in due.probe.weights}
+            known = {name: ratio for name, ratio in ratios.items() if ratio is not None}
+            self._probe = due.probe
+            self._history.append((due.step, known))
 
     def state_dict(self) -> dict[str, Any]:
-        return {"history": self._history, "drawn": self._drawn}
+        return {"history": self._history, "drawn": self._drawn_at}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        self._history, self._drawn = list(state_dict["history"]), state_dict["drawn"]
+        self._history, self._drawn_at = list(state_dict["history"]), state_dict["drawn"]
 
     def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        if trainer.state.fn == "fit" and trainer.global_step >= RARER * self._drawn:
-            self._draw(trainer, pl_module)
+        if trainer.state.fn == "fit" and trainer.global_step >= FACTOR * self._drawn_at:
+            self._write(trainer, pl_module)
 
     def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        if trainer.global_step > self._drawn:
-            self._draw(trainer, pl_module)
+        if trainer.global_step > self._drawn_at:
+            self._write(trainer, pl_module)
 
-    def _draw(self, trainer: pl.Trainer, module: Any) -> None:
-        shared = diagnosis.of(trainer)
-        seen, self._drawn = shared.latest, trainer.global_step
-        if seen is None or not trainer.is_global_zero or not trainer.loggers:
+    def _write(self, trainer: pl.Trainer, module: Any) -> None:
+        self._drawn_at = trainer.global_step
+        if self._probe is None or not trainer.is_global_zero or not trainer.loggers:
             return
-        with shared.timed():
-            from lit_makemore.diagnostics import (
-                plots,  # half a second, which a run without pictures saves
-            )
+        # Imported here: matplotlib takes half a second, which a run without pictures saves.
+        from lit_makemore.diagnostics import drawing
 
-            at = f"before update {self._history[-1][0]:,}" if self._history else ""
-            limit = 1.0 if seen.saturating else None
-            pictures = {
-                "1_activations": plots.densities(seen.activations, f"activations {at}", limit),
-                "2_gradients": plots.densities(seen.gradients, f"gradients of activations {at}"),
-                "3_weight_gradients": plots.densities(
-                    seen.weight_gradients, f"gradients of weights {at}"
-                ),
-                "4_update_ratios": plots.ratios(self._history, GUIDE),
-                "5_saturation": plots.saturation(seen.flat, f"saturated or dead {at}"),
-            }
-            embedding = getattr(diagnosis.net_of(module), "embedding", None)
-            if embedding is not None:
-                pictures["6_embedding"] = plots.embedding(embedding.weight, module.vocab.itos)
-            tagged = {f"pictures/{name}": picture for name, picture in pictures.items()}
-            diagnosis.write(trainer, trainer.global_step, pictures=tagged)
+        probe = self._probe
+        when = f"before update {self._history[-1][0]:,}"
+        limit = 1.0 if probe.saturating else None
+        pictures = {
+            "1_activations": drawing.densities(probe.activations, f"activations {when}", limit),
+            "2_gradients": drawing.densities(probe.gradients, f"gradients of activations {when}"),
+            "3_weight_gradients": drawing.densities(
+                probe.weight_gradients, f"gradients of weights {when}"
+            ),
+            "4_update_ratios": drawing.ratios(self._history, GUIDE),
+            "5_saturation": drawing.saturation(probe.flat, f"saturated or dead {when}"),
+        }
+        embedding: Any = getattr(network_of(module), "embedding", None)
+        if embedding is not None and hasattr(module, "vocab"):
+            pictures["6_embedding"] = drawing.embedding(embedding.weight, module.vocab.itos)
+        tagged = {f"pictures/{name}": picture for name, picture in pictures.items()}
+        events.write(trainer, trainer.global_step, pictures=tagged)

@@ -1,4 +1,4 @@
-"""One extra pass of a network over a minibatch, to look inside; it leaves no trace.
+"""A probe: one extra pass of a network over a minibatch, to see inside. It leaves no trace.
 
 Shapes: B batch, H units of a layer.
 """
@@ -6,27 +6,26 @@ Shapes: B batch, H units of a layer.
 import re
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
-from functools import cache
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from lit_makemore.network.layers import Tanh
+from lit_makemore.network.layers import Linear, Tanh
 
-SATURATING = (Tanh, nn.Tanh, nn.Hardtanh, nn.Sigmoid)
-ACTIVATIONS = (*SATURATING, nn.ReLU, nn.LeakyReLU, nn.ELU, nn.GELU, nn.SiLU)
-EARLY = (1, 10, 100, 1000)  # updates that are always looked at: most happens early
-SATURATED = 0.97  # |t| above which a tanh unit hardly learns: its derivative is below 0.06
+SATURATING = (Tanh, nn.Tanh, nn.Hardtanh, nn.Sigmoid)  # flat at both ends
+ACTIVATIONS = SATURATING + (nn.ReLU, nn.LeakyReLU, nn.ELU, nn.GELU, nn.SiLU)
+SATURATED = 0.97  # a tanh unit with |t| above it hardly learns: its derivative is below 0.06
 
 
 @dataclass(frozen=True)
 class Statistics:
-    """Of the inputs of one BatchNorm layer.
+    """The inputs of one BatchNorm layer.
 
     Args:
         mean: (H,) of the minibatch.
         var: (H,) of the minibatch, biased.
-        layer: the layer, whose running statistics they go into.
+        layer: the layer, with its running statistics.
     """
 
     mean: Tensor
@@ -35,17 +34,18 @@ class Statistics:
 
 
 @dataclass(frozen=True)
-class Observation:
-    """What a pass showed. All names are those of modules and parameters, zero-padded.
+class Probe:
+    """What an extra pass showed, by the names of modules and parameters (see labels).
 
     Args:
-        loss: of the minibatch; None without one.
+        loss: of the minibatch; None if the pass gave no loss.
         activations: output of each activation layer, (B, H).
-        flat: where each of them is too flat to learn, (B, H) bool.
-        saturating: the names of those that have two flat ends, as tanh does; ReLU has not.
+        flat: where the activation is too flat to learn, (B, H) bool (see is_flat).
+        saturating: names of the activation layers that are flat at both ends, as tanh is.
         gradients: of the loss with respect to each activation, (B, H); empty without a loss.
-        weights: the parameters with at least two dimensions.
-        weight_gradients: of the loss with respect to each of these.
+        weights: the trained parameters with at least two dimensions.
+        hidden: names of the weights of all Linear layers except the last one.
+        weight_gradients: of the loss with respect to each weight; empty without a loss.
         batch_norms: the minibatch's statistics at each BatchNorm layer.
     """
 
@@ -55,86 +55,73 @@ class Observation:
     saturating: frozenset[str] = frozenset()
     gradients: dict[str, Tensor] = field(default_factory=dict)
     weights: dict[str, Tensor] = field(default_factory=dict)
+    hidden: tuple[str, ...] = ()
     weight_gradients: dict[str, Tensor] = field(default_factory=dict)
     batch_norms: dict[str, Statistics] = field(default_factory=dict)
 
 
-def observe(net: nn.Module, run: Callable[[], Tensor | None]) -> Observation:
-    """Runs a forward pass, and a backward pass if it gives a loss, and notes what it sees.
+def run_probe(net: nn.Module, forward: Callable[[], Tensor | None]) -> Probe:
+    """Runs a forward pass, and a backward pass if there is a loss, and records what they show.
 
-    Parameters, their gradients, buffers and the random state are as before.
+    Parameters, their gradients, buffers and the random state are afterwards as they were before.
 
     Args:
-        net: the network, in the mode it shall be observed in.
-        run: passes a minibatch through it; returns the scalar loss, or None.
+        net: the network, in training or evaluation mode.
+        forward: passes a minibatch through the network; returns the scalar loss, or None.
     """
+    padded = labels(name for name, _ in net.named_modules())
+    names = {module: padded[name] for name, module in net.named_modules()}
     outputs: dict[str, Tensor] = {}
     flat: dict[str, Tensor] = {}
     norms: dict[str, Statistics] = {}
-    names = labels(name for name, _ in net.named_modules())
 
-    def watch_activation(layer: nn.Module, args: tuple[Tensor, ...], output: Tensor) -> None:
-        name = names[of[layer]]
-        outputs[name] = output
-        flat[name] = is_flat(layer, output.detach())
+    def record_activation(layer: nn.Module, args: Any, output: Tensor) -> None:
+        outputs[names[layer]] = output
+        flat[names[layer]] = is_flat(layer, output.detach())
 
-    def watch_norm(layer: nn.BatchNorm1d, args: tuple[Tensor, ...], output: Tensor) -> None:
+    def record_norm(layer: Any, args: tuple[Tensor, ...], output: Tensor) -> None:
         x = args[0].detach().to(torch.promote_types(args[0].dtype, torch.float32))
-        norms[names[of[layer]]] = Statistics(x.mean(0), x.var(0, correction=0), layer)
+        norms[names[layer]] = Statistics(x.mean(0), x.var(0, correction=0), layer)
 
-    of: dict[nn.Module, str] = {module: name for name, module in net.named_modules()}
-    buffers = {buffer: buffer.clone() for buffer in net.buffers()}
     handles = []
-    for module in of:
+    for module in names:
         if isinstance(module, ACTIVATIONS):
-            handles.append(module.register_forward_hook(watch_activation))
+            handles.append(module.register_forward_hook(record_activation))
         elif isinstance(module, nn.BatchNorm1d | nn.SyncBatchNorm):
-            handles.append(module.register_forward_hook(watch_norm))  # type: ignore[arg-type]
+            handles.append(module.register_forward_hook(record_norm))
+    buffers = {buffer: buffer.clone() for buffer in net.buffers()}
     devices = sorted({p.device.index or 0 for p in net.parameters() if p.is_cuda})
     try:
         with torch.random.fork_rng(devices):
-            loss = run()
+            loss = forward()
     finally:
         for handle in handles:
             handle.remove()
         with torch.no_grad():
             for buffer, value in buffers.items():
                 buffer.copy_(value)
-    activations = {name: output.detach() for name, output in outputs.items()}
-    saturating = frozenset(names[of[m]] for m in of if isinstance(m, SATURATING))
-    if loss is None:
-        return Observation(None, activations, flat, saturating, batch_norms=norms)
+
     weights = weights_of(net)
-    at = [*outputs.values(), *weights.values()]
-    found = torch.autograd.grad(loss, at, allow_unused=True)
-    named = [
-        (name, g) for name, g in zip([*outputs, *weights], found, strict=True) if g is not None
-    ]
-    return Observation(
-        loss.detach(),
-        activations,
-        flat,
-        saturating,
-        {name: g for name, g in named if name in outputs},
-        {name: w.detach() for name, w in weights.items()},
-        {name: g for name, g in named if name in weights},
-        norms,
+    gradients: dict[str, Tensor] = {}
+    if loss is not None:
+        inputs = outputs | weights
+        found = torch.autograd.grad(loss, list(inputs.values()), allow_unused=True)
+        gradients = {name: g for name, g in zip(inputs, found, strict=True) if g is not None}
+    return Probe(
+        loss=None if loss is None else loss.detach(),
+        activations={name: output.detach() for name, output in outputs.items()},
+        flat=flat,
+        saturating=frozenset(names[m] for m in names if isinstance(m, SATURATING)),
+        gradients={name: g for name, g in gradients.items() if name in outputs},
+        weights={name: w.detach() for name, w in weights.items()},
+        hidden=hidden_of(net),
+        weight_gradients={name: g for name, g in gradients.items() if name in weights},
+        batch_norms=norms,
     )
 
 
-def is_due(step: int, every_n_steps: int) -> bool:
-    """Whether update number `step` is looked at: every n-th is, and a few early ones."""
-    return step in EARLY or (step > 0 and step % every_n_steps == 0)
-
-
-def until_due(step: int, every_n_steps: int) -> int:
-    """Updates from number `step` to the next one that is looked at."""
-    early = [first - step for first in EARLY if first > step]
-    return min([every_n_steps - step % every_n_steps, *early])
-
-
 def is_flat(layer: nn.Module, output: Tensor) -> Tensor:
-    """Where an activation is too flat to learn: saturated, or for ReLU and its like at zero."""
+    """Where an activation is too flat to learn: saturated, or zero for ReLU."""
     if isinstance(layer, Tanh | nn.Tanh | nn.Hardtanh):
         return output.abs() > SATURATED
     if isinstance(layer, nn.Sigmoid):
@@ -144,24 +131,32 @@ def is_flat(layer: nn.Module, output: Tensor) -> Tensor:
     return torch.zeros_like(output, dtype=torch.bool)
 
 
+def network_of(module: Any) -> nn.Module:
+    """What is probed: LitMLP's network, or the whole of another module."""
+    return getattr(module, "net", module)
+
+
 def parameters_of(net: nn.Module) -> dict[str, Tensor]:
-    """All trained parameters under their zero-padded names."""
-    found = {name: p for name, p in net.named_parameters() if p.requires_grad}
-    return {label: found[name] for name, label in labels(found).items()}
+    """All trained parameters, by label."""
+    names = labels(name for name, _ in net.named_parameters())
+    return {names[name]: p for name, p in net.named_parameters() if p.requires_grad}
 
 
 def weights_of(net: nn.Module) -> dict[str, Tensor]:
-    """Those with at least two dimensions."""
+    """The trained parameters with at least two dimensions, by label."""
     return {name: p for name, p in parameters_of(net).items() if p.ndim >= 2}
 
 
+def hidden_of(net: nn.Module) -> tuple[str, ...]:
+    """Labels of the trained weights of all Linear layers except the last one, the output layer."""
+    linear = [module for module in net.modules() if isinstance(module, Linear | nn.Linear)]
+    hidden = {module.weight for module in linear[:-1]}
+    return tuple(name for name, weight in weights_of(net).items() if weight in hidden)
+
+
 def labels(names: Iterable[str]) -> dict[str, str]:
-    """Names with numbers padded to one width, so that they sort: layers.2 to layers.02."""
-    return _labels(tuple(names))
-
-
-@cache
-def _labels(names: tuple[str, ...]) -> dict[str, str]:
+    """Each name with its numbers padded to one width, so that they sort: layers.2 to layers.02."""
+    names = list(names)
     numbers = [number for name in names for number in re.findall(r"\d+", name)]
     width = max(map(len, numbers), default=1)
     return {name: re.sub(r"\d+", lambda m: m[0].zfill(width), name) for name in names}

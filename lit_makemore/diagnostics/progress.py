@@ -1,4 +1,4 @@
-"""A line that tells how far a fit is."""
+"""One line that says how far the run is."""
 
 import sys
 from time import monotonic
@@ -10,11 +10,15 @@ from torch import Tensor
 
 
 class ProgressLine(ProgressBar):
-    """Step, loss, validation loss, steps a second and time left, on stderr.
+    """Prints step, loss, validation loss, steps per second and time left, on stderr.
 
-    On a terminal one line is redrawn five times a second; elsewhere a line is printed after each
-    validation. Between two lines a step costs one look at the clock.
+    On a terminal one line is redrawn; elsewhere a new line follows each validation.
+
+    Args:
+        refresh_s: seconds between two drawings on a terminal.
     """
+
+    takes_groups = True
 
     def __init__(self, refresh_s: float = 0.2) -> None:
         super().__init__()
@@ -37,7 +41,7 @@ class ProgressLine(ProgressBar):
     def on_train_batch_end(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, *args: Any
     ) -> None:
-        self._loss = outputs["loss"]
+        self._loss = outputs["loss"] * trainer.accumulate_grad_batches  # Lightning divides it
         if self._terminal and monotonic() - self._last_time >= self._refresh_s:
             self._draw(trainer)
 

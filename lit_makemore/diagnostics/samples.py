@@ -1,24 +1,27 @@
-"""What it invents by now: names drawn while it trains."""
+"""What the network invents by now: names drawn while it trains."""
 
 from typing import Any
 
 import lightning.pytorch as pl
 import torch
 
-from lit_makemore.diagnostics import diagnosis
-from lit_makemore.network.sampling import Sampler, score
+from lit_makemore.diagnostics import events
+from lit_makemore.network.sampling import Sampler
+from lit_makemore.network.scoring import score
+from lit_makemore.training.schedules import is_round
+from lit_makemore.words.splits import whereabouts
 
 SEED = 2147483647  # the lecture's
 
 
 class SampleMonitor(pl.Callback):
-    """Writes, after the 1st, 2nd, 5th, 10th, 20th … validation, the text
+    """Writes after the 1st, 2nd, 5th, 10th, 20th, 50th … validation, as a text:
 
-        samples   a table of names, always drawn with the same random numbers, each with its
-                  log-probability in nats and whether it is a training word, held out or new
+        samples   a table of names. The random numbers are the same each time. Each name has its
+                  log-probability in nats, and whether it is a training word, held out or new
 
     Args:
-        num: how many.
+        num: how many names.
     """
 
     def __init__(self, num: int = 10) -> None:
@@ -35,22 +38,20 @@ class SampleMonitor(pl.Callback):
         if trainer.state.fn != "fit":
             return
         self._validations += 1
-        if str(self._validations).rstrip("0") in ("1", "2", "5"):
-            with diagnosis.of(trainer).timed():
-                self._write(trainer, pl_module)
+        if is_round(self._validations) and trainer.is_global_zero:
+            rows = ["| name | ln p | |", "|---|---|---|"]
+            for name, value in self._draw(pl_module):
+                where = whereabouts(trainer.datamodule.splits, name)  # type: ignore[attr-defined]
+                rows.append(f"| {name} | {value:.2f} | {where} |")
+            events.write(trainer, trainer.global_step, texts={"samples": "\n".join(rows)})
 
-    def _write(self, trainer: Any, module: Any) -> None:
-        if not trainer.is_global_zero:
-            return
+    def _draw(self, module: Any) -> list[tuple[str, float]]:
+        """Names, each with its log-probability."""
         training = module.net.training
         module.net.eval()
-        block_size = module.hparams["block_size"]
-        net = module.predictor()
+        net, block_size = module.predictor(), module.hparams["block_size"]
         sampler = Sampler(net, module.vocab, block_size, batch=self.num)
         names = next(sampler.draw(self.num, torch.Generator().manual_seed(SEED))).names
         scores = score(net, module.vocab, block_size, names).tolist()
         module.net.train(training)
-        rows = ["| name | ln p | |", "|---|---|---|"]
-        for name, value in zip(names, scores, strict=True):
-            rows.append(f"| {name} | {value:.2f} | {trainer.datamodule.whereabouts(name)} |")
-        diagnosis.write(trainer, trainer.global_step, texts={"samples": "\n".join(rows)})
+        return list(zip(names, scores, strict=True))

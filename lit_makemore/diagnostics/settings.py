@@ -1,4 +1,4 @@
-"""The diagnostics of a run, as one group of options."""
+"""The option group `diagnostics`, and the monitors that it switches on."""
 
 from dataclasses import dataclass
 
@@ -6,11 +6,10 @@ import lightning.pytorch as pl
 
 from lit_makemore.diagnostics.activations import ActivationMonitor
 from lit_makemore.diagnostics.batch_norm import BatchNormMonitor
-from lit_makemore.diagnostics.cost import DiagnosticsCost
 from lit_makemore.diagnostics.gradients import GradientMonitor
-from lit_makemore.diagnostics.guides import LossGuides
 from lit_makemore.diagnostics.health import Health
 from lit_makemore.diagnostics.pictures import Pictures
+from lit_makemore.diagnostics.reference_lines import ReferenceLines
 from lit_makemore.diagnostics.samples import SampleMonitor
 from lit_makemore.diagnostics.updates import UpdateMonitor
 from lit_makemore.diagnostics.verdicts import Bands
@@ -18,14 +17,15 @@ from lit_makemore.diagnostics.verdicts import Bands
 
 @dataclass(frozen=True)
 class Diagnostics:
-    """What is observed while it trains, for TensorBoard and the closing table.
+    """What the monitors write while the network trains, for TensorBoard and the closing table.
 
     Args:
-        enabled: false switches all of it off.
-        every_n_steps: updates between two looks; null chooses by the length of the run.
+        enabled: false switches all monitors off.
+        every_n_steps: updates between two probes; null: a fiftieth of the run, at least 50.
         pictures: whether to draw the lecture's pictures.
-        fail_on: checks that stop the run, between commas, as nan,initial_loss.
-        bands: where each figure is healthy.
+        fail_on: checks that stop the run when they fail, separated by commas; nan,initial_loss
+            for example.
+        bands: the healthy range of each figure.
     """
 
     enabled: bool = True
@@ -37,11 +37,11 @@ class Diagnostics:
     def __post_init__(self) -> None:
         if self.every_n_steps is not None and self.every_n_steps < 1:
             raise ValueError(
-                f"diagnostics.every_n_steps must be at least 1, not {self.every_n_steps}"
+                f"--diagnostics.every_n_steps must be at least 1, not {self.every_n_steps}"
             )
 
 
-def observers(options: Diagnostics) -> list[pl.Callback]:
+def monitors(options: Diagnostics) -> list[pl.Callback]:
     """The callbacks, in the order in which they must run."""
     if not options.enabled:
         return []
@@ -53,9 +53,8 @@ def observers(options: Diagnostics) -> list[pl.Callback]:
         GradientMonitor(every),
         UpdateMonitor(every),
         BatchNormMonitor(every),
-        LossGuides(),
+        ReferenceLines(),
         SampleMonitor(),
         *pictures,
-        DiagnosticsCost(every),
         Health(options.bands, checks, every),  # last: it may stop the run
     ]

@@ -1,4 +1,4 @@
-"""Is the learning rate right? What an update changes, beside what it changes."""
+"""Is the learning rate right? The size of an update compared with what it changes."""
 
 from math import log10
 from typing import Any
@@ -7,61 +7,44 @@ import lightning.pytorch as pl
 import torch
 from torch import Tensor
 
-from lit_makemore.diagnostics import diagnosis
-from lit_makemore.diagnostics.monitor import Observer
-from lit_makemore.diagnostics.probe import is_due, parameters_of
+from lit_makemore.diagnostics.monitor import DueUpdate, Monitor
+from lit_makemore.diagnostics.probe import network_of, parameters_of
 
 GUIDE = -3.0  # the lecture's rule of thumb
 
 
-class UpdateMonitor(Observer):
-    """Writes, for each parameter:
+class UpdateMonitor(Monitor):
+    """Writes for each parameter, after each update that is due:
 
-        update_ratio/<parameter>   log10 of std(change) / std(parameter): the change that every
-                                   n-th update and a few early ones really made
+        update_ratio/<parameter>   log10 of std(change) / std(parameter), of the change that the
+                                   update really made
         update_ratio/guide         -3, the rule of thumb
         lr_grad_ratio/<weight>     log10 of lr · std(gradient) / std(weight), the lecture's form;
-                                   the same for plain SGD without clipping
+                                   the same figure for plain SGD without clipping
 
-    A parameter that is constant, as the gains of BatchNorm are at first, has no ratio.
+    A constant parameter has no ratio; the γ of BatchNorm is constant at first. lr_grad_ratio takes
+    the gradients from a GradientMonitor that comes before.
 
     Args:
-        every_n_steps: see Observer.
+        every_n_steps: see Monitor.
     """
 
-    def __init__(self, every_n_steps: int | None = None) -> None:
-        super().__init__(every_n_steps)
-        self._before: tuple[int, dict[str, Tensor]] | None = None
-        self._copies: dict[str, Tensor] = {}
-
-    def on_train_batch_start(
-        self, trainer: pl.Trainer, pl_module: pl.LightningModule, batch: Any, batch_idx: int
+    def before_update(
+        self, trainer: pl.Trainer, module: pl.LightningModule, batch: Any, due: DueUpdate
     ) -> None:
-        step = trainer.global_step + 1
-        if is_due(step, self.observes_every) and self._before is None:
-            with diagnosis.of(trainer).timed(), torch.no_grad():
-                parameters = parameters_of(diagnosis.net_of(pl_module))
-                if not self._copies:
-                    self._copies = {name: torch.empty_like(p) for name, p in parameters.items()}
-                torch._foreach_copy_(list(self._copies.values()), list(parameters.values()))
-                self._before = step, self._copies
+        parameters = parameters_of(network_of(module))
+        self._before = {name: p.detach().clone() for name, p in parameters.items()}
 
-    def on_train_batch_end(
-        self, trainer: pl.Trainer, pl_module: pl.LightningModule, *args: Any
-    ) -> None:
-        if self._before is None or self._before[0] != trainer.global_step:
-            return  # nothing pending, or gradients are still being added up
-        shared = diagnosis.of(trainer)
-        with shared.timed():
-            step, before = self._before
-            self._before = None
-            scalars = update_ratios(before, parameters_of(diagnosis.net_of(pl_module)))
-            if lr_at := getattr(pl_module, "lr_at", None):
-                for name in before:
-                    ratio = shared.values.get(f"grad_to_data/{name}", 0.0)
-                    if ratio > 0:
-                        scalars[f"lr_grad_ratio/{name}"] = log10(ratio * lr_at(step - 1))
-            diagnosis.write(trainer, step, {"update_ratio/guide": GUIDE, **scalars})
+    def after_update(self, trainer: pl.Trainer, module: pl.LightningModule, due: DueUpdate) -> None:
+        scalars = {"update_ratio/guide": GUIDE}
+        scalars |= update_ratios(self._before, parameters_of(network_of(module)))
+        if lr_at := getattr(module, "lr_at", None):
+            for name in self._before:
+                ratio = due.figures.get(f"grad_to_data/{name}", 0.0)
+                if ratio > 0:
+                    scalars[f"lr_grad_ratio/{name}"] = log10(ratio * lr_at(due.step - 1))
+        self._before = {}
+        self.write(trainer, due, scalars)
 
 
 def update_ratios(before: dict[str, Tensor], after: dict[str, Tensor]) -> dict[str, float]:

@@ -1,37 +1,36 @@
 """What the figures say: is the network healthy, and if not, what to try.
 
-Pure functions of the figures that the observers write; the numbers are those of healthy and sick
-networks on names.txt (docs/diagnostics.md).
+Pure functions of the figures that the monitors write. The bands separate healthy networks from
+sick ones on names.txt (docs/diagnostics.md).
 """
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from math import isfinite
 
-import torch
-from torch import Tensor, nn
-
-from lit_makemore.diagnostics.probe import Observation, labels
-
 CHECKS = (
-    *("nan", "initial_loss", "loss", "saturation", "dead"),
-    *("depth", "gradient", "update_ratio", "batch_norm"),
-)
+    "nan", "initial_loss", "loss", "saturation", "dead", "depth", "gradient", "update_ratio",
+    "batch_norm",
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
 class Bands:
-    """Where a figure is healthy.
+    """Where each figure is healthy.
 
     Args:
-        initial_loss: nats that the loss may lie above ln V before the first update.
-        loss: nats that it may lie above ln V later.
-        saturation: % of a layer's activations that may be saturated early in the run.
-        dead: % of a layer's units that may be dead early in the run.
-        depth: smallest over largest standard deviation of the layers' activations at the start.
-        gradient: largest over smallest standard deviation of their gradients at the start.
-        update_ratio: log10 of change over weight, of hidden weights at half the peak rate or more.
-        batch_norm: distance of minibatch and running mean, in running standard deviations.
+        initial_loss: largest healthy loss before the first update, in nats above ln V.
+        loss: largest healthy loss later, in nats above ln V.
+        saturation: largest healthy share of saturated values in a layer, in %, early in the run.
+        dead: largest healthy share of dead units in a layer, in %, early in the run.
+        depth: smallest healthy ratio of the smallest to the largest standard deviation of the
+            layers' activations, before the first update.
+        gradient: largest healthy ratio of the largest to the smallest standard deviation of the
+            activations' gradients, before the first update.
+        update_ratio: healthy range of log10 of change over weight, for hidden weights, while lr
+            is at least half of its peak.
+        batch_norm: largest healthy distance of the minibatch's mean from the running mean, in
+            running standard deviations.
     """
 
     initial_loss: float = 0.8
@@ -46,13 +45,13 @@ class Bands:
 
 @dataclass(frozen=True)
 class Verdict:
-    """One check at one step.
+    """The result of one check at one step.
 
     Args:
         check: its name, one of CHECKS.
         healthy: whether the figure is in its band.
         text: the figure, where it was found, and its band.
-        advice: what to try if it is not.
+        advice: what to try if the figure is not healthy.
     """
 
     check: str
@@ -62,9 +61,9 @@ class Verdict:
 
 
 ADVICE = {
-    "nan": "a lower model.lr, model.clip_norm 1.0 or trainer.precision 32-true",
+    "nan": "a lower model.lr, trainer.gradient_clip_val 1.0 or trainer.precision 32-true",
     "initial_loss": "a smaller model.init.logits_gain, so that the first guess is nearly uniform",
-    "loss": "a lower model.lr, or model.clip_norm 1.0",
+    "loss": "a lower model.lr, or trainer.gradient_clip_val 1.0",
     "saturation": "model.batch_norm true, or a smaller model.init.gain",
     "dead": "a lower model.lr, model.batch_norm true or a smaller model.init.gain",
     "depth": "model.batch_norm true, or a model.init.gain of 5/3 for tanh",
@@ -74,115 +73,114 @@ ADVICE = {
 
 
 def judge(
-    values: dict[str, float],
+    figures: dict[str, float],
     step: int,
     bands: Bands,
-    uniform: float,
+    uniform: float | None,
+    hidden: Collection[str] = (),
     early: int = 1000,
     full_rate: bool = True,
 ) -> Iterator[Verdict]:
-    """The checks that apply at a step.
+    """The verdicts of all checks that apply at a step; `nan` is not among them.
 
     Args:
-        values: the observers' figures by tag, and "loss" of the minibatch.
+        figures: the monitors' figures by tag, and "loss" of the minibatch.
         step: number of the update that they belong to, from 1.
         bands: what is healthy.
-        uniform: ln V.
-        early: updates that count as the beginning; saturation grows in every healthy run.
-        full_rate: whether the learning rate is near its peak.
+        uniform: ln V, the loss of guessing; None if unknown: the loss is not judged.
+        hidden: names of the hidden weights, whose update ratio is judged (see Probe).
+        early: saturation and dead units are judged up to this step. Later, saturation grows in
+            every healthy run.
+        full_rate: whether lr is near its peak; only then are updates judged.
     """
-    loss = values.get("loss")
-    if loss is not None and isfinite(loss):
+    loss = figures.get("loss")
+    if loss is not None and uniform is not None and isfinite(loss):
         if step == 1:
-            yield _at_most("initial_loss", loss, uniform + bands.initial_loss, "loss")
+            yield _loss("initial_loss", loss, uniform + bands.initial_loss)
         elif step >= 50:
-            yield _at_most("loss", loss, uniform + bands.loss, "loss")
+            yield _loss("loss", loss, uniform + bands.loss)
     if step <= early:
-        for check, tag in (("saturation", "activation_saturated"), ("dead", "activation_dead")):
-            if found := _under(tag, values):
-                where = max(found, key=lambda name: found[name])
-                yield _at_most(check, found[where], getattr(bands, check), where, " %")
+        if found := _under("activation_saturated", figures):
+            yield _share("saturation", found, "values are saturated", bands.saturation)
+        if found := _under("activation_dead", figures):
+            yield _share("dead", found, "units are dead", bands.dead)
     if step == 1:
-        stds = _under("activation_std", values)
+        stds = _under("activation_std", figures)
         if stds and max(stds.values()) > 0:
-            low = min(stds, key=lambda name: stds[name])
-            share = stds[low] / max(stds.values())
-            text = f"{low} has {share:.2f} times the largest std (at least {bands.depth:.2f})"
-            yield Verdict("depth", share >= bands.depth, text, ADVICE["depth"])
-        gradients = _under("gradient_std", values)
+            yield _depth(stds, bands.depth)
+        gradients = _under("gradient_std", figures)
         if gradients and min(gradients.values()) > 0:
-            where = max(gradients, key=lambda name: gradients[name])
-            factor = gradients[where] / min(gradients.values())
-            yield _at_most("gradient", factor, bands.gradient, where, " times the smallest std")
+            yield _gradient(gradients, bands.gradient)
     if full_rate:
-        yield from _update_ratio(values, bands.update_ratio)
-    if step >= 100 and (found := _under("batch_norm_drift", values)):
-        where = max(found, key=lambda name: found[name])
-        yield _at_most("batch_norm", found[where], bands.batch_norm, where, " running std")
+        ratios = _under("update_ratio", figures)
+        judged = {name: ratios[name] for name in hidden if name in ratios}
+        if judged:
+            yield _update_ratio(judged, bands.update_ratio)
+    if step >= 100 and (drifts := _under("batch_norm_drift", figures)):
+        yield _batch_norm(drifts, bands.batch_norm)
 
 
-def _update_ratio(values: dict[str, float], band: tuple[float, float]) -> Iterator[Verdict]:
-    """Of hidden weights: of those grad_to_data names, the first embeds, the last is the logits'."""
-    weights = list(_under("grad_to_data", values))[1:-1]
-    ratios = _under("update_ratio", values)
-    found = {name: ratios[name] for name in weights if name in ratios}
-    if found:
-        low, high = band
-        middle = (low + high) / 2
-        where = max(found, key=lambda name: abs(found[name] - middle))
-        text = f"{where} 10^{found[where]:.1f} (10^{low:.1f} to 10^{high:.1f})"
-        healthy = low <= found[where] <= high
-        advice = "a higher model.lr" if found[where] < low else "a lower model.lr"
-        yield Verdict("update_ratio", healthy, text, advice)
+def _loss(check: str, loss: float, limit: float) -> Verdict:
+    text = f"loss {loss:.2f} (healthy: at most {limit:.2f})"
+    return Verdict(check, loss <= limit, text, ADVICE[check])
 
 
-def _at_most(check: str, value: float, limit: float, where: str, unit: str = "") -> Verdict:
-    text = f"{where} {value:.2f}{unit} (at most {limit:.2f})"
-    return Verdict(check, value <= limit, text, ADVICE[check])
+def _share(check: str, shares: dict[str, float], what: str, limit: float) -> Verdict:
+    layer, share = _largest(shares)
+    text = f"{layer}: {share:.2f} % of the {what} (healthy: at most {limit:g} %)"
+    return Verdict(check, share <= limit, text, ADVICE[check])
 
 
-def _under(tag: str, values: dict[str, float]) -> dict[str, float]:
-    """The finite figures tag/<name> by name, guide lines left out."""
+def _depth(stds: dict[str, float], limit: float) -> Verdict:
+    layer = min(stds, key=lambda name: stds[name])
+    kept = stds[layer] / max(stds.values())
+    text = (
+        f"the weakest layer ({layer}) keeps {100 * kept:.0f} % of the strongest layer's spread "
+        f"(healthy: {100 * limit:g} % or more)"
+    )
+    return Verdict("depth", kept >= limit, text, ADVICE["depth"])
+
+
+def _gradient(stds: dict[str, float], limit: float) -> Verdict:
+    layer, largest = _largest(stds)
+    factor = largest / min(stds.values())
+    text = (
+        f"the strongest gradient ({layer}) is {factor:.2f} times the weakest "
+        f"(healthy: at most {limit:g} times)"
+    )
+    return Verdict("gradient", factor <= limit, text, ADVICE["gradient"])
+
+
+def _update_ratio(ratios: dict[str, float], band: tuple[float, float]) -> Verdict:
+    low, high = band
+    weight = max(ratios, key=lambda name: abs(ratios[name] - (low + high) / 2))
+    ratio = ratios[weight]
+    text = (
+        f"an update is 10^{ratio:.1f} times the size of {weight} "
+        f"(healthy: 10^{low:.1f} to 10^{high:.1f})"
+    )
+    advice = "a higher model.lr" if ratio < low else "a lower model.lr"
+    return Verdict("update_ratio", low <= ratio <= high, text, advice)
+
+
+def _batch_norm(drifts: dict[str, float], limit: float) -> Verdict:
+    layer, drift = _largest(drifts)
+    text = (
+        f"batch mean is {drift:.2f} standard deviations from the running mean of {layer} "
+        f"(healthy: below {limit:g})"
+    )
+    return Verdict("batch_norm", drift <= limit, text, ADVICE["batch_norm"])
+
+
+def _largest(figures: dict[str, float]) -> tuple[str, float]:
+    name = max(figures, key=lambda name: figures[name])
+    return name, figures[name]
+
+
+def _under(group: str, figures: dict[str, float]) -> dict[str, float]:
+    """The finite figures <group>/<name>, by name."""
     return {
-        name.split("/", 1)[1]: value
-        for name, value in values.items()
-        if name.startswith(f"{tag}/") and isfinite(value) and not name.endswith("/guide")
+        tag.removeprefix(f"{group}/"): value
+        for tag, value in figures.items()
+        if tag.startswith(f"{group}/") and isfinite(value)
     }
-
-
-def listed(found: list[str]) -> str:
-    """The first few of these names, and how many more there are."""
-    return ", ".join(found[:4]) + (f" and {len(found) - 4} more" if found[4:] else "")
-
-
-def faults(net: nn.Module, seen: Observation | None = None) -> list[str]:
-    """The names of all tensors with a NaN or an infinity: of a pass, parameters and buffers."""
-    looked_at = [*net.parameters(), *(b for b in net.buffers() if b.is_floating_point())]
-    if seen is not None:
-        passed = (seen.activations, seen.gradients, seen.weight_gradients)
-        looked_at += [t for tensors in passed for t in tensors.values()]
-        looked_at += [] if seen.loss is None else [seen.loss]
-    with torch.no_grad():  # one look at all of them, as long as they are well
-        if torch.stack([t.sum().double() for t in looked_at]).isfinite().all():
-            return []
-    found = []
-    if seen is not None:
-        if seen.loss is not None and not seen.loss.isfinite():
-            found.append("the loss")
-        for kind, tensors in (
-            ("activation", seen.activations),
-            ("gradient of", seen.gradients | seen.weight_gradients),
-        ):
-            found += [f"{kind} {name}" for name, t in tensors.items() if not t.isfinite().all()]
-    state: list[tuple[str, dict[str, Tensor]]] = [
-        ("parameter", dict(net.named_parameters())),
-        ("", dict(net.named_buffers())),
-    ]
-    for kind, tensors in state:
-        names = labels(tensors)
-        found += [
-            f"{kind} {names[name]}".strip()
-            for name, t in tensors.items()
-            if t.is_floating_point() and not t.isfinite().all()
-        ]
-    return found

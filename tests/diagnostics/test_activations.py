@@ -7,7 +7,7 @@ from torch import nn
 from torch.utils.data import DataLoader, TensorDataset
 
 from lit_makemore.diagnostics.activations import ActivationMonitor, activation_scalars
-from lit_makemore.diagnostics.probe import Observation
+from lit_makemore.diagnostics.probe import Probe
 from tests.training.test_module import trainer
 
 
@@ -64,8 +64,8 @@ def test_it_stands_alone_on_another_module():
 
 def test_figures_are_shares_of_values_and_of_units():
     t = torch.tensor([[0.99, 0.0], [0.98, 0.98]])
-    seen = Observation(None, {"a": t}, {"a": t.abs() > 0.97}, frozenset("a"))
-    found = activation_scalars(seen)
+    probe = Probe(None, {"a": t}, {"a": t.abs() > 0.97}, frozenset("a"))
+    found = activation_scalars(probe)
     assert found["activation_mean/a"] == pytest.approx(float(t.mean()))
     assert found["activation_std/a"] == pytest.approx(float(t.std()))
     assert found["activation_saturated/a"] == 75

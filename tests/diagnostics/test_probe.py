@@ -2,14 +2,7 @@ import pytest
 import torch
 from torch import nn
 
-from lit_makemore.diagnostics.probe import (
-    is_due,
-    is_flat,
-    labels,
-    observe,
-    parameters_of,
-    until_due,
-)
+from lit_makemore.diagnostics.probe import hidden_of, is_flat, labels, parameters_of, run_probe
 from lit_makemore.network.layers import Tanh
 from lit_makemore.network.mlp import MLP, cross_entropy
 
@@ -23,7 +16,7 @@ def example(**kwargs):
 
 def test_it_sees_activations_and_their_gradients():
     net, x, y = example()
-    seen = observe(net, lambda: cross_entropy(net(x), y))
+    probe = run_probe(net, lambda: cross_entropy(net(x), y))
     net.eval().train()
     hidden, outputs = net.embedding(x).flatten(1), {}
     for i, layer in enumerate(net.layers):
@@ -33,21 +26,21 @@ def test_it_sees_activations_and_their_gradients():
             outputs[f"layers.{i}"] = hidden
     loss = cross_entropy(hidden, y)
     loss.backward()
-    assert seen.loss == loss
-    assert seen.activations.keys() == outputs.keys() == seen.saturating
+    assert probe.loss == loss
+    assert probe.activations.keys() == outputs.keys() == probe.saturating
     for name, t in outputs.items():
-        assert torch.equal(seen.activations[name], t)
-        torch.testing.assert_close(seen.gradients[name], t.grad)
-    assert list(seen.weights) == [n for n, p in net.named_parameters() if p.ndim == 2]
-    for name, g in seen.weight_gradients.items():
+        assert torch.equal(probe.activations[name], t)
+        torch.testing.assert_close(probe.gradients[name], t.grad)
+    assert list(probe.weights) == [n for n, p in net.named_parameters() if p.ndim == 2]
+    for name, g in probe.weight_gradients.items():
         torch.testing.assert_close(g, net.get_parameter(name).grad)
 
 
 def test_it_sees_what_batch_norm_normalises_by():
     net, x, y = example()
-    seen = observe(net, lambda: cross_entropy(net(x), y))
+    probe = run_probe(net, lambda: cross_entropy(net(x), y))
     inputs = net.layers[0](net.embedding(x).flatten(1))
-    found = seen.batch_norms["layers.1"]
+    found = probe.batch_norms["layers.1"]
     torch.testing.assert_close(found.mean, inputs.mean(0))
     torch.testing.assert_close(found.var, inputs.var(0, correction=0))
     assert found.layer is net.layers[1]
@@ -58,7 +51,7 @@ def test_it_leaves_no_trace():
     net.layers.append(nn.Dropout(0.5))  # draws from the global random state
     before = {name: t.clone() for name, t in net.state_dict().items()}
     state = torch.get_rng_state()
-    observe(net, lambda: cross_entropy(net(x), y))
+    run_probe(net, lambda: cross_entropy(net(x), y))
     assert torch.equal(torch.get_rng_state(), state)
     assert all(torch.equal(before[name], t) for name, t in net.state_dict().items())
     assert all(p.grad is None for p in net.parameters())
@@ -74,7 +67,7 @@ def test_a_pass_that_fails_leaves_no_trace_either():
         raise ZeroDivisionError
 
     with pytest.raises(ZeroDivisionError):
-        observe(net, fail)
+        run_probe(net, fail)
     assert all(torch.equal(before[name], t) for name, t in net.state_dict().items())
     assert not any(module._forward_hooks for module in net.modules())
 
@@ -101,8 +94,29 @@ def test_names_are_padded_so_that_they_sort():
     assert list(parameters_of(net))[1:3] == ["layers.00.weight", "layers.01.weight"]
 
 
-def test_every_nth_update_is_due_and_a_few_early_ones():
-    due = [step for step in range(2501) if is_due(step, 400)]
-    assert due == [1, 10, 100, 400, 800, 1000, 1200, 1600, 2000, 2400]
-    for step in range(2400):
-        assert step + until_due(step, 400) == next(d for d in due if d > step)
+def test_hidden_weights_are_those_of_all_linear_layers_but_the_last():
+    net = MLP(9, n_hidden=6, n_layer=2)
+    assert hidden_of(net) == ("layers.0.weight", "layers.3.weight")
+    foreign = nn.Sequential(
+        nn.Embedding(5, 4),
+        nn.Flatten(),
+        nn.Linear(8, 8),
+        nn.Tanh(),
+        nn.Linear(8, 8),
+        nn.Linear(8, 1),
+    )
+    foreign[2].weight.requires_grad = False
+    assert hidden_of(foreign) == ("4.weight",)
+    assert hidden_of(nn.Linear(4, 1)) == ()
+
+
+def test_without_a_loss_there_are_no_gradients():
+    net, x, _ = example()
+
+    def forward() -> None:
+        net(x)
+
+    probe = run_probe(net, forward)
+    assert probe.loss is None
+    assert probe.gradients == probe.weight_gradients == {}
+    assert len(probe.activations) == len(probe.batch_norms) == 2

@@ -4,18 +4,20 @@ import lightning.pytorch as pl
 import pytest
 import torch
 
-from lit_makemore.diagnostics import diagnosis
 from lit_makemore.diagnostics.gradients import GradientMonitor
-from lit_makemore.diagnostics.probe import is_due, parameters_of
+from lit_makemore.diagnostics.monitor import due_update
+from lit_makemore.diagnostics.probe import parameters_of
 from lit_makemore.diagnostics.updates import UpdateMonitor, update_ratios
 from lit_makemore.training.datamodule import NamesDataModule
-from lit_makemore.training.engines import compiled as fused
 from lit_makemore.training.module import LitMLP
+from lit_makemore.training.schedules import is_due
 from tests.training.test_module import trainer
 
 
 class Snapshots(pl.Callback):
-    """The parameters after every update, and the figures of the looks."""
+    """The parameters after every update, and the figures that the monitors wrote."""
+
+    takes_groups = True
 
     def on_train_start(self, trainer, pl_module):
         self.taken, self.values = [self._parameters(pl_module)], {}
@@ -26,14 +28,14 @@ class Snapshots(pl.Callback):
         if step == len(self.taken):
             self.taken.append(self._parameters(pl_module))
         if is_due(step, 10):
-            self.values[step] = dict(diagnosis.of(trainer).values)
+            self.values[step] = dict(due_update(trainer, step).figures)
 
     def _parameters(self, module):
         return {k: p.detach().clone() for k, p in parameters_of(module.net).items()}
 
 
-def fit(word_list, monkeypatch, is_fused=False, trainer_arguments=None, **arguments):
-    monkeypatch.setattr(fused, "backend", "eager")
+def fit(word_list, trace, is_fused=False, trainer_arguments=None, **arguments):
+    trace("eager")
     torch.manual_seed(1)
     data = NamesDataModule(str(word_list), batch_size=16)
     model = LitMLP(data.chars, 3, n_hidden=8, n_layer=2, fused=is_fused, **arguments)
@@ -48,12 +50,12 @@ def fit(word_list, monkeypatch, is_fused=False, trainer_arguments=None, **argume
     "arguments",
     [
         {},
-        {"clip_norm": 0.1},
+        {"trainer_arguments": {"gradient_clip_val": 0.1}},
         {"optimizer": "adamw", "lr": 0.01, "weight_decay": 0.2},
     ],
 )
-def test_the_ratio_is_that_of_the_change_really_made(word_list, monkeypatch, is_fused, arguments):
-    seen = fit(word_list, monkeypatch, is_fused, **arguments)
+def test_the_ratio_is_that_of_the_change_really_made(word_list, trace, is_fused, arguments):
+    seen = fit(word_list, trace, is_fused, **arguments)
     assert list(seen.values) == [1, 10, 20, 30]
     for step in (10, 20, 30):
         before, after = seen.taken[step - 1], seen.taken[step]
@@ -63,16 +65,16 @@ def test_the_ratio_is_that_of_the_change_really_made(word_list, monkeypatch, is_
             assert found == pytest.approx(log10(change), abs=1e-5), (step, name)
 
 
-def test_adding_up_gradients_is_one_update(word_list, monkeypatch):
-    seen = fit(word_list, monkeypatch, trainer_arguments={"accumulate_grad_batches": 3})
+def test_adding_up_gradients_is_one_update(word_list, trace):
+    seen = fit(word_list, trace, trainer_arguments={"accumulate_grad_batches": 3})
     assert list(seen.values) == [1, 10, 20, 30]
     change = seen.taken[10]["layers.0.weight"] - seen.taken[9]["layers.0.weight"]
     expected = log10(change.std() / seen.taken[9]["layers.0.weight"].std())
     assert seen.values[10]["update_ratio/layers.0.weight"] == pytest.approx(expected, abs=1e-5)
 
 
-def test_plain_sgd_has_the_lectures_ratio(word_list, monkeypatch):
-    values = fit(word_list, monkeypatch).values[20]
+def test_plain_sgd_has_the_lectures_ratio(word_list, trace):
+    values = fit(word_list, trace).values[20]
     for name in ("embedding.weight", "layers.0.weight", "layers.6.weight"):
         lectures = values[f"lr_grad_ratio/{name}"]
         assert lectures == pytest.approx(values[f"update_ratio/{name}"], abs=1e-4)

@@ -1,22 +1,25 @@
-"""The lecture's pictures, drawn from tensors; each function returns a PNG.
+"""The lecture's pictures, drawn from tensors. Each function returns a PNG.
 
-One colour ramp from the first layer (dark) to the last (light).
+Layers have colours from dark (the first) to light (the last).
 """
 
 from collections.abc import Iterable, Sequence
 from io import BytesIO
+from unicodedata import category
 
 import torch
 from matplotlib import colormaps
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+from matplotlib.font_manager import FontProperties, findfont, get_font
 from PIL import Image
 from torch import Tensor
 
 Picture = tuple[int, int, bytes]  # height and width in pixels, PNG
 WIDTH, HEIGHT, DPI = 8.0, 4.0, 90
 BINS = 50
+MOST_LABELS = 100
 
 
 def densities(tensors: dict[str, Tensor], title: str, limit: float | None = None) -> Picture:
@@ -24,7 +27,7 @@ def densities(tensors: dict[str, Tensor], title: str, limit: float | None = None
 
     Args:
         tensors: by name, first layer first.
-        title: what is shown.
+        title: of the picture.
         limit: the x-axis ends at ±limit; None for three times the largest standard deviation.
     """
     figure, axes = _figure(title)
@@ -48,8 +51,8 @@ def ratios(history: Sequence[tuple[int, dict[str, float]]], guide: float) -> Pic
     """log10 update ratios over the steps, a line for each weight, and the guide line.
 
     Args:
-        history: step and ratios by weight, for each look.
-        guide: where the guide line lies.
+        history: step and ratios by weight, for each probe.
+        guide: height of the guide line.
     """
     figure, axes = _figure("log10 of update over weight")
     names = list(dict.fromkeys(name for _, found in history for name in found))
@@ -63,7 +66,12 @@ def ratios(history: Sequence[tuple[int, dict[str, float]]], guide: float) -> Pic
 
 
 def saturation(flat: dict[str, Tensor], title: str) -> Picture:
-    """Where units are flat, white on black: examples downwards, units across, a map a layer."""
+    """A map for each layer: one row an example, one column a unit, white where the unit is flat.
+
+    Args:
+        flat: (B, H) bool by layer.
+        title: of the picture.
+    """
     figure, axes = _figure(title, (WIDTH, 0.8 * len(flat) + 0.6), left=0.12, right=0.98)
     axes.grid(False)
     maps, middles, gap, height = [], [], 2, 0
@@ -85,7 +93,14 @@ def _widest(flat: dict[str, Tensor]) -> int:
 
 
 def embedding(weight: Tensor, characters: Iterable[str]) -> Picture:
-    """The characters in the plane: their embeddings, or the two directions that vary most."""
+    """The characters in the plane, by their embeddings or the two principal directions of them.
+
+    Of more than a hundred characters, the ones farthest from the middle have labels.
+
+    Args:
+        weight: (V, C), the embedding of each character.
+        characters: the V characters.
+    """
     points = weight.detach().float().cpu()
     title = "embedding"
     if points.size(1) == 1:
@@ -98,10 +113,29 @@ def embedding(weight: Tensor, characters: Iterable[str]) -> Picture:
         title = f"embedding: two principal directions, {share:.0%} of the variance"
     figure, axes = _figure(title, (5.0, 5.0), right=0.97)
     across, up = points.T.tolist()
-    axes.scatter(across, up, s=160, color=colormaps["viridis"](0.75))
-    for (x, y), character in zip(points.tolist(), characters, strict=False):
-        axes.text(x, y, character, ha="center", va="center", fontsize=9)
+    many = len(points) > MOST_LABELS
+    axes.scatter(across, up, s=10 if many else 160, color=colormaps["viridis"](0.75))
+    if many:
+        axes.set_title(f"{title}; the outermost {MOST_LABELS} have labels", fontsize=7)
+    outermost = (
+        (points - points.mean(0)).norm(dim=1).nan_to_num().topk(min(len(points), MOST_LABELS))
+    )
+    labelled = set(outermost.indices.tolist())
+    for i, ((x, y), character) in enumerate(zip(points.tolist(), characters, strict=False)):
+        if i in labelled:
+            text = label(character)
+            size = 9 if len(text) == 1 else 5
+            axes.text(x, y, text, ha="center", va="center", fontsize=size, parse_math=False)
     return _png(figure)
+
+
+def label(character: str) -> str:
+    """The character if the font can show it alone, else its code point: "U+4E2D"."""
+    font = get_font(findfont(FontProperties()))
+    alone = category(character)[0] not in "CMZ"  # no control, combining mark or white space
+    if character == " ":
+        return "␣"
+    return character if alone and font.get_char_index(ord(character)) else f"U+{ord(character):04X}"
 
 
 def _figure(
@@ -111,7 +145,8 @@ def _figure(
     right: float = 0.74,  # leaves room for the legend
 ) -> tuple[Figure, Axes]:
     figure = Figure(figsize=size, dpi=DPI)
-    bottom, top = 0.4 / size[1], 1 - 0.3 / size[1]  # fixed: a layout engine draws everything twice
+    # Fixed margins: a layout engine would draw everything twice.
+    bottom, top = 0.4 / size[1], 1 - 0.3 / size[1]
     axes = figure.add_axes((left, bottom, right - left, top - bottom))
     axes.set_title(title, fontsize=10)
     axes.tick_params(labelsize=8)

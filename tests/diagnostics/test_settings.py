@@ -1,4 +1,4 @@
-"""All observers together: they change nothing, and they say who is sick."""
+"""All monitors together: they change nothing in the training, and they tell sick networks apart."""
 
 import json
 import subprocess
@@ -10,16 +10,17 @@ import torch
 
 from lit_makemore.cli import main
 from lit_makemore.diagnostics.health import Health
-from lit_makemore.diagnostics.settings import Diagnostics, observers
+from lit_makemore.diagnostics.settings import Diagnostics, monitors
 from lit_makemore.diagnostics.verdicts import Bands
 from lit_makemore.training.datamodule import NamesDataModule
-from lit_makemore.training.engines import compiled as fused
 from lit_makemore.training.module import LitMLP
 from tests.conftest import ROOT, needs_names
 from tests.training.test_module import trainer
 
 
 class Losses(pl.Callback):
+    takes_groups = True
+
     def __init__(self) -> None:
         self.total: list[float] = []
 
@@ -32,7 +33,7 @@ def fit(word_list, options, model_arguments, trainer_arguments):
     data = NamesDataModule(str(word_list), batch_size=16)
     model = LitMLP(data.chars, 3, n_hidden=8, n_layer=2, **model_arguments)
     losses = Losses()
-    callbacks = [losses, *observers(options)]
+    callbacks = [losses, *monitors(options)]
     runner = trainer(60, callbacks=callbacks, val_check_interval=20, **trainer_arguments)
     runner.fit(model, data)
     return model.state_dict(), torch.get_rng_state(), losses.total
@@ -43,15 +44,15 @@ def fit(word_list, options, model_arguments, trainer_arguments):
     ("model_arguments", "trainer_arguments"),
     [
         ({}, {}),
-        ({"clip_norm": 0.1}, {}),
+        ({}, {"gradient_clip_val": 0.1}),
         ({"optimizer": "adamw", "lr": 0.01, "weight_decay": 0.1}, {}),
         ({}, {"precision": "bf16-mixed"}),
     ],
 )
 def test_on_and_off_are_bit_identical(
-    word_list, monkeypatch, is_fused, model_arguments, trainer_arguments
+    word_list, trace, is_fused, model_arguments, trainer_arguments
 ):
-    monkeypatch.setattr(fused, "backend", "eager")
+    trace("eager")
     arguments = {**model_arguments, "fused": is_fused}
     off, random_off, losses_off = fit(
         word_list, Diagnostics(enabled=False), arguments, trainer_arguments
@@ -90,19 +91,21 @@ def test_a_nan_is_named_at_the_next_logging_interval(word_list, tmp_path, capsys
     arguments += ["--trainer.log_every_n_steps", "10", "--diagnostics.fail_on", "nan"]
     assert main([*arguments, "--trainer.limit_val_batches", "0"]) == 1
     error = capsys.readouterr().err.strip().splitlines()[-1]
-    assert "the loss is nan at update 30, and so are" in error  # by then it has spread
+    assert (
+        "the loss is nan at update 30; these are not finite either" in error
+    )  # by then it has spread
     assert "parameter layers.00.weight" in error
 
 
 def test_fail_on_knows_the_checks(word_list, capsys):
     arguments = ["fit", "--data.path", str(word_list), "--diagnostics.fail_on", "nan,typo"]
     assert main([*arguments, "--trainer.max_steps", "5"]) == 1
-    assert "knows no typo; the checks are nan, initial_loss" in capsys.readouterr().err
+    assert "has no check typo; the checks are nan, initial_loss" in capsys.readouterr().err
 
 
 def test_bands_are_options():
     assert Diagnostics(bands=Bands(saturation=50)).bands.saturation == 50
-    (health,) = [o for o in observers(Diagnostics(fail_on="nan, dead")) if isinstance(o, Health)]
+    (health,) = [m for m in monitors(Diagnostics(fail_on="nan, dead")) if isinstance(m, Health)]
     assert health.fail_on == ("nan", "dead")
 
 

@@ -1,0 +1,64 @@
+"""How figures reach the loggers: scalars, histograms, pictures and texts of one step."""
+
+import lightning.pytorch as pl
+from lightning.pytorch.loggers import TensorBoardLogger
+from tensorboard.compat.proto.summary_pb2 import HistogramProto, Summary
+from torch import Tensor
+from torch.utils.tensorboard.summary import text as text_summary
+
+
+def write(
+    trainer: pl.Trainer,
+    step: int,
+    scalars: dict[str, float] | None = None,
+    histograms: dict[str, HistogramProto] | None = None,
+    pictures: dict[str, tuple[int, int, bytes]] | None = None,
+    texts: dict[str, str] | None = None,
+) -> None:
+    """Writes to every logger of a Trainer, on the first process only.
+
+    TensorBoard gets everything, as one event. Other loggers get the scalars.
+
+    Args:
+        trainer: whose loggers are written to.
+        step: number of the update, from 1.
+        scalars, histograms, texts: by tag.
+        pictures: height and width in pixels and the PNG, by tag.
+    """
+    if not trainer.is_global_zero:
+        return
+    for logger in trainer.loggers:
+        if not isinstance(logger, TensorBoardLogger):
+            if scalars:
+                logger.log_metrics(scalars, step=step)
+            continue
+        values = [Summary.Value(tag=k, simple_value=v) for k, v in (scalars or {}).items()]
+        values += [Summary.Value(tag=k, histo=h) for k, h in (histograms or {}).items()]
+        for tag, (height, width, png) in (pictures or {}).items():
+            image = Summary.Image(
+                height=height, width=width, colorspace=3, encoded_image_string=png
+            )
+            values.append(Summary.Value(tag=tag, image=image))
+        for tag, text in (texts or {}).items():
+            summary = text_summary(tag, text)
+            # A text of shape (1,) is shown inside a table cell, one without a shape is not.
+            summary.value[0].tensor.tensor_shape.ClearField("dim")
+            values.extend(summary.value)
+        if values:
+            logger.experiment.file_writer.add_summary(Summary(value=values), step)
+
+
+def histogram(values: Tensor, limit: float, bins: int = 40) -> HistogramProto:
+    """Counts in equal bins on [-limit, limit]; values outside go into the outermost bins."""
+    clamped = values.detach().float().clamp(-limit, limit)
+    counts = clamped.histc(bins, -limit, limit)
+    edges = [limit * (2 * (i + 1) / bins - 1) for i in range(bins)]
+    return HistogramProto(
+        min=float(clamped.min()),
+        max=float(clamped.max()),
+        num=clamped.numel(),
+        sum=float(clamped.sum()),
+        sum_squares=float(clamped.square().sum()),
+        bucket_limit=edges,
+        bucket=counts.tolist(),
+    )

@@ -1,0 +1,67 @@
+from io import BytesIO
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from lit_makemore.diagnostics import drawing
+
+
+def pixels(picture) -> np.ndarray:
+    height, width, png = picture
+    image = Image.open(BytesIO(png))
+    assert image.size == (width, height)
+    return np.asarray(image)
+
+
+def colours(picture) -> int:
+    return len(np.unique(pixels(picture).reshape(-1, 3), axis=0))
+
+
+def test_every_layer_has_a_line_of_its_own_colour():
+    torch.manual_seed(1)
+    few = drawing.densities({"a": torch.randn(500)}, "t", 3.0)
+    many = drawing.densities({name: torch.randn(500) for name in "abcdef"}, "t", 3.0)
+    assert colours(many) > colours(few)
+
+
+@pytest.mark.parametrize("tensors", [{}, {"a": torch.zeros(5)}, {"a": torch.full((5,), torch.nan)}])
+def test_what_cannot_be_drawn_is_left_out(tensors):
+    pixels(drawing.densities(tensors, "t"))
+
+
+def test_ratios_may_miss_a_step():
+    history = [(1, {"a": -3.0}), (50, {"a": -2.5, "b": -2.0})]
+    assert colours(drawing.ratios(history, -3.0)) > 10
+
+
+def test_a_saturated_unit_is_white():
+    flat = torch.zeros(32, 10, dtype=torch.bool)
+    share = []
+    for units in (0, 5, 10):
+        flat[:, :units] = True
+        share.append((pixels(drawing.saturation({"layer": flat}, "t")) == 255).all(2).mean())
+    assert share[0] < share[1] < share[2]
+
+
+def test_characters_that_the_font_lacks_are_code_points_and_cause_no_warning():
+    """Warnings are errors here."""
+    characters = ".aé中🇩 \u0301\u200d"
+    drawing.embedding(torch.randn(len(characters), 3), characters)
+    shown = [drawing.label(character) for character in characters]
+    assert shown == [".", "a", "é", "U+4E2D", "U+1F1E9", "␣", "U+0301", "U+200D"]
+
+
+def test_of_many_characters_the_outermost_are_labelled(monkeypatch):
+    texts = []
+    monkeypatch.setattr(drawing, "label", lambda character: texts.append(character) or "x")
+    characters = [chr(0x4E00 + i) for i in range(500)]
+    weight = torch.arange(500.0)[:, None].expand(-1, 2) * torch.tensor([1.0, -1.0])
+    drawing.embedding(weight, characters)
+    assert texts == characters[:50] + characters[-50:]
+
+
+@pytest.mark.parametrize("n_embd", [1, 2, 10])
+def test_an_embedding_of_any_size_is_shown_in_the_plane(n_embd):
+    assert colours(drawing.embedding(torch.randn(5, n_embd), ".abcd")) > 10
