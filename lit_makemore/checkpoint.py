@@ -1,4 +1,8 @@
-"""What a checkpoint holds beside Lightning's own entries, and how it reaches the disk."""
+"""What a checkpoint holds beside Lightning's own entries; reading and writing it.
+
+A checkpoint is enough to sample, score and resume. It holds primitives and tensors only, so that
+`torch.load(..., weights_only=True)` reads it and no code in it can run.
+"""
 
 import zipfile
 from dataclasses import dataclass
@@ -9,28 +13,33 @@ import torch
 from torch import Tensor, nn
 
 from lit_makemore.atomic import replacing
-from lit_makemore.counts.mixture import Mixture, kneser_ney
+from lit_makemore.counts.mixture import Mixture
+from lit_makemore.counts.ngrams import KneserNey
 from lit_makemore.network.mlp import MLP, Init
-from lit_makemore.words.vocab import Vocabulary
+from lit_makemore.words.vocab import Vocabulary, difference
 
 FORMAT_VERSION = 1
-KEY = "lit_makemore"
-LIGHTNINGS = {"state_dict": dict, "global_step": int}
-OURS = {
-    **{"chars": str, "block_size": int, "architecture": dict, "train_hashes": Tensor},
-    **{"threads": int, "stepping": str},
+KEY = "lit_makemore"  # the entry of this program
+LIGHTNING_ENTRIES = {"state_dict": dict, "global_step": int}
+OUR_ENTRIES = {
+    "chars": str,
+    "block_size": int,
+    "architecture": dict,
+    "train_hashes": Tensor,
+    "threads": int,
+    "stepping": str,
 }
 
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """A trained network with all it takes to sample and to score.
+    """A trained network with all that is needed to sample and to score.
 
     Args:
         net: the network, in evaluation mode.
         predictor: what its losses are reported of: the network, or its mixture with counts.
         vocab: its characters.
-        block_size: characters it sees.
+        block_size: how many characters it sees.
         train_hashes: (words,) int64, the sorted hashes of the distinct training words.
         global_step: updates made.
     """
@@ -43,19 +52,69 @@ class Checkpoint:
     global_step: int
 
 
-def description(
-    chars: str, block_size: int, architecture: dict[str, Any], train_hashes: Tensor, stepping: str
+def describe(
+    chars: str,
+    block_size: int,
+    architecture: dict[str, Any],
+    train_hashes: Tensor,
+    engine: str,
+    mixture: tuple[KneserNey, float] | None,
 ) -> dict[str, Any]:
-    """The entry under KEY that makes a checkpoint self-sufficient: primitives and tensors only."""
-    return {
+    """The entry under KEY.
+
+    Args:
+        chars: the characters of the vocabulary.
+        block_size: T.
+        architecture: the arguments of MLP.
+        train_hashes: (words,) int64, the hashes of the training words.
+        engine: what stepped the run.
+        mixture: the count model that the network is mixed with, and the weight of the network.
+    """
+    entry = {
         "format_version": FORMAT_VERSION,
         "chars": chars,
         "block_size": block_size,
         "architecture": architecture,
         "train_hashes": train_hashes.unique(),
         "threads": torch.get_num_threads(),
-        "stepping": stepping,
+        "stepping": engine,
     }
+    if mixture is not None:
+        counts, weight = mixture
+        rows, numbers = counts.rows()
+        entry["mixture"] = {"weight": weight, "rows": rows, "counts": numbers}
+    return entry
+
+
+def stored_mixture(entry: dict[str, Any]) -> tuple[KneserNey | None, float]:
+    """The count model of an entry under KEY and the weight of the network; None and 1 without."""
+    found = entry.get("mixture")
+    if found is None:
+        return None, 1.0
+    vocab_size = len(Vocabulary(entry["chars"]))
+    return KneserNey.from_rows(found["rows"], found["counts"], vocab_size), found["weight"]
+
+
+def check_network(
+    entry: dict[str, Any], chars: str, block_size: int, architecture: dict[str, Any]
+) -> None:
+    """Checks that a network is the one of an entry under KEY; how it started does not matter.
+
+    Raises:
+        ValueError: it has another vocabulary or architecture; the line says what to do.
+    """
+    if apart := difference(entry["chars"], chars):
+        raise ValueError(
+            f"the checkpoint has another vocabulary than the word list: {apart}; "
+            "use the list it was trained on"
+        )
+    ours = {"block_size": block_size, **architecture}
+    for name, value in {"block_size": entry["block_size"], **entry["architecture"]}.items():
+        if name != "init" and value != ours[name]:
+            raise ValueError(
+                f"the checkpoint's network has {name} {value}, the config's {ours[name]}; "
+                "use the config.yaml beside the checkpoints folder"
+            )
 
 
 def read(path: str | Path) -> dict[str, Any]:
@@ -70,12 +129,12 @@ def read(path: str | Path) -> dict[str, Any]:
         raise FileNotFoundError(f"no checkpoint at {path}")
     try:
         with zipfile.ZipFile(path) as parts:
-            if broken := parts.testzip():  # which torch.load does not look at
+            if broken := parts.testzip():  # torch.load does not check the parts
                 raise zipfile.BadZipFile(broken)
         entries = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # torch.load fails in as many ways as files can be broken
         raise ValueError(
-            f"{path} is not a whole checkpoint ({type(error).__name__}); use another one"
+            f"{path} is incomplete or damaged ({type(error).__name__}); use another checkpoint"
         ) from error
     ours = entries.get(KEY) if isinstance(entries, dict) else None
     if not isinstance(ours, dict) or "format_version" not in ours:
@@ -85,10 +144,12 @@ def read(path: str | Path) -> dict[str, Any]:
             f"{path} has checkpoint format {ours['format_version']}, this version reads "
             f"{FORMAT_VERSION}; use the version of lit_makemore that wrote it"
         )
-    for where, needed in ((entries, LIGHTNINGS), (ours, OURS)):
+    for where, needed in ((entries, LIGHTNING_ENTRIES), (ours, OUR_ENTRIES)):
         for name, kind in needed.items():
             if not isinstance(where.get(name), kind):
-                raise ValueError(f"{path} is not a whole checkpoint (no {name}); use another one")
+                raise ValueError(
+                    f"{path} is incomplete or damaged (no {name}); use another checkpoint"
+                )
     return entries
 
 
@@ -97,16 +158,17 @@ def load(path: str | Path) -> Checkpoint:
     entries = read(path)
     try:
         return _rebuilt(entries, entries[KEY])
-    except Exception as error:  # entries that somebody has changed
+    except Exception as error:  # somebody changed the entries
         raise ValueError(
-            f"{path} holds no network that can be rebuilt ({type(error).__name__}); use another one"
+            f"{path} holds no network that can be rebuilt ({type(error).__name__}); "
+            "use another checkpoint"
         ) from error
 
 
 def _rebuilt(entries: dict[str, Any], ours: dict[str, Any]) -> Checkpoint:
     vocab = Vocabulary(ours["chars"])
     architecture = {**ours["architecture"], "init": Init(**ours["architecture"]["init"])}
-    with torch.random.fork_rng([]):  # its first parameters must not move a run's random state
+    with torch.random.fork_rng([]):  # its first parameters must not change a run's random state
         net = MLP(len(vocab), ours["block_size"], **architecture)
     weights = {
         name.removeprefix("net."): tensor
@@ -114,9 +176,11 @@ def _rebuilt(entries: dict[str, Any], ours: dict[str, Any]) -> Checkpoint:
         if name.startswith("net.")
     }
     net.to(next(iter(weights.values())).dtype).load_state_dict(weights)
+    net.eval()
+    counts, weight = stored_mixture(ours)
     return Checkpoint(
-        net.eval(),
-        mixed(net, ours, len(vocab)),
+        net,
+        net if counts is None else Mixture(net, counts, weight),
         vocab,
         ours["block_size"],
         ours["train_hashes"],
@@ -124,15 +188,7 @@ def _rebuilt(entries: dict[str, Any], ours: dict[str, Any]) -> Checkpoint:
     )
 
 
-def mixed(net: MLP, ours: dict[str, Any], vocab_size: int) -> nn.Module:
-    """The network, or its mixture with the counts if a checkpoint's entry under KEY has some."""
-    found = ours.get("mixture")
-    if found is None:
-        return net
-    return Mixture(net, kneser_ney(found["rows"], found["counts"], vocab_size), found["weight"])
-
-
 def write(entries: dict[str, Any], path: str | Path) -> None:
-    """Writes a checkpoint so that its name never stands for half a one, whatever happens."""
+    """Writes a checkpoint so that its name never stands for a part of one, whatever happens."""
     with replacing(path) as file:
         torch.save(entries, file)

@@ -18,7 +18,7 @@ def entries(net: MLP) -> dict:
     }
     hashes = torch.tensor([3, 1, 3])
     return {
-        checkpoint.KEY: checkpoint.description("ab", 2, architecture, hashes, "ordinary"),
+        checkpoint.KEY: checkpoint.describe("ab", 2, architecture, hashes, "ordinary", None),
         "state_dict": {f"net.{k}": v for k, v in net.state_dict().items()},
         "global_step": 7,
     }
@@ -106,7 +106,7 @@ class Payload:
 def test_a_checkpoint_with_code_in_it_runs_none(tmp_path):
     good = entries(MLP(3, 2, n_hidden=8, n_layer=2))
     torch.save({**good, "payload": Payload(tmp_path / "mark")}, tmp_path / "bad.ckpt")
-    with pytest.raises(ValueError, match="not a whole checkpoint"):
+    with pytest.raises(ValueError, match="is incomplete or damaged"):
         checkpoint.load(tmp_path / "bad.ckpt")
     assert not (tmp_path / "mark").exists()
 
@@ -114,8 +114,8 @@ def test_a_checkpoint_with_code_in_it_runs_none(tmp_path):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (lambda path: path.write_bytes(path.read_bytes()[:1000]), "not a whole checkpoint"),
-        (lambda path: path.write_bytes(b""), "not a whole checkpoint"),
+        (lambda path: path.write_bytes(path.read_bytes()[:1000]), "is incomplete or damaged"),
+        (lambda path: path.write_bytes(b""), "is incomplete or damaged"),
         (lambda path: torch.save({"state_dict": {}}, path), "not a checkpoint of lit_makemore"),
         (
             lambda path: torch.save({checkpoint.KEY: {"format_version": 99}}, path),

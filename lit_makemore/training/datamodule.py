@@ -1,95 +1,71 @@
 """The data module: file → words → splits → loaders."""
 
-from dataclasses import dataclass, replace
+import logging
+from dataclasses import replace
 from functools import cached_property, partial
-from pathlib import Path
 from typing import Any, Literal
 
 import lightning.pytorch as pl
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-from lit_makemore import checkpoint
-from lit_makemore.counts.ngrams import Baseline, fit, loss
+from lit_makemore import shipped
+from lit_makemore.counts.baselines import Figures, fit, losses_of
+from lit_makemore.counts.ngrams import Baseline, KneserNey
 from lit_makemore.counts.targets import Expected, Given, Taught
-from lit_makemore.training.engines.groups import group_size
-from lit_makemore.training.loaders import EvaluationLoader, MinibatchLoader, Sampling, WordLoader
+from lit_makemore.training.engines.group_size import group_size
+from lit_makemore.training.loaders import EvaluationLoader, MinibatchLoader, WordLoader
+from lit_makemore.training.minibatch_order import Sampling
+from lit_makemore.training.teachers import load_teacher
 from lit_makemore.words.corpus import (
     NAMES_PATH,
     NAMES_URL,
     fetch,
     read_corpus,
     read_words,
-    word_hash,
     word_hashes,
 )
-from lit_makemore.words.vocab import Vocabulary, difference
-from lit_makemore.words.windows import (
-    Windows,
-    distinct,
-    encode,
-    select_words,
-    split_words,
-    word_lengths,
-)
+from lit_makemore.words.splits import Split, build_splits, repeated_words, split_words
+from lit_makemore.words.vocab import Vocabulary
+from lit_makemore.words.windows import Windows
+
+log = logging.getLogger(__name__)
+MANY_REPEATED = 0.25  # share of the words
 
 Targets = Literal["sampled", "expected", "kneser_ney", "teacher"]
-Figures = dict[str, float | None]  # losses: train, val, test, val_novel, test_novel
-
-
-@dataclass(frozen=True)
-class Split:
-    """One share of the words.
-
-    Args:
-        windows: its N examples.
-        hashes: (words,) int64, a hash per word.
-        novel: (N,) bool, whether the example's word is not among the training words.
-        vocab_size: V.
-    """
-
-    windows: Windows
-    hashes: Tensor
-    novel: Tensor
-    vocab_size: int
-
-    @cached_property
-    def examples(self) -> tuple[Tensor, Tensor, Tensor]:
-        """Distinct windows (D, T), next tokens (D,), counts (D, 2): in all, in novel words."""
-        weights = torch.stack(
-            [torch.ones(1, dtype=torch.bool).expand_as(self.novel), self.novel], 1
-        )
-        return distinct(self.windows, self.vocab_size, weights)
 
 
 class NamesDataModule(pl.LightningDataModule):
     """Splits a word list and serves context windows of it.
 
-    The constructor reads the file, because the model's vocabulary comes from it.
+    The constructor reads the file, because the vocabulary of the model comes from it.
 
     Args:
-        path: UTF-8 file, one word a line. The default, makemore's names.txt, is fetched once.
+        path: UTF-8 file, one word a line. The default is makemore's names.txt, which is downloaded
+            once.
         block_size: how many characters the network sees.
-        batch_size: examples per update, over all processes together.
-        sampling: draw minibatches with replacement, or pass through shuffled examples.
-        targets: sampled trains on the next character of each example drawn; expected on the
-            distribution of what follows its window anywhere in the training words; kneser_ney on
-            the distribution that the count model gives for it; teacher on the mean distribution
-            of trained networks, with the count model's mixed in.
-        teachers: checkpoints, and configurations that are trained first, to checkpoints.
-        counts_share: the count model's share of the targets that teachers give.
-        seed: of the order of the minibatches.
+        batch_size: examples of one update, over all processes together.
+        sampling: replacement draws the examples of each minibatch; shuffled goes through all
+            examples in a new order in each pass.
+        targets: sampled trains on the next character of each example; expected on the distribution
+            of all characters that follow its window in the training words; kneser_ney on the
+            distribution of the count model; teacher on the mean distribution of trained networks,
+            mixed with that of the count model.
+        teachers: checkpoints of trained networks, for --data.targets teacher. `fit` also takes
+            configurations: it trains them first.
+        counts_share: the share of the count model in the targets of teachers.
+        seed: seed of the order of the minibatches.
         splits: shares of the words for training, validation and test.
-        split_seed: of the shuffle before the split.
+        split_seed: seed of the shuffle before the split.
         lowercase: make every word lower-case.
-        strip: take white space off both ends of a word.
+        strip: remove white space at both ends of a word.
         predict_path: the words that `predict` scores, one a line.
-        url: where names.txt is fetched from; its checksum is verified.
+        url: where names.txt is downloaded from; its checksum is verified.
 
     Raises:
         FileNotFoundError: no such file.
-        ConnectionError: names.txt cannot be fetched.
-        ValueError: the list cannot be read or split; says what to do.
+        ConnectionError: names.txt cannot be downloaded.
+        ValueError: the list cannot be read or split; the line says what to do.
     """
 
     def __init__(
@@ -111,81 +87,86 @@ class NamesDataModule(pl.LightningDataModule):
     ) -> None:
         super().__init__()
         if block_size < 1:
-            raise ValueError(f"block_size must be at least 1, not {block_size}")
+            raise ValueError(f"--data.block_size must be at least 1, not {block_size}")
+        if batch_size < 1:
+            raise ValueError(f"--data.batch_size must be at least 1, not {batch_size}")
         if (targets == "teacher") != bool(teachers):
-            raise ValueError("--data.targets teacher and --data.teachers go together")
+            raise ValueError(
+                "--data.targets teacher needs --data.teachers, and the reverse; set both or none"
+            )
         if not 0 <= counts_share <= 1:
-            raise ValueError(f"counts_share is a share in [0, 1], not {counts_share}")
-        self.teachers, self.counts_share = list(teachers), counts_share
+            raise ValueError(f"--data.counts_share is a share in [0, 1], not {counts_share}")
+        self.teachers, self.counts_share = tuple(teachers), counts_share
         self.path, self.url, self.predict_path = path, url, predict_path
         self.lowercase, self.strip = lowercase, strip
         self.prepare_data()
-        self.corpus = read_corpus(path, lowercase, strip)
+        self.corpus = read_corpus(shipped.find(path), lowercase, strip)
         self.vocab = Vocabulary(self.corpus.chars)
         self.chars, self.block_size = self.vocab.chars, block_size
         self.batch_size, self.sampling, self.targets = batch_size, sampling, targets
         self.generator = torch.Generator().manual_seed(seed)
         self.numbers = split_words(self.corpus.n_words, splits, split_seed)
         self.splits: dict[str, Split] = {}
+        self._train_loader: MinibatchLoader | None = None
 
     def prepare_data(self) -> None:
-        """Fetches names.txt if it is the list in use and is not there."""
+        """Downloads names.txt if it is the list in use and is not there."""
         if self.path == NAMES_PATH:
-            fetch(self.path, self.url)
+            fetch(shipped.find(self.path), self.url)
 
     def setup(self, stage: str | None = None) -> None:
-        """Builds the splits on the trainer's device and, before a fit, the training loader."""
+        """Builds the splits on the device of the trainer and, before a fit, the train loader."""
         if not self.splits:
-            self._build_splits()
+            device = self.trainer.strategy.root_device if self.trainer else torch.device("cpu")
+            words = self.corpus, self.vocab, self.numbers
+            self.splits = build_splits(*words, self.block_size, device)
+            self._say_what_was_read()
+            self.corpus = replace(self.corpus, text="")  # no longer needed: a byte a character
         if stage in (None, "fit"):
-            for teacher in self.teachers:
-                if not Path(teacher).is_file():
-                    raise FileNotFoundError(f"no teacher at {teacher}")
-                if not is_configuration(teacher):
-                    self._teacher(teacher)
             self._train_loader = MinibatchLoader(
-                self.splits["train"].windows,
+                self._examples(),
                 self.batch_size,
                 self.generator,
                 self.sampling,
                 *self._process(),
                 repeat=bool(self.trainer and self.trainer.overfit_batches),  # type: ignore[attr-defined]
+                pass_length=self._pass_length(),
+            )
+            self.batch_size = self._train_loader.batch_size
+
+    def _say_what_was_read(self) -> None:
+        for note in self.corpus.notes:
+            log.info(note)
+        repeated, n = repeated_words(self.splits), self.corpus.n_words
+        if repeated > MANY_REPEATED * n:
+            log.info(
+                f"{self.path}: {repeated:,} of {n:,} words repeat an earlier one, so val has "
+                f"training words (sort -u {self.path} leaves one of each)"
             )
 
-    def _build_splits(self) -> None:
-        stream, hashes = encode(self.corpus.text, self.vocab), word_hashes(self.corpus.words())
-        self.corpus = replace(self.corpus, text="")  # a byte a character that is not needed again
-        known = hashes[self.numbers[0]].sort().values
-        device = self.trainer.strategy.root_device if self.trainer else torch.device("cpu")
-        for name, numbers in zip(("train", "val", "test"), self.numbers, strict=True):
-            part, own = select_words(stream, numbers), hashes[numbers]
-            if name == "train":
-                novel = torch.zeros(1, dtype=torch.bool).expand(len(part))
-            else:
-                nearest = torch.searchsorted(known, own).clamp(max=len(known) - 1)
-                novel = (known[nearest] != own).repeat_interleave(word_lengths(part))
-            windows = Windows(part, self.block_size).to(device)
-            self.splits[name] = Split(windows, own, novel, len(self.vocab))
+    def _pass_length(self) -> int:
+        """Minibatches of a pass: as many as the Trainer's limits allow, and whole updates.
 
-    @cached_property
-    def ngrams(self) -> tuple[Tensor, Tensor]:
-        """What the count model counts: windows with their next tokens (D, T + 1), and counts (D,).
-
-        Of the training words alone, in small types: a checkpoint may hold them.
+        Raises:
+            ValueError: the pass ends in the middle of an update.
         """
-        x, y, counts = self.splits["train"].examples
-        small = torch.uint8 if len(self.vocab) <= 256 else torch.int16
-        return torch.cat([x, y[:, None]], 1).to(small), counts[:, 0].int()
-
-    @cached_property
-    def _fitted(self) -> dict[str, Baseline]:
-        x, y, counts = self.splits["train"].examples
-        return fit(x, y, counts[:, 0], len(self.vocab))
-
-    @property
-    def count_model(self) -> Baseline:
-        """Kneser–Ney of the training words."""
-        return self._fitted["kneser_ney"]
+        available = max(1, len(self.splits["train"].windows) // self.batch_size)
+        trainer: Any = self.trainer
+        if trainer is None:
+            return available
+        limit = trainer.overfit_batches or trainer.limit_train_batches
+        n = trainer.accumulate_grad_batches
+        length = int(available * limit) if isinstance(limit, float) else min(available, limit)
+        if length < available and length % n:
+            raise ValueError(
+                f"{length} minibatches of a pass are no multiple of "
+                f"--trainer.accumulate_grad_batches {n}; choose another limit"
+            )
+        if length < n:
+            raise ValueError(
+                f"a pass has {length} minibatches, fewer than --trainer.accumulate_grad_batches {n}"
+            )
+        return length - length % n
 
     def _examples(self) -> Windows | Expected | Given:
         """The training examples with their targets."""
@@ -194,57 +175,53 @@ class NamesDataModule(pl.LightningDataModule):
             return windows
         if self.targets == "expected":
             return Expected(windows, vocab_size)
-        untrained = any(map(is_configuration, self.teachers))  # a fast_dev_run trains none
-        if untrained and not (self.trainer and self.trainer.fast_dev_run):  # type: ignore[attr-defined]
-            raise ValueError("a teacher's configuration must be trained first, as `fit` does")
-        if self.targets == "kneser_ney" or untrained:
+        if self.targets == "kneser_ney":
             return Given(windows, vocab_size, self.count_model.probabilities)
-        teachers = [self._teacher(path) for path in self.teachers]
+        teachers = [self.load_teacher(path) for path in self.teachers]
         return Given(windows, vocab_size, Taught(teachers, self.count_model, self.counts_share))
 
-    def _teacher(self, path: str) -> nn.Module:
-        """A trained network, if it has learnt nothing that this run must not know."""
-        model = checkpoint.load(path)
-        if model.block_size != self.block_size:
-            raise ValueError(
-                f"the teacher {path} sees {model.block_size} characters; "
-                f"--data.block_size {model.block_size} goes with it, not {self.block_size}"
-            )
-        if apart := difference(model.vocab.chars, self.vocab.chars):
-            raise ValueError(f"the teacher {path} spells with other characters: {apart}")
-        if not torch.equal(model.train_hashes, self.splits["train"].hashes.unique()):
-            raise ValueError(
-                f"the teacher {path} was trained on other words, perhaps on some that are held out "
-                "here; use the same list, --data.splits and --data.split_seed"
-            )
-        return model.net
+    def load_teacher(self, path: str) -> torch.nn.Module:
+        """The network of a teacher's checkpoint; raises as teachers.load_teacher does."""
+        return load_teacher(path, self.block_size, self.chars, self.train_hashes)
+
+    @property
+    def train_hashes(self) -> Tensor:
+        """The hashes of the training words, (words,) int64."""
+        if self.splits:
+            return self.splits["train"].hashes
+        return word_hashes(self.corpus.words())[self.numbers[0]]
+
+    @cached_property
+    def _baselines(self) -> dict[str, Baseline]:
+        x, y, counts = self.splits["train"].examples
+        return fit(x, y, counts[:, 0], len(self.vocab))
+
+    @property
+    def count_model(self) -> KneserNey:
+        """Kneser–Ney of the training words."""
+        model = self._baselines["kneser_ney"]
+        assert isinstance(model, KneserNey)
+        return model
 
     @cached_property
     def baselines(self) -> dict[str, Figures]:
-        """What counting achieves, by the name of the baseline."""
-        figures: dict[str, Figures] = {name: {} for name in self._fitted}
-        for split, part in self.splits.items():
-            x, y, counts = part.examples
-            for name, baseline in self._fitted.items():
-                figures[name][split] = loss(baseline, x, y, counts[:, 0])
-                figures[name][f"{split}_novel"] = loss(baseline, x, y, counts[:, 1])
-        return {name: without_nan(row) for name, row in figures.items()}
+        """The losses of the count models on every split, by the name of the model."""
+        return losses_of(self._baselines, self.splits)
 
-    def known_words(self, split: str) -> int:
-        """How many words of a split are among the training words, too."""
-        return int(torch.isin(self.splits[split].hashes, self.splits["train"].hashes).sum())
+    def state_dict(self) -> dict[str, Any]:
+        """The place in the order of the minibatches.
 
-    def whereabouts(self, word: str) -> str:
-        """Where a word is found: "train", "held out" (in val or test) or "new"."""
-        value = word_hash(word)
-        if bool((self.splits["train"].hashes == value).any()):
-            return "train"
-        held_out = torch.cat([self.splits["val"].hashes, self.splits["test"].hashes])
-        return "held out" if bool((held_out == value).any()) else "new"
+        The train loader has it too, but Lightning may not restore that at the end of a pass.
+        """
+        return self._train_loader.order.state_dict() if self._train_loader else {}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        if self._train_loader:
+            self._train_loader.order.load_state_dict(state_dict)
 
     def train_dataloader(self) -> MinibatchLoader:
+        assert self._train_loader is not None, "call setup first"
         trainer: Any = self.trainer
-        self._train_loader.examples = self._examples()  # by now the teachers are there
         if trainer and not trainer.lightning_module.automatic_optimization:
             self._train_loader.group = partial(group_size, trainer)
         return self._train_loader
@@ -257,7 +234,7 @@ class NamesDataModule(pl.LightningDataModule):
 
     def predict_dataloader(self) -> WordLoader:
         if self.predict_path is None:
-            raise ValueError("predict scores the words of a file; name it with --data.predict_path")
+            raise ValueError("predict scores the words of a file: --data.predict_path FILE")
         words = read_words(self.predict_path, self.lowercase, self.strip)
         rank, world_size = self._process()
         return WordLoader(words, rank=rank, world_size=world_size)
@@ -266,17 +243,8 @@ class NamesDataModule(pl.LightningDataModule):
         """The distinct examples of a split; by default all of them on one process."""
         split = self.splits[name]
         device = split.windows.device
-        return EvaluationLoader(split.examples, device, rank=rank, world_size=world_size)
+        batch_size = min(2**15, max(1, 2**22 // len(self.vocab)))  # bounds the logits' memory
+        return EvaluationLoader(split.examples, device, batch_size, rank, world_size)
 
     def _process(self) -> tuple[int, int]:
         return (self.trainer.global_rank, self.trainer.world_size) if self.trainer else (0, 1)
-
-
-def is_configuration(teacher: str) -> bool:
-    """Whether an entry of data.teachers is a configuration, not a checkpoint."""
-    return Path(teacher).suffix in (".yaml", ".yml")
-
-
-def without_nan(figures: Figures) -> Figures:
-    """The train words are never novel; elsewhere, NaN is no JSON."""
-    return {k: v if v == v else None for k, v in figures.items() if k != "train_novel"}

@@ -3,40 +3,40 @@
 Shapes: N examples, G minibatches of a group, B batch, T block_size.
 """
 
+import logging
 from collections.abc import Callable, Iterator
-from typing import Any, Literal
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from lit_makemore.counts.targets import Expected, Given
-from lit_makemore.words.windows import Windows
+from lit_makemore.training.minibatch_order import MinibatchOrder, Sampling
+from lit_makemore.words.windows import EvaluationBatch, Windows
 
-Sampling = Literal["replacement", "shuffled"]
-LARGEST_GROUP = 2**17  # examples; with their targets some megabytes
+log = logging.getLogger(__name__)
+LARGEST_GROUP = 2**17  # examples of a group; with their targets some megabytes
 
 
 class MinibatchLoader:
-    """Training minibatches for ever, one pass at a time, exactly where a checkpoint left off.
+    """Training minibatches without an end, one pass at a time.
 
-    Every process draws the same global minibatch and takes its slice of the rows, so that the
-    number of processes does not change what is seen.
+    Every process draws the same global minibatch and takes its share of the rows. So the number of
+    processes does not change which examples are seen.
 
     Args:
         examples: with their targets.
         batch_size: B, rows of the global minibatch.
-        generator: draws the order; owned by this loader, on the CPU.
-        sampling: "replacement" draws B examples anew each time; "shuffled" passes through all of
-            them in a new order each time, leaving out the last len(examples) % B.
+        generator: draws the order; on the CPU.
+        sampling, repeat, pass_length: see MinibatchOrder.
         rank: number of this process.
-        world_size: how many there are.
-        repeat: whether every pass has the minibatches of the first one.
+        world_size: how many processes there are.
 
-    Attribute group, if set, says how many minibatches come next, stacked as (G, B, …); fewer do
-    where a pass or the memory ends.
+    Attribute group, if set, says how many minibatches come next. They are stacked as (G, B, …).
+    There are fewer at the end of a pass, or where they would take too much memory.
 
     Raises:
-        ValueError: a batch size that is no multiple of world_size or exceeds the examples.
+        ValueError: a batch size that is no multiple of world_size.
     """
 
     def __init__(
@@ -48,88 +48,69 @@ class MinibatchLoader:
         rank: int = 0,
         world_size: int = 1,
         repeat: bool = False,
+        pass_length: int | None = None,
     ) -> None:
         if batch_size < 1:
             raise ValueError(f"batch_size must be at least 1, not {batch_size}")
         if batch_size % world_size:
             raise ValueError(
-                f"batch_size {batch_size} is shared by {world_size} processes; make it a multiple"
+                f"{world_size} processes share batch_size {batch_size}; "
+                f"make it a multiple of {world_size}"
             )
-        if batch_size > len(examples):
-            raise ValueError(
-                f"batch_size {batch_size} exceeds the {len(examples)} training examples; "
-                "make it smaller"
+        if sampling == "shuffled" and batch_size > len(examples):  # each is in it only once
+            most = len(examples) // world_size * world_size
+            log.info(
+                f"--data.batch_size {batch_size} exceeds the {len(examples)} training examples: a "
+                f"shuffled minibatch has {most}"
             )
-        if sampling not in ("replacement", "shuffled"):
-            raise ValueError(f"sampling is replacement or shuffled, not {sampling!r}")
-        self.examples, self.batch_size, self.generator = examples, batch_size, generator
-        self.sampling, self.repeat = sampling, repeat
+            batch_size = most
+        self.examples, self.batch_size = examples, batch_size
+        self.order = MinibatchOrder(
+            len(examples), batch_size, generator, sampling, repeat, pass_length
+        )
         self.group: Callable[[], int] | None = None
         share = batch_size // world_size
         self._rows = slice(rank * share, (rank + 1) * share)
-        self._position = 0  # minibatches of the current pass already given out
-        self._pass_start = generator.get_state()
-        self._resuming = False
 
     def __len__(self) -> int:
-        return len(self.examples) // self.batch_size
+        """Minibatches that fit into the examples; the Trainer's limits count from here."""
+        return max(1, len(self.examples) // self.batch_size)
 
     def __iter__(self) -> Iterator[tuple[Tensor, Tensor]]:
-        if not self._resuming:
-            if self.repeat:
-                self.generator.set_state(self._pass_start)
-            self._pass_start, self._position = self.generator.get_state(), 0
-        self._resuming = False
-        shuffled = self.sampling == "shuffled"
-        if shuffled:
-            self.generator.set_state(self._pass_start)
-            order = torch.randperm(len(self.examples), generator=self.generator)
-        while self._position < len(self):
-            n = self._next_group() if self.group else 1
-            if shuffled:
-                index = order[self._position * self.batch_size :][: n * self.batch_size]
-            else:  # in one call, which draws what n calls would
-                index = torch.randint(
-                    0, len(self.examples), (n * self.batch_size,), generator=self.generator
-                )
-            self._position += n
-            index = index.view(n, self.batch_size)[:, self._rows]
+        self.order.start_pass()
+        while self.order.left:
+            index = self.order.next(self._group_size())[:, self._rows]  # (G, B)
             x, y = self.examples[index.flatten()]
-            yield (
-                (x.unflatten(0, index.shape), y.unflatten(0, index.shape)) if self.group else (x, y)
-            )
+            if self.group is None:
+                yield x, y
+            else:
+                yield x.unflatten(0, index.shape), y.unflatten(0, index.shape)
 
-    def _next_group(self) -> int:
-        assert self.group is not None
+    def _group_size(self) -> int:
+        if self.group is None:
+            return 1
         most = max(1, LARGEST_GROUP // self.batch_size)
-        return min(self.group(), len(self) - self._position, most)
+        return min(self.group(), self.order.left, most)
 
     def state_dict(self) -> dict[str, Any]:
-        return {
-            "generator": self.generator.get_state(),
-            "pass_start": self._pass_start,
-            "position": self._position,
-        }
+        return self.order.state_dict()
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        self.generator.set_state(state["generator"].cpu())
-        self._pass_start, self._position = state["pass_start"].cpu(), state["position"]
-        self._resuming = self._position < len(self)  # at the end of a pass the next one begins
+        self.order.load_state_dict(state)
 
 
 class EvaluationLoader:
-    """The distinct examples of a split, once: chunks of (windows, inverse, next tokens, weights).
+    """The distinct examples of a split, each once, as batches of type EvaluationBatch.
 
-    Many examples share a window, and the network need see it only once: `inverse` (B,) says which
-    of the chunk's windows an example has, `weights` (B, 2) how often the example occurs, and how
-    often in novel words.
+    Many examples share a window. The network sees each window of a batch only once.
 
     Args:
-        examples: what windows.distinct returns, with such weights.
-        device: where the chunks shall be.
-        batch_size: examples of a global chunk.
-        rank: number of this process, which takes its share of every chunk.
-        world_size: how many there are.
+        examples: what windows.distinct returns; the weights (D, 2) say how often each example
+            occurs, and how often in novel words.
+        device: where the batches are needed.
+        batch_size: examples of a global batch.
+        rank: number of this process, which takes its share of every batch.
+        world_size: how many processes there are.
     """
 
     def __init__(
@@ -150,23 +131,23 @@ class EvaluationLoader:
     def __len__(self) -> int:
         return len(self._chunks)
 
-    def __iter__(self) -> Iterator[tuple[Tensor, Tensor, Tensor, Tensor]]:
+    def __iter__(self) -> Iterator[EvaluationBatch]:
         for index in self._chunks:
             x = self._x[index]
             new = torch.ones(len(x), dtype=torch.bool)
             new[1:] = (x[1:] != x[:-1]).any(1)  # equal windows are neighbours
-            chunk = x[new], new.cumsum(0) - 1, self._y[index], self._weights[index]
-            yield tuple(part.to(self._device) for part in chunk)  # type: ignore[misc]
+            batch = x[new], new.cumsum(0) - 1, self._y[index], self._weights[index]
+            yield tuple(part.to(self._device) for part in batch)  # type: ignore[misc]
 
 
 class WordLoader:
-    """Words in order, as chunks of them; a process gets its share of every chunk.
+    """Words in their order, in chunks; a process gets its share of every chunk.
 
     Args:
         words: the words.
         batch_size: words of a global chunk.
         rank: number of this process.
-        world_size: how many there are.
+        world_size: how many processes there are.
     """
 
     def __init__(

@@ -1,39 +1,44 @@
-"""What validation and test report, exact over all examples and processes.
+"""The metrics of one split, exact over all its examples and over all processes.
 
-Shapes: B examples of a chunk, V vocab_size.
+Shapes: B examples of a batch, T block_size, V vocab_size, W distinct windows of a batch.
 """
 
+from collections.abc import Iterable
 from math import exp, log
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torchmetrics import Metric
 
 from lit_makemore.network.mlp import cross_entropy
+from lit_makemore.words.windows import EvaluationBatch
 
 
 class SplitMetrics(Metric):
     """The metrics of one split:
 
     loss            mean cross-entropy in nats
-    loss_novel      the same over words that are not among the training words
+    loss_novel      the same over words that are not among the training words; NaN without any
     perplexity      exp(loss)
     bits_per_char   loss in bits
     top1, top5      how often the next character is the likeliest, or among the five likeliest
+
+    Args:
+        sync_on_compute: add up over all processes, of which each has its share of the examples.
     """
 
     full_state_update = False
     sums: Tensor  # (3, 2): of losses, top-1 and top-5 hits, over all and over novel examples
     counts: Tensor  # (2,)
 
-    def __init__(self) -> None:
-        super().__init__()
-        # In float64, so that how the examples are shared by processes changes no digit that is seen
+    def __init__(self, sync_on_compute: bool = True) -> None:
+        super().__init__(sync_on_compute=sync_on_compute)
+        # In float64, the number of processes that share the examples changes no printed digit.
         self.add_state("sums", torch.zeros(3, 2, dtype=torch.float64), dist_reduce_fx="sum")
         self.add_state("counts", torch.zeros(2, dtype=torch.float64), dist_reduce_fx="sum")
 
     def update(self, logits: Tensor, y: Tensor, weights: Tensor) -> None:
-        """Takes a chunk in.
+        """Adds a batch of examples.
 
         Args:
             logits: (B, V).
@@ -41,10 +46,11 @@ class SplitMetrics(Metric):
             weights: (B, 2) how often each example occurs, and how often in novel words.
         """
         losses = cross_entropy(logits, y, reduction="none")
-        # How many are at least as likely as the right one, itself included; of NaN, all of them.
-        place = (~(logits < logits.gather(1, y[:, None]))).sum(1)
-        values = torch.stack([losses, place <= 1, place <= 5])  # (3, B)
-        self.sums += values.to(self.sums.dtype) @ weights.to(self.sums.dtype)
+        # The rank of the right character, 1 for the likeliest; a NaN counts as the worst rank.
+        place = (~(logits < logits.gather(1, y[:, None]))).sum(1, dtype=torch.int32)
+        weights = weights.to(self.sums.dtype)
+        for row, values in enumerate((losses, place <= 1, place <= 5)):
+            self.sums[row] += values.to(weights.dtype) @ weights
         self.counts += weights.sum(0)
 
     def compute(self) -> dict[str, float]:
@@ -57,3 +63,20 @@ class SplitMetrics(Metric):
             "top1": top1,
             "top5": top5,
         }
+
+
+@torch.no_grad()
+def evaluate(net: nn.Module, batches: Iterable[EvaluationBatch]) -> dict[str, float]:
+    """The metrics of a network on all examples of a split.
+
+    Args:
+        net: windows (B, T) to logits (B, V); evaluated in evaluation mode and left as it was.
+        batches: the examples, as loaders.EvaluationLoader serves them.
+    """
+    training = net.training
+    net.eval()
+    metrics = SplitMetrics(sync_on_compute=False)  # this process has all; others have ended
+    for x, inverse, y, weights in batches:
+        metrics.update(net(x)[inverse].cpu(), y.cpu(), weights.cpu())
+    net.train(training)
+    return metrics.compute()

@@ -1,10 +1,13 @@
-"""Learning-rate schedules: pure functions from a step to what multiplies the base rate.
+"""What depends on the step: the learning rate, and when the network is probed. Pure functions.
 
-`step` counts the optimizer updates already made, so the first update happens at step 0.
+In step_decay and one_cycle `step` counts the updates already made: the first update happens at
+step 0. In is_due and until_due it is the number of the update: the first has number 1.
 """
 
 from collections.abc import Sequence
 from math import cos, pi
+
+EARLY = (1, 10, 100, 1000)  # updates that are always probed, because most happens early
 
 
 def step_decay(step: int, milestones: Sequence[int], gamma: float) -> float:
@@ -35,3 +38,21 @@ def one_cycle(step: int, total_steps: int, warmup: float) -> float:
 
 def _anneal(start: float, end: float, share: float) -> float:
     return end + (start - end) * (1 + cos(pi * share)) / 2
+
+
+def is_due(step: int, interval: int) -> bool:
+    """Whether update number `step` is probed: every interval-th is, and those of EARLY."""
+    return step in EARLY or (step > 0 and step % interval == 0)
+
+
+def until_due(step: int, interval: int) -> int:
+    """How many updates lie between number `step` and the next one that is probed."""
+    early = [first - step for first in EARLY if first > step]
+    return min([interval - step % interval, *early])
+
+
+def is_round(n: int) -> bool:
+    """Whether n is 1, 2 or 5 times a power of ten: 1, 2, 5, 10, 20, 50, 100 …"""
+    while n >= 10 and n % 10 == 0:
+        n //= 10
+    return n in (1, 2, 5)

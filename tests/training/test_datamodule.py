@@ -3,6 +3,7 @@ import torch
 
 from lit_makemore.training.datamodule import NamesDataModule
 from lit_makemore.words.corpus import word_hashes
+from lit_makemore.words.splits import known_words
 from tests.conftest import WORDS
 
 
@@ -30,7 +31,7 @@ def test_a_word_is_novel_unless_it_is_among_the_training_words(tmp_path):
             flags.append(expected[i])
             i += token == 0
         assert split.novel.tolist() == flags
-        assert data.known_words(name) == expected.count(False)
+        assert known_words(data.splits, name) == expected.count(False)
         assert 0 < sum(flags) < len(flags)
 
 
@@ -56,3 +57,14 @@ def test_the_seed_orders_the_minibatches_and_nothing_else(word_list):
 def test_a_bad_block_size_is_named(word_list):
     with pytest.raises(ValueError, match="block_size must be at least 1, not 0"):
         NamesDataModule(str(word_list), block_size=0)
+
+
+def test_an_evaluation_batch_has_few_logits_however_many_characters_there_are(tmp_path):
+    path = tmp_path / "list.txt"
+    characters = [chr(0x4E00 + i) for i in range(5000)]
+    path.write_text("\n".join(map("".join, zip(characters[::2], characters[1::2], strict=True))))
+    data = NamesDataModule(str(path))
+    data.setup()
+    sizes = [len(y) for _, _, y, _ in data.evaluation_loader("train")]
+    assert sum(sizes) == len(data.splits["train"].examples[1])
+    assert max(sizes) * len(data.vocab) <= 2**22

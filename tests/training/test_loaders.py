@@ -88,13 +88,34 @@ def test_a_repeating_loader_has_the_same_minibatches_in_every_pass():
 
 @pytest.mark.parametrize(
     ("batch_size", "world_size", "message"),
-    [(0, 1, "at least 1, not 0"), (3, 2, "2 processes"), (10_000, 1, "exceeds the")],
+    [(0, 1, "at least 1, not 0"), (3, 2, "2 processes")],
 )
 def test_bad_batch_sizes_are_errors(batch_size, world_size, message):
     with pytest.raises(ValueError, match=message):
         MinibatchLoader(
             Windows(stream(WORDS), 3), batch_size, torch.Generator(), world_size=world_size
         )
+
+
+@pytest.mark.parametrize("sampling", ["replacement", "shuffled"])
+def test_a_minibatch_may_be_larger_than_the_list(sampling):
+    windows, generator = Windows(stream(WORDS), 3), torch.Generator().manual_seed(1)
+    batches = MinibatchLoader(windows, 512, generator, sampling)
+    n = len(windows)
+    assert n < 512
+    for _ in range(2):
+        ((x, _),) = list(batches)
+        assert len(x) == (512 if sampling == "replacement" else n)
+    assert len(batches) == 1
+
+
+def test_processes_share_a_shuffled_minibatch_of_all_examples():
+    windows = Windows(stream(WORDS), 3)
+    parts = [
+        MinibatchLoader(windows, 900, torch.Generator(), "shuffled", rank=rank, world_size=9)
+        for rank in range(9)
+    ]
+    assert {len(x) for part in parts for x, _ in part} == {len(windows) // 9}
 
 
 @pytest.mark.parametrize("world_size", [1, 2, 3])

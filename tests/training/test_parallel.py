@@ -24,7 +24,7 @@ pytestmark = pytest.mark.slow
 @pytest.mark.parametrize(
     "more",
     [
-        ["--data.sampling", "shuffled", "--model.clip_norm", "0.1"],
+        ["--data.sampling", "shuffled", "--trainer.gradient_clip_val", "0.1"],
         ["--model.optimizer", "adamw", "--model.lr", "0.01", "--data.targets", "expected"],
     ],
     ids=["sgd", "adamw"],
@@ -121,14 +121,14 @@ def test_the_kill_of_one_ends_all(tmp_path, training, rank):
 FAILING = """
 import os, sys
 from lightning.pytorch import Callback
-from lit_makemore.commands import lightning_cli
-from lit_makemore.runs.finite import FiniteGuard
+from lit_makemore.commands import fit
+from lit_makemore.runs.stop_on_nan import FiniteGuard
 from lit_makemore.cli import main
 class Broken(FiniteGuard):
     def on_train_batch_end(self, trainer, *args):
         if trainer.global_step == 100 and trainer.global_rank == {rank}:
             raise ValueError("broken")
-lightning_cli.FiniteGuard = Broken
+fit.FiniteGuard = Broken
 sys.exit(main())
 """
 
@@ -198,8 +198,8 @@ def test_what_takes_one_process_is_refused_on_two(tmp_path, word_list):
     (tmp_path / "teacher.yaml").write_text("trainer: {max_steps: 5}\n")
     taught = ["--data.targets", "teacher", "--data.teachers", f"[{tmp_path / 'teacher.yaml'}]"]
     for more, message in (
-        (["--model.count_mixture", "true"], "goes with one process"),
-        (taught, "teachers are trained by one process"),
+        (["--model.count_mixture", "true"], "works on one process only"),
+        (taught, "several processes cannot train teachers"),
     ):
         done = run(fit(tmp_path, word_list, "run", 2, *SHORT, *more))
         assert done.returncode != 0

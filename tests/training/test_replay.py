@@ -10,9 +10,10 @@ from torch import Tensor
 
 from lit_makemore.network.mlp import MLP, Init
 from lit_makemore.training.datamodule import NamesDataModule
-from lit_makemore.training.evaluation import losses
+from lit_makemore.training.metrics import evaluate
 from lit_makemore.training.module import LitMLP
 from tests.conftest import needs_names
+from tests.devices import PRECISIONS
 
 pytestmark = needs_names
 
@@ -72,7 +73,10 @@ def copy_in(drawn: list[Tensor], parameters: list[Tensor]) -> None:
 
 
 def replay(
-    row: Callable[[], tuple[LitMLP, torch.Generator]], steps: int
+    row: Callable[[], tuple[LitMLP, torch.Generator]],
+    steps: int,
+    device: str = "cpu",
+    precision: str = "32-true",
 ) -> tuple[list[float], MLP, NamesDataModule]:
     model, generator = row()
     data = NamesDataModule()
@@ -81,7 +85,9 @@ def replay(
     trainer = pl.Trainer(
         max_steps=steps,
         max_epochs=-1,
-        accelerator="cpu",
+        accelerator=device,
+        devices=1,
+        precision=precision,
         logger=False,
         enable_checkpointing=False,
         enable_progress_bar=False,
@@ -93,8 +99,11 @@ def replay(
     return recorder.losses, model.net, data
 
 
-def test_row_b_starts_on_the_published_loss():
-    assert replay(row_b, 1)[0][0] == pytest.approx(3.3017003536224365, abs=1e-6)
+@pytest.mark.parametrize(("device", "precision"), PRECISIONS)
+def test_row_b_starts_on_the_published_loss(device, precision):
+    (loss,) = replay(row_b, 1, device, precision)[0]
+    allowed = 5e-3 if "mixed" in precision else 1e-6 if device == "cpu" else 1e-5
+    assert loss == pytest.approx(3.3017003536224365, abs=allowed)
 
 
 def test_row_a_starts_as_a_hand_written_forward_pass_does():
@@ -128,4 +137,6 @@ def test_row_a_starts_as_a_hand_written_forward_pass_does():
 def test_a_replay_ends_on_the_published_losses(row, published):
     _, net, data = replay(row, 100_000)
     for split, loss in published.items():
-        assert losses(net, data.evaluation_loader(split))[0] == pytest.approx(loss, abs=5e-4), split
+        assert evaluate(net, data.evaluation_loader(split))["loss"] == pytest.approx(
+            loss, abs=5e-4
+        ), split

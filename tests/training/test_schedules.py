@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from lit_makemore.training.schedules import one_cycle, step_decay
+from lit_makemore.training.schedules import is_due, is_round, one_cycle, step_decay, until_due
 
 
 def test_step_decay_drops_at_each_milestone():
@@ -33,3 +33,16 @@ def test_one_cycle_is_torchs(total_steps, warmup):
 def test_one_cycle_is_defined_on_the_shortest_runs_and_past_the_end(total_steps, warmup):
     for step in range(total_steps + 2):
         assert 0 < one_cycle(step, total_steps, warmup) <= 1
+
+
+def test_every_nth_update_is_due_and_a_few_early_ones():
+    due = [step for step in range(2501) if is_due(step, 400)]
+    assert due == [1, 10, 100, 400, 800, 1000, 1200, 1600, 2000, 2400]
+    for step in range(2400):
+        assert step + until_due(step, 400) == next(d for d in due if d > step)
+
+
+def test_round_numbers_are_one_two_and_five_times_powers_of_ten():
+    assert [n for n in range(2001) if is_round(n)] == [
+        1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 2000,
+    ]  # fmt: skip

@@ -14,7 +14,7 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 
 from lit_makemore.network.mlp import MLP
 from lit_makemore.training.datamodule import NamesDataModule
-from lit_makemore.training.engines.compiled import FusedStep
+from lit_makemore.training.engines.compiled import CompiledStep
 from lit_makemore.words.corpus import read_corpus
 from tests.conftest import ROOT, needs_names
 
@@ -55,7 +55,7 @@ def scalars(folder, tag) -> dict[int, float]:
     [
         ("configs/reference/deep.yaml", []),
         ("configs/reference/logits_bn.yaml", []),
-        ("configs/names.yaml", ["--data.batch_size", "64", "--model.clip_norm", "0.5"]),
+        ("configs/names.yaml", ["--data.batch_size", "64", "--trainer.gradient_clip_val", "0.5"]),
     ],
 )
 def test_compiled_steps_have_the_losses_of_ordinary_ones(tmp_path, config, more):
@@ -73,7 +73,7 @@ def test_compiled_steps_have_the_losses_of_ordinary_ones(tmp_path, config, more)
 def test_the_step_compiles_to_one_graph_once():
     torch._dynamo.utils.counters.clear()
     net = MLP(27, n_hidden=16, n_layer=1)
-    step = FusedStep(net, torch.optim.AdamW(net.parameters(), lr=0.01))
+    step = CompiledStep(net, torch.optim.AdamW(net.parameters(), lr=0.01))
     for n in (1, 5, 2):
         step(torch.randint(0, 27, (n, 8, 3)), torch.randint(0, 27, (n, 8)), [0.01 / n] * n)
     counters = torch._dynamo.utils.counters

@@ -5,8 +5,7 @@ import torch
 from torch._dynamo.testing import CompileCounter
 
 from lit_makemore.network.mlp import MLP, cross_entropy
-from lit_makemore.training.engines import compiled as fused
-from lit_makemore.training.engines.compiled import FusedStep
+from lit_makemore.training.engines.compiled import CompiledStep
 
 V, GROUPS = 27, (3, 1, 6)
 NETWORKS = [
@@ -21,8 +20,9 @@ OPTIMIZERS = {
 
 
 @pytest.fixture
-def eager(monkeypatch):
-    monkeypatch.setattr(fused, "backend", "eager")
+def eager(trace):
+    """The graph is traced, and not compiled."""
+    trace("eager")
 
 
 def minibatches(n, soft=False):
@@ -57,7 +57,7 @@ def both(optimizer, clip_norm=None, soft=False, **network):
     x, y = minibatches(sum(GROUPS), soft)
     lrs = [0.01 * (i + 1) for i in range(len(x))]
     expected = torch.tensor(plain(other, theirs, x, y, lrs, clip_norm)).split(GROUPS)
-    step = FusedStep(net, ours, clip_norm)
+    step = CompiledStep(net, ours, clip_norm)
     groups = zip(x.split(GROUPS), y.split(GROUPS), torch.tensor(lrs).split(GROUPS), strict=True)
     losses = [float(step(x, y, lrs.tolist())) / len(x) for x, y, lrs in groups]
     assert losses == pytest.approx([float(e.mean()) for e in expected], rel=1e-5)
@@ -96,16 +96,30 @@ def test_torch_optim_goes_on_from_the_state_it_left(eager):
 
 
 @pytest.mark.parametrize("optimizer", OPTIMIZERS)
-def test_it_is_one_graph_that_is_compiled_once(monkeypatch, optimizer):
+def test_it_is_one_graph_that_is_compiled_once(trace, optimizer):
     counter = CompileCounter()
-    monkeypatch.setattr(fused, "backend", counter)
+    trace(counter)
     both(optimizer)  # groups of several sizes, another learning rate at each update
     assert counter.frame_count == 1
 
 
+@pytest.mark.parametrize("second", [{"n_layer": 1}, {"n_layer": 2}, {"batch_norm": False}])
+def test_a_second_network_is_not_stepped_by_the_graph_of_the_first(eager, second):
+    """A student may be stepped after its teacher, in one process."""
+    for arguments in ({"n_layer": 1}, second):
+        net = MLP(V, n_hidden=10, **arguments)
+        other = copy.deepcopy(net)
+        x, y = minibatches(3)
+        step = CompiledStep(net, OPTIMIZERS["sgd"](net.parameters()))
+        expected = plain(other, OPTIMIZERS["sgd"](other.parameters()), x, y, [0.1] * 3, None)
+        assert float(step(x, y, [0.1] * 3)) == pytest.approx(sum(expected), rel=1e-5)
+        for a, b in zip(net.parameters(), other.parameters(), strict=True):
+            torch.testing.assert_close(a, b, rtol=1e-4, atol=1e-5)
+
+
 def test_another_shape_is_refused(eager):
     net = MLP(V, n_hidden=10, n_layer=1)
-    step = FusedStep(net, OPTIMIZERS["sgd"](net.parameters()))
+    step = CompiledStep(net, OPTIMIZERS["sgd"](net.parameters()))
     x, y = minibatches(2)
     step(x, y, [0.1, 0.1])
     with pytest.raises(AssertionError, match="one shape"):
@@ -114,7 +128,7 @@ def test_another_shape_is_refused(eager):
 
 def test_the_forward_pass_may_be_in_bfloat16(eager):
     net = MLP(V, n_hidden=10, n_layer=1)
-    step = FusedStep(net, OPTIMIZERS["sgd"](net.parameters()), autocast=torch.bfloat16)
+    step = CompiledStep(net, OPTIMIZERS["sgd"](net.parameters()), autocast=torch.bfloat16)
     seen = []
     net.layers[0].register_forward_hook(lambda *args: seen.append(args[2].dtype))
     x, y = minibatches(2)

@@ -8,8 +8,7 @@ import torch
 from lightning.pytorch.callbacks import ModelCheckpoint
 
 from lit_makemore.training.datamodule import NamesDataModule
-from lit_makemore.training.engines import compiled as fused
-from lit_makemore.training.engines import groups as stepping
+from lit_makemore.training.engines import choice, group_size
 from lit_makemore.training.module import LitMLP
 from tests.training.test_module import trainer
 
@@ -18,6 +17,8 @@ pytestmark = pytest.mark.filterwarnings("ignore:Using ModelCheckpoint with manua
 
 class Record(pl.Callback):
     """Every hook with the step it is called at; losses of single updates where groups are that."""
+
+    takes_groups = True
 
     def __init__(self) -> None:
         self.validated, self.ends, self.losses = [], [], []
@@ -50,15 +51,15 @@ def fit(word_list, folder, steps, is_fused, every=150, model_arguments=None, **t
         },
     )
     runner.fit(model, data)
-    assert model.automatic_optimization is not is_fused
+    assert model.engine == ("fused" if is_fused else "ordinary")
     return runner, model, data, record, sorted(path.name for path in folder.iterdir())
 
 
 @pytest.fixture
-def pair(word_list, tmp_path, monkeypatch):
+def pair(word_list, tmp_path, monkeypatch, trace):
     """Fits both ways and compares everything that has a step; returns the fused fit's record."""
-    monkeypatch.setattr(fused, "backend", "eager")
-    monkeypatch.setattr(stepping, "LARGEST", 40)
+    trace("eager")
+    monkeypatch.setattr(group_size, "LARGEST", 40)
 
     def run(steps, **arguments):
         ordinary = fit(word_list, tmp_path / "ordinary", steps, False, **arguments)
@@ -108,7 +109,7 @@ def test_the_same_minibatches_may_be_overfitted(pair):
 
 def test_adamw_clipping_and_one_cycle_are_the_same_both_ways(pair):
     arguments = {"optimizer": "adamw", "lr": 0.01, "weight_decay": 0.1, "schedule": "one_cycle"}
-    pair(60, model_arguments={**arguments, "clip_norm": 0.3})
+    pair(60, model_arguments=arguments, gradient_clip_val=0.3)
 
 
 @pytest.mark.parametrize(
@@ -116,14 +117,19 @@ def test_adamw_clipping_and_one_cycle_are_the_same_both_ways(pair):
     [
         ({"backward": "manual"}, {}, "backward manual"),
         ({}, {"accumulate_grad_batches": 2}, "accumulate_grad_batches"),
-        ({}, {"gradient_clip_val": 1.0}, "model.clip_norm"),
+        (
+            {},
+            {"gradient_clip_val": 1.0, "gradient_clip_algorithm": "value"},
+            "gradient_clip_algorithm value",
+        ),
+        ({}, {"detect_anomaly": True}, "detect_anomaly"),
         ({}, {"precision": "bf16-true"}, "precision bf16-true"),
     ],
 )
 def test_what_does_not_go_with_fused_steps(
     word_list, tmp_path, capsys, model_arguments, trainer_arguments, reason
 ):
-    with pytest.raises(ValueError, match=f"fused true does not go with .*{reason}"):
+    with pytest.raises(ValueError, match=f"fused true does not work with .*{reason}"):
         fit(
             word_list,
             tmp_path / "run",
@@ -135,23 +141,23 @@ def test_what_does_not_go_with_fused_steps(
     data = NamesDataModule(str(word_list), batch_size=16)
     auto = LitMLP(data.chars, 3, n_hidden=8, n_layer=1, **model_arguments)
     trainer(2, **trainer_arguments).fit(auto, data)
-    assert auto.automatic_optimization
+    assert auto.engine == "ordinary"
 
 
 def decision(monkeypatch, fused, max_steps, compiler="/usr/bin/g++"):
-    monkeypatch.setattr(stepping, "compiler", lambda: compiler)
-    return stepping.decide(trainer(max_steps, val_check_interval=1), fused, False)
+    monkeypatch.setattr(choice, "compiler", lambda: compiler)
+    return choice.choose(trainer(max_steps, val_check_interval=1), fused, "autograd")
 
 
 def test_auto_weighs_compiling_against_the_length_of_the_run(monkeypatch):
-    assert decision(monkeypatch, "auto", 100_000)[0]
-    short, line = decision(monkeypatch, "auto", 1000)
-    assert not short
-    assert "do not earn" in line
+    assert decision(monkeypatch, "auto", 100_000)[0] == "fused"
+    engine, line = decision(monkeypatch, "auto", 1000)
+    assert engine == "ordinary"
+    assert "pays from 20,000 steps" in line
 
 
 def test_without_a_compiler_steps_are_ordinary(monkeypatch):
-    assert not decision(monkeypatch, "auto", 100_000, compiler=None)[0]
+    assert decision(monkeypatch, "auto", 100_000, compiler=None)[0] == "ordinary"
     with pytest.raises(ValueError, match=r"C\+\+ compiler"):
         decision(monkeypatch, True, 100_000, compiler=None)
 
@@ -159,9 +165,9 @@ def test_without_a_compiler_steps_are_ordinary(monkeypatch):
 def test_the_compiler_is_the_one_named_or_a_common_one(monkeypatch, tmp_path):
     monkeypatch.setenv("PATH", str(tmp_path))
     monkeypatch.delenv("CXX", raising=False)
-    assert fused.compiler() is None
+    assert choice.compiler() is None
     (tmp_path / "clang++").write_text("")
     (tmp_path / "clang++").chmod(0o755)
-    assert fused.compiler() == str(tmp_path / "clang++")
+    assert choice.compiler() == str(tmp_path / "clang++")
     monkeypatch.setenv("CXX", "mine")
-    assert fused.compiler() is None
+    assert choice.compiler() is None

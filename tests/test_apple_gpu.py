@@ -1,0 +1,120 @@
+"""An Apple GPU has no float64. No test machine has such a GPU, so these tests watch for float64."""
+
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+import yaml
+from torch.utils._python_dispatch import TorchDispatchMode
+
+from lit_makemore.cli import main
+from lit_makemore.training.engines import choice
+from lit_makemore.training.metrics import SplitMetrics
+from lit_makemore.training.module import LitMLP
+from tests.conftest import ROOT
+from tests.training.test_module import trainer
+
+
+@pytest.fixture
+def apple(monkeypatch):
+    """Makes a trainer on the CPU say that it is on an Apple GPU."""
+
+    def pretend(runner):
+        device = property(lambda strategy: torch.device("mps"))
+        monkeypatch.setattr(type(runner.strategy), "root_device", device)
+        return runner
+
+    return pretend
+
+
+@pytest.mark.parametrize(
+    ("fused", "max_steps"), [("auto", 100_000), ("auto", -1), (False, 100_000)]
+)
+def test_its_steps_are_ordinary(apple, monkeypatch, fused, max_steps):
+    monkeypatch.setattr(choice, "compiler", lambda: "/usr/bin/g++")
+    runner = trainer(max_steps, val_check_interval=1)
+    assert choice.choose(runner, "auto", "autograd")[0] == "fused"  # so nothing else forbids it
+    assert choice.choose(apple(runner), fused, "autograd")[0] == "ordinary"
+
+
+def test_compiled_steps_are_refused_on_it(apple):
+    with pytest.raises(ValueError, match="fused true does not work with an Apple GPU"):
+        choice.choose(apple(trainer(100, val_check_interval=1)), True, "autograd")
+
+
+@pytest.mark.parametrize("stage", ["fit", "validate", "test"])
+def test_its_metrics_are_in_float32(apple, stage):
+    model = LitMLP("abc", 3, n_hidden=8, n_layer=1)
+    model.trainer = apple(trainer(10))
+    model.setup(stage)
+    for metrics in (model.val_metrics, model.test_metrics):
+        assert isinstance(metrics, SplitMetrics)
+        logits, y = torch.randn(5, 4), torch.randint(0, 4, (5,))
+        for _ in range(2):  # a new epoch begins with new sums
+            metrics.update(logits, y, torch.ones(5, 2, dtype=torch.int64))
+            assert metrics.sums.dtype == metrics.counts.dtype == torch.float32
+            metrics.compute()
+            metrics.reset()
+
+
+def test_double_precision_is_refused_on_it(apple):
+    model = LitMLP("abc", 3, n_hidden=8, n_layer=1)
+    model.trainer = apple(trainer(10, precision="64-true"))
+    with pytest.raises(ValueError, match=r"no float64: --trainer.precision 64-true"):
+        model.setup("validate")
+
+
+class Float64(TorchDispatchMode):
+    """Records which functions of the package call an operation that returns float64."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.makers: set[str] = set()
+
+    def __torch_dispatch__(self, function, types, args=(), kwargs=None):
+        result = function(*args, **(kwargs or {}))
+        several = result if isinstance(result, tuple | list) else [result]
+        if any(isinstance(r, torch.Tensor) and r.dtype == torch.float64 for r in several):
+            self.makers.add(maker())
+        return result
+
+
+def maker() -> str:
+    """The innermost function of the package that is being executed: its file and name."""
+    package = ROOT / "lit_makemore"
+    frame = sys._getframe(1)
+    while frame is not None and package not in Path(frame.f_code.co_filename).parents:
+        frame = frame.f_back
+    if frame is None:
+        return "elsewhere"
+    return (
+        f"{Path(frame.f_code.co_filename).relative_to(package).as_posix()} {frame.f_code.co_name}"
+    )
+
+
+def test_float64_is_made_by_counting_only(tmp_path, word_list, monkeypatch):
+    """Counting is done on the CPU. Everything is switched on but what is refused."""
+    monkeypatch.setattr(SplitMetrics, "__init__", in_float32(SplitMetrics.__init__))
+    config = {
+        "data": {"path": str(word_list), "batch_size": 16, "targets": "kneser_ney"},
+        "model": {"n_hidden": 10, "n_layer": 2, "dropout": 0.1, "count_mixture": True},
+        "trainer": {"max_steps": 20, "val_check_interval": 10, "log_every_n_steps": 5},
+        "diagnostics": {"every_n_steps": 7, "pictures": True},
+    }
+    config["trainer"] |= {"accelerator": "cpu", "gradient_clip_val": 1.0}
+    (tmp_path / "tiny.yaml").write_text(yaml.dump(config))
+    arguments = ["fit", "--config", str(tmp_path / "tiny.yaml"), "--runs_dir", str(tmp_path)]
+    with Float64() as mode:
+        assert main([*arguments, "--name", "run"]) == 0
+    assert "counts/ngrams.py probabilities" in mode.makers  # the mode does see it
+    others = {name for name in mode.makers if not name.startswith("counts/")}
+    assert others == {"training/metrics.py __init__"}  # before `setup` changes it
+
+
+def in_float32(initialise):
+    def wrapped(self, **arguments) -> None:
+        initialise(self, **arguments)
+        self.set_dtype(torch.float32)
+
+    return wrapped
