@@ -1,13 +1,14 @@
-"""A million updates of a tiny network, watched from outside while they run.
+"""Trains a tiny network for a million updates and watches the process from outside.
 
     python -m tests.soak [--steps N] [--output docs/soak.md]
 
-A million updates of one `fit` process with logging, validation, checkpoints and diagnostics on.
-Five times a second its memory, its open files and its threads are read; the time of a step is from
-its own curve. A straight line is laid through each in the run's second half (open files and
-threads: the fewest of each twenty-fifth of it; the time: its median), and its rise over that half
-compared with the level. Prints a table, with --output into a Markdown file; the exit status is 1 if
-memory, open files or threads grow, or it slows.
+One `fit` process makes a million updates, with logging, validation, checkpoints and diagnostics on.
+Its memory, open files and threads are read five times a second. The time of a step comes from the
+run's own curve. For each of these figures, a straight line is fitted to the second half of the run.
+"Rise" is how far this line rises in that half, as a share of the mean. Open files and threads are
+first reduced to the smallest number in each twenty-fifth of the half, and the time of a step to its
+median. With --output, the table goes into a Markdown file. The exit status is 1 if memory, open
+files, threads or the time of a step rise by more than the table allows.
 """
 
 import argparse
@@ -38,7 +39,7 @@ def arguments(folder: Path, steps: int) -> list[str]:
     tiny = ["--model.n_hidden", "20", "--model.n_layer", "2", "--model.n_embd", "4"]
     tiny += ["--data.batch_size", "8", "--model.lr_milestones", f"[{steps // 2}]"]
     # 100 validations with their checkpoints, 1,000 checkpoints, 10,000 lines of scalars, and
-    # 1,000 looks of the observers
+    # 1,000 probes
     tiny += ["--trainer.val_check_interval", str(steps // 100), "--trainer.max_steps", str(steps)]
     tiny += ["--diagnostics.every_n_steps", str(steps // 1000), "--model.fused", "true"]
     where = ["--runs_dir", str(folder), "--name", "soak", "--threads", "1"]
@@ -118,12 +119,12 @@ def report(found: dict) -> tuple[str, bool]:
     names["step"] = "time of a step, µs"
     limits = {"memory": GROWTH, "files": 0.0, "threads": 0.0, "step": SLOWING}
     flat = all(found["figures"][key][1] <= limit for key, limit in limits.items())
-    lines = ["| in the second half | mean | rise | at most |", "|---|---|---|---|"]
+    lines = ["| in the second half | mean | rise | allowed rise |", "|---|---|---|---|"]
     for key, (level, rises) in found["figures"].items():
         lines.append(f"| {names[key]} | {level:,.0f} | {rises:+.2%} | {limits[key]:.0%} |")
     text = "\n".join(lines)
     text += f"\n\n{found['steps']:,} updates in {found['minutes']:.1f} minutes, val loss "
-    text += f"{found['val']:.4f}; event files {found['events'] / 1e6:.1f} MB in all.\n\n"
+    text += f"{found['val']:.4f}; all event files together have {found['events'] / 1e6:.1f} MB.\n\n"
     text += f"{os.cpu_count()} cores, {cpu_name()}, {datetime.date.today()}, "
     return text + f"commit {git_commit()}.\n", flat
 

@@ -1,18 +1,21 @@
-"""The two checkpoints of a run: the best one and the last one."""
+"""The two checkpoints of a run, and how the Trainer writes them."""
 
 from pathlib import Path
 from typing import Any
 
 import lightning.pytorch as pl
-from lightning.pytorch.callbacks import ModelCheckpoint
+from lightning.fabric.plugins import TorchCheckpointIO
+from lightning.pytorch.callbacks import Checkpoint, ModelCheckpoint
 
-from lit_makemore.diagnostics.verdicts import faults
+from lit_makemore import checkpoint
+from lit_makemore.diagnostics.nonfinite import nonfinite_tensors
+from lit_makemore.training.lightning_internals import validate_now, validation_follows
 
 
 class BestCheckpoint(ModelCheckpoint):
     """best.ckpt: the weights with the lowest validation loss so far."""
 
-    # how a checkpoint names this callback's state; the base class spells out its arguments
+    # how a checkpoint names the state of this callback; the base class lists its arguments
     state_key = "best.ckpt"  # type: ignore[assignment]
 
     def __init__(self) -> None:
@@ -27,37 +30,35 @@ class BestCheckpoint(ModelCheckpoint):
         super().on_validation_end(trainer, pl_module)
 
     def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Validates the last weights, too, where the interval does not divide the run."""
+        """Validates the last weights too, where the interval does not divide the run."""
         if self._validated != trainer.global_step and trainer.enable_validation:
-            trainer.validating = True
-            trainer.fit_loop.epoch_loop.val_loop.run()
-            trainer.training = True
+            validate_now(trainer)
 
     def state_dict(self) -> dict[str, Any]:
         return {**super().state_dict(), "validated": self._validated}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         self._validated = state_dict["validated"]
-        super().load_state_dict(_moved(state_dict, self.dirpath))
+        if Path(str(self.dirpath), "best.ckpt").exists():  # else last.ckpt came here alone
+            super().load_state_dict(_moved(state_dict, str(self.dirpath)))
 
 
-class LastCheckpoint(ModelCheckpoint):
+class LastCheckpoint(Checkpoint):
     """last.ckpt: the latest state, saved at the start, every n updates and at the end.
 
-    Where a validation follows the update, it is saved after that: a run that goes on from it must
-    neither repeat nor miss one. A network that is not finite is not saved.
+    If a validation follows the update, it is saved after the validation: otherwise a resumed run
+    would skip or repeat it. A network that is not finite is not saved.
 
     Args:
         every_n_steps: updates between two saves.
     """
 
-    state_key = "last.ckpt"  # type: ignore[assignment]
+    takes_groups = True
 
     def __init__(self, every_n_steps: int) -> None:
-        super().__init__(
-            filename="last", every_n_train_steps=every_n_steps, enable_version_counter=False
-        )
         self.every_n_steps = every_n_steps
+        self.dirpath = ""
+        self._saved = -1  # the update after which it was saved
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         if trainer.global_step == 0:
@@ -71,37 +72,43 @@ class LastCheckpoint(ModelCheckpoint):
         if trainer.state.fn == "fit" and trainer.global_step % self.every_n_steps == 0:
             self.save(trainer)
 
-    def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Nothing: passes are no events here."""
-
     def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         self.save(trainer)
 
-    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        super().load_state_dict(_moved(state_dict, self.dirpath))
-
-    def save(self, trainer: Any) -> Path:
-        """Saves the present state, unless that has been done; returns the file's path."""
-        path = Path(self.dirpath or "") / "last.ckpt"
-        due = self._last_global_step_saved != trainer.global_step or not path.exists()
+    def save(self, trainer: pl.Trainer) -> Path:
+        """Saves the present state, unless that has been done; returns the path of the file."""
+        path = Path(self.dirpath) / "last.ckpt"
+        due = self._saved != trainer.global_step or not path.exists()
         agreed = trainer.strategy.reduce_boolean_decision  # processes save together or not at all
         if agreed(due, all=False):
-            if agreed(not faults(trainer.lightning_module)):
+            if agreed(not nonfinite_tensors(trainer.lightning_module)):
                 trainer.save_checkpoint(path)
-            self._last_global_step_saved = trainer.global_step
+            self._saved = trainer.global_step
         return path
 
 
-def validation_follows(trainer: Any) -> bool:
-    """In on_train_batch_end: whether a validation comes before the next update."""
-    loop = trainer.fit_loop.epoch_loop
-    return bool(loop._should_check_val_fx(trainer.fit_loop._data_fetcher))
+class AtomicCheckpointIO(TorchCheckpointIO):
+    """Names a checkpoint only when it is whole and on the disk; runs no code when loading one.
+
+    Lightning's own writes to the system's temporary folder, which may be another file system, and
+    does not wait for the disk.
+    """
+
+    def save_checkpoint(
+        self, checkpoint_: dict[str, Any], path: str | Path, storage_options: Any = None
+    ) -> None:
+        checkpoint.write(checkpoint_, path)
+
+    def load_checkpoint(
+        self, path: str | Path, map_location: Any = None, weights_only: Any = True
+    ) -> dict[str, Any]:
+        return checkpoint.read(path)
 
 
-def _moved(state: dict[str, Any], folder: Any) -> dict[str, Any]:
-    """The state of a checkpoint callback, its paths in the folder where the run lies now."""
+def _moved(state: dict[str, Any], folder: str) -> dict[str, Any]:
+    """The state of a ModelCheckpoint, with its paths in the folder where the run lies now."""
 
-    def path(old: Any) -> Any:
+    def path(old: str) -> str:
         return str(Path(folder) / Path(old).name) if old else old
 
     best_k = {path(old): score for old, score in state["best_k_models"].items()}

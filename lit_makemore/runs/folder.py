@@ -1,96 +1,103 @@
-"""The run folder: its name, its lock."""
+"""The folder of a run: its name, its lock, what lies in it."""
 
 import os
+import shutil
+from contextlib import suppress
+from itertools import count
 from pathlib import Path
 
 try:
     import fcntl
-except ImportError:  # Windows has no flock; the folder's name alone keeps runs apart there
+except ImportError:  # there is no lock on Windows; two runs only have different names
     fcntl = None  # type: ignore[assignment]
 
 
-class Stopped(BaseException):
-    """A signal has ended the run, after its state was saved.
-
-    Args:
-        signum: the signal.
-        message: a line for whoever watches.
-    """
-
-    def __init__(self, signum: int, message: str) -> None:
-        super().__init__(message)
-        self.signum = signum
-
-
-class Run:
-    """One training run's folder, locked as long as this process lives.
+class RunFolder:
+    """The folder of one training run, locked from `open` to `close` or to the end of the process.
 
         config.yaml          the whole configuration; feed it to fit, validate or test
         events.out.*         TensorBoard's
         guides/              what counting achieves, for TensorBoard
-        teachers/            1, 2 …: the runs of the teachers it trained
+        teachers/            1, 2 …: the runs of the teachers that it trained
         checkpoints/         best.ckpt by validation loss, last.ckpt
         summary.json         what the run reached
         samples.txt          names from the best checkpoint
         .lock                held while the run lives
 
     Args:
-        path: the folder, which must exist.
-
-    Raises:
-        BlockingIOError: a living process has it.
+        root: where run folders lie.
+        name: the name of the folder; None for stem, or stem with the first free number.
+        stem: see name.
+        resumed: the folder of the run to go on with, if there is one.
     """
 
-    def __init__(self, path: Path) -> None:
-        self.path = path
-        lock = os.open(path / ".lock", os.O_CREAT | os.O_RDWR)  # closed, and so freed, at exit
-        if fcntl is not None:
-            try:
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                os.close(lock)
-                raise BlockingIOError(
-                    f"{path} is in use by another process; wait for it, or choose another --name"
-                ) from None
-        self._lock = lock
-        for left in (*path.glob(".*.tmp"), *path.glob("*/.*.tmp")):  # by a process that was killed
-            left.unlink(missing_ok=True)
+    def __init__(
+        self, root: str | Path, name: str | None, stem: str, resumed: Path | None = None
+    ) -> None:
+        self._root, self._name, self._stem, self._resumed = Path(root), name, stem, resumed
+        self.path: Path | None = None  # known from `open` on
+        self._made_root = not self._root.exists()
+        self._lock: int | None = None
 
-    def close(self) -> None:
-        """Gives the lock back, as the end of the process would."""
-        os.close(self._lock)
+    def open(self) -> Path:
+        """Makes the folder, or takes the resumed one, and locks it; only the first time.
 
-    @property
-    def checkpoints(self) -> Path:
-        return self.path / "checkpoints"
+        Raises:
+            FileExistsError: the name is taken.
+            BlockingIOError: another process uses the folder.
+            ValueError: the name is no plain folder name.
+        """
+        if self.path is not None:
+            return self.path
+        self.path = self._resumed or self._create()
+        self._lock = _lock(self.path)
+        for left in (*self.path.glob(".*.tmp"), *self.path.glob("*/.*.tmp")):
+            left.unlink(missing_ok=True)  # of a process that was killed
+        return self.path
 
-
-def create_run(root: str | Path, name: str | None, stem: str) -> Run:
-    """Makes a folder that no other run has: root/name, or root/stem with the first free suffix.
-
-    Raises:
-        FileExistsError: the name is taken.
-        ValueError: it is no plain folder name.
-    """
-    root = Path(root)
-    if name is not None:
-        if name != os.path.basename(name) or name in ("", ".", ".."):
+    def _create(self) -> Path:
+        name = self._name
+        if name is not None and (name != os.path.basename(name) or name in ("", ".", "..")):
             raise ValueError(
                 f"--name {name!r} must be a plain folder name; --runs_dir says where it lies"
             )
-        path = root / name
+        for number in count(1):
+            path = self._root / (name or (self._stem if number == 1 else f"{self._stem}-{number}"))
+            try:
+                path.mkdir(parents=True)
+                break
+            except FileExistsError:
+                if name:
+                    raise FileExistsError(
+                        f"{path} exists; continue it with --resume true, or choose another --name"
+                    ) from None
+        return path
+
+    def discard(self) -> None:
+        """Deletes the folder, if this process made it."""
+        if self._lock is None or self.path is None or self._resumed is not None:
+            return
+        shutil.rmtree(self.path, ignore_errors=True)
+        if self._made_root:
+            with suppress(OSError):  # another run is there by now
+                self._root.rmdir()
+
+    def close(self) -> None:
+        """Gives the lock back."""
+        if self._lock is not None:
+            os.close(self._lock)
+            self._lock = None
+
+
+def _lock(folder: Path) -> int:
+    """Holds the lock of a folder as long as the file that is returned is open."""
+    lock = os.open(folder / ".lock", os.O_CREAT | os.O_RDWR)
+    if fcntl is not None:
         try:
-            path.mkdir(parents=True)
-        except FileExistsError:
-            raise FileExistsError(
-                f"{path} exists; go on with it by --resume true, or choose another --name"
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            os.close(lock)
+            raise BlockingIOError(
+                f"{folder} is in use by another process; wait for it, or choose another --name"
             ) from None
-        return Run(path)
-    number = 1
-    while True:
-        path = root / (stem if number == 1 else f"{stem}-{number}")
-        try:
-            path.mkdir(parents=True)
-            return Run(path)
-        except FileExistsError:
-            number += 1
+    return lock

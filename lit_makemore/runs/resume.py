@@ -1,21 +1,33 @@
-"""Going on where a run stopped: which checkpoint, and whether the configuration still fits it."""
+"""Going on where a run stopped: which checkpoint, which configuration, which random state."""
 
-from dataclasses import dataclass
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from glob import escape
 from pathlib import Path
 from typing import Any
 
+import lightning.pytorch as pl
 import torch
 import yaml
+from lightning.pytorch.callbacks import LearningRateFinder
 
-from lit_makemore import checkpoint
+from lit_makemore.atomic import replacing
+from lit_makemore.checkpoint import KEY, read
 
-# What may differ without changing a digit of the result.
-HARMLESS = (
-    *("config", "runs_dir", "ckpt_path"),
-    *("trainer.enable_progress_bar", "trainer.profiler", "trainer.log_every_n_steps"),
-    *("trainer.max_time", "trainer.logger", "data.predict_path", "data.url", "threads"),
-    *("diagnostics",),
+SAME_RESULT = (  # options that may differ: they change no digit of the result
+    "config",
+    "runs_dir",
+    "ckpt_path",
+    "threads",
+    "diagnostics",
+    "trainer.enable_progress_bar",
+    "trainer.profiler",
+    "trainer.log_every_n_steps",
+    "trainer.max_time",
+    "trainer.logger",
+    "data.predict_path",
+    "data.url",
 )
 
 
@@ -24,20 +36,24 @@ class Resumption:
     """Where a run goes on.
 
     Args:
-        folder: the run folder it goes on in.
+        folder: the run folder it goes on in; None for a new one.
         path: the checkpoint; None to begin again, in this folder.
         step: updates made by then.
-        threads: how many threads they were made with; None if it begins again.
-        finished: whether the run has its summary and is as long as it shall be.
-        notes: lines for whoever watches.
+        threads: how many threads made them; None if it begins again.
+        engine: what stepped them; None if it begins again.
+        finished: whether the run has its summary and is as long as asked for.
+        notes: lines for the user.
+        model: the hyper-parameters of a checkpoint without a run folder; None with one.
     """
 
-    folder: Path
-    path: Path | None
-    step: int
-    threads: int | None
+    folder: Path | None
+    path: Path | None = None
+    step: int = 0
+    threads: int | None = None
+    engine: str | None = None
     finished: bool = False
     notes: tuple[str, ...] = ()
+    model: dict[str, Any] | None = None
 
 
 def find(
@@ -46,85 +62,112 @@ def find(
     """The checkpoint to go on from.
 
     Args:
-        resume: "true" for the run's last checkpoint; "auto" for its newest whole one, or none, and
-            the run begins again in its folder; otherwise a run folder or a checkpoint in one.
+        resume: "true": the last checkpoint of the run.
+            "auto": its newest whole checkpoint; without one the run starts again in its folder;
+            None if there is no run.
+            Otherwise: a run folder, or a checkpoint. A checkpoint that does not lie in a run folder
+            is continued in a new one.
         root: where run folders lie.
-        name: the run's name; None for the newest one that is called stem, or stem with a suffix.
+        name: the name of the run; None for the newest run named stem, or stem with a number. The
+            newest is the one whose config.yaml was written last.
         stem: see name.
-        max_steps: how long the run shall be; -1 for ever.
+        max_steps: how long the run is asked to be; -1 without an end.
 
     Raises:
         FileNotFoundError: there is nothing to go on from; not for "auto".
         ValueError: the checkpoint is not a whole one of this program; not for "auto".
     """
     if resume not in ("true", "auto"):
-        path = Path(resume)
-        if path.is_dir():
-            return _last(path.resolve(), max_steps)
-        folder = path.resolve().parent.parent
-        if path.is_file() and not (folder / "config.yaml").is_file():
-            raise ValueError(f"{path} does not lie in a run folder, with config.yaml beside it")
-        return _from([path], folder, max_steps)
-    runs = [Path(root) / name] if name is not None else _named(Path(root), stem)
+        return _at(Path(resume), max_steps)
+    runs = [Path(root) / name] if name is not None else _runs_of(Path(root), stem)
     folders = [run for run in runs if (run / "config.yaml").is_file()]
     if not folders and resume == "auto":
         return None
+    if not folders:
+        raise FileNotFoundError(f"there is no run {name or stem} in {root}; leave out --resume")
+    newest = max(folders, key=lambda run: (run / "config.yaml").stat().st_mtime_ns)
     if resume == "true":
-        if not folders:
-            raise FileNotFoundError(f"there is no run {name or stem} in {root}; leave out --resume")
-        return _last(folders[-1], max_steps)
-    found = folders[-1] / "checkpoints"
+        return _last(newest, max_steps)
+    found = newest / "checkpoints"
     try:
-        return _from([found / "last.ckpt", found / "best.ckpt"], folders[-1], max_steps)
+        return _first_whole([found / "last.ckpt", found / "best.ckpt"], newest, max_steps)
     except (ValueError, FileNotFoundError):
-        note = f"no whole checkpoint in {folders[-1]}: starting afresh there"
-        return Resumption(folders[-1], None, 0, None, notes=(note,))
+        return Resumption(
+            newest, notes=(f"no complete checkpoint in {newest}: starting again there",)
+        )
 
 
-def _named(root: Path, stem: str) -> list[Path]:
-    """The runs called stem, stem-2, stem-3 …, the newest last."""
-    numbered = []
+def _runs_of(root: Path, stem: str) -> list[Path]:
+    """The runs named stem, stem-2, stem-3 …"""
+    found = []
     for path in root.glob(f"{escape(stem)}*"):
-        suffix = path.name.removeprefix(stem)
-        if suffix == "" or (suffix[0] == "-" and suffix[1:].isdigit()):
-            numbered.append((int(suffix[1:] or 1), path))
-    return [path for _, path in sorted(numbered)]
+        number = path.name.removeprefix(stem)
+        if number == "" or (number[0] == "-" and number[1:].isdigit()):
+            found.append(path)
+    return found
+
+
+def _at(path: Path, max_steps: int) -> Resumption:
+    """Going on with a run folder or a checkpoint that is named."""
+    if path.is_dir():
+        return _last(path.resolve(), max_steps)
+    folder = path.resolve().parent.parent
+    if path.is_file() and not (folder / "config.yaml").is_file():
+        return _lone(path, folder)
+    return _first_whole([path], folder, max_steps)
+
+
+def _lone(path: Path, around: Path) -> Resumption:
+    """Going on in a new folder from a checkpoint that came without its run folder."""
+    parameters = read(path).get("hyper_parameters")
+    if not isinstance(parameters, dict):
+        raise ValueError(f"{path} is not a whole checkpoint (no hyper_parameters); use another one")
+    note = (
+        f"there is no {around / 'config.yaml'}: going on in a new folder; only the network, its "
+        "optimizer and its words are compared, --data and --trainer options must be repeated"
+    )
+    return replace(_first_whole([path], around, -1), folder=None, notes=(note,), model=parameters)
 
 
 def _last(folder: Path, max_steps: int) -> Resumption:
-    """A run's last checkpoint; its beginning, if it was stopped while its teachers trained."""
+    """The last checkpoint of a run; its beginning, if it was stopped while its teachers trained."""
     last = folder / "checkpoints" / "last.ckpt"
     if not last.exists() and (folder / "teachers").is_dir():
-        return Resumption(folder, None, 0, None, notes=(f"going on with {folder}/teachers",))
-    return _from([last], folder, max_steps)
+        return Resumption(
+            folder, notes=(f"no checkpoint yet: continuing with its teachers in {folder}/teachers",)
+        )
+    return _first_whole([last], folder, max_steps)
 
 
-def _from(paths: list[Path], folder: Path, max_steps: int) -> Resumption:
-    """The first whole one of these checkpoints."""
+def _first_whole(paths: list[Path], folder: Path, max_steps: int) -> Resumption:
+    """Going on from the first of these checkpoints that is whole."""
     notes: list[str] = []
-    while True:
-        path = paths.pop(0)
+    for path, next_one in zip(paths, [*paths[1:], None], strict=True):
         try:
-            entries = checkpoint.read(path)
+            entries = read(path)
         except (ValueError, FileNotFoundError) as error:
-            if not paths:
+            if next_one is None:
                 raise
-            notes.append(f"{error}: falling back to {paths[0].name}")
+            notes.append(f"{error}: falling back to {next_one.name}")
             continue
-        step, threads = entries["global_step"], entries[checkpoint.KEY]["threads"]
+        step, ours = entries["global_step"], entries[KEY]
         done = (folder / "summary.json").is_file() and 0 < max_steps <= step
-        return Resumption(folder, path, step, threads, done, tuple(notes))
+        return Resumption(folder, path, step, ours["threads"], ours["stepping"], done, tuple(notes))
+    raise AssertionError("there is at least one path")
 
 
 def differences(before: dict[str, Any], now: dict[str, Any]) -> list[str]:
     """What differs between two configurations and changes the result, as "key: old -> new".
 
-    A step schedule is the same however long the run is, so max_steps may grow under it.
+    A step schedule is the same however long the run is: under it max_steps and max_epochs may
+    differ.
     """
     old, new = _flat(before), _flat(now)
-    harmless: tuple[str, ...] = HARMLESS
+    if (limit := old.pop("model.clip_norm", None)) is not None:  # its name in earlier versions
+        old["trainer.gradient_clip_val"] = limit
+    harmless: tuple[str, ...] = SAME_RESULT
     if new.get("model.schedule") == "step":
-        harmless = (*HARMLESS, "trainer.max_steps")
+        harmless = (*harmless, "trainer.max_steps", "trainer.max_epochs")
     return [
         f"{key}: {old.get(key)} -> {new.get(key)}"
         for key in sorted(old.keys() | new.keys())
@@ -134,32 +177,50 @@ def differences(before: dict[str, Any], now: dict[str, Any]) -> list[str]:
 
 
 def check(found: Resumption, config: str, override: bool) -> list[str]:
-    """Compares a run's configuration with the one to go on under.
+    """Compares the configuration of a run with the one to go on under.
 
     Args:
         found: the run.
         config: the configuration, as YAML.
-        override: whether differences are taken knowingly.
+        override: whether the user accepts differences.
 
     Returns:
-        Lines that say what applies.
+        Lines that say what applies from here on.
 
     Raises:
         ValueError: they differ in what changes the result.
     """
-    before = yaml.safe_load((found.folder / "config.yaml").read_text())
-    apart = differences(before, yaml.safe_load(config))
+    now = yaml.safe_load(config)
+    if found.folder is None:
+        before, now = _by_itself(found, now)
+    else:
+        before = yaml.safe_load((found.folder / "config.yaml").read_text("utf-8"))
+    apart = differences(before, now)
     if found.threads not in (None, threads := torch.get_num_threads()):
         apart.append(f"threads: {found.threads} -> {threads}")
     if apart and not override:
         raise ValueError(
-            f"{found.folder} was configured otherwise: {'; '.join(apart)}; "
-            "--resume_override true takes the new values"
+            f"{found.folder or found.path} was trained with another configuration: "
+            f"{'; '.join(apart)}; to use the new values, add --resume_override true"
         )
-    return [f"from here on {line}" for line in apart]
+    return [f"changed from here on: {line}" for line in apart]
 
 
-def _flat(config: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+def _by_itself(found: Resumption, now: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
+    """What a lone checkpoint says of its configuration, and the same part of the present one."""
+    assert found.model is not None
+    stored: dict[str, Any] = json.loads(json.dumps(found.model))  # lists for tuples, as in YAML
+    before = {name: value for name, value in stored.items() if name in now["model"]}
+    return (
+        {"model": before, "data": {"block_size": stored["block_size"]}},
+        {
+            "model": {name: now["model"][name] for name in before},
+            "data": {"block_size": now["data"]["block_size"]},
+        },
+    )
+
+
+def _flat(config: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
     flat: dict[str, Any] = {}
     for key, value in config.items():
         if isinstance(value, dict):
@@ -167,3 +228,62 @@ def _flat(config: dict[str, Any], prefix: str = "") -> dict[str, Any]:
         else:
             flat[prefix + key] = value
     return flat
+
+
+def take_over(folder: Path, found: Resumption) -> None:
+    """Deletes summary.json and samples.txt, and copies the chosen checkpoint to last.ckpt."""
+    for name in ("summary.json", "samples.txt"):
+        (folder / name).unlink(missing_ok=True)
+    last = folder / "checkpoints" / "last.ckpt"
+    if found.path and not (last.exists() and found.path.samefile(last)):
+        with replacing(last) as file:
+            file.write(found.path.read_bytes())
+
+
+def _finders(trainer: pl.Trainer) -> list[pl.Callback]:
+    callbacks: list[pl.Callback] = trainer.callbacks  # type: ignore[attr-defined]
+    return [one for one in callbacks if isinstance(one, LearningRateFinder)]
+
+
+class ExactResume(pl.Callback):
+    """Saves and restores what Lightning does not: the random state. Checks the training words.
+
+    Raises:
+        ValueError: the run was trained on other words.
+    """
+
+    def setup(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
+        self._device = trainer.strategy.root_device
+
+    def state_dict(self) -> dict[str, Any]:
+        cuda = self._device.type == "cuda"
+        states = [torch.cuda.get_rng_state(self._device)] if cuda else []
+        return {"rng": [torch.get_rng_state(), *states]}
+
+    def on_load_checkpoint(
+        self, trainer: pl.Trainer, pl_module: Any, checkpoint: dict[str, Any]
+    ) -> None:
+        ours = checkpoint[KEY]
+        data: Any = getattr(trainer, "datamodule", None)
+        if data is not None and not torch.equal(data.train_hashes.unique(), ours["train_hashes"]):
+            raise ValueError(
+                f"the words of {data.path} are not those that the run was trained on; "
+                "restore the list, or start another run"
+            )
+        loop = checkpoint["loops"]["fit_loop"]
+        progress = loop["epoch_loop.batch_progress"]
+        if progress["is_last_batch"] and trainer.max_epochs == -1:
+            # The end of a pass is the beginning of the next one. Lightning would take one more
+            # minibatch for the old pass.
+            progress["current"] = dict.fromkeys(progress["current"], 0)
+            progress["is_last_batch"] = False
+        if checkpoint["global_step"] and _finders(trainer):  # it has found the rate of this run
+            trainer.callbacks = [one for one in trainer.callbacks if one not in _finders(trainer)]  # type: ignore[attr-defined]
+            pl_module.hparams["lr"] = checkpoint["hyper_parameters"]["lr"]
+        if not pl_module.hparams["count_mixture"]:
+            pl_module.counts = None
+        state = checkpoint["callbacks"].get(self.state_key) or ours  # where it was before
+        cpu, *cuda = state.get("rng", [torch.get_rng_state()])  # none of a Trainer without this
+        torch.set_rng_state(cpu)
+        if self._device.type == "cuda" and cuda:
+            torch.cuda.set_rng_state(cuda[0], self._device)

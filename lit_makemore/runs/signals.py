@@ -1,7 +1,7 @@
-"""Signals that ask a run to stop, noted where they strike and obeyed between two updates.
+"""Signals that ask a run to stop. They are noted at once, and the run stops between two updates.
 
-Only the standard library is imported here: SIGUSR1, a cluster's warning, may come while torch is
-still being imported, and would end the process.
+Only the standard library is imported here. SIGUSR1, the warning of a cluster, may come while torch
+is being imported, and would end the process.
 """
 
 import os
@@ -10,36 +10,55 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
 
-# By rising weight: a job that is warned and then cancelled must not queue again.
+# If several arrive, the last one in this list decides: a job that is warned and then cancelled must
+# not be queued again.
 ASKING = [
     getattr(signal, name) for name in ("SIGUSR1", "SIGINT", "SIGTERM") if hasattr(signal, name)
 ]
 _noted: list[int] = []  # those received
+_blocks = 0  # how many blocks of `noted` are open
+
+
+class Stopped(BaseException):
+    """A signal has ended the run, after its state was saved.
+
+    Args:
+        signum: the signal.
+        message: a line for the user.
+    """
+
+    def __init__(self, signum: int, message: str) -> None:
+        super().__init__(message)
+        self.signum = signum
 
 
 @contextmanager
 def noted(*signums: int) -> Iterator[None]:
-    """Inside the block these signals are noted; after it they do what they did before.
+    """Notes these signals inside the block; after it they do what they did before.
 
-    SIGTERM or SIGINT after one of the two ends the process at once; not in a SLURM job, where more
-    than one may come and SIGKILL will.
+    A second SIGTERM or SIGINT ends the process at once. Not in a SLURM job: there several may come,
+    and SIGKILL follows.
     """
     before = {}
+    global _blocks
+    _blocks += 1
     try:
         for signum in signums:
-            before[signum] = signal.signal(signum, _note)
-    except ValueError:  # not the main thread, which alone may
+            before[signum] = signal.signal(signum, note)
+    except ValueError:  # only the main thread may set handlers
         pass
     try:
         yield
     finally:
         for signum, handler in before.items():
             signal.signal(signum, handler)
-        if before and _note not in before.values():  # an outer block still listens
+        _blocks -= 1
+        if _blocks == 0:
             _noted.clear()
 
 
-def _note(signum: int, frame: FrameType | None) -> None:
+def note(signum: int, frame: FrameType | None) -> None:
+    """The handler of `noted`."""
     ends = {signal.SIGTERM, signal.SIGINT}
     if signum in ends and ends & {*_noted} and "SLURM_JOB_ID" not in os.environ:
         signal.signal(signum, signal.SIG_DFL)
@@ -48,5 +67,5 @@ def _note(signum: int, frame: FrameType | None) -> None:
 
 
 def received() -> int:
-    """The weightiest signal noted so far, as its place in ASKING, counted from 1; 0 for none."""
+    """The noted signal that decides, as its place in ASKING, counted from 1; 0 for none."""
     return max((ASKING.index(signum) + 1 for signum in _noted), default=0)

@@ -1,9 +1,79 @@
-"""What a run must know of SLURM: which job it is, and how to queue that again."""
+"""SLURM: which job this process belongs to, whether the options fit it, how to queue it again."""
 
 import os
 import subprocess
 
-from lightning.fabric.plugins.environments import SLURMEnvironment
+from lightning.fabric.plugins.environments import SLURMEnvironment, TorchElasticEnvironment
+
+
+def environment() -> SLURMEnvironment | None:
+    """How Lightning sees the job, without its own requeueing; None where SLURM is not in use.
+
+    Lightning's requeueing saves inside the signal handler, and deadlocks where several processes
+    get the signal at different times (Lightning #21406). Ours is in stop.py.
+    """
+    if TorchElasticEnvironment.detect() or not SLURMEnvironment.detect():
+        return None
+    try:
+        return SLURMEnvironment(auto_requeue=False)
+    except RuntimeError as error:  # --ntasks without --ntasks-per-node
+        raise ValueError(str(error)) from error
+
+
+def check(processes: int) -> None:
+    """Compares the job's tasks with the processes that the options ask for.
+
+    Raises:
+        ValueError: they differ, or wait for others that nobody starts; the line says what to do.
+    """
+    tasks = int(os.environ.get("SLURM_NTASKS", 0))
+    if not tasks or TorchElasticEnvironment.detect():
+        return
+    ours = f"--trainer.devices times --trainer.num_nodes is {processes}"
+    if not _is_one_of_several():
+        if processes > 1 and environment():
+            raise ValueError(
+                f"{ours}, but no others are started: put srun before the command, in a job "
+                f"with --ntasks-per-node as many as --trainer.devices"
+            )
+    elif processes != tasks:
+        raise ValueError(
+            f"srun has started {tasks} tasks, but {ours}: both must be the same, and "
+            "--ntasks-per-node the same as --trainer.devices"
+        )
+    elif environment() is None:
+        raise ValueError(
+            f"srun has started {tasks} tasks, but Lightning does not look at a job that is named "
+            "bash or interactive: give it another --job-name"
+        )
+
+
+def notes(seed: int) -> list[str]:
+    """What may not be meant: a job with tasks that are not used, an array of the same run.
+
+    Args:
+        seed: of the run.
+    """
+    lines = []
+    tasks = int(os.environ.get("SLURM_NTASKS", 1))
+    if tasks > 1 and not _is_one_of_several() and not TorchElasticEnvironment.detect():
+        lines.append(
+            f"SLURM has given {tasks} tasks, but the command was started without srun: "
+            "one process trains; put srun before the command to use them"
+        )
+    task, size = (os.environ.get(f"SLURM_ARRAY_TASK_{of}") for of in ("ID", "COUNT"))
+    if task and size and int(size) > 1 and str(seed) != task:
+        lines.append(
+            f"task {task} of an array of {size}: they repeat the same run unless their options "
+            "differ, for example by --seed_everything $SLURM_ARRAY_TASK_ID in the batch script"
+        )
+    return lines
+
+
+def _is_one_of_several() -> bool:
+    """Whether srun has started this process beside others; a shell or a batch script has not."""
+    beside = int(os.environ.get("SLURM_STEP_NUM_TASKS", 1)) > 1
+    return beside or int(os.environ.get("SLURM_PROCID", 0)) > 0
 
 
 def job() -> str | None:
@@ -11,7 +81,7 @@ def job() -> str | None:
 
     A requeued job keeps its number.
     """
-    number = SLURMEnvironment.job_id()  # None on a terminal that a job was allocated to
+    number = SLURMEnvironment.job_id()  # None in an interactive allocation
     if number is None:
         return None
     array, task = (os.environ.get(f"SLURM_ARRAY_{of}_ID") for of in ("JOB", "TASK"))
@@ -24,8 +94,11 @@ def restarts() -> int:
 
 
 def preempted() -> bool:
-    """Whether SLURM takes the job's place away for another one: then it sends SIGTERM, as it does
-    to a cancelled job, but would not queue it again once its processes have ended by themselves."""
+    """Whether SLURM ends the job in favour of another one.
+
+    It sends SIGTERM, as to a cancelled job, and does not queue the job again if its processes end
+    by themselves.
+    """
     try:
         shown = _scontrol("show", "job", str(job()))
     except OSError:
@@ -36,7 +109,7 @@ def preempted() -> bool:
 
 
 def requeue(limit: int) -> str:
-    """Queues the job again, which ends its processes; returns what there is to say of it.
+    """Queues the job again, which ends its processes; returns a line for the user.
 
     Args:
         limit: how often a job may be queued again.

@@ -1,115 +1,146 @@
-"""What a fit reached: the closing table, summary.json and samples.txt."""
+"""What a fit reached: evaluated, sampled, written to summary.json and samples.txt, as a text."""
 
 import json
 import os
 import platform
 import subprocess
+from dataclasses import dataclass
 from importlib.metadata import version
 from math import exp
 from pathlib import Path
 from typing import Any
+from unicodedata import category, combining, east_asian_width
 
 import torch
 from torch import nn
 
 from lit_makemore import __version__, checkpoint
 from lit_makemore.atomic import write_text
+from lit_makemore.counts.baselines import Figures, without_nan
 from lit_makemore.counts.mixture import Mixture
 from lit_makemore.network.sampling import Sampler
-from lit_makemore.runs.folder import Run
-from lit_makemore.training.datamodule import Figures, NamesDataModule, without_nan
-from lit_makemore.training.evaluation import losses
+from lit_makemore.training.datamodule import NamesDataModule
+from lit_makemore.training.metrics import evaluate
+from lit_makemore.words.splits import known_words, repeated_words, whereabouts
 
 SAMPLE_SEED = 2147483647  # the lecture's
+TABLE_WIDTH, LONGEST_SHOWN = 100, 30  # columns of a terminal
 
 
-def close(
-    run: Run,
-    net: nn.Module,
-    data: NamesDataModule,
-    facts: dict[str, Any],
-    weights: Path | None = None,
-    closing: str = "",
-) -> None:
-    """Evaluates best and last weights, draws 20 names; writes both into the folder, prints them.
+@dataclass(frozen=True)
+class Result:
+    """The losses of a run, in nats.
 
     Args:
-        run: the folder.
+        best: of the best weights; of the last ones if the run kept no checkpoint.
+        final: of the last weights.
+        kept: whether there are best weights.
+        net: what the best losses are of: the network, or its mixture with counts.
+        network: the losses of the network alone, if it is mixed with counts.
+        baselines: the losses of the count models, by name.
+    """
+
+    best: Figures
+    final: Figures
+    kept: bool
+    net: nn.Module
+    network: Figures | None
+    baselines: dict[str, Figures]
+
+
+def evaluate_run(net: nn.Module, data: NamesDataModule, best: Path | None) -> Result:
+    """Evaluates the last weights and the best ones.
+
+    Args:
         net: the network with its last weights, or its mixture with counts.
         data: the splits.
-        facts: entries of summary.json that only the caller knows.
-        weights: the best checkpoint; None if the run kept none: the last weights are all there is.
-        closing: lines to print after the names.
+        best: the checkpoint with the best weights; None if the run kept none.
     """
     device = data.splits["train"].windows.device  # the Trainer leaves the network on the CPU
     net = net.to(device)
-    final = evaluate(net, data)
-    best_net = checkpoint.load(weights).predictor.to(device) if weights else net
-    best = evaluate(best_net, data) if weights else final
-    alone: dict[str, Figures] = {}
-    if isinstance(best_net, Mixture):
-        alone = {"network alone": evaluate(best_net.net, data)}
-        facts = {**facts, "mixture_weight": best_net.weight}
-        facts["network"] = {_key(split): loss for split, loss in alone["network alone"].items()}
-    counted = data.baselines
-    generator = torch.Generator().manual_seed(SAMPLE_SEED)
-    sampler = Sampler(best_net.eval(), data.vocab, data.block_size)
-    names = next(sampler.draw(20, generator)).names
-    marks = [data.whereabouts(name) for name in names]
+    final = split_losses(net, data)
+    best_net = checkpoint.load(best).predictor.to(device) if best else net
+    return Result(
+        best=split_losses(best_net, data) if best else final,
+        final=final,
+        kept=best is not None,
+        net=best_net.eval(),
+        network=split_losses(best_net.net, data) if isinstance(best_net, Mixture) else None,
+        baselines=data.baselines,
+    )
 
-    summary = {
-        "name": run.path.name,
-        **facts,
-        "params": sum(p.numel() for p in net.parameters()),
-        **{_key(split): figure for split, figure in best.items()},
-        "final": {_key(split): figure for split, figure in final.items()},
-        "baselines": counted,
+
+def split_losses(net: nn.Module, data: NamesDataModule) -> Figures:
+    """The losses in nats over all examples of each split, and over its novel words."""
+    figures: Figures = {}
+    for split in ("train", "val", "test"):
+        found = evaluate(net, data.evaluation_loader(split))
+        figures[split], figures[f"{split}_novel"] = found["loss"], found["loss_novel"]
+    return without_nan(figures)
+
+
+def draw_samples(net: nn.Module, data: NamesDataModule, num: int = 20) -> list[tuple[str, str]]:
+    """Names in the order in which they are drawn, each with where it is found in the word list."""
+    sampler = Sampler(net, data.vocab, data.block_size)
+    draw = next(sampler.draw(num, torch.Generator().manual_seed(SAMPLE_SEED)))
+    return [
+        (name, "cut" if cut else whereabouts(data.splits, name))
+        for name, cut in zip(draw.names, draw.cut.tolist(), strict=True)
+    ]
+
+
+def facts_of(result: Result, data: NamesDataModule) -> dict[str, Any]:
+    """The entries of summary.json about losses, data, machine and versions."""
+    mixture: dict[str, Any] = {}
+    if isinstance(result.net, Mixture) and result.network:
+        mixture = {"mixture_weight": result.net.weight, "network": _keyed(result.network)}
+    versions = {name: version(name) for name in ("torch", "lightning", "torchmetrics")}
+    return {
+        **mixture,
+        "params": sum(p.numel() for p in result.net.parameters()),
+        **_keyed(result.best),
+        "final": _keyed(result.final),
+        "baselines": result.baselines,
         "data": {
             "path": data.path,
             "sha256": data.corpus.sha256,
             "words": data.corpus.n_words,
             "blank_lines": data.corpus.blank_lines,
+            "repeated_words": repeated_words(data.splits),
             "vocab_size": len(data.vocab),
-            "known_words": {name: data.known_words(name) for name in ("val", "test")},
+            "known_words": {name: known_words(data.splits, name) for name in ("val", "test")},
         },
         "machine": f"{os.cpu_count()} cores, {cpu_name()}",
         "versions": {
             "lit_makemore": __version__,
             "python": platform.python_version(),
-            **{
-                name: version(name)
-                for name in ("torch", "lightning", "torchmetrics", "tensorboard")
-            },
+            **versions,
+            "tensorboard": version("tensorboard"),
         },
         "git_commit": git_commit(),
     }
-    write_text(run.path / "summary.json", json.dumps(summary, indent=2) + "\n")
-    lines = [f"{name}\t{mark}" for name, mark in zip(names, marks, strict=True)]
-    write_text(run.path / "samples.txt", "\n".join(lines) + "\n")
-    print(table({f"{'best' if weights else 'last'} weights": best, **alone, **counted}))
-    if isinstance(best_net, Mixture):
-        share = f"{best_net.weight:.2f} · network + {1 - best_net.weight:.2f} · Kneser–Ney"
-        print(f"(these weights are mixed with counts: {share}, as chosen on the val words)")
-    print(columns(names, marks))
-    if closing:
-        print(closing)
-    print(
-        f"\n{run.path}: summary.json, samples.txt, checkpoints/; "
-        f"see it with: tensorboard --logdir {run.path.parent}"
-    )
 
 
-def evaluate(net: nn.Module, data: NamesDataModule) -> Figures:
-    """A network's losses in nats over all examples of each split, and over novel words."""
-    figures: Figures = {}
-    for split in ("train", "val", "test"):
-        figures[split], figures[f"{split}_novel"] = losses(net, data.evaluation_loader(split))
-    return without_nan(figures)
+def write(folder: Path, facts: dict[str, Any], samples: list[tuple[str, str]]) -> None:
+    """Writes summary.json and samples.txt."""
+    write_text(folder / "summary.json", json.dumps(facts, indent=2) + "\n")
+    lines = [f"{name}\t{where}\n" for name, where in samples]
+    write_text(folder / "samples.txt", "".join(lines))
 
 
-def _key(split: str) -> str:
-    """val_novel to val_loss_novel."""
-    return split.replace("_novel", "") + "_loss" + ("_novel" if "_novel" in split else "")
+def text(result: Result, samples: list[tuple[str, str]]) -> str:
+    """The closing table of the losses, and the names."""
+    rows = {"best weights" if result.kept else "last weights": result.best}
+    if result.network:
+        rows["network alone"] = result.network
+    parts = [table({**rows, **result.baselines})]
+    if isinstance(result.net, Mixture):
+        weight = result.net.weight
+        parts.append(
+            f"(predictions mix {weight:.2f} of the network with {1 - weight:.2f} of Kneser–Ney; "
+            "the val words chose these weights)"
+        )
+    return "\n".join([*parts, columns(samples)])
 
 
 def table(rows: dict[str, Figures]) -> str:
@@ -131,17 +162,47 @@ def table(rows: dict[str, Figures]) -> str:
     return "\n".join(lines)
 
 
-def columns(names: list[str], marks: list[str]) -> str:
-    """The names in columns, each with a mark for where its word is found."""
-    sign = {"train": "=", "held out": "~", "new": " "}
-    width = max(map(len, names), default=0) + 3
-    cells = [f"{sign[mark]} {name}".ljust(width) for name, mark in zip(names, marks, strict=True)]
-    lines = ["".join(cells[i : i + 5]).rstrip() for i in range(0, len(cells), 5)]
-    return "\n" + "\n".join(lines) + "\n(= in the training words, ~ in val or test, others new)"
+def columns(samples: list[tuple[str, str]]) -> str:
+    """The names in columns, each with a mark for where it is found; long ones are shortened."""
+    mark = {"train": "=", "held out": "~", "new": " ", "cut": " "}
+    names = [shortened(name, LONGEST_SHOWN) for name, _ in samples]
+    width = max(map(displayed_width, names), default=0) + 3
+    cells = [
+        f"{mark[where]} {name}" + " " * (width - 2 - displayed_width(name))
+        for name, (_, where) in zip(names, samples, strict=True)
+    ]
+    across = min(5, TABLE_WIDTH // width)
+    lines = ["".join(cells[i : i + across]).rstrip() for i in range(0, len(cells), across)]
+    return "\n" + "\n".join(lines) + "\n(= a training word, ~ a val or test word, others new)"
+
+
+def shortened(name: str, width: int) -> str:
+    """The name, with … for what does not fit into a width."""
+    if displayed_width(name) <= width:
+        return name
+    while displayed_width(name) >= width:
+        name = name[: min(width, len(name) - 1)]
+    return name + "…"
+
+
+def displayed_width(text: str) -> int:
+    """The columns of a terminal that a text takes: two for a Chinese character or an emoji."""
+    return sum(
+        0 if combining(c) or category(c) == "Cf" else 1 + (east_asian_width(c) in "WF")
+        for c in text
+    )
+
+
+def _keyed(figures: Figures) -> Figures:
+    """The keys of summary.json: val_novel becomes val_loss_novel."""
+    return {
+        f"{split.removesuffix('_novel')}_loss{'_novel' if split.endswith('_novel') else ''}": loss
+        for split, loss in figures.items()
+    }
 
 
 def cpu_name() -> str:
-    """The processor's name as the machine gives it, as "Intel(R) Xeon(R)"."""
+    """The name of the processor as the machine gives it, as "Intel(R) Xeon(R)"."""
     try:
         lines = Path("/proc/cpuinfo").read_text().splitlines()
         return next(
@@ -153,13 +214,13 @@ def cpu_name() -> str:
 
 def git_commit() -> str | None:
     """The commit of this program, with "-dirty" if the tree differs; None outside a checkout."""
-    here = Path(__file__).parents[1]
-    if not (here.parent / "train.py").exists():  # installed, perhaps inside another repository
+    package = Path(__file__).parents[1]
+    if not (package.parent / "train.py").exists():  # installed, perhaps inside another repository
         return None
     try:
         command = ["git", "describe", "--always", "--dirty", "--abbrev=12", "--exclude=*"]
         done = subprocess.run(
-            command, cwd=here, capture_output=True, text=True, timeout=10, check=True
+            command, cwd=package, capture_output=True, text=True, timeout=10, check=True
         )
     except (OSError, subprocess.SubprocessError):
         return None

@@ -3,30 +3,30 @@ import sys
 
 import pytest
 
-from lit_makemore.runs.folder import create_run
+from lit_makemore.runs.folder import RunFolder
 from tests.conftest import ROOT
 
 
 def test_without_a_name_the_first_free_suffix_is_taken(tmp_path):
-    names = [create_run(tmp_path, None, "deep").path.name for _ in range(3)]
+    names = [RunFolder(tmp_path, None, "deep").open().name for _ in range(3)]
     assert names == ["deep", "deep-2", "deep-3"]
 
 
 def test_a_taken_name_is_an_error(tmp_path):
-    create_run(tmp_path, "mine", "deep")
+    RunFolder(tmp_path, "mine", "deep").open()
     with pytest.raises(FileExistsError, match="choose another --name"):
-        create_run(tmp_path, "mine", "deep")
+        RunFolder(tmp_path, "mine", "deep").open()
 
 
 @pytest.mark.parametrize("name", ["", "..", "a/b", "/etc"])
 def test_a_name_stays_inside_the_folder_of_runs(tmp_path, name):
     with pytest.raises(ValueError, match="plain folder name"):
-        create_run(tmp_path, name, "deep")
+        RunFolder(tmp_path, name, "deep").open()
 
 
 def test_runs_started_at_once_never_share_a_folder(tmp_path):
     code = "import sys; from lit_makemore.runs.folder import *; "
-    code += "print(create_run(sys.argv[1], None, 'x').path)"
+    code += "print(RunFolder(sys.argv[1], None, 'x').open())"
     started = [
         subprocess.Popen([sys.executable, "-c", code, tmp_path], stdout=subprocess.PIPE, text=True)
         for _ in range(6)
@@ -37,8 +37,9 @@ def test_runs_started_at_once_never_share_a_folder(tmp_path):
 
 def test_the_lock_is_held_as_long_as_the_process_lives(tmp_path):
     fcntl = pytest.importorskip("fcntl")
-    code = "import sys; from lit_makemore.runs.folder import create_run; "
-    code += "create_run(sys.argv[1], 'x', ''); print('locked', flush=True); input()"
+    code = "import sys; from lit_makemore.runs.folder import RunFolder; "
+    code += "folder = RunFolder(sys.argv[1], 'x', ''); folder.open(); "
+    code += "print('locked', flush=True); input()"
     command = [sys.executable, "-c", code, str(tmp_path)]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
         assert process.stdout.readline() == b"locked\n"

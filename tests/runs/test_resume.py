@@ -16,7 +16,6 @@ from lit_makemore import checkpoint
 from lit_makemore.cli import main
 from lit_makemore.runs import resume
 from lit_makemore.runs.checkpoints import LastCheckpoint
-from lit_makemore.training.engines import compiled as fused
 from lit_makemore.training.module import LitMLP
 from tests.conftest import ROOT
 from tests.reliability import differences, same
@@ -31,10 +30,10 @@ CONFIG = {
 
 
 @pytest.fixture
-def command(tmp_path, word_list, monkeypatch):
+def command(tmp_path, word_list, monkeypatch, trace):
     """Arguments of a small fit; more go after them."""
-    monkeypatch.setattr(fused, "backend", "eager")
-    monkeypatch.setattr("lit_makemore.commands.lightning_cli.SAVE_EVERY_N_STEPS", 30)
+    trace("eager")
+    monkeypatch.setattr("lit_makemore.commands.fit.SAVE_EVERY_N_STEPS", 30)
     path = tmp_path / "tiny.yaml"
     path.write_text(yaml.dump({**CONFIG, "data": {**CONFIG["data"], "path": str(word_list)}}))
     usual = ["fit", "--config", str(path), "--trainer.accelerator", "cpu"]
@@ -97,7 +96,7 @@ def assert_same_run(ours: Path, theirs: Path):
         pytest.param("exception", 75, marks=pytest.mark.slow),
         pytest.param("signal", 35, marks=pytest.mark.slow),
         pytest.param("signal", 40, marks=pytest.mark.slow),  # a validation follows
-        pytest.param("signal", 26, marks=pytest.mark.slow),  # an observed update
+        pytest.param("signal", 26, marks=pytest.mark.slow),  # a probed update
     ],
 )
 def test_a_stopped_run_ends_as_one_that_was_not(command, stopping, tmp_path, how, step, is_fused):
@@ -214,7 +213,7 @@ def test_a_kill_during_a_save_leaves_the_checkpoint_before_it(command, tmp_path)
 
 def test_auto_starts_afresh_and_says_so(command, tmp_path, capsys):
     assert main(command("new", "--resume", "auto")) == 0
-    assert "nothing to resume: starting afresh" in capsys.readouterr().err
+    assert "nothing to resume: starting a new run" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("left", [pytest.param(0, marks=pytest.mark.slow), 2000])
@@ -231,7 +230,7 @@ def test_auto_begins_again_where_no_checkpoint_is_whole(command, stopping, tmp_p
         last.unlink()
         last.parent.rmdir()
     assert main(command("parts", "--resume", "auto")) == 0
-    assert "no whole checkpoint in" in capsys.readouterr().err
+    assert "no complete checkpoint in" in capsys.readouterr().err
     assert_same_run(runs / "parts", runs / "whole")
 
 
@@ -245,7 +244,7 @@ def test_a_finished_run_says_so_and_goes_on_for_more_steps(command, tmp_path, ca
     assert main(command("run", "--trainer.max_steps", "60")) == 0
     before = (runs / "run" / "summary.json").read_bytes()
     assert main(command("run", "--trainer.max_steps", "60", "--resume", "true")) == 0
-    assert "is finished, at update 60" in capsys.readouterr().err
+    assert "is already finished (update 60)" in capsys.readouterr().err
     assert (runs / "run" / "summary.json").read_bytes() == before
     assert main(command("run", "--resume", "true")) == 0
     assert main(command("whole")) == 0
@@ -280,7 +279,22 @@ def test_going_on_from_an_older_checkpoint_forgets_the_newer_one(command, stoppi
 
 def test_a_run_named_like_a_pattern_is_found(tmp_path):
     (tmp_path / "my[1]").mkdir()
-    assert resume._named(tmp_path, "my[1]") == [tmp_path / "my[1]"]
+    (tmp_path / "my[1]" / "config.yaml").touch()
+    with pytest.raises(FileNotFoundError, match="last.ckpt"):
+        resume.find("true", tmp_path, None, "my[1]", 10)
+    with pytest.raises(FileNotFoundError, match="no run my1"):
+        resume.find("true", tmp_path, None, "my1", 10)
+
+
+def test_of_runs_with_one_name_the_newest_goes_on(command, stopping, tmp_path):
+    """Not the one with the largest number: a job's number is none of these."""
+    runs = tmp_path / "runs"
+    nameless = [a for a in command("x") if a not in ("--name", "x")]
+    assert main(command("tiny-5000")) == 0
+    stopping(35, "signal")
+    assert main(nameless) == 143
+    assert main([*nameless, "--resume", "true"]) == 0
+    assert json.loads((runs / "tiny" / "summary.json").read_text())["steps"] == 90
 
 
 def test_a_fused_run_goes_on_with_ordinary_steps_where_fused_ones_do_not_go(command, stopping):
@@ -313,10 +327,10 @@ def test_another_configuration_is_an_error_that_lists_it(command, stopping, caps
     changed = ["--model.lr", "0.02", "--data.batch_size", "20", "--trainer.log_every_n_steps", "4"]
     assert main(command("run", "--resume", "true", *changed)) == 1
     error = capsys.readouterr().err.strip().splitlines()[-1]
-    assert "data.batch_size: 16 -> 20; model.lr: 0.01 -> 0.02; --resume_override" in error
+    assert "data.batch_size: 16 -> 20; model.lr: 0.01 -> 0.02; to use the new" in error
     override = ["--model.lr", "0.02", "--resume_override", "true"]
     assert main(command("run", "--resume", "true", *override)) == 0
-    assert "from here on model.lr: 0.01 -> 0.02" in capsys.readouterr().err
+    assert "changed from here on: model.lr: 0.01 -> 0.02" in capsys.readouterr().err
 
 
 def test_another_thread_count_is_a_difference(command, stopping, capsys):
@@ -346,7 +360,7 @@ def test_auto_falls_back_to_the_newest_whole_checkpoint(
     last = tmp_path / "runs" / "parts" / "checkpoints" / "last.ckpt"
     last.write_bytes(last.read_bytes()[:3000] if broken is None else broken)
     assert main(command("parts", "--resume", "true")) == 1
-    assert "not a whole checkpoint" in capsys.readouterr().err
+    assert "is incomplete or damaged" in capsys.readouterr().err
     assert main(command("parts", "--resume", "auto")) == 0
     assert "falling back to best.ckpt" in capsys.readouterr().err
     assert_same_run(tmp_path / "runs" / "parts", tmp_path / "runs" / "whole")
@@ -383,7 +397,7 @@ def test_a_nan_stops_the_run_and_keeps_the_state_before_it(command, tmp_path, ca
     monkeypatch.setattr(LitMLP, "optimizer_step", poisoned)
     assert main(command("run", "--trainer.limit_val_batches", "0")) == 1
     error = capsys.readouterr().err.strip().splitlines()[-1]
-    assert "the loss is nan at update 64, and so are" in error
+    assert "the loss is nan at update 64; these are not finite either" in error
     assert "parameter layers.0.weight" in error
     entries = state(tmp_path / "runs" / "run")
     assert entries["global_step"] == 30  # not 60, when it was broken
@@ -425,3 +439,41 @@ def test_signals_end_a_process_with_their_status(tmp_path, word_list, signum, st
     assert time.monotonic() - begun < 20
     assert f"stopped by {signum.name} at update" in rest
     assert checkpoint.read(tmp_path / "run" / "checkpoints" / "last.ckpt")["global_step"] >= 200
+
+
+@pytest.fixture
+def alone(command, stopping, tmp_path):
+    """A checkpoint that came without its run folder; the whole run beside it."""
+    assert main(command("whole")) == 0
+    stopping(35, "signal")
+    assert main(command("parts")) == 143
+    path = tmp_path / "alone.ckpt"
+    path.write_bytes((tmp_path / "runs" / "parts" / "checkpoints" / "last.ckpt").read_bytes())
+    return path
+
+
+def test_a_checkpoint_that_came_alone_goes_on_in_a_new_folder(command, alone, tmp_path, capsys):
+    assert main(command("new", "--resume", str(alone))) == 0
+    assert "config.yaml: going on in a new folder" in capsys.readouterr().err
+    new, whole = (state(tmp_path / "runs" / name) for name in ("new", "whole"))
+    assert same(new["state_dict"], whole["state_dict"])
+    assert same(new["optimizer_states"], whole["optimizer_states"])
+    best = checkpoint.load(tmp_path / "runs" / "new" / "checkpoints" / "best.ckpt")
+    assert best.global_step > 35  # the weights from before did not come along
+
+
+def test_a_checkpoint_that_came_alone_needs_its_options(command, alone, tmp_path, capsys):
+    changed = ["--model.lr", "0.02", "--data.block_size", "4"]
+    assert main(command("new", "--resume", str(alone), *changed)) == 1
+    error = capsys.readouterr().err.strip().splitlines()[-1]
+    assert (
+        f"{alone} was trained with another configuration: data.block_size: 3 -> 4; model.lr: 0.01"
+        in error
+    )
+    assert not (tmp_path / "runs" / "new").exists()
+
+
+def test_lightnings_option_for_it_names_ours(command, alone, capsys):
+    with pytest.raises(SystemExit):
+        main(command("new", "--ckpt_path", str(alone)))
+    assert "there is no option --ckpt_path here; use --resume" in capsys.readouterr().err

@@ -1,22 +1,26 @@
-"""Stops a run whose numbers have gone."""
+"""Stops a run whose loss is NaN or infinite."""
 
 from math import isfinite
 from typing import Any
 
 import lightning.pytorch as pl
 
-from lit_makemore.diagnostics import diagnosis
-from lit_makemore.diagnostics.verdicts import ADVICE, faults, listed
+from lit_makemore.diagnostics.nonfinite import listed, nonfinite_tensors
+from lit_makemore.diagnostics.probe import network_of
+from lit_makemore.diagnostics.verdicts import ADVICE
 
 
 class FiniteGuard(pl.Callback):
-    """Looks at the losses of all processes every log_every_n_steps updates. If one is a NaN or
-    infinite, names the tensors that are, too, and stops the run; the last checkpoint is of the
-    time before.
+    """Checks the losses of all processes every log_every_n_steps updates.
+
+    If one is NaN or infinite, it names the tensors that are too, and stops the run. last.ckpt is
+    older than that.
 
     Raises:
         ValueError: the loss is not finite.
     """
+
+    takes_groups = True
 
     def on_train_batch_end(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, *args: Any
@@ -29,10 +33,10 @@ class FiniteGuard(pl.Callback):
             return
         if isfinite(loss):
             raise ValueError(f"the loss of another process is not finite at update {step}")
-        found = faults(diagnosis.net_of(pl_module))
+        found = nonfinite_tensors(network_of(pl_module))
         raise ValueError(
             f"the loss is {loss} at update {step}"
-            + (f", and so are {listed(found)}" if found else "")
-            + ("; last.ckpt is of the time before" if trainer.checkpoint_callbacks else "")
+            + (f"; these are not finite either: {listed(found)}" if found else "")
+            + ("; last.ckpt was saved before" if trainer.checkpoint_callbacks else "")
             + f". Try {ADVICE['nan']}"
         )

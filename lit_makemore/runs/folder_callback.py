@@ -1,0 +1,61 @@
+"""Connects a fit with its run folder: checkpoints, curves and configuration go there."""
+
+from pathlib import Path
+from typing import Any
+
+import lightning.pytorch as pl
+
+from lit_makemore.atomic import write_text
+from lit_makemore.runs.checkpoints import BestCheckpoint, LastCheckpoint
+from lit_makemore.runs.folder import RunFolder
+from lit_makemore.runs.logger import RunLogger, settings_of
+from lit_makemore.runs.resume import Resumption, take_over
+
+
+class FolderCallback(pl.Callback):
+    """Opens the run folder on the first process and tells every process where it is.
+
+    Comes before the callbacks that write there.
+
+    Args:
+        folder: the run folder.
+        config: the configuration, for config.yaml.
+        checkpoints: the callbacks whose files go into checkpoints/.
+        found: the run that is resumed, if any.
+    """
+
+    def __init__(
+        self,
+        folder: RunFolder,
+        config: str,
+        checkpoints: list[BestCheckpoint | LastCheckpoint],
+        found: Resumption | None,
+    ) -> None:
+        self._folder, self._config = folder, config
+        self._checkpoints, self._found = checkpoints, found
+
+    def setup(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
+        path = str(self._folder.open()) if trainer.is_global_zero else ""
+        self._folder.path = Path(trainer.strategy.broadcast(path))
+        for callback in self._checkpoints:
+            callback.dirpath = str(self._folder.path / "checkpoints")
+
+    def on_fit_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """All checks have passed, so old results may now be replaced."""
+        if trainer.is_global_zero:
+            assert self._folder.path is not None
+            if self._found:
+                take_over(self._folder.path, self._found)
+            write_text(self._folder.path / "config.yaml", self._config)
+        for logger in trainer.loggers:
+            if isinstance(logger, RunLogger):
+                logger.start()
+            if trainer.is_global_zero and not (self._found and self._found.step):
+                settings = settings_of(pl_module.hparams, trainer.datamodule.batch_size)  # type: ignore[attr-defined]
+                logger.log_hyperparams(settings)
+
+    def on_save_checkpoint(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, checkpoint: dict[str, Any]
+    ) -> None:
+        for logger in trainer.loggers:  # the files must have every point before the checkpoint
+            logger.save()

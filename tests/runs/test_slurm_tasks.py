@@ -1,0 +1,85 @@
+"""A job's tasks and the processes of a run: what does not fit together is said."""
+
+import os
+
+import pytest
+
+from lit_makemore.cli import main
+from lit_makemore.runs import slurm
+
+SALLOC = {"NTASKS": "4", "JOB_ID": "7", "JOB_NAME": "interactive"}
+BATCH = {"NTASKS": "4", "NTASKS_PER_NODE": "4", "JOB_ID": "7", "JOB_NAME": "fit", "PROCID": "0"}
+SRUN = {**BATCH, "STEP_ID": "0", "STEP_NUM_TASKS": "4", "LOCALID": "0", "NODEID": "0"}
+
+
+@pytest.fixture
+def job(monkeypatch):
+    """Sets the variables of a SLURM job."""
+    for name in [name for name in os.environ if name.startswith("SLURM")]:
+        monkeypatch.delenv(name)
+
+    def job(variables: dict[str, str]) -> None:
+        for name, value in variables.items():
+            monkeypatch.setenv(f"SLURM_{name}", value)
+
+    return job
+
+
+@pytest.mark.parametrize("variables", [SALLOC, BATCH], ids=["salloc", "sbatch"])
+def test_one_process_of_four_tasks_is_said(job, variables):
+    job(variables)
+    assert "put srun before the command" in slurm.notes(42)[0]
+    slurm.check(1)
+
+
+@pytest.mark.parametrize("variables", [{}, SRUN, {**SRUN, "NTASKS": "1", "STEP_NUM_TASKS": "1"}])
+def test_tasks_that_are_used_are_not_mentioned(job, variables):
+    job(variables)
+    assert slurm.notes(42) == []
+    slurm.check(int(variables.get("NTASKS", 1)))
+
+
+def test_an_allocation_without_srun_may_start_its_own_processes(job):
+    job(SALLOC)
+    slurm.check(4)
+
+
+@pytest.mark.parametrize(
+    ("variables", "processes", "message"),
+    [
+        (SRUN, 1, "started 4 tasks, but --trainer.devices times --trainer.num_nodes is 1"),
+        (SRUN, 2, "started 4 tasks, but --trainer.devices times --trainer.num_nodes is 2"),
+        (BATCH, 4, "put srun before the command"),  # it would wait for the others for ever
+        ({**BATCH, "NTASKS": "1", "NTASKS_PER_NODE": "1"}, 4, "put srun before the command"),
+        ({**SRUN, "JOB_NAME": "bash"}, 4, "another --job-name"),  # each would start four
+    ],
+)
+def test_processes_that_are_not_the_tasks_are_refused(job, variables, processes, message):
+    job(variables)
+    with pytest.raises(ValueError, match=message):
+        slurm.check(processes)
+
+
+@pytest.mark.parametrize("rank", ["0", "1"])
+def test_the_second_of_two_tasks_names_the_mismatch_not_the_folder(
+    job, tmp_path, word_list, capsys, rank
+):
+    job({**SRUN, "NTASKS": "2", "STEP_NUM_TASKS": "2", "NTASKS_PER_NODE": "2", "PROCID": rank})
+    arguments = ["fit", "--data.path", str(word_list), "--trainer.max_steps", "2"]
+    arguments += ["--trainer.accelerator", "cpu", "--runs_dir", str(tmp_path / "runs")]
+    assert main([*arguments, "--trainer.devices", "1"]) == 1
+    error = capsys.readouterr().err
+    assert "tasks" in error
+    assert "devices" in error
+    assert "exists" not in error
+    assert not (tmp_path / "runs").exists()
+
+
+@pytest.mark.parametrize(
+    ("seed", "size", "said"), [(42, "4", True), (3, "4", False), (42, "1", False)]
+)
+def test_an_array_of_the_same_run_is_said(job, seed, size, said):
+    job({"ARRAY_JOB_ID": "7", "ARRAY_TASK_ID": "3", "ARRAY_TASK_COUNT": size})
+    lines = slurm.notes(seed)
+    assert bool(lines) == said
+    assert not said or "--seed_everything $SLURM_ARRAY_TASK_ID" in lines[0]

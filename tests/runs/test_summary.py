@@ -1,0 +1,23 @@
+import pytest
+
+from lit_makemore.runs.summary import columns, displayed_width, shortened
+
+
+def test_names_stand_in_five_columns():
+    lines = columns([(name, "new") for name in "ada bo cleo dario edda fina".split()]).split("\n")
+    assert lines[1] == "  ada     bo      cleo    dario   edda"
+    assert lines[2] == "  fina"
+
+
+@pytest.mark.parametrize("name", ["q" * 300, "中" * 300, "e\u0301" * 300, "ab" * 9, "👩‍👩‍👧" * 40])
+def test_whatever_the_names_the_table_fits_100_columns(name):
+    samples = [(name, where) for where in ("new", "train", "held out", "cut")] * 5
+    lines = columns(samples).split("\n")
+    assert max(map(displayed_width, lines)) <= 100
+    assert sum(line.count(name[:5]) for line in lines) >= 20
+
+
+def test_only_what_does_not_fit_is_shortened():
+    assert shortened("abcdef", 6) == "abcdef"
+    assert shortened("abcdefg", 6) == "abcde…"
+    assert shortened("中中中中", 6) == "中中…"
