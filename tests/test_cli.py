@@ -1,6 +1,7 @@
 """The command line in-process: what a run leaves behind, what bad input gets."""
 
 import csv
+import io
 import json
 import math
 import os
@@ -16,7 +17,7 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 
 from lit_makemore import checkpoint
 from lit_makemore.cli import main
-from lit_makemore.network.sampling import score
+from lit_makemore.network.scoring import score
 from lit_makemore.training.module import LitMLP
 from lit_makemore.words.corpus import word_hash
 from tests.conftest import ROOT, WORDS
@@ -215,10 +216,13 @@ def test_the_trainers_own_switches_work(fit, tmp_path, arguments, files):
 
 
 def test_output_that_nobody_reads_any_more_is_no_success(fit, monkeypatch):
-    def broken(*args):
-        raise BrokenPipeError
+    class Closed(io.StringIO):
+        def write(self, text):
+            if text.startswith("step "):  # the progress line
+                raise BrokenPipeError
+            return super().write(text)
 
-    monkeypatch.setattr("lit_makemore.diagnostics.progress.ProgressLine._draw", broken)
+    monkeypatch.setattr("sys.stderr", Closed())
     monkeypatch.setattr("sys.stdout", sys.stdout)
     assert fit() == 141
 
@@ -247,9 +251,8 @@ def test_overfitting_two_batches_drives_their_loss_down(fit, tmp_path):
         (["--model.lr", "fast"], 2, "model.lr"),
         (["--model.n_layers", "3"], 2, "n_layers"),
         (["--model.n_layer", "0"], 1, "n_layer must be at least 1, not 0"),
-        (["--data.path", "nowhere.txt"], 1, "no word list at nowhere.txt"),
-        (["--data.batch_size", "9999"], 1, "exceeds the"),
-        (["--data.batch_size", "1"], 1, "at least 2 examples a process"),
+        (["--data.path", "nowhere.txt"], 1, "/nowhere.txt; name a file with one word per line"),
+        (["--data.batch_size", "1"], 1, "at least 2 examples on each process"),
         (["--data.batch_size", "0"], 1, "batch_size must be at least 1"),
         (["--name", "../escape"], 1, "plain folder name"),
         (["--seed_everything", "true"], 2, "seed_everything"),
@@ -349,7 +352,32 @@ def test_a_network_with_nothing_new_to_say_is_an_error(fit, tmp_path, capsys):
     word = next(w for w in WORDS if word_hash(w) in checkpoint.load(best(tmp_path)).train_hashes)
     arguments = ["--prefix", word, "--max_length", str(len(word)), "--only_new"]
     assert main(["sample", "--ckpt_path", best(tmp_path), *arguments]) == 1
-    assert "drop --only_new" in capsys.readouterr().err
+    assert "leave out --only_new" in capsys.readouterr().err
+
+
+def test_names_that_do_not_end_are_counted(fit, tmp_path, capsys):
+    assert fit() == 0
+    capsys.readouterr()
+    usual = ["--ckpt_path", best(tmp_path), "--num", "5", "--seed", "1", "--scores"]
+    assert main(["sample", *usual]) == 0
+    assert capsys.readouterr().err == ""
+    entries = checkpoint.read(best(tmp_path))
+    bias = [name for name in entries["state_dict"] if name.endswith("bias")][-1]
+    entries["state_dict"][bias][0] = -1000  # the end mark never comes
+    checkpoint.write(entries, best(tmp_path))
+    assert main(["sample", *usual]) == 0
+    captured = capsys.readouterr()
+    assert [row.split("\t")[2] for row in captured.out.splitlines()] == ["cut"] * 5
+    assert "5 names were cut at " in captured.err
+    assert captured.err.count("\n") == 1
+
+
+def test_a_prefix_in_the_wrong_case_says_so(fit, tmp_path, capsys):
+    assert fit() == 0
+    capsys.readouterr()
+    assert main(["sample", "--ckpt_path", best(tmp_path), "--prefix", "Emma"]) == 1
+    expected = "error: the training words are lower-case; use --prefix emma, not Emma\n"
+    assert capsys.readouterr().err == expected
 
 
 @pytest.mark.parametrize(
@@ -387,7 +415,7 @@ def test_predict_scores_words_in_order(fit, tmp_path, processes):
     arguments += ["--data.predict_path", str(given), "--trainer.devices", str(processes)]
     command = [sys.executable, "train.py", "predict", *arguments, "--trainer.accelerator", "cpu"]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
-    assert "9 words have characters the vocabulary lacks" in done.stderr
+    assert "9 words have no score" in done.stderr
 
     with output.open(encoding="utf-8") as file:
         rows = list(csv.DictReader(file))
@@ -420,6 +448,35 @@ def test_the_summary_has_the_baselines(fit, tmp_path, capsys):
     chars = len(set("".join(WORDS))) + 1
     assert summary["baselines"]["uniform"]["val"] == pytest.approx(math.log(chars))
     assert f"{summary['baselines']['kneser_ney']['val']:.4f}" in capsys.readouterr().out
+
+
+def test_a_list_smaller_than_a_minibatch_is_trained_on(fit, tmp_path, capsys):
+    whole = ["--data.batch_size", "512", "--data.sampling"]
+    assert fit(*whole, "shuffled", "--name", "all") == 0
+    assert "a shuffled minibatch has" in capsys.readouterr().err
+    assert fit(*whole, "replacement", "--name", "drawn") == 0
+    assert "minibatch" not in capsys.readouterr().err
+    sizes = [
+        json.loads((tmp_path / "runs" / name / "summary.json").read_text())["batch_size"]
+        for name in ("all", "drawn")
+    ]
+    assert sizes[0] < sizes[1] == 512
+
+
+def test_repeated_words_are_counted_and_said(fit, tmp_path, capsys, word_list):
+    assert fit("--name", "once") == 0
+    assert "repeat" not in capsys.readouterr().err
+    word_list.write_text(2 * word_list.read_text() + "e\u0301tienne\n")
+    assert fit("--name", "twice") == 0
+    said = [line for line in capsys.readouterr().err.splitlines() if str(word_list) in line]
+    assert len(said) == 2
+    assert "1 words are read in Unicode's normal form" in said[0]
+    assert "30 of 61 words repeat an earlier one" in said[1]
+    found = [
+        json.loads((tmp_path / "runs" / name / "summary.json").read_text())["data"]
+        for name in ("once", "twice")
+    ]
+    assert [data["repeated_words"] for data in found] == [0, 30]
 
 
 def test_sampled_names_are_marked_by_where_their_words_are(fit, tmp_path):

@@ -1,13 +1,18 @@
-"""What `gradcheck` compares: the lecture's exercise, a configured network or a trained one."""
+"""`gradcheck`: compares hand-derived gradients with autograd's.
+
+The network is the lecture's exercise, one of a configuration, or a trained one.
+"""
 
 from collections.abc import Iterator
-from pathlib import Path
+from typing import Literal
 
 import torch
 import yaml
 from torch import Tensor
 
 from lit_makemore import checkpoint as checkpoints
+from lit_makemore import shipped
+from lit_makemore.commands.parsing import Parser, call
 from lit_makemore.network.gradcheck import (
     Line,
     check_lecture,
@@ -17,17 +22,53 @@ from lit_makemore.network.gradcheck import (
 )
 from lit_makemore.network.mlp import MLP
 from lit_makemore.words.corpus import NAMES_PATH, Corpus, read_corpus
+from lit_makemore.words.splits import split_words
 from lit_makemore.words.vocab import Vocabulary, difference
-from lit_makemore.words.windows import Windows, encode, select_words, split_words
+from lit_makemore.words.windows import Windows, encode, select_words
 
 SPLIT_SEED = 278  # the exercise's
 SMALL_PATH = "data/names_small.txt"
 
 
-def tables(
+def run(args: list[str], begun: float) -> int:
+    """Runs `gradcheck` with the options of the command line."""
+    status: int = call(gradcheck, args)
+    return status
+
+
+def gradcheck(
+    config: str | None = None,
+    checkpoint: str | None = None,
+    dtype: Literal["float64", "float32"] = "float64",
+    batch_size: int = 32,
+    seed: int = 2147483647,
+) -> int:
+    """Compares hand-derived gradients with autograd's on a minibatch of real words.
+
+    Without config and checkpoint: the lecture's exercise, a two-layer network of 4,137 random
+    parameters, each of its 26 gradients and the two closed forms. The exit status is 1 if any
+    gradient disagrees.
+
+    Args:
+        config: a training configuration, for its network (from random parameters) and its words.
+        checkpoint: a trained network; with config, on that configuration's words.
+        dtype: precision to compute in.
+        batch_size: examples of the minibatch.
+        seed: of the parameters and the choice of examples.
+    """
+    agree = True
+    for title, lines, text in _tables(config, checkpoint, dtype, batch_size, seed):
+        failed = sum(not line.agrees for line in lines)
+        agree = agree and not failed
+        verdict = f"{failed} disagree" if failed else "all agree"
+        print(f"{title}\n\n{text}\n\n{len(lines)} gradients: {verdict}\n")
+    return 0 if agree else 1
+
+
+def _tables(
     config: str | None, checkpoint: str | None, dtype: str, batch_size: int, seed: int
 ) -> Iterator[tuple[str, list[Line], str]]:
-    """Title, comparison and its text, for each table; see `cli.gradcheck` for the arguments.
+    """Title, comparison and its text, for each table; see `gradcheck` for the arguments.
 
     Raises:
         FileNotFoundError, ValueError: a file that cannot be read, a batch of fewer than two.
@@ -65,7 +106,8 @@ def tables(
 
 
 def _names() -> Corpus:
-    return read_corpus(NAMES_PATH if Path(NAMES_PATH).exists() else SMALL_PATH)
+    names = shipped.find(NAMES_PATH)
+    return read_corpus(names if names.exists() else shipped.find(SMALL_PATH))
 
 
 def _draw(
@@ -84,14 +126,14 @@ def _configured(config: str, generator: torch.Generator) -> tuple[MLP, Corpus, i
 
     Every parameter is moved off its initial value: zeros and ones hide mistakes.
     """
-    from lit_makemore.commands.parsing import Parser
     from lit_makemore.training.datamodule import NamesDataModule
     from lit_makemore.training.module import LitMLP
 
-    if not Path(config).is_file():
-        raise FileNotFoundError(f"no configuration at {config}")
+    path = shipped.find(config)
+    if not path.is_file():
+        raise FileNotFoundError(f"no configuration at {path.absolute()}")
     try:
-        given = yaml.safe_load(Path(config).read_text(encoding="utf-8"))
+        given = yaml.safe_load(path.read_text(encoding="utf-8"))
         sections = {key: given.get(key, {}) for key in ("data", "model")}
     except (yaml.YAMLError, AttributeError) as error:
         raise ValueError(f"{config} is not a training configuration: {error}") from error

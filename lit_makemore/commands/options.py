@@ -1,4 +1,4 @@
-"""What the options of a command may be, beyond the types that the parser checks."""
+"""Checks of the options, beyond the types that the parser checks."""
 
 import os
 from collections.abc import Mapping
@@ -8,7 +8,6 @@ from inspect import signature
 from typing import Any, get_args
 
 import lightning.pytorch as pl
-from lightning.pytorch.strategies.launchers.multiprocessing import _MultiProcessingLauncher
 
 INTERVALS = (
     "val_check_interval",
@@ -19,34 +18,48 @@ INTERVALS = (
 
 
 def check(command: str, config: Any, groups: Mapping[str, type]) -> None:
-    """Looks at the options of a command before anything is built from them.
+    """Checks the options of a command before anything is built from them.
 
     Args:
         command: fit, validate, test or predict.
         config: the parsed options.
-        groups: what is built from the options of a group, by the group's name.
+        groups: the class that is built from a group of options, by the name of the group.
 
     Raises:
-        ValueError: the options make no run; says what to do.
+        ValueError: the options make no run; the line says what to do.
     """
     for group, kind in groups.items():
         _check_group(group, config[group], kind)
     if command != "fit" and not config.ckpt_path:
         raise ValueError(f"{command} needs a trained network: --ckpt_path FILE")
     trainer = config.trainer
-    limits = trainer.max_steps, trainer.max_epochs, trainer.max_time, trainer.fast_dev_run
-    if command == "fit" and limits in [(-1, -1, None, False), (-1, None, None, False)]:
-        raise ValueError("this run would never end; set --trainer.max_steps")
+    if command == "fit" and not _ends(trainer):
+        raise ValueError(
+            "nothing says when to stop: use --config configs/quickstart.yaml or set "
+            "--trainer.max_steps"
+        )
     for name in INTERVALS:
         value = trainer.get(name)
         if isinstance(value, int) and value < 1:
             raise ValueError(f"--trainer.{name} must be at least 1, not {value}")
     if config.threads is not None and config.threads < 1:
         raise ValueError(f"--threads must be at least 1, not {config.threads}")
+    if command == "fit" and trainer.sync_batchnorm and config.model.bn_variance != "torch":
+        raise ValueError(
+            "--trainer.sync_batchnorm true normalises by torch's variance; "
+            f"it needs --model.bn_variance torch, not {config.model.bn_variance}"
+        )
+
+
+def _ends(trainer: Any) -> bool:
+    """Whether an option says when a fit stops."""
+    by_epochs = trainer.max_epochs not in (-1, None)
+    by_steps = trainer.max_steps != -1
+    return by_epochs or by_steps or bool(trainer.max_time) or bool(trainer.fast_dev_run)
 
 
 def _check_group(group: str, options: Any, kind: type) -> None:
-    """The parser takes null for what must not be, and anything for a dataclass."""
+    """The parser accepts null where no null is possible, and anything for a dataclass."""
     if not hasattr(options, "items"):
         raise ValueError(f"{group} is a mapping of its options, not {options!r}")
     for name, parameter in signature(kind).parameters.items():
@@ -60,34 +73,63 @@ def _check_group(group: str, options: Any, kind: type) -> None:
             raise ValueError(f"--{group}.{name} is a mapping of {known}, not {value!r}")
 
 
-def check_trainer(trainer: pl.Trainer, options: Any) -> None:
-    """Looks at what became of the Trainer's options.
+def validation_interval(trainer: Any) -> int | float | None:
+    """--trainer.val_check_interval, which counts updates, in batches, which Lightning counts."""
+    interval = trainer.val_check_interval
+    if not isinstance(interval, int):
+        return interval
+    if trainer.max_steps > 0:
+        interval = min(interval, trainer.max_steps)
+    return interval * trainer.accumulate_grad_batches
+
+
+REFUSED = {  # callbacks of Lightning that change what a run is, with what to use instead
+    "BatchSizeFinder": "choose --data.batch_size yourself: it changes the result",
+    "GradientAccumulationScheduler": "use --trainer.accumulate_grad_batches, which stays the same",
+    "StochasticWeightAveraging": "use lightning.pytorch.callbacks.EMAWeightAveraging",
+    "BackboneFinetuning": "this network has no backbone",
+    "ModelPruning": "a pruned network cannot be loaded from its checkpoint",
+}
+
+
+def check_trainer(command: str, trainer: pl.Trainer, options: Any) -> None:
+    """Checks what became of the Trainer's options.
 
     Raises:
-        ValueError: on this machine, or started in this way, they do not work; says what does.
+        ValueError: they do not work on this machine, or started in this way; the line says what
+            does.
     """
+    for callback in trainer.callbacks:  # type: ignore[attr-defined]
+        if (name := type(callback).__name__) in REFUSED:
+            raise ValueError(f"{name} does not work here; {REFUSED[name]}")
     half = str(options.precision).startswith("16")
     if half and not str(trainer.precision).startswith("16"):
         raise ValueError(
             f"--trainer.precision {options.precision} needs a GPU; "
             "on this CPU use bf16-mixed or 32-true"
         )
-    if isinstance(trainer.strategy.launcher, _MultiProcessingLauncher):
+    if any(method in str(options.strategy) for method in ("spawn", "fork", "notebook")):
         raise ValueError(
             f"--trainer.strategy {options.strategy} cannot start this program's processes; use ddp"
         )
+    on_cpu = trainer.strategy.root_device.type == "cpu"
+    if command == "fit" and options.sync_batchnorm and on_cpu:
+        raise ValueError(
+            "--trainer.sync_batchnorm true needs GPUs; on CPUs every process normalises "
+            "by its own share of the minibatch"
+        )
     if trainer.world_size > 1 and isinstance(options.val_check_interval, str | dict | timedelta):
         raise ValueError(
-            "several processes validate by updates, since their clocks differ; "
-            "make --trainer.val_check_interval a number"
+            "the clocks of several processes differ: --trainer.val_check_interval must be a number "
+            "of updates"
         )
-    # The store through which processes find each other outlives a restart, with the addresses of
-    # those that failed: https://github.com/pytorch/pytorch/issues/135712
+    # torchrun keeps a store through which processes find each other. It outlives a restart, with
+    # the addresses of processes that failed: https://github.com/pytorch/pytorch/issues/135712
     kept = os.environ.get("TORCHELASTIC_USE_AGENT_STORE") == "True"
     restarts = int(os.environ.get("TORCHELASTIC_MAX_RESTARTS", 0))
     if kept and restarts > 0 and trainer.world_size > 1:
         raise ValueError(
             "with --max-restarts torchrun needs TORCH_DISABLE_SHARE_RDZV_TCP_STORE=1 in its "
-            "environment, and --standalone or --rdzv-backend c10d; else restarted processes may "
-            "look for each other where the failed ones were"
+            "environment, and --standalone or --rdzv-backend c10d; otherwise restarted processes "
+            "may look for each other at the addresses of those that failed"
         )

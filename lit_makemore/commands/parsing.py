@@ -1,31 +1,79 @@
 """Command lines of plain typed functions, and errors on one line."""
 
+import re
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from difflib import get_close_matches
 from inspect import signature
 from typing import Any, NoReturn
 
+import yaml
 from jsonargparse import ArgumentParser
+
+from lit_makemore.commands.program import program
+
+RENAMED = {  # options of earlier versions, and Lightning's where ours does more
+    "model.clip_norm": "trainer.gradient_clip_val",
+    "ckpt_path": "resume",
+}
+UNKNOWN = (  # what jsonargparse says of an option that does not exist
+    r"unrecognized arguments: --(?P<option>[\w.]+)",
+    r"Group '(?P<group>[\w.]+)' does not accept option '(?P<option>[\w.]+)'",
+    r"Option '(?P<option>[\w.]+)' is not accepted",
+)
 
 
 class OneLineErrors:
     """Mixin for a jsonargparse parser: bad use is one line and status 2, not pages of usage."""
 
     def error(self, message: str, ex: Exception | None = None) -> NoReturn:
-        print(f"error: {' '.join(str(message).split())}", file=sys.stderr)
+        line = " ".join(str(message).split())
+        for pattern in UNKNOWN:
+            if found := re.search(pattern, line):
+                option = ".".join(filter(None, [found.groupdict().get("group"), found["option"]]))
+                line = unknown(option, self.get_defaults().keys())  # type: ignore[attr-defined]
+        print(f"error: {line}", file=sys.stderr)
         sys.exit(2)
+
+
+def unknown(option: str, known: Sequence[str]) -> str:
+    """The error of an option that does not exist, with the one that was probably meant."""
+    line = f"there is no option --{option}"
+    if RENAMED.get(option) in known:
+        return f"{line} here; use --{RENAMED[option]}"
+    similar = get_close_matches(option, list(known), n=1)
+    return f"{line}; did you mean --{similar[0]}?" if similar else f"{line}; see --help"
+
+
+def modernised(config: str) -> str:
+    """A configuration as YAML; model.clip_norm of an earlier version becomes the Trainer's."""
+    if "clip_norm" not in config:
+        return config
+    options = yaml.safe_load(config)
+    limit = options["model"].pop("clip_norm")
+    if limit is not None:
+        options.setdefault("trainer", {})["gradient_clip_val"] = limit
+    return yaml.safe_dump(options, sort_keys=False)
 
 
 class Parser(OneLineErrors, ArgumentParser):
     """jsonargparse's parser with errors on one line."""
 
 
-def call(function: Callable[..., Any], args: list[str], prog: str) -> Any:
+def call(function: Callable[..., Any], args: list[str]) -> Any:
     """Calls a function with arguments from the command line; its signature is the parser.
 
-    A bool is a flag that takes no value.
+    A bool is a flag: it may stand alone, or before true or false.
+
+    Args:
+        function: a typed function with a docstring.
+        args: the command line, the name of the command first.
     """
     flags = {f"--{p.name}" for p in signature(function).parameters.values() if p.annotation is bool}
-    parser = Parser(prog=prog)
+    parser = Parser(prog=f"{program()} {args[0]}")
     parser.add_function_arguments(function)
-    return function(**vars(parser.parse_args([f"{a}=true" if a in flags else a for a in args])))
+    given = [
+        f"{arg}=true" if arg in flags and after not in ("true", "false") else arg
+        for arg, after in zip(args[1:], [*args[2:], None], strict=False)
+    ]
+    return function(**vars(parser.parse_args(given)))

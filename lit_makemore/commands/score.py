@@ -1,23 +1,61 @@
-"""What `predict` writes: a CSV row for each word, in the order of the file."""
+"""`predict`: scores the words of a file, a CSV row for each, in the order of the file."""
 
 import csv
 import sys
 from contextlib import nullcontext
 from io import TextIOWrapper
 from itertools import chain
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from lit_makemore.atomic import replacing
+from lit_makemore.commands.evaluate import READ_ONLY
+from lit_makemore.commands.lightning_cli import MakemoreCLI, asks_for_help
+from lit_makemore.commands.program import program
+from lit_makemore.commands.quiet import quiet_lightning
 from lit_makemore.words.corpus import word_hashes
 
+HELP = """usage: {program} predict --config runs/NAME/config.yaml --ckpt_path FILE \\
+         --data.predict_path FILE
+
+Scores words: log-probability in nats, loss per character, and whether it is a training word.
+
+  --config runs/NAME/config.yaml    the configuration of the run
+  --ckpt_path FILE                  its checkpoint, as runs/NAME/checkpoints/best.ckpt
+  --data.predict_path FILE          the words to score, one a line
+  --output FILE                     CSV file to write, instead of printing
+
+All options: {program} predict --help_all
+"""
 Scores = list[tuple[str, float | None]]
 """Words with their log-probabilities in nats; None where the vocabulary cannot spell the word."""
 
 
+def run(args: list[str], begun: float) -> None:
+    """Runs `predict`.
+
+    Raises:
+        ValueError, OSError: bad input; the line says what to do.
+    """
+    if asks_for_help(args):
+        print(HELP.format(program=program()), end="")
+        return
+    with quiet_lightning():
+        cli = MakemoreCLI("predict", args[1:])
+        cli.build(**READ_ONLY)
+        ckpt_path = cli.config.ckpt_path
+        chunks: Any = cli.trainer.predict(
+            cli.model, datamodule=cli.datamodule, ckpt_path=ckpt_path, weights_only=True
+        )
+        chunks = gather(chunks or [])  # None for a file without a word
+    if cli.trainer.is_global_zero:
+        write(chunks, cli.model.train_hashes, cli.config.output)
+
+
 def gather(chunks: list[Scores]) -> list[Scores]:
-    """The scores of all processes: each has its share of every chunk, in the order of the ranks."""
+    """The scores of all processes. Each has its share of every chunk, in the order of the ranks."""
     if not torch.distributed.is_initialized():
         return chunks
     everyone: list[list[Scores]] = [[]] * torch.distributed.get_world_size()
@@ -28,8 +66,8 @@ def gather(chunks: list[Scores]) -> list[Scores]:
 def write(chunks: list[Scores], train_hashes: Tensor, path: str | None) -> None:
     """Writes word, log_probability, loss_per_char and in_train to a file, or to stdout.
 
-    The loss per character is in nats, the end mark counted as one. A word that the vocabulary
-    cannot spell has an empty score; how many there are is said on stderr.
+    The loss per character is in nats; the end mark is a character too. A word that the vocabulary
+    cannot spell has an empty score; a line on stderr says how many there are.
     """
     unspelled = 0
     with replacing(path) if path else nullcontext(sys.stdout.buffer) as binary:
@@ -48,4 +86,8 @@ def write(chunks: list[Scores], train_hashes: Tensor, path: str | None) -> None:
         out.flush()
         out.detach()
     if unspelled:
-        print(f"{unspelled} words have characters the vocabulary lacks: no score", file=sys.stderr)
+        print(
+            f"{unspelled} words have no score: they contain characters that never occur in the "
+            "training words",
+            file=sys.stderr,
+        )

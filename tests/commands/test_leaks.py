@@ -5,7 +5,7 @@ import torch
 import yaml
 
 from lit_makemore.cli import main
-from lit_makemore.words.windows import split_words
+from lit_makemore.words.splits import split_words
 from tests.conftest import WORDS
 
 TEACHER = {

@@ -4,6 +4,7 @@ from contextlib import nullcontext
 from types import SimpleNamespace
 
 import pytest
+import torch
 
 from lit_makemore.cli import main
 from lit_makemore.commands.options import check_trainer
@@ -54,14 +55,22 @@ def test_what_the_parser_lets_pass(error, tmp_path, document, message):
     assert message in error("--config", str(config))
 
 
-def test_processes_whose_clocks_differ_validate_by_updates():
-    trainer = SimpleNamespace(
-        precision="32-true", strategy=SimpleNamespace(launcher=None), world_size=2
+def fake_trainer(world_size):
+    strategy = SimpleNamespace(root_device=torch.device("cpu"))
+    return SimpleNamespace(
+        precision="32-true", strategy=strategy, world_size=world_size, callbacks=[]
     )
-    with pytest.raises(ValueError, match="val_check_interval a number"):
-        check_trainer(
-            trainer, SimpleNamespace(precision="32-true", val_check_interval="00:00:10:00")
-        )
+
+
+def trainer_options(**changed):
+    usual = {"precision": "32-true", "strategy": "auto", "sync_batchnorm": False}
+    return SimpleNamespace(**{**usual, "val_check_interval": 10, **changed})
+
+
+def test_processes_whose_clocks_differ_validate_by_updates():
+    trainer = fake_trainer(2)
+    with pytest.raises(ValueError, match="must be a number"):
+        check_trainer("fit", trainer, trainer_options(val_check_interval="00:00:10:00"))
 
 
 @pytest.mark.parametrize(
@@ -78,8 +87,7 @@ def test_torchrun_must_not_keep_the_addresses_of_failed_processes(
 ):
     monkeypatch.setenv("TORCHELASTIC_USE_AGENT_STORE", store)
     monkeypatch.setenv("TORCHELASTIC_MAX_RESTARTS", restarts)
-    strategy = SimpleNamespace(launcher=None)
-    trainer = SimpleNamespace(precision="32-true", strategy=strategy, world_size=world_size)
+    trainer = fake_trainer(world_size)
     remedy = pytest.raises(ValueError, match="TORCH_DISABLE_SHARE_RDZV_TCP_STORE=1")
     with remedy if refused else nullcontext():
-        check_trainer(trainer, SimpleNamespace(precision="32-true", val_check_interval=10))
+        check_trainer("fit", trainer, trainer_options())

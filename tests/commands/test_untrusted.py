@@ -72,7 +72,7 @@ def test_a_pickle_in_a_checkpoint_does_not_run(run, tmp_path, capsys, command, p
     assert not mark.exists()
     error = capsys.readouterr().err.strip().splitlines()
     assert error[-1].startswith("error: ")
-    assert "not a whole checkpoint" in error[-1]
+    assert "is incomplete or damaged" in error[-1]
 
 
 def test_a_class_named_in_a_checkpoint_is_not_imported(run, tmp_path, capsys):

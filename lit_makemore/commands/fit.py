@@ -1,0 +1,372 @@
+"""`fit`: trains a network in a run folder of its own, after the teachers that it learns from."""
+
+import gc
+import json
+import logging
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from time import perf_counter
+from typing import Any
+
+import lightning.pytorch as pl
+import torch
+import yaml
+from lightning.pytorch.utilities.exceptions import MisconfigurationException
+from lightning.pytorch.utilities.rank_zero import rank_zero_only
+
+from lit_makemore import shipped
+from lit_makemore.atomic import write_text
+from lit_makemore.commands import threads
+from lit_makemore.commands.lightning_cli import MakemoreCLI, asks_for_help
+from lit_makemore.commands.program import program
+from lit_makemore.commands.quiet import quiet_lightning
+from lit_makemore.diagnostics.curves import TrainingCurves
+from lit_makemore.diagnostics.health import Health
+from lit_makemore.diagnostics.lr_finder import LearningRateCurve
+from lit_makemore.diagnostics.progress import ProgressLine
+from lit_makemore.diagnostics.settings import monitors
+from lit_makemore.runs import resume, slurm, summary
+from lit_makemore.runs.checkpoints import BestCheckpoint, LastCheckpoint
+from lit_makemore.runs.folder import RunFolder
+from lit_makemore.runs.folder_callback import FolderCallback
+from lit_makemore.runs.logger import RunLogger
+from lit_makemore.runs.signals import ASKING, Stopped, note, noted
+from lit_makemore.runs.stop_on_nan import FiniteGuard
+from lit_makemore.runs.stop_on_signal import StopAfterCheckpoints, StopOnSignal, TakeSigterm
+from lit_makemore.training.engines.choice import choose
+from lit_makemore.training.option_conflicts import check_fit
+
+SAVE_EVERY_N_STEPS = 1000
+HELP = """usage: {program} fit --config FILE [--config FILE …] [--OPTION VALUE …]
+
+Trains a network. Later configs and options replace earlier ones.
+
+  --config configs/quickstart.yaml    a configuration; configs/ has more
+  --data.path FILE                    your own words, one a line; --data.lowercase true
+  --data.block_size N                 how many characters the network sees
+  --data.batch_size N                 number of examples in one update
+  --data.targets expected             train on the shares of all characters that follow a window
+  --model.n_layer N, --model.n_hidden N, --model.activation tanh|relu
+  --model.batch_norm false            a network without Batch Normalization
+  --model.optimizer sgd|adamw, --model.lr RATE, --model.schedule step|one_cycle
+  --trainer.max_steps N               updates of the run
+  --trainer.val_check_interval N      updates between two validations
+  --trainer.precision bf16-mixed, --trainer.devices N, --trainer.gradient_clip_val NORM
+  --name NAME                         the run folder, runs/NAME
+  --resume true                       continue the run; auto: start a new one if there is none
+  --seed_everything N, --threads N
+  --diagnostics.enabled false         no monitors, no pictures, no health table
+
+All options: {program} fit --help_all. The resulting configuration: add --print_config.
+"""
+
+
+def run(args: list[str], begun: float) -> None:
+    """Runs the command.
+
+    Args:
+        args: the command line, "fit" first.
+        begun: when the command began, by perf_counter.
+
+    Raises:
+        ValueError, OSError: bad input; the line says what to do.
+        Stopped: a signal came, and the run has been saved.
+    """
+    if asks_for_help(args):
+        print(HELP.format(program=program()), end="")
+        return
+    with quiet_lightning():
+        cli = MakemoreCLI("fit", args[1:])
+        with _notes(cli.config.trainer.enable_progress_bar is not False):
+            tables = train(cli, begun)
+    if tables:
+        print(tables)
+
+
+def train(cli: MakemoreCLI, begun: float) -> str | None:
+    """Trains what the options describe: the teachers first, then the network.
+
+    Args:
+        cli: the options.
+        begun: when the command began, by perf_counter.
+
+    Returns:
+        The closing tables, on the first process; None after a fast_dev_run, and if the run had
+        been finished before.
+    """
+    config = cli.config
+    if config.trainer.fast_dev_run:
+        _try_out(cli)
+        return None
+    _say(*slurm.notes(config.seed_everything))
+    found = _find_run(cli)
+    if found and found.finished:
+        _say(
+            f"{found.folder} is already finished (update {found.step:,}); "
+            "to train longer, set a larger --trainer.max_steps"
+        )
+        return None
+    resumed = found.folder if found else None
+    folder = RunFolder(config.runs_dir, config.name, cli.stem, resumed)
+    cli.build(callbacks=_callbacks(cli, folder, found), **_logger(config.trainer, folder, found))
+    if not (found and found.threads):
+        _choose_threads(cli)
+    trainer, data = cli.trainer, cli.datamodule
+    cli.model.engine_before = found.engine if found else None
+    # Without any update there is nothing to restore: the run starts again.
+    ckpt_path = str(found.path) if found and found.path and found.step else None
+    try:
+        data.teachers = _train_teachers(cli, folder)
+        with noted(*ASKING):
+            trainer.fit(cli.model, data, ckpt_path=ckpt_path, weights_only=True)
+        return _close(cli, folder, begun) if trainer.is_global_zero else None
+    except BaseException as error:
+        if trainer.global_step == 0 and not _is_worth_keeping(folder, error):
+            folder.discard()
+        raise
+    finally:
+        folder.close()
+
+
+def _logger(
+    trainer: Any, folder: RunFolder, found: resume.Resumption | None
+) -> dict[str, RunLogger]:
+    """The logger of the run folder, which comes before the user's; none with logger false."""
+    if trainer.logger is False:
+        return {}
+    if found is None:
+        return {"logger": RunLogger(folder)}
+    # What was logged after the checkpoint is logged again, and must not show twice.
+    return {"logger": RunLogger(folder, purge_step=0 if found.step == 0 else found.step + 1)}
+
+
+def _try_out(cli: MakemoreCLI) -> None:
+    """A few minibatches, by --trainer.fast_dev_run; leaves nothing behind."""
+    cli.build(
+        callbacks=[TakeSigterm(note), StopOnSignal(None)],
+        logger=False,
+        enable_checkpointing=False,
+        enable_progress_bar=False,
+    )
+    data = cli.datamodule
+    if any(_is_config(teacher) for teacher in data.teachers):
+        data.teachers, data.targets = (), "kneser_ney"  # teachers would have to be trained first
+    with noted(*ASKING):
+        cli.trainer.fit(cli.model, data)
+
+
+def _choose_threads(cli: MakemoreCLI) -> None:
+    """By the size of the network, unless the user says how many."""
+    if threads.asked(cli.config.threads) is None:
+        parameters = sum(p.numel() for p in cli.model.parameters())
+        on_this_machine = cli.trainer.world_size // cli.trainer.num_nodes
+        batch = cli.datamodule.batch_size // cli.trainer.num_nodes
+        threads.use(threads.for_training(parameters, batch, on_this_machine))
+
+
+def _find_run(cli: MakemoreCLI) -> resume.Resumption | None:
+    """The run to go on with, if that is asked for, with a word about it."""
+    config = cli.config
+    if (job := slurm.job()) and config.name is None:
+        config.name = f"{cli.stem}-{job}"
+    if job and slurm.restarts() and config.resume is None:
+        config.resume = "auto"
+    if config.resume in (None, "false"):
+        return None
+    found = resume.find(
+        config.resume, config.runs_dir, config.name, cli.stem, config.trainer.max_steps
+    )
+    if found is None:
+        _say("nothing to resume: starting a new run")
+        return None
+    if config.threads is None and found.threads:
+        threads.use(found.threads)
+    changed = resume.check(found, cli.dump(), config.resume_override)
+    _say(*found.notes, *changed)
+    if found.path and not found.finished:
+        _say(f"resuming {found.folder or found.path} at update {found.step:,}")
+    return found
+
+
+def _callbacks(
+    cli: MakemoreCLI, folder: RunFolder, found: resume.Resumption | None
+) -> list[pl.Callback]:
+    """The callbacks of a fit, in the order in which they run."""
+    config = cli.config
+    checkpoints: list[Any] = []
+    stop: pl.Callback = StopOnSignal(None)
+    if config.trainer.enable_checkpointing is not False:
+        last = LastCheckpoint(SAVE_EVERY_N_STEPS)
+        checkpoints = [BestCheckpoint(), last]
+        stop = StopAfterCheckpoints(last, config.max_requeues)
+    progress = [] if config.trainer.enable_progress_bar is False else [ProgressLine()]
+    return [
+        TakeSigterm(note),
+        FolderCallback(folder, cli.dump(), checkpoints, found),
+        TrainingCurves(),
+        LearningRateCurve(),
+        *progress,
+        *monitors(config.diagnostics),
+        FiniteGuard(),
+        resume.ExactResume(),
+        *checkpoints,
+        stop,  # last: it ends the run, after everything is saved
+    ]
+
+
+def _train_teachers(cli: MakemoreCLI, folder: RunFolder) -> tuple[str, ...]:
+    """Trains each configuration among data.teachers, in teachers/1, 2 … of the run folder.
+
+    A teacher that an earlier, stopped run has trained is not trained again.
+
+    Returns:
+        The checkpoints of all teachers. Of a teacher that is trained here it is the last one: the
+        best one would be chosen by words that are held out.
+    """
+    teachers = [str(shipped.find(teacher)) for teacher in cli.datamodule.teachers]
+    if not any(map(_is_config, teachers)):
+        return tuple(teachers)
+    if cli.trainer.world_size > 1:
+        raise ValueError(
+            "several processes cannot train teachers; train them first, and give their checkpoints "
+            "to --data.teachers"
+        )
+    # Everything that can be refused is refused now, and not after minutes of training.
+    options: Any = cli.model.hparams
+    check_fit(options, cli.trainer, cli.datamodule)
+    choose(cli.trainer, options.fused, options.backward)
+    for teacher in teachers:
+        if not _is_config(teacher):
+            cli.datamodule.load_teacher(teacher)
+        elif not Path(teacher).is_file():
+            raise FileNotFoundError(f"there is no teacher at {Path(teacher).absolute()}")
+    path = folder.open()
+    write_text(path / "config.yaml", cli.dump())
+    for i, teacher in enumerate(teachers):
+        if _is_config(teacher):
+            run = path / "teachers" / str(i + 1)
+            _say(f"teacher {i + 1}: {teacher}")
+            _train_teacher(cli, teacher, run, i + 1)
+            teachers[i] = str(run / "checkpoints" / "last.ckpt")
+    return tuple(teachers)
+
+
+def _train_teacher(cli: MakemoreCLI, teacher: str, run: Path, number: int) -> None:
+    threads_of_ours = torch.get_num_threads()
+    options = _teacher_options(cli.config, teacher, run, number)
+    with torch.random.fork_rng():  # the random state of the run that it teaches must not change
+        try:
+            train(MakemoreCLI("fit", options, [teacher]), perf_counter())
+        except (ValueError, OSError, MisconfigurationException) as error:
+            raise ValueError(f"{teacher}: {error}") from error
+    threads.use(threads_of_ours)
+    reached = json.loads((run / "summary.json").read_text("utf-8"))["final"]["val_loss"]
+    _say(f"teacher {number}: val {reached:.4f}")
+    gc.collect()  # else its Trainer and its words would stay in memory
+
+
+def _teacher_options(ours: Any, teacher: str, run: Path, number: int) -> dict[str, Any]:
+    """The options of a teacher: its configuration, on the words and devices of this run."""
+    try:
+        options = yaml.safe_load(Path(teacher).read_text(encoding="utf-8"))
+        sections = {name: dict(options.get(name) or {}) for name in ("data", "model", "trainer")}
+    except (yaml.YAMLError, AttributeError, TypeError, ValueError) as error:
+        raise ValueError(f"{teacher} is not a configuration: {error}") from error
+    words = ("path", "block_size", "splits", "split_seed", "lowercase", "strip", "url")
+    sections["data"].update({key: ours.data[key] for key in words}, teachers=[])
+    sections["model"]["fused"] = ours.model.fused
+    sections["trainer"].update(
+        accelerator=ours.trainer.accelerator,
+        devices=ours.trainer.devices,
+        num_nodes=1,
+        strategy="auto",
+        enable_checkpointing=True,
+    )
+    for key in ("enable_progress_bar", "logger"):
+        if ours.trainer[key] is False:
+            sections["trainer"][key] = False
+    options.update(
+        **sections,
+        runs_dir=str(run.parent),
+        name=run.name,
+        resume="auto",
+        resume_override=ours.resume_override,
+        max_requeues=ours.max_requeues,
+        seed_everything=(1000 * ours.seed_everything + number) % 2**32,
+        diagnostics={"enabled": False},
+    )
+    if ours.threads is not None:
+        options["threads"] = ours.threads
+    return dict(options)
+
+
+def _close(cli: MakemoreCLI, folder: RunFolder, begun: float) -> str:
+    """Evaluates the run, draws samples, writes both into its folder; returns the closing tables."""
+    path, trainer, data = folder.path, cli.trainer, cli.datamodule
+    assert path is not None
+    best = path / "checkpoints" / "best.ckpt"
+    result = summary.evaluate_run(cli.model.predictor(), data, best if best.exists() else None)
+    samples = summary.draw_samples(result.net, data)
+    callbacks: list[pl.Callback] = trainer.callbacks  # type: ignore[attr-defined]
+    health = next((one for one in callbacks if isinstance(one, Health)), None)
+    curves = next(one for one in callbacks if isinstance(one, TrainingCurves))
+    facts = {
+        "name": path.name,
+        "config": ", ".join(cli.configs),
+        "steps": trainer.global_step,
+        "batch_size": data.batch_size,
+        "block_size": data.block_size,
+        "seed": cli.config.seed_everything,
+        "lr": cli.model.hparams["lr"],
+        "threads": torch.get_num_threads(),
+        "stepping": cli.model.engine,
+        "precision": str(trainer.precision),
+        "wall_s": round(perf_counter() - begun, 2),
+        "steps_per_s": round(curves.steps_per_s, 1),
+        **({"health": health.summary()} if health else {}),
+        **summary.facts_of(result, data),
+    }
+    summary.write(path, facts, samples)
+    parts = [summary.text(result, samples)]
+    if health and (table := health.table()):
+        parts.append(table)
+    parts.append(
+        f"\nresults: {path} (summary.json, samples.txt, checkpoints/); "
+        f"see them with: tensorboard --logdir {path.parent}"
+    )
+    return "\n".join(parts)
+
+
+def _is_config(teacher: str) -> bool:
+    """Whether an entry of data.teachers is a configuration, not a checkpoint."""
+    return Path(teacher).suffix in (".yaml", ".yml")
+
+
+def _is_worth_keeping(folder: RunFolder, error: BaseException) -> bool:
+    """Whether a run without an update can be continued: it was stopped, or has trained teachers."""
+    if folder.path is None:
+        return False
+    stopped = isinstance(error, Stopped) and any(folder.path.rglob("*.ckpt"))
+    return stopped or any((folder.path / "teachers").rglob("last.ckpt"))
+
+
+@contextmanager
+def _notes(shown: bool) -> Iterator[None]:
+    """Shows the notes of this package on stderr, where there is a progress line too."""
+    logger = logging.getLogger("lit_makemore")
+    handler = logging.StreamHandler()
+    is_first = rank_zero_only.rank == 0  # type: ignore[attr-defined]
+    logger.setLevel(logging.INFO if shown and is_first else logging.WARNING)
+    logger.addHandler(handler)
+    try:
+        yield
+    finally:
+        logger.removeHandler(handler)
+
+
+@rank_zero_only
+def _say(*lines: str) -> None:
+    for line in lines:
+        print(line, file=sys.stderr)

@@ -1,0 +1,62 @@
+"""Hides Lightning's messages that do not apply here, and turns its errors into ValueErrors."""
+
+import logging
+import sys
+import threading
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from lightning.pytorch.utilities.exceptions import MisconfigurationException
+
+SILENCED = [
+    "LightningCLI's args parameter",  # main(args) is how tests call it
+    "The `srun` command is available",  # on every login node of a cluster
+    r"You passed `Trainer\(accelerator='cpu', precision='16",  # an error here
+    "Be aware that when using `ckpt_path`",  # validate and test do not need the callbacks of fit
+    "The number of training batches .* is smaller than the logging interval",  # we count updates
+    "Using ModelCheckpoint with manual optimization",  # compiled runs use manual optimization
+    "Checkpoint directory .* exists and is not empty",  # that of a resumed run
+    "torch.distributed.nn.functional.all_gather is deprecated",  # Lightning's
+    "It is recommended to use `self.log.*sync_dist",  # SplitMetrics is reduced by itself
+    r"`isinstance\(treespec, LeafSpec\)`",  # Lightning's own, at every start
+]
+
+
+ASKED_FOR = ("callbacks", "tuner", "profilers")  # say something only where a user wants it
+
+
+@contextmanager
+def quiet_lightning() -> Iterator[None]:
+    """Inside the block, Lightning's notes are not shown, and its errors are ValueErrors.
+
+    What its callbacks say is shown: a model summary, the reason of an early stop.
+    """
+    for name in ("lightning.fabric", "lightning.pytorch"):
+        logging.getLogger(name).setLevel(logging.WARNING)
+    for part in ASKED_FOR:
+        logging.getLogger(f"lightning.pytorch.{part}").setLevel(logging.INFO)
+    shared = logging.getLogger("lightning.pytorch.utilities.rank_zero")  # of all of Lightning
+    shared.setLevel(logging.INFO)
+    shared.addFilter(_is_asked_for)
+    for message in SILENCED:
+        warnings.filterwarnings("ignore", message=message)
+    excepthook = threading.excepthook
+    threading.excepthook = _say_of_thread
+    try:
+        yield
+    except MisconfigurationException as error:  # what Lightning calls a bad argument
+        raise ValueError(str(error)) from error
+    finally:
+        threading.excepthook = excepthook
+
+
+def _is_asked_for(record: logging.LogRecord) -> bool:
+    asked = Path(record.pathname).parent.name in ASKED_FOR
+    return asked or record.levelno >= logging.WARNING
+
+
+def _say_of_thread(failure: threading.ExceptHookArgs) -> None:
+    """TensorBoard's writer is a thread. The main thread soon fails with the same error."""
+    print(f"error: {failure.exc_type.__name__}: {failure.exc_value}", file=sys.stderr)

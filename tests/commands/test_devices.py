@@ -1,0 +1,82 @@
+"""The commands on a CPU and on a GPU: the same tests on both."""
+
+import pytest
+import torch
+
+pytest.importorskip("jsonargparse")  # not on every machine with a GPU
+
+from lit_makemore.cli import main
+from tests.devices import DEVICES, PRECISIONS
+from tests.reliability import differences
+
+USUAL = (
+    "--data.batch_size 16 --model.n_hidden 10 --model.n_layer 2 --model.dropout 0.1 --threads 1 "
+    "--trainer.val_check_interval 10 --trainer.log_every_n_steps 5 --diagnostics.every_n_steps 7 "
+    "--model.fused false --trainer.devices 1"
+).split()
+
+
+@pytest.fixture
+def options(word_list, tmp_path):
+    """The options of a small run; the rest goes after them."""
+    threads = torch.get_num_threads()
+
+    def arguments(device: str, precision: str = "32-true") -> list[str]:
+        accelerator = {"cpu": "cpu", "cuda": "gpu"}[device]
+        where = ["--trainer.accelerator", accelerator, "--trainer.precision", precision]
+        return ["--data.path", str(word_list), *USUAL, *where, "--runs_dir", str(tmp_path)]
+
+    yield arguments
+    torch.set_num_threads(threads)
+
+
+@pytest.mark.parametrize(("device", "precision"), PRECISIONS)
+def test_every_command_works(options, tmp_path, word_list, capsys, device, precision):
+    usual = options(device, precision)
+    assert main(["fit", *usual, "--name", "run", "--trainer.max_steps", "30"]) == 0
+    assert "health" in capsys.readouterr().out
+    for name in ("best", "last"):
+        read = ["--ckpt_path", str(tmp_path / "run" / "checkpoints" / f"{name}.ckpt")]
+        for command, key in (("validate", "val/loss "), ("test", "test/loss ")):
+            assert main([command, *usual, *read]) == 0
+            lines = capsys.readouterr().out.splitlines()
+            (loss,) = (float(line.split()[1]) for line in lines if line.startswith(key))
+            assert 1 < loss < 5
+        assert main(["predict", *usual, *read, "--data.predict_path", str(word_list)]) == 0
+        assert len(capsys.readouterr().out.splitlines()) == 31
+        assert main(["sample", *read, "--num", "5", "--seed", "1"]) == 0
+        assert len(capsys.readouterr().out.splitlines()) == 5
+
+
+@pytest.mark.parametrize(("device", "precision"), PRECISIONS)
+def test_a_longer_run_goes_on_from_a_shorter_one(options, tmp_path, device, precision):
+    usual = options(device, precision)
+    assert main(["fit", *usual, "--name", "whole", "--trainer.max_steps", "40"]) == 0
+    part = ["fit", *usual, "--name", "parts", "--trainer.max_steps"]
+    assert main([*part, "20"]) == 0
+    assert main([*part, "40", "--resume", "true"]) == 0
+    assert differences(tmp_path / "parts", tmp_path / "whole") == []
+
+
+@pytest.mark.parametrize("device", DEVICES)
+def test_nothing_is_written_where_the_run_is_refused(options, tmp_path, capsys, device):
+    before = set(tmp_path.iterdir())
+    for more, message in (
+        (["--model.backward", "manual", "--trainer.precision", "bf16-mixed"], "precision"),
+        (["--data.batch_size", "1"], "at least 2 examples"),
+        (["--model.lr", "0"], "lr must be positive"),
+    ):
+        arguments = ["fit", *options(device), "--trainer.max_steps", "5", *more]
+        assert main([*arguments, "--name", "run"]) == 1
+        (line,) = capsys.readouterr().err.strip().splitlines()
+        assert message in line
+        assert set(tmp_path.iterdir()) == before
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="needs a machine without a GPU")
+def test_a_gpu_that_is_not_there_is_one_line_and_nothing_is_written(options, tmp_path, capsys):
+    before = set(tmp_path.iterdir())
+    assert main(["fit", *options("cuda"), "--trainer.max_steps", "5", "--name", "run"]) == 1
+    (line,) = capsys.readouterr().err.strip().splitlines()
+    assert "error: " in line
+    assert set(tmp_path.iterdir()) == before

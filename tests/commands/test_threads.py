@@ -1,0 +1,85 @@
+"""How many threads: as many as the user says, else by the network and this process's cores."""
+
+import json
+import os
+import subprocess
+import sys
+
+import pytest
+import torch
+
+from lit_makemore.commands import threads
+from tests.conftest import ROOT
+
+
+@pytest.fixture
+def groups(tmp_path, monkeypatch):
+    """Control groups as files: the process is in the group /a/b; eight cores are allowed."""
+    monkeypatch.setattr(os, "sched_getaffinity", lambda pid: set(range(8)), raising=False)
+    monkeypatch.setattr(threads, "CGROUPS", tmp_path)
+    monkeypatch.setattr(threads, "MEMBERSHIP", tmp_path / "membership")
+
+    def write(membership: str, **files: str) -> None:
+        (tmp_path / "membership").write_text(f"{membership}\n")
+        for name, text in files.items():
+            path = tmp_path / name.replace("__", "/").replace("_dot_", ".")
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(f"{text}\n")
+
+    return write
+
+
+def test_without_control_groups_the_allowed_cores_count(groups):
+    assert threads.cores() == 8
+
+
+@pytest.mark.parametrize(
+    ("files", "cores"),
+    [
+        ({"a__b__cpu_dot_max": "max 100000"}, 8),
+        ({"a__b__cpu_dot_max": "350000 100000"}, 3),
+        ({"a__b__cpu_dot_max": "50000 100000"}, 1),
+        ({"a__b__cpu_dot_max": "max 100000", "a__cpu_dot_max": "200000 100000"}, 2),
+        ({"cpu_dot_max": "400000 100000"}, 4),  # a container, which sees its group as the root
+    ],
+)
+def test_a_quota_of_version_2_limits_them(groups, files, cores):
+    groups("0::/a/b", **files)
+    assert threads.cores() == cores
+
+
+@pytest.mark.parametrize(("quota", "cores"), [("-1", 8), ("300000", 3)])
+def test_a_quota_of_version_1_limits_them(groups, quota, cores):
+    where = "cpu__a__b__cpu_dot_"
+    groups("4:cpu,cpuacct:/a/b", **{f"{where}cfs_quota_us": quota, f"{where}cfs_period_us": 100000})
+    assert threads.cores() == cores
+
+
+def test_a_small_network_trains_on_one_thread_and_processes_share_the_cores(monkeypatch):
+    monkeypatch.setattr(threads, "cores", lambda: 8)
+    assert threads.for_training(47_000, 1024) == 1
+    assert threads.for_training(47_000, 2**15) == 8
+    assert threads.for_training(47_000, 2**15, processes=4) == 2
+    assert threads.for_training(47_000, 2**15, processes=16) == 1
+
+
+@pytest.mark.parametrize(
+    ("environment", "options", "count"),
+    [
+        ({}, [], 1),
+        ({"OMP_NUM_THREADS": "2"}, [], 2),
+        ({"OMP_NUM_THREADS": "2"}, ["--threads", "3"], 3),
+    ],
+)
+def test_what_the_user_says_counts_and_is_recorded(
+    tmp_path, word_list, environment, options, count
+):
+    command = [sys.executable, "train.py", "fit", "--data.path", str(word_list), "--name", "run"]
+    command += ["--data.batch_size", "16", "--trainer.max_steps", "2", "--runs_dir", str(tmp_path)]
+    command += ["--trainer.accelerator", "cpu", *options]
+    inherited = {k: v for k, v in os.environ.items() if k != "OMP_NUM_THREADS"}
+    environment = {**inherited, **environment}
+    subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, check=True)
+    saved = torch.load(tmp_path / "run" / "checkpoints" / "last.ckpt", weights_only=True)
+    assert saved["lit_makemore"]["threads"] == count
+    assert json.loads((tmp_path / "run" / "summary.json").read_text())["threads"] == count
