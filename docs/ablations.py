@@ -1,8 +1,8 @@
-"""Trains the deep network and the eight of configs/ablations; shows them in docs/diagnostics.md.
+"""Trains the deep network and the eight networks of configs/ablations, for docs/diagnostics.md.
 
     python docs/ablations.py
 
-writes their verdicts into the page's table and a picture of each into docs/diagnostics/.
+It writes their verdicts into the table of the page, and a picture of each into docs/diagnostics/.
 """
 
 import json
@@ -34,7 +34,7 @@ def train(config: str, folder: Path) -> dict:
 
 
 def picture(run: Path) -> Image.Image:
-    """The run's last pictures beside one another."""
+    """The last pictures of a run, side by side."""
     events = EventAccumulator(str(run), size_guidance={"images": 0}).Reload()
     parts = [
         Image.open(BytesIO(events.Images(f"pictures/{name}")[-1].encoded_image_string))

@@ -1,9 +1,9 @@
-"""What each configuration reached: the file from which README, results.md and config headers come.
+"""The results of each configuration: README, results.md and the config headers repeat them.
 
-python docs/results.py make [CONFIG …]    fits them (by default all), with each of their seeds
-python docs/results.py add RUN_FOLDER …   takes summary.json of finished runs into results.json
+python docs/results.py make [CONFIG …]    trains these configurations (default: all), with all seeds
+python docs/results.py add RUN_FOLDER …   copies the summary.json of finished runs to results.json
 python docs/results.py write              writes README's table, results.md and the config headers
-python docs/results.py check              exit status 1 if they say anything else
+python docs/results.py check              exit status 1 if these files differ from results.json
 """
 
 import json
@@ -40,7 +40,7 @@ deep, torch-like layers | 46,997 | 3 | 100k × 32 | 2.0422 | 2.0962 | | referenc
 a re-run with BN on the logits | 47,551 | 3 | 200k × 32 | 2.0109 | 2.0822 | | reference/logits_bn
 deep, a blog series | 47,024 | 3 | 200k × 32 | | | | reference/blog
 best printed neural (Flax) | ~47k | 3 | 120k × 128 | 1.9249 | 2.0769 | | names_distilled
-the least that any 3 characters allow | | 3 | | 1.8691 | | |
+lowest loss that 3 characters allow | | 3 | | 1.8691 | | |
 Kneser–Ney 4-gram | counts | 3 | | 1.9230 | 2.0608 | 2.0636 | names_mixture
 lecture, WaveNet | 76,579 | 8 | | | 1.9937 | | best_small
 best public WaveNet re-run | ~76k | 8 | | | 1.9878 | 1.9826 | best_small
@@ -49,8 +49,8 @@ Kneser–Ney 6-gram, discount 0.9 | counts | 5 | | | 1.9836 | 1.9869 | best
 
 
 def make(configs: list[str]) -> None:
-    """Fits configurations in a temporary folder, and takes the runs in: all at the end, since a
-    changed results file would make their commits dirty."""
+    """Trains configurations in a temporary folder. Adds all runs at the end: a results file that
+    changed earlier would mark the commits of the later runs as dirty."""
     every = sorted({row["config"] for row in load()} | {f"configs/{name}" for name in SEEDS})
     with tempfile.TemporaryDirectory() as folder:
         for config in configs or every:
@@ -68,7 +68,7 @@ def make(configs: list[str]) -> None:
 
 
 def add(folders: list[str]) -> None:
-    """Takes runs in; a run replaces the one of the same config and seed."""
+    """Adds runs; a run replaces the one of the same config and seed."""
     rows = {(row["config"], row["seed"]): row for row in load()}
     for folder in folders:
         summary = json.loads((Path(folder) / "summary.json").read_text())
@@ -96,7 +96,7 @@ def by_config() -> dict[str, list[dict]]:
 
 
 def documents() -> dict[Path, str]:
-    """Every file with results in it, as it should read."""
+    """The text that each file with results should have."""
     found = by_config()
     readme = ROOT / "README.md"
     telling = {name: found[name] for name in TELLING if name in found}
@@ -114,20 +114,28 @@ def documents() -> dict[Path, str]:
 def page(found: dict[str, list[dict]]) -> str:
     return f"""# Results
 
-Nats per character on names.txt (quickstart.yaml: on data/names_small.txt, not to be compared),
-split seed 42, best checkpoint. With five seeds: mean ± standard deviation over them, on the same
-split. Configurations were chosen by val alone; test is reported. Novel: the names of val or test
-that are not among the training names as well. Wall-clock runs from the command's start to the end
-of training, that of its teachers included; the closing evaluation comes on top. Made by
-`docs/results.py make` and `write`; the runs with several seeds on a thread each, two at a time,
-which lengthens their wall-clock.
+* **Losses** are nats per character, of the best checkpoint. The words are names.txt, with split
+  seed 42. Only quickstart.yaml uses data/names_small.txt; do not compare it with the others.
+* **Seeds.** With five seeds, a figure is the mean ± the standard deviation. The split is the same
+  for all seeds.
+* **Selection.** The configurations were chosen by the val loss alone. The test loss chose nothing.
+* **Novel** names are the names of val or test that do not also occur among the training names.
+* **Wall-clock** is the time from the start of the command to the end of training. It includes the
+  training of the teachers. It does not include the evaluation at the end.
 
-## Published, and ours
+`python docs/results.py make` and `write` made this page. Runs with several seeds had one thread
+each, and two of them ran at a time. This makes their wall-clock longer.
 
-The lectures' figures are those of their notebooks
-([nn-zero-to-hero](https://github.com/karpathy/nn-zero-to-hero)), the others those that their
-authors printed. Uniform, unigram, bigram and Kneser–Ney (discount 0.8) are counting: `fit` prints
-them, and the tests hold them, and the least loss that three characters allow, to these figures.
+## Published results and ours
+
+An arrow (→) marks our result for the row above it. The figures of the lectures come from their
+notebooks ([nn-zero-to-hero](https://github.com/karpathy/nn-zero-to-hero)). The other figures are
+those that their authors printed. Uniform, unigram, bigram and Kneser–Ney (discount 0.8) are count
+models. `fit` prints their losses. The tests compare these losses with the figures of this table,
+and also the lowest loss that three characters allow.
+
+`one_layer` and `deep` reach the published final losses if they start from the random numbers of
+their authors. `pytest -m slow tests/training/test_replay.py` tests this.
 
 {beside(found)}
 ## All configurations
@@ -143,9 +151,8 @@ def ours(found: dict[str, list[dict]]) -> str:
         if "network" in rows[0]:
             alone = [{**row, **row["network"]} for row in rows]
             shares = sorted({row["mixture_weight"] for row in rows})
-            said = (
-                f"its network alone; the mixture has {'–'.join(f'{s:.2f}' for s in shares)} of it"
-            )
+            weight = "–".join(f"{share:.2f}" for share in shares)
+            said = f"the network alone (weight in the mixture: {weight})"
             table.append([said, *figures(alone)])
     return markdown(table)
 

@@ -4,6 +4,11 @@ import os
 from pathlib import Path
 
 import pytest
+import torch
+
+# What Lightning's command line uses of jsonargparse 4.53. A filter in pyproject.toml would import
+# jsonargparse, which a machine with a GPU may lack.
+os.environ["JSONARGPARSE_DEPRECATION_WARNINGS"] = "off"
 
 ROOT = Path(__file__).parent.parent
 NAMES = ROOT / "data" / "names.txt"
@@ -26,12 +31,30 @@ def word_list(tmp_path: Path) -> Path:
     return path
 
 
+@pytest.fixture
+def trace(monkeypatch):
+    """Makes torch.compile use another backend than the one that compiles."""
+
+    def use(backend):
+        compile_ = torch.compile
+
+        def traced(function, *, options, **arguments):
+            guards = {"guard_filter_fn": options["guard_filter_fn"]}  # the rest is the compiler's
+            return compile_(function, backend=backend, options=guards, **arguments)
+
+        monkeypatch.setattr(torch, "compile", traced)
+
+    return use
+
+
 @pytest.fixture(autouse=True)
 def _nothing_left_behind(request, monkeypatch):
     """A test works in its temporary folder; the checkout has the same files after it as before."""
     monkeypatch.chdir(ROOT)
     before = _files()
     yield
+    if torch.distributed.is_initialized():  # a fit with ddp in this process leaves its group
+        torch.distributed.destroy_process_group()
     left = _files() - before
     assert not left, f"the test left {sorted(left)}"
 

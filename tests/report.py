@@ -4,6 +4,10 @@ from pathlib import Path
 
 
 def write_page(path: str | Path, title: str, command: str, doc: str | None, text: str) -> None:
-    """What the command does, by the third paragraph of its module's docstring; what it found."""
-    about = (doc or "").split("\n\n")[2]
-    Path(path).write_text(f"# {title}\n\n`{command}`. {about}\n\n{text}")
+    """Writes a page: how the command measures, from its module's docstring, and what it found.
+
+    The docstring has a title and the usage. The page takes the paragraphs after these two.
+    """
+    about = "\n\n".join((doc or "").split("\n\n")[2:]).strip()
+    source = f"The figures come from `{command}`."
+    Path(path).write_text(f"# {title}\n\n{source}\n\n{about}\n\n{text}")

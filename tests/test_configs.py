@@ -7,7 +7,6 @@ import pytest
 import yaml
 
 from lit_makemore.cli import main
-from lit_makemore.training.engines import compiled as fused
 from tests.conftest import NAMES, ROOT
 
 CLUSTER = sorted((ROOT / "configs" / "cluster").glob("*.yaml"))
@@ -15,10 +14,10 @@ CONFIGS = sorted({*(ROOT / "configs").rglob("*.yaml")} - {*CLUSTER})
 
 
 @pytest.mark.parametrize("path", CONFIGS, ids=lambda path: path.stem)
-def test_a_config_takes_a_step(path: Path, monkeypatch):
+def test_a_config_takes_a_step(path: Path, trace):
     if "names_small" not in path.read_text() and not NAMES.exists():
         pytest.skip("data/names.txt is not there")
-    monkeypatch.setattr(fused, "backend", "eager")
+    trace("eager")
     assert main(["fit", "--config", str(path), "--trainer.fast_dev_run", "1"]) == 0
 
 

@@ -1,15 +1,24 @@
-"""Every ratio of speed that the project claims, beside the notebook's loop.
+"""Measures every ratio of speed that the project claims, compared with the notebook's loop.
 
     python -m tests.benchmarks [--only PART …] [--steps N] [--rounds N] [--long_rounds N]
                                [--output FILE]
 
-Steady-state steps a second of `fit` with ordinary and fused steps and with gradients derived by
-hand; wall-clock of whole runs, compiled graphs from the cache; the time to the first step beside
-the bare import of Lightning; what the diagnostics take. Beside the notebook's loop a ratio says how
-many times as fast ours is; beside what a row names in brackets, how many times as long it takes.
-Each measurement is a process of its own. Those of a round follow one another and a ratio is the
-median of the rounds' ratios, since the speed of a shared machine drifts. With --output the figures
-go into a JSON file, where they replace those of the same name, and beside it into a Markdown table.
+It measures:
+
+* the steps a second of `fit`, after the start: with ordinary steps, with fused (compiled) steps and
+  with gradients by hand;
+* the seconds of whole runs, with compiled graphs from the cache;
+* the seconds to the first step, compared with the import of Lightning alone;
+* the seconds that the diagnostics take.
+
+Most rows are compared with the notebook's loop. There the ratio says how many times as fast ours
+is. Some rows name another comparison in brackets. There the ratio says how many times as long ours
+takes.
+
+Each measurement is a process of its own. The speed of a shared machine changes over time, so the
+measurements of a round follow one another, and a ratio is the median of the rounds' ratios. With
+--output, the figures go into a JSON file and a Markdown table beside it. They replace the figures
+of the same name.
 """
 
 import argparse
@@ -102,7 +111,7 @@ def wholes(rounds: int) -> list[dict]:
 
 
 def diagnostics(rounds: int) -> list[dict]:
-    """Seconds of whole processes with diagnostics on and off, and the share that they count."""
+    """Seconds of whole processes with diagnostics on and off."""
     rows = []
     for label, more in {"100,000 steps fused": FUSED, "100,000 ordinary steps": ORDINARY}.items():
         measured = []
@@ -113,12 +122,6 @@ def diagnostics(rounds: int) -> list[dict]:
         ratios = [on / off for on, off in zip(ons, offs, strict=True)]
         name = f"deep.yaml, {label}, diagnostics on (off), s"
         rows.append(row(name, median(offs), median(ons), ratios))
-        counted = [on["diagnostics_s"] for _, on in measured]
-        trained = [on["steps"] / on["steps_per_s"] for _, on in measured]
-        without = [all_ - own for all_, own in zip(trained, counted, strict=True)]
-        ratios = [all_ / rest for all_, rest in zip(trained, without, strict=True)]
-        name = f"deep.yaml, {label}, training (less what the observers count), s"
-        rows.append(row(name, median(without), median(trained), ratios))
     return rows
 
 

@@ -1,8 +1,10 @@
-"""Steps a second on a GPU: the notebook's loop, ordinary and fused steps, two precisions and sizes.
+"""Measures the steps a second on a GPU: the notebook's loop, and `fit` in several ways.
 
     python -m tests.benchmarks.gpu [--steps N] [--rounds N] [--output FILE.md]
 
-A table with the device's name; needs data/names.txt. The fused step is a CUDA graph there.
+`fit` takes ordinary and fused steps, in two precisions and with two sizes of the minibatch. The
+fused step is a CUDA graph here. The command prints a table with the name of the GPU. It needs
+data/names.txt.
 """
 
 import argparse

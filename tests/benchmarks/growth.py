@@ -1,11 +1,11 @@
-"""How start-up, memory and speed grow with the word list.
+"""Measures how start-up time, memory and speed depend on the length of the word list.
 
     python -m tests.benchmarks.growth --ckpt_path FILE [--output docs/growth.md]
 
-Draws lists of 10⁴, 10⁵ and 10⁶ words from a trained network and, on each, in a process of its own,
-measures the time from nothing read to the first minibatch and the peak memory that takes beyond
-what the process took for a list of 100 words; then runs `fit` for its steps a second. Prints a
-table, with --output into a Markdown file.
+A trained network invents lists of 10⁴, 10⁵ and 10⁶ words. For each list, a new process measures
+the time from the start of reading to the first minibatch. It also measures the peak memory: what
+the process needs in addition to what it needed for a list of 100 words. Then `fit` trains on the
+list, which gives the steps a second. With --output, the table goes into a Markdown file.
 """
 
 import argparse

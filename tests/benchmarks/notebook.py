@@ -1,8 +1,8 @@
-"""The yardstick: networks A and B as a reader of the lecture's notebook would write them, eager.
+"""The loop that `fit` is compared with: two networks, written as in the lecture's notebook.
 
     python -m tests.benchmarks.notebook one_layer|deep STEPS [BATCH_SIZE [DEVICE]]
 
-prints the steady-state steps a second, the first hundredth of the steps left out.
+It prints the steps a second. The first hundredth of the steps does not count.
 """
 
 import random

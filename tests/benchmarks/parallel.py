@@ -1,11 +1,17 @@
-"""What a step costs on one process and on two, and from which minibatch on two are faster.
+"""Measures the cost of a step on one process and on two, for minibatches of several sizes.
 
     python -m tests.benchmarks.parallel [--output docs/parallel.md]
 
-For each minibatch, on `deep.yaml`'s network, with one thread a process: the time of the loader, of
-forward, backward and update (compute), of the gradients' way through all processes (all-reduce:
-what DistributedDataParallel adds to the same loop), and of the rest of a whole `fit` (Trainer).
-Prints a table, with --output into a Markdown file.
+The network is that of `deep.yaml`, with one thread a process. For each size of the minibatch the
+table shows the parts of a step:
+
+* loader: drawing the minibatch;
+* compute: forward, backward and update;
+* all-reduce: what DistributedDataParallel adds to compute, to average the gradients of all
+  processes;
+* Trainer: the rest of the step in a whole `fit`.
+
+With --output, the table goes into a Markdown file.
 """
 
 import argparse
@@ -130,9 +136,9 @@ def table() -> str:
             print(lines[-1], file=sys.stderr)
     where = f"{os.cpu_count()} cores, {cpu_name()}, {datetime.date.today()}, commit {git_commit()}"
     return "\n".join(lines) + (
-        "\n\nMilliseconds a step, on data/names_small.txt: the parts' medians, each measured by\n"
-        "itself, and the mean of whole fits. Where the parts add up to more, nothing is left for\n"
-        f"the Trainer. {where}.\n"
+        "\n\nAll times are milliseconds a step, on data/names_small.txt. Each part is a median,\n"
+        'measured by itself; "whole" is the mean of a whole fit. If the parts add up to more than\n'
+        f"the whole, the Trainer's part is shown as 0. {where}.\n"
     )
 
 

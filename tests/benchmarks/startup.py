@@ -1,4 +1,4 @@
-"""Seconds from the start of a process to the first ordinary training step, or an import's.
+"""Measures the seconds from the start of a process to its first ordinary step, or of an import.
 
 python -m tests.benchmarks.startup fit|import
 """
