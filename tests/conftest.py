@@ -32,6 +32,15 @@ def word_list(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
+def one_thread():
+    """Two threads of a busy machine may not add up in the same order each time."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+
+
+@pytest.fixture
 def trace(monkeypatch):
     """Makes torch.compile use another backend than the one that compiles."""
 

@@ -43,6 +43,8 @@ class Mixture(nn.Module):
 def choose_weight(net: nn.Module, counts: Baseline, batches: Iterable[EvaluationBatch]) -> float:
     """The network's weight, of WEIGHTS, for which the mixture has the lowest loss.
 
+    It is NaN if no weight has a finite loss, as of a network that is NaN.
+
     Args:
         net: the network, in evaluation mode.
         counts: the count model.
@@ -54,4 +56,6 @@ def choose_weight(net: nn.Module, counts: Baseline, batches: Iterable[Evaluation
         p, q = probabilities(net(x)).cpu()[at].double(), counts.probabilities(x.cpu())[at]  # (B,)
         mixed = WEIGHTS[:, None] * p + (1 - WEIGHTS[:, None]) * q
         losses -= mixed.log() @ weights[:, 0].cpu().double()
-    return float(WEIGHTS[losses.argmin()])
+    if not losses.isfinite().any():
+        return float("nan")
+    return float(WEIGHTS[losses.nan_to_num(torch.inf).argmin()])

@@ -1,3 +1,5 @@
+import math
+
 import pytest
 import torch
 import torch.nn.functional as F
@@ -6,7 +8,7 @@ from lit_makemore import checkpoint
 from lit_makemore.cli import main
 from lit_makemore.counts.baselines import loss
 from lit_makemore.counts.mixture import WEIGHTS, Mixture, choose_weight
-from lit_makemore.counts.ngrams import KneserNey
+from lit_makemore.counts.ngrams import KneserNey, Uniform
 from lit_makemore.network.mlp import MLP
 from lit_makemore.training.datamodule import NamesDataModule
 from lit_makemore.training.metrics import evaluate
@@ -88,3 +90,13 @@ def test_a_checkpoint_needs_nothing_else_for_its_mixture(tmp_path, data, word_li
     assert float(log_p) == pytest.approx(total, abs=1e-4)
     assert main(["sample", "--ckpt_path", str(best), "--num", "3", "--seed", "1"]) == 0
     assert (run / "samples.txt").read_text().count("\n") == 20
+
+
+def test_a_network_that_is_nan_has_no_weight():
+    class Nan(torch.nn.Module):
+        def forward(self, x):
+            return torch.full((len(x), 4), torch.nan)
+
+    x, y = torch.tensor([[0], [1]]), torch.tensor([1, 2])
+    batch = (x, torch.tensor([0, 1]), y, torch.ones(2, 2, dtype=torch.int64))
+    assert math.isnan(choose_weight(Nan(), Uniform(4), [batch]))

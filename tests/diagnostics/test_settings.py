@@ -50,7 +50,7 @@ def fit(word_list, options, model_arguments, trainer_arguments):
     ],
 )
 def test_on_and_off_are_bit_identical(
-    word_list, trace, is_fused, model_arguments, trainer_arguments
+    word_list, trace, one_thread, is_fused, model_arguments, trainer_arguments
 ):
     trace("eager")
     arguments = {**model_arguments, "fused": is_fused}
