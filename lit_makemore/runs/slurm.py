@@ -10,7 +10,7 @@ def environment() -> SLURMEnvironment | None:
     """How Lightning sees the job, without its own requeueing; None where SLURM is not in use.
 
     Lightning's requeueing saves inside the signal handler, and deadlocks where several processes
-    get the signal at different times (Lightning #21406). Ours is in stop.py.
+    get the signal at different times (Lightning #21406). Ours is in stop_on_signal.py.
     """
     if TorchElasticEnvironment.detect() or not SLURMEnvironment.detect():
         return None

@@ -124,7 +124,7 @@ def test_a_job_of_two_tasks(cluster, config, submit, whole, nodes):
     job = submit(*layout, options=options)
     cluster.wait(job, "COMPLETED", timeout=120)
     assert differences(folder(config, job), whole) == []
-    assert "nothing to resume: starting afresh" in cluster.output(job)
+    assert "nothing to resume: starting a new run" in cluster.output(job)
 
 
 def test_a_warned_job_is_requeued_and_goes_on(cluster, config, submit, whole):
