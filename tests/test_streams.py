@@ -34,6 +34,7 @@ def fit(tmp_path):
     return fit
 
 
+@pytest.mark.slow
 def test_an_ascii_locale_prints_and_writes_the_same(fit, tmp_path):
     for name, environment in (("usual", {"PYTHONUTF8": "1"}), ("ascii", ASCII)):
         done = run(fit(name), **environment)
@@ -57,7 +58,10 @@ def test_an_ascii_locale_prints_and_writes_the_same(fit, tmp_path):
     assert draws[0] == draws[1] == draws[2]
 
 
-@pytest.mark.parametrize("redirected", ["2>&-", ">&-", "<&- >&- 2>&-"])
+@pytest.mark.parametrize(
+    "redirected",
+    ["2>&-", *(pytest.param(way, marks=pytest.mark.slow) for way in (">&-", "<&- >&- 2>&-"))],
+)
 def test_a_closed_stream_stops_no_run(fit, tmp_path, redirected):
     done = run(fit("run"), redirected)
     assert done.returncode == 0, done.stderr

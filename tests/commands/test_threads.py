@@ -66,8 +66,8 @@ def test_a_small_network_trains_on_one_thread_and_processes_share_the_cores(monk
 @pytest.mark.parametrize(
     ("environment", "options", "count"),
     [
-        ({}, [], 1),
-        ({"OMP_NUM_THREADS": "2"}, [], 2),
+        pytest.param({}, [], 1, marks=pytest.mark.slow),
+        pytest.param({"OMP_NUM_THREADS": "2"}, [], 2, marks=pytest.mark.slow),
         ({"OMP_NUM_THREADS": "2"}, ["--threads", "3"], 3),
     ],
 )

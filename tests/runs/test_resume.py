@@ -163,6 +163,7 @@ def test_a_student_goes_on_and_so_do_its_teachers(
         assert same(a["state_dict"], b["state_dict"])
 
 
+@pytest.mark.slow
 def test_a_second_stop_is_no_other_case(command, tmp_path, monkeypatch):
     runs = tmp_path / "runs"
     assert main(command("whole")) == 0
@@ -419,8 +420,9 @@ def test_what_is_listed_as_harmless_is_no_difference():
 
 @pytest.mark.parametrize(
     ("signum", "status"),
-    [(signal.SIGTERM, 143), pytest.param(signal.SIGINT, 130, marks=pytest.mark.slow)],
+    [(signal.SIGTERM, 143), (signal.SIGINT, 130)],
 )
+@pytest.mark.slow
 def test_signals_end_a_process_with_their_status(tmp_path, word_list, signum, status):
     arguments = ["train.py", "fit", "--data.path", str(word_list), "--data.batch_size", "16"]
     arguments += ["--name", "run", "--runs_dir", str(tmp_path), "--trainer.max_steps", "1000000"]
