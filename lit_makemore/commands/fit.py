@@ -29,6 +29,7 @@ from lit_makemore.diagnostics.progress import ProgressLine
 from lit_makemore.diagnostics.settings import monitors
 from lit_makemore.runs import resume, slurm, summary
 from lit_makemore.runs.checkpoints import BestCheckpoint, LastCheckpoint
+from lit_makemore.runs.exact_resume import ExactResume
 from lit_makemore.runs.folder import RunFolder
 from lit_makemore.runs.folder_callback import FolderCallback
 from lit_makemore.runs.logger import RunLogger
@@ -210,7 +211,7 @@ def _callbacks(
         *progress,
         *monitors(config.diagnostics),
         FiniteGuard(),
-        resume.ExactResume(),
+        ExactResume(),
         *checkpoints,
         stop,  # last: it ends the run, after everything is saved
     ]

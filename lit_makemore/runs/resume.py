@@ -1,4 +1,4 @@
-"""Going on where a run stopped: which checkpoint, which configuration, which random state."""
+"""Going on where a run stopped: which checkpoint, and whether the configuration still fits it."""
 
 import json
 from collections.abc import Mapping
@@ -7,10 +7,8 @@ from glob import escape
 from pathlib import Path
 from typing import Any
 
-import lightning.pytorch as pl
 import torch
 import yaml
-from lightning.pytorch.callbacks import LearningRateFinder
 
 from lit_makemore.atomic import replacing
 from lit_makemore.checkpoint import KEY, read
@@ -238,52 +236,3 @@ def take_over(folder: Path, found: Resumption) -> None:
     if found.path and not (last.exists() and found.path.samefile(last)):
         with replacing(last) as file:
             file.write(found.path.read_bytes())
-
-
-def _finders(trainer: pl.Trainer) -> list[pl.Callback]:
-    callbacks: list[pl.Callback] = trainer.callbacks  # type: ignore[attr-defined]
-    return [one for one in callbacks if isinstance(one, LearningRateFinder)]
-
-
-class ExactResume(pl.Callback):
-    """Saves and restores what Lightning does not: the random state. Checks the training words.
-
-    Raises:
-        ValueError: the run was trained on other words.
-    """
-
-    def setup(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
-        self._device = trainer.strategy.root_device
-
-    def state_dict(self) -> dict[str, Any]:
-        cuda = self._device.type == "cuda"
-        states = [torch.cuda.get_rng_state(self._device)] if cuda else []
-        return {"rng": [torch.get_rng_state(), *states]}
-
-    def on_load_checkpoint(
-        self, trainer: pl.Trainer, pl_module: Any, checkpoint: dict[str, Any]
-    ) -> None:
-        ours = checkpoint[KEY]
-        data: Any = getattr(trainer, "datamodule", None)
-        if data is not None and not torch.equal(data.train_hashes.unique(), ours["train_hashes"]):
-            raise ValueError(
-                f"the words of {data.path} are not those that the run was trained on; "
-                "restore the list, or start another run"
-            )
-        loop = checkpoint["loops"]["fit_loop"]
-        progress = loop["epoch_loop.batch_progress"]
-        if progress["is_last_batch"] and trainer.max_epochs == -1:
-            # The end of a pass is the beginning of the next one. Lightning would take one more
-            # minibatch for the old pass.
-            progress["current"] = dict.fromkeys(progress["current"], 0)
-            progress["is_last_batch"] = False
-        if checkpoint["global_step"] and _finders(trainer):  # it has found the rate of this run
-            trainer.callbacks = [one for one in trainer.callbacks if one not in _finders(trainer)]  # type: ignore[attr-defined]
-            pl_module.hparams["lr"] = checkpoint["hyper_parameters"]["lr"]
-        if not pl_module.hparams["count_mixture"]:
-            pl_module.counts = None
-        state = checkpoint["callbacks"].get(self.state_key) or ours  # where it was before
-        cpu, *cuda = state.get("rng", [torch.get_rng_state()])  # none of a Trainer without this
-        torch.set_rng_state(cpu)
-        if self._device.type == "cuda" and cuda:
-            torch.cuda.set_rng_state(cuda[0], self._device)

@@ -13,7 +13,7 @@ from lit_makemore.network.mlp import MLP
 from lit_makemore.network.sampling import Sampler
 from lit_makemore.network.scoring import score
 from lit_makemore.runs.checkpoints import AtomicCheckpointIO
-from lit_makemore.runs.resume import ExactResume
+from lit_makemore.runs.exact_resume import ExactResume
 from lit_makemore.training.datamodule import NamesDataModule
 from lit_makemore.training.metrics import evaluate
 from lit_makemore.training.module import LitMLP
