@@ -40,22 +40,6 @@ def one_thread():
     torch.set_num_threads(threads)
 
 
-@pytest.fixture
-def trace(monkeypatch):
-    """Makes torch.compile use another backend than the one that compiles."""
-
-    def use(backend):
-        compile_ = torch.compile
-
-        def traced(function, *, options, **arguments):
-            guards = {"guard_filter_fn": options["guard_filter_fn"]}  # the rest is the compiler's
-            return compile_(function, backend=backend, options=guards, **arguments)
-
-        monkeypatch.setattr(torch, "compile", traced)
-
-    return use
-
-
 @pytest.fixture(autouse=True)
 def _nothing_left_behind(request, monkeypatch):
     """A test works in its temporary folder; the checkout has the same files after it as before."""

@@ -88,17 +88,17 @@ def differences(ours: Path, theirs: Path) -> list[str]:
     return found + [f"curve {tag}" for tag in a.keys() | b.keys() if a.get(tag) != b.get(tag)]
 
 
-def killed_until_done(folder: Path, kills: int, fused: str, chance: random.Random) -> dict:
+def killed_until_done(folder: Path, kills: int, engine: str, chance: random.Random) -> dict:
     """A run killed so many times, half by SIGKILL and half by SIGTERM; figures about it."""
-    way = ("--model.fused", fused)
-    run(command(folder, f"whole-{fused}", *way))  # also fills the cache of compiled graphs
+    way = ("--model.engine", engine)
+    run(command(folder, f"whole-{engine}", *way))
     begun = time.monotonic()
-    run(command(folder, f"timed-{fused}", *way))
+    run(command(folder, f"timed-{engine}", *way))
     seconds = time.monotonic() - begun
     ends: Counter[str] = Counter()
     steps, done, worst = [], 0, None
     while done < kills:
-        name = f"killed-{fused}-{len(steps)}"
+        name = f"killed-{engine}-{len(steps)}"
         while True:
             begun, fresh = time.monotonic(), not (folder / name).exists()
             process = start(command(folder, name, *way, "--resume", "auto"))
@@ -121,9 +121,9 @@ def killed_until_done(folder: Path, kills: int, fused: str, chance: random.Rando
             assert worst is None, worst
         steps.append(name)
     apart = [
-        line for name in steps for line in differences(folder / name, folder / f"whole-{fused}")
+        line for name in steps for line in differences(folder / name, folder / f"whole-{engine}")
     ]
-    return {"fused": fused, "kills": done, "runs": len(steps), "ends": dict(ends), "apart": apart}
+    return {"engine": engine, "kills": done, "runs": len(steps), "ends": dict(ends), "apart": apart}
 
 
 @contextmanager
@@ -142,10 +142,10 @@ def small_disk(folder: Path, megabytes: int):
 
 def full_disk(folder: Path) -> dict:
     """A run whose disk fills up; then there is room again, and it goes on."""
-    run(command(folder, "whole-disk", "--model.fused", "false"))
+    run(command(folder, "whole-disk", "--model.engine", "eager"))
     disk = folder / "disk"
     with small_disk(disk, 8):
-        arguments = command(disk, "run", "--model.fused", "false", "--resume", "auto")
+        arguments = command(disk, "run", "--model.engine", "eager", "--resume", "auto")
         process = start(arguments)
         last = disk / "run" / "checkpoints" / "last.ckpt"
         while not (last.exists() and checkpoint.read(last)["global_step"] >= 1000):
@@ -173,9 +173,8 @@ def report(rows: list[dict], disk: dict | str, seconds: float) -> str:
     lines += ["|---|---|---|---|---|"]
     for r in rows:
         ends = ", ".join(f"{count} × {status}" for status, count in sorted(r["ends"].items()))
-        way = "fused" if r["fused"] == "true" else "ordinary"
         lines.append(
-            f"| {way} | {r['kills']} | {r['runs']} | {ends} | {'; '.join(r['apart']) or 'none'} |"
+            f"| {r['engine']} | {r['kills']} | {r['runs']} | {ends} | {'; '.join(r['apart']) or 'none'} |"
         )
     if isinstance(disk, str):
         lines += ["", f"Full disk: not tried ({disk})."]
@@ -195,8 +194,8 @@ def measure(kills: int, seed: int) -> tuple[list[dict], dict | str]:
     chance = random.Random(seed)
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        share = {"false": kills // 2, "true": kills - kills // 2}
-        rows = [killed_until_done(folder, n, fused, chance) for fused, n in share.items()]
+        share = {"eager": kills // 2, "native": kills - kills // 2}
+        rows = [killed_until_done(folder, n, engine, chance) for engine, n in share.items()]
         try:
             disk: dict | str = full_disk(folder)
         except OSError as error:

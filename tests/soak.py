@@ -41,7 +41,7 @@ def arguments(folder: Path, steps: int) -> list[str]:
     # 100 validations with their checkpoints, 1,000 checkpoints, 10,000 lines of scalars, and
     # 1,000 probes
     tiny += ["--trainer.val_check_interval", str(steps // 100), "--trainer.max_steps", str(steps)]
-    tiny += ["--diagnostics.every_n_steps", str(steps // 1000), "--model.fused", "true"]
+    tiny += ["--diagnostics.every_n_steps", str(steps // 1000), "--model.engine", "native"]
     where = ["--runs_dir", str(folder), "--name", "soak", "--threads", "1"]
     return ["train.py", "fit", "--config", "configs/quickstart.yaml", *tiny, *where]
 

@@ -28,19 +28,17 @@ def apple(monkeypatch):
     return pretend
 
 
-@pytest.mark.parametrize(
-    ("fused", "max_steps"), [("auto", 100_000), ("auto", -1), (False, 100_000)]
-)
-def test_its_steps_are_ordinary(apple, monkeypatch, fused, max_steps):
-    monkeypatch.setattr(choice, "compiler", lambda: "/usr/bin/g++")
-    runner = trainer(max_steps, val_check_interval=1)
-    assert choice.choose(runner, "auto", "autograd")[0] == "fused"  # so nothing else forbids it
-    assert choice.choose(apple(runner), fused, "autograd")[0] == "ordinary"
+@pytest.mark.parametrize("engine", ["auto", "eager"])
+def test_its_steps_are_eager_and_one_by_one(apple, engine):
+    runner = trainer(100, val_check_interval=1)
+    assert choice.choose(runner, "auto", "autograd").engine == "native"  # nothing else forbids it
+    found = choice.choose(apple(runner), engine, "autograd")
+    assert (found.engine, found.groups) == ("eager", False)
 
 
-def test_compiled_steps_are_refused_on_it(apple):
-    with pytest.raises(ValueError, match="fused true does not work with an Apple GPU"):
-        choice.choose(apple(trainer(100, val_check_interval=1)), True, "autograd")
+def test_native_steps_are_refused_on_it(apple):
+    with pytest.raises(ValueError, match="engine native is not possible: not on a CPU"):
+        choice.choose(apple(trainer(100, val_check_interval=1)), "native", "autograd")
 
 
 @pytest.mark.parametrize("stage", ["fit", "validate", "test"])
@@ -96,6 +94,7 @@ def maker() -> str:
 def test_float64_is_made_by_counting_only(tmp_path, word_list, monkeypatch):
     """Counting is done on the CPU. Everything is switched on but what is refused."""
     monkeypatch.setattr(SplitMetrics, "__init__", in_float32(SplitMetrics.__init__))
+    monkeypatch.setattr(choice, "not_in_groups", lambda trainer: ["not on a CPU"])
     config = {
         "data": {"path": str(word_list), "batch_size": 16, "targets": "kneser_ney"},
         "model": {"n_hidden": 10, "n_layer": 2, "dropout": 0.1, "count_mixture": True},

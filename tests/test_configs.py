@@ -14,10 +14,9 @@ CONFIGS = sorted({*(ROOT / "configs").rglob("*.yaml")} - {*CLUSTER})
 
 
 @pytest.mark.parametrize("path", CONFIGS, ids=lambda path: path.stem)
-def test_a_config_takes_a_step(path: Path, trace):
+def test_a_config_takes_a_step(path: Path):
     if "names_small" not in path.read_text() and not NAMES.exists():
         pytest.skip("data/names.txt is not there")
-    trace("eager")
     assert main(["fit", "--config", str(path), "--trainer.fast_dev_run", "1"]) == 0
 
 

@@ -20,6 +20,7 @@ from lit_makemore import shipped
 from lit_makemore.atomic import write_text
 from lit_makemore.commands import threads
 from lit_makemore.commands.lightning_cli import MakemoreCLI, asks_for_help
+from lit_makemore.commands.parsing import modernised
 from lit_makemore.commands.program import program
 from lit_makemore.commands.quiet import quiet_lightning
 from lit_makemore.diagnostics.curves import TrainingCurves
@@ -237,7 +238,7 @@ def _train_teachers(cli: MakemoreCLI, folder: RunFolder) -> tuple[str, ...]:
     # Everything that can be refused is refused now, and not after minutes of training.
     options: Any = cli.model.hparams
     check_fit(options, cli.trainer, cli.datamodule)
-    choose(cli.trainer, options.fused, options.backward)
+    choose(cli.trainer, options.engine, options.backward)
     for teacher in teachers:
         if not _is_config(teacher):
             cli.datamodule.load_teacher(teacher)
@@ -271,13 +272,13 @@ def _train_teacher(cli: MakemoreCLI, teacher: str, run: Path, number: int) -> No
 def _teacher_options(ours: Any, teacher: str, run: Path, number: int) -> dict[str, Any]:
     """The options of a teacher: its configuration, on the words and devices of this run."""
     try:
-        options = yaml.safe_load(Path(teacher).read_text(encoding="utf-8"))
+        options = yaml.safe_load(modernised(Path(teacher).read_text(encoding="utf-8")))
         sections = {name: dict(options.get(name) or {}) for name in ("data", "model", "trainer")}
     except (yaml.YAMLError, AttributeError, TypeError, ValueError) as error:
         raise ValueError(f"{teacher} is not a configuration: {error}") from error
     words = ("path", "block_size", "splits", "split_seed", "lowercase", "strip", "url")
     sections["data"].update({key: ours.data[key] for key in words}, teachers=[])
-    sections["model"]["fused"] = ours.model.fused
+    sections["model"].setdefault("engine", ours.model.engine)
     sections["trainer"].update(
         accelerator=ours.trainer.accelerator,
         devices=ours.trainer.devices,
@@ -322,7 +323,7 @@ def _close(cli: MakemoreCLI, folder: RunFolder, begun: float) -> str:
         "seed": cli.config.seed_everything,
         "lr": cli.model.hparams["lr"],
         "threads": torch.get_num_threads(),
-        "stepping": cli.model.engine,
+        "engine": cli.model.engine,
         "precision": str(trainer.precision),
         "wall_s": round(perf_counter() - begun, 2),
         "steps_per_s": round(curves.steps_per_s, 1),

@@ -1,5 +1,6 @@
 """Command lines of plain typed functions, and errors on one line."""
 
+import logging
 import re
 import sys
 from collections.abc import Callable, Sequence
@@ -12,8 +13,11 @@ from jsonargparse import ArgumentParser
 
 from lit_makemore.commands.program import program
 
+log = logging.getLogger(__name__)
+
 RENAMED = {  # options of earlier versions, and Lightning's where ours does more
     "model.clip_norm": "trainer.gradient_clip_val",
+    "model.fused": "model.engine",
     "ckpt_path": "resume",
 }
 UNKNOWN = (  # what jsonargparse says of an option that does not exist
@@ -46,13 +50,16 @@ def unknown(option: str, known: Sequence[str]) -> str:
 
 
 def modernised(config: str) -> str:
-    """A configuration as YAML; model.clip_norm of an earlier version becomes the Trainer's."""
-    if "clip_norm" not in config:
+    """A configuration as YAML, with the options of earlier versions under their names of today."""
+    if "clip_norm" not in config and "fused" not in config:
         return config
     options = yaml.safe_load(config)
-    limit = options["model"].pop("clip_norm")
-    if limit is not None:
+    model = options.get("model") or {}
+    if (limit := model.pop("clip_norm", None)) is not None:
         options.setdefault("trainer", {})["gradient_clip_val"] = limit
+    if (fused := model.pop("fused", None)) is not None:
+        model["engine"] = "eager" if fused is False else "auto"
+        log.info("model.fused is model.engine now: it is %s here", model["engine"])
     return yaml.safe_dump(options, sort_keys=False)
 
 

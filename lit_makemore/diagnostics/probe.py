@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from lit_makemore.network.layers import Linear, Tanh
 
 SATURATING = (Tanh, nn.Tanh, nn.Hardtanh, nn.Sigmoid)  # flat at both ends
-ACTIVATIONS = SATURATING + (nn.ReLU, nn.LeakyReLU, nn.ELU, nn.GELU, nn.SiLU)
+ACTIVATIONS = SATURATING + (nn.ReLU, nn.LeakyReLU, nn.ELU, nn.GELU, nn.SiLU, nn.Identity)
 SATURATED = 0.97  # a tanh unit with |t| above it hardly learns: its derivative is below 0.06
 
 

@@ -248,4 +248,6 @@ def _layer_backward(
         return tanh_backward(dy, y), {}
     if isinstance(layer, nn.ReLU):
         return relu_backward(dy, y), {}
+    if isinstance(layer, nn.Identity):  # no activation
+        return dy, {}
     raise ValueError(f"{layer.__class__.__name__} has no derivative written by hand in backprop.py")

@@ -12,7 +12,8 @@ from torch import Tensor, nn
 
 from lit_makemore.network.layers import BatchNorm1d, Linear, Tanh, Variance
 
-Activation = Literal["tanh", "relu"]
+Activation = Literal["tanh", "relu", "linear"]
+ACTIVATIONS = {"tanh": Tanh, "relu": nn.ReLU, "linear": nn.Identity}
 
 
 @dataclass(frozen=True)
@@ -49,7 +50,7 @@ class MLP(nn.Module):
         n_embd: C, numbers per character.
         n_hidden: H, units per hidden layer.
         n_layer: number of hidden layers.
-        activation: the activation of the hidden layers, tanh or relu.
+        activation: the activation of the hidden layers: tanh, relu, or linear for none.
         batch_norm: whether BatchNorm1d follows each hidden Linear layer.
         logits_batch_norm: whether BatchNorm1d also follows the logits.
         bn_variance: the variance convention of BatchNorm1d.
@@ -83,8 +84,8 @@ class MLP(nn.Module):
         for name, size in {**sizes, "n_hidden": n_hidden, "n_layer": n_layer}.items():
             if size < 1:
                 raise ValueError(f"{name} must be at least 1, not {size}")
-        if activation not in ("tanh", "relu"):
-            raise ValueError(f"activation must be tanh or relu, not {activation!r}")
+        if activation not in ACTIVATIONS:
+            raise ValueError(f"activation is tanh, relu or linear, not {activation!r}")
         if not 0 <= dropout < 1:
             raise ValueError(f"dropout must be a share in [0, 1), not {dropout}")
 
@@ -98,7 +99,7 @@ class MLP(nn.Module):
             layers.append(linear)
             if batch_norm:
                 layers.append(_batch_norm(n_hidden, bn_variance, init.bn_gain, init.bn_bias))
-            layers.append(Tanh() if activation == "tanh" else nn.ReLU())
+            layers.append(ACTIVATIONS[activation]())
             if dropout:
                 layers.append(nn.Dropout(dropout))
             fan_in = n_hidden

@@ -38,8 +38,10 @@ class ExactResume(pl.Callback):
             pl_module.counts = None
         if checkpoint["global_step"]:  # not the checkpoint that the finder makes for its trial
             self._keep_found_rate(trainer, pl_module, checkpoint)
+        loops = checkpoint["loops"]["fit_loop"]
         if trainer.max_epochs == -1:
-            _start_next_pass(checkpoint["loops"]["fit_loop"]["epoch_loop.batch_progress"])
+            _start_next_pass(loops["epoch_loop.batch_progress"])
+        _count_for_both(loops, checkpoint["global_step"])
         state = checkpoint["callbacks"].get(self.state_key) or ours  # where it was before
         cpu, *cuda = state.get("rng", [torch.get_rng_state()])  # none of a Trainer without this
         torch.set_rng_state(cpu)
@@ -55,6 +57,17 @@ class ExactResume(pl.Callback):
         if len(others) < len(callbacks):
             trainer.callbacks = others  # type: ignore[attr-defined]
             pl_module.hparams["lr"] = checkpoint["hyper_parameters"]["lr"]
+
+
+def _count_for_both(loops: dict[str, Any], updates: int) -> None:
+    """Lightning counts the updates of single steps and those of groups apart.
+
+    A run that goes on the other way would begin at update 0.
+    """
+    single = loops["epoch_loop.automatic_optimization.optim_progress"]["optimizer"]["step"]
+    groups = loops["epoch_loop.manual_optimization.optim_step_progress"]
+    for progress in (single, groups):
+        progress["total"] = dict.fromkeys(progress["total"], updates)
 
 
 def _start_next_pass(progress: dict[str, Any]) -> None:

@@ -150,7 +150,8 @@ def _first_whole(paths: list[Path], folder: Path, max_steps: int) -> Resumption:
             continue
         step, ours = entries["global_step"], entries[KEY]
         done = (folder / "summary.json").is_file() and 0 < max_steps <= step
-        return Resumption(folder, path, step, ours["threads"], ours["stepping"], done, tuple(notes))
+        engine = ours["stepping"].replace("ordinary", "eager")  # its name in earlier versions
+        return Resumption(folder, path, step, ours["threads"], engine, done, tuple(notes))
     raise AssertionError("there is at least one path")
 
 
@@ -161,8 +162,11 @@ def differences(before: dict[str, Any], now: dict[str, Any]) -> list[str]:
     differ.
     """
     old, new = _flat(before), _flat(now)
-    if (limit := old.pop("model.clip_norm", None)) is not None:  # its name in earlier versions
+    # names of earlier versions
+    if (limit := old.pop("model.clip_norm", None)) is not None:
         old["trainer.gradient_clip_val"] = limit
+    if (fused := old.pop("model.fused", None)) is not None:
+        old["model.engine"] = "eager" if fused is False else "auto"
     harmless: tuple[str, ...] = SAME_RESULT
     if new.get("model.schedule") == "step":
         harmless = (*harmless, "trainer.max_steps", "trainer.max_epochs")
@@ -194,6 +198,8 @@ def check(found: Resumption, config: str, override: bool) -> list[str]:
     else:
         before = yaml.safe_load((found.folder / "config.yaml").read_text("utf-8"))
     apart = differences(before, now)
+    if found.engine == "fused":
+        apart.append("steps: compiled by torch, which is gone -> eager or native ones, other bits")
     if found.threads not in (None, threads := torch.get_num_threads()):
         apart.append(f"threads: {found.threads} -> {threads}")
     if apart and not override:

@@ -39,6 +39,9 @@ def count_updates(trainer: pl.Trainer, n: int) -> None:
     for progress in (loop.batch_progress.total, loop.batch_progress.current):
         for stage in ("ready", "started", "processed", "completed"):
             setattr(progress, stage, getattr(progress, stage) + n - 1)  # the loop itself adds 1
+    # The loop takes a group for one of the many batches that it expects.
+    if loop.batch_progress.current.ready >= trainer.num_training_batches:
+        loop.batch_progress.is_last_batch = True
     updates = loop.manual_optimization.optim_step_progress
     for progress in (updates.total, updates.current):
         progress.ready += n

@@ -21,8 +21,11 @@ from lit_makemore.network.layers import Variance
 from lit_makemore.network.mlp import MLP, Activation, Init, cross_entropy
 from lit_makemore.network.scoring import score
 from lit_makemore.training import option_conflicts
+from lit_makemore.training.engines import build
 from lit_makemore.training.engines.choice import EngineName, choose
-from lit_makemore.training.engines.compiled import CompiledStep
+from lit_makemore.training.engines.eager import EagerStep
+from lit_makemore.training.engines.native import NativeStep
+from lit_makemore.training.engines.referee import disagreement
 from lit_makemore.training.lightning_internals import count_updates
 from lit_makemore.training.metrics import SplitMetrics
 from lit_makemore.training.mixture_weight import MixtureWeight
@@ -67,8 +70,8 @@ class LitMLP(pl.LightningModule):
         warmup: share of a one-cycle run in which lr rises to its peak.
         backward: autograd, or manual for the hand-derived gradients of network/backprop.py. manual
             needs sgd, one process, and precision 32-true or 64-true.
-        fused: whether forward, backward and update run as one compiled graph; auto decides by the
-            length of the run.
+        engine: what makes the updates: eager is PyTorch's autograd; native is the same derived by
+            hand, in C++, for one process on a CPU in 32-true; auto takes native where it can.
     """
 
     def __init__(
@@ -94,7 +97,7 @@ class LitMLP(pl.LightningModule):
         lr_gamma: float = 0.1,
         warmup: float = 0.2,
         backward: Literal["autograd", "manual"] = "autograd",
-        fused: Literal["auto"] | bool = "auto",
+        engine: Literal["auto", "eager", "native"] = "auto",
     ) -> None:
         super().__init__()
         init = init if isinstance(init, Init) else Init(**init)  # a checkpoint holds a dictionary
@@ -108,8 +111,9 @@ class LitMLP(pl.LightningModule):
         self.train_hashes = torch.empty(0, dtype=torch.int64)  # of the words trained on
         self.counts: KneserNey | None = None  # what the network is mixed with
         self.mixture_weight = 1.0
-        self.engine: EngineName = "ordinary"
-        self.engine_before: EngineName | None = None  # of a run that is resumed
+        self.engine: EngineName = "eager"
+        self.engine_before: str | None = None  # of a run that is resumed
+        self._step: EagerStep | NativeStep | None = None
 
     def forward(self, x: Tensor) -> Tensor:
         """Windows (B, T) to logits (B, V)."""
@@ -143,34 +147,48 @@ class LitMLP(pl.LightningModule):
         if data is not None:
             self.train_hashes = data.train_hashes
             self.counts = data.count_model if self.hparams["count_mixture"] else None
-        self.engine, why = choose(
-            self.trainer, self.hparams["fused"], self.hparams["backward"], self.engine_before
+        choice = choose(
+            self.trainer, self.hparams["engine"], self.hparams["backward"], self.engine_before
         )
-        log.info(why)
-        self.automatic_optimization = self.engine == "ordinary"
-
-    def on_train_start(self) -> None:
-        if self.engine == "fused":
-            self._step = CompiledStep(
-                self.net,
-                self.optimizers(use_pl_optimizer=False),  # type: ignore[arg-type]
-                self.trainer.gradient_clip_val or None,  # type: ignore[arg-type]
-                torch.bfloat16 if self.trainer.precision == "bf16-mixed" else None,
-                required=self.hparams["fused"] is True,
-            )
+        log.info(choice.why)
+        self.engine, self.automatic_optimization = choice.engine, not choice.groups
+        self._step = None
 
     def training_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> Any:
         """The loss of a minibatch; of a group, after its updates, the mean and the sum."""
         x, y = batch
-        if self.engine == "fused":
+        if not self.automatic_optimization:
+            self._step = self._step or self._start_engine(x[0], y[0])
             step = self.global_step
             total = self._step(x, y, [self.lr_at(step + i) for i in range(len(x))])
             count_updates(self.trainer, len(x))
             return {"loss": total / len(x), "sum": total}
+        return self._training_loss(batch)
+
+    def _training_loss(self, batch: tuple[Tensor, Tensor]) -> Tensor:
+        """The loss, for `backward`."""
         if self.hparams["backward"] == "manual":
-            loss, self._gradients, _ = gradients(self.net, x, y)
+            loss, self._gradients, _ = gradients(self.net, *batch)
             return loss
-        return self.loss((x, y))
+        return self.loss(batch)
+
+    def _start_engine(self, x: Tensor, y: Tensor) -> EagerStep | NativeStep:
+        """What steps this run. The first minibatch tells whether the native step is right."""
+        optimizer: Any = self.optimizers(use_pl_optimizer=False)
+        limit: Any = self.trainer.gradient_clip_val
+        if self.engine == "native":
+            settings = limit or None, torch.initial_seed(), self.global_step
+            native = NativeStep(build.library(), self.net, optimizer, len(x), *settings)
+            wrong = disagreement(native, x, y)
+            if wrong is None:
+                return native
+            log.warning("the native step is wrong here (%s): going on with eager steps", wrong)
+            self.engine = "eager"
+        clip = partial(
+            self.clip_gradients, optimizer, limit, self.trainer.gradient_clip_algorithm or "norm"
+        )
+        context = self.trainer.precision_plugin.forward_context
+        return EagerStep(self._training_loss, self.backward, clip, optimizer, context)
 
     def backward(self, loss: Tensor, *args: Any, **kwargs: Any) -> None:
         if self.hparams["backward"] == "manual":

@@ -2,9 +2,8 @@
 
     python -m tests.benchmarks.gpu [--steps N] [--rounds N] [--output FILE.md]
 
-`fit` takes ordinary and fused steps, in two precisions and with two sizes of the minibatch. The
-fused step is a CUDA graph here. The command prints a table with the name of the GPU. It needs
-data/names.txt.
+`fit` takes eager steps, in two precisions and with two sizes of the minibatch. The command prints a
+table with the name of the GPU. It needs data/names.txt.
 """
 
 import argparse
@@ -15,7 +14,7 @@ from statistics import median
 
 import torch
 
-from tests.benchmarks.__main__ import DEEP, FUSED, ORDINARY, fit
+from tests.benchmarks.__main__ import DEEP, EAGER, fit
 
 
 def notebook(steps: int, batch_size: int) -> float:
@@ -25,22 +24,19 @@ def notebook(steps: int, batch_size: int) -> float:
 
 
 def measure(steps: int, rounds: int) -> str:
-    lines = ["| batch | precision | notebook | ordinary | fused |", "|---|---|---|---|---|"]
+    lines = ["| batch | precision | notebook | eager |", "|---|---|---|---|"]
     for batch_size in (32, 4096):
         loops, rates = [], {}
         for _ in range(rounds):
             loops.append(notebook(steps, batch_size))
             for precision in ("32-true", "bf16-mixed"):
-                for way in (ORDINARY, FUSED):
-                    arguments = ["--data.batch_size", batch_size, "--trainer.max_steps", steps]
-                    arguments += ["--trainer.accelerator", "gpu", "--trainer.precision", precision]
-                    rate = fit(DEEP, *map(str, arguments), *way)["steps_per_s"]
-                    rates.setdefault((precision, way[1]), []).append(rate)
+                arguments = ["--data.batch_size", batch_size, "--trainer.max_steps", steps]
+                arguments += ["--trainer.accelerator", "gpu", "--trainer.precision", precision]
+                rate = fit(DEEP, *map(str, arguments), *EAGER)["steps_per_s"]
+                rates.setdefault(precision, []).append(rate)
         for precision in ("32-true", "bf16-mixed"):
-            cells = [f"{median(rates[precision, fused]):,.0f}" for fused in ("false", "true")]
-            lines.append(
-                f"| {batch_size:,} | {precision} | {median(loops):,.0f} | {' | '.join(cells)} |"
-            )
+            ours = f"{median(rates[precision]):,.0f}"
+            lines.append(f"| {batch_size:,} | {precision} | {median(loops):,.0f} | {ours} |")
     where = f"{torch.cuda.get_device_name()}, torch {torch.__version__}"
     return "\n".join([*lines, "", f"Steps a second, medians of {rounds} rounds; {where}."]) + "\n"
 

@@ -11,7 +11,7 @@ from tests.conftest import WORDS
 TEACHER = {
     "data": {"batch_size": 16, "targets": "expected"},
     "trainer": {"max_steps": 20, "val_check_interval": 5},
-    "model": {"n_hidden": 12, "n_layer": 1, "fused": False},
+    "model": {"n_hidden": 12, "n_layer": 1, "engine": "eager"},
 }
 
 

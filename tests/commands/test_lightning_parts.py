@@ -12,8 +12,7 @@ CALLBACKS = "lightning.pytorch.callbacks"
 
 
 @pytest.fixture
-def fit(tmp_path, word_list, trace, capsys):
-    trace("eager")
+def fit(tmp_path, word_list, capsys):
     usual = f"--data.path {word_list} --data.batch_size 16 --model.n_hidden 8 --model.n_layer 1"
     usual += " --threads 1 --diagnostics.enabled false --trainer.accelerator cpu"
     usual += f" --trainer.max_steps 40 --trainer.val_check_interval 20 --runs_dir {tmp_path}"
@@ -42,7 +41,7 @@ def test_the_rate_that_the_finder_finds_is_used_recorded_and_kept(fit, tmp_path)
     more = [f"--trainer.callbacks+={CALLBACKS}.LearningRateFinder", "--model.optimizer", "adamw"]
     status, said = fit(*more)
     assert status == 0
-    assert "not possible with LearningRateFinder" in said
+    assert "one by one (LearningRateFinder)" in said
     found = summary(tmp_path)["lr"]
     assert 1e-5 < found < 1
     assert found != 0.1
@@ -70,9 +69,9 @@ def test_a_callback_that_would_change_the_run_is_one_line(fit, tmp_path, name):
 
 def test_a_callback_of_every_minibatch_excludes_groups(fit):
     averaging = f"--trainer.callbacks+={CALLBACKS}.EMAWeightAveraging"
-    status, said = fit(averaging, "--model.fused", "true")
+    status, said = fit(averaging, "--model.engine", "native")
     assert status == 1
-    assert "--model.fused true does not work with EMAWeightAveraging" in said
+    assert "--model.engine native is not possible: EMAWeightAveraging" in said
     assert fit(averaging)[0] == 0
 
 
@@ -86,13 +85,13 @@ def test_loggers_add_up(fit, tmp_path):
     assert {"train/loss", "val/loss"} <= rows[0].keys()
 
 
-def test_clipping_to_zero_means_no_limit_with_both_kinds_of_step(fit, tmp_path):
-    """Lightning's meaning; a compiled step that multiplied by it would stand still."""
+def test_clipping_to_zero_means_no_limit_with_both_engines(fit, tmp_path):
+    """Lightning's meaning; a step that multiplied by it would stand still."""
     losses = []
-    for fused in ("true", "false"):
-        clip = ["--trainer.gradient_clip_val", "0", "--model.fused", fused]
-        assert fit(*clip, name=fused)[0] == 0
-        losses.append(summary(tmp_path, fused)["final"]["train_loss"])
+    for engine in ("native", "eager"):
+        clip = ["--trainer.gradient_clip_val", "0", "--model.engine", engine]
+        assert fit(*clip, name=engine)[0] == 0
+        losses.append(summary(tmp_path, engine)["final"]["train_loss"])
     assert losses[0] == pytest.approx(losses[1], abs=1e-4)
     assert losses[0] < 2.9
 

@@ -17,7 +17,7 @@ from tests.training.test_module import trainer
 )
 def test_a_guide_is_a_level_line_from_the_start_to_the_end(word_list, tmp_path, limits, steps):
     data = NamesDataModule(str(word_list), batch_size=16)
-    model = LitMLP(data.chars, 3, n_hidden=8, n_layer=1, fused=False)
+    model = LitMLP(data.chars, 3, n_hidden=8, n_layer=1, engine="eager")
     logger = TensorBoardLogger(tmp_path, name="", version="")
     arguments = {"val_check_interval": 10, "logger": logger, "log_every_n_steps": 5, **limits}
     runner = trainer(30, callbacks=[ReferenceLines()], **arguments)

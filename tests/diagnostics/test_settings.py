@@ -39,21 +39,19 @@ def fit(word_list, options, model_arguments, trainer_arguments):
     return model.state_dict(), torch.get_rng_state(), losses.total
 
 
-@pytest.mark.parametrize("is_fused", [False, True])
+@pytest.mark.parametrize("engine", ["eager", "native"])
 @pytest.mark.parametrize(
     ("model_arguments", "trainer_arguments"),
     [
         ({}, {}),
         ({}, {"gradient_clip_val": 0.1}),
         ({"optimizer": "adamw", "lr": 0.01, "weight_decay": 0.1}, {}),
-        ({}, {"precision": "bf16-mixed"}),
     ],
 )
 def test_on_and_off_are_bit_identical(
-    word_list, trace, one_thread, is_fused, model_arguments, trainer_arguments
+    word_list, one_thread, engine, model_arguments, trainer_arguments
 ):
-    trace("eager")
-    arguments = {**model_arguments, "fused": is_fused}
+    arguments = {**model_arguments, "engine": engine}
     off, random_off, losses_off = fit(
         word_list, Diagnostics(enabled=False), arguments, trainer_arguments
     )
@@ -62,8 +60,6 @@ def test_on_and_off_are_bit_identical(
     )
     assert all(torch.equal(off[name], on[name]) for name in off)
     assert torch.equal(random_off, random_on)
-    if not is_fused:
-        assert losses_off == losses_on
 
 
 def test_a_run_that_is_stopped_says_why_and_keeps_a_checkpoint(word_list, tmp_path, capsys):
@@ -78,14 +74,8 @@ def test_a_run_that_is_stopped_says_why_and_keeps_a_checkpoint(word_list, tmp_pa
 
 
 def test_a_nan_is_named_at_the_next_logging_interval(word_list, tmp_path, capsys, monkeypatch):
-    step = LitMLP.optimizer_step
-
-    def poisoned(self, *args, **kwargs):
-        step(self, *args, **kwargs)
-        if self.global_step == 23:
-            self.net.layers[3].weight.data[0, 0] = torch.nan
-
-    monkeypatch.setattr(LitMLP, "optimizer_step", poisoned)
+    lr_at = LitMLP.lr_at
+    monkeypatch.setattr(LitMLP, "lr_at", lambda self, i: torch.nan if i == 23 else lr_at(self, i))
     arguments = ["fit", "--data.path", str(word_list), "--data.batch_size", "16", "--name", "run"]
     arguments += ["--runs_dir", str(tmp_path), "--trainer.max_steps", "200"]
     arguments += ["--trainer.log_every_n_steps", "10", "--diagnostics.fail_on", "nan"]

@@ -34,18 +34,17 @@ class Snapshots(pl.Callback):
         return {k: p.detach().clone() for k, p in parameters_of(module.net).items()}
 
 
-def fit(word_list, trace, is_fused=False, trainer_arguments=None, **arguments):
-    trace("eager")
+def fit(word_list, engine="eager", trainer_arguments=None, **arguments):
     torch.manual_seed(1)
     data = NamesDataModule(str(word_list), batch_size=16)
-    model = LitMLP(data.chars, 3, n_hidden=8, n_layer=2, fused=is_fused, **arguments)
+    model = LitMLP(data.chars, 3, n_hidden=8, n_layer=2, engine=engine, **arguments)
     seen = Snapshots()
     callbacks = [GradientMonitor(10), UpdateMonitor(10), seen]
     trainer(30, callbacks=callbacks, **(trainer_arguments or {})).fit(model, data)
     return seen
 
 
-@pytest.mark.parametrize("is_fused", [False, True])
+@pytest.mark.parametrize("engine", ["eager", "native"])
 @pytest.mark.parametrize(
     "arguments",
     [
@@ -54,8 +53,8 @@ def fit(word_list, trace, is_fused=False, trainer_arguments=None, **arguments):
         {"optimizer": "adamw", "lr": 0.01, "weight_decay": 0.2},
     ],
 )
-def test_the_ratio_is_that_of_the_change_really_made(word_list, trace, is_fused, arguments):
-    seen = fit(word_list, trace, is_fused, **arguments)
+def test_the_ratio_is_that_of_the_change_really_made(word_list, engine, arguments):
+    seen = fit(word_list, engine, **arguments)
     assert list(seen.values) == [1, 10, 20, 30]
     for step in (10, 20, 30):
         before, after = seen.taken[step - 1], seen.taken[step]
@@ -65,16 +64,16 @@ def test_the_ratio_is_that_of_the_change_really_made(word_list, trace, is_fused,
             assert found == pytest.approx(log10(change), abs=1e-5), (step, name)
 
 
-def test_adding_up_gradients_is_one_update(word_list, trace):
-    seen = fit(word_list, trace, trainer_arguments={"accumulate_grad_batches": 3})
+def test_adding_up_gradients_is_one_update(word_list):
+    seen = fit(word_list, trainer_arguments={"accumulate_grad_batches": 3})
     assert list(seen.values) == [1, 10, 20, 30]
     change = seen.taken[10]["layers.0.weight"] - seen.taken[9]["layers.0.weight"]
     expected = log10(change.std() / seen.taken[9]["layers.0.weight"].std())
     assert seen.values[10]["update_ratio/layers.0.weight"] == pytest.approx(expected, abs=1e-5)
 
 
-def test_plain_sgd_has_the_lectures_ratio(word_list, trace):
-    values = fit(word_list, trace).values[20]
+def test_plain_sgd_has_the_lectures_ratio(word_list):
+    values = fit(word_list).values[20]
     for name in ("embedding.weight", "layers.0.weight", "layers.6.weight"):
         lectures = values[f"lr_grad_ratio/{name}"]
         assert lectures == pytest.approx(values[f"update_ratio/{name}"], abs=1e-4)

@@ -25,22 +25,21 @@ STOPS = {
     "by passes": ("--trainer.max_epochs", 2, 4),
 }
 QUICK = {  # the others are slow ones, because there are so many
-    ("limit 5", "shuffled", "false", "at an end of 5"),
-    ("whole passes", "shuffled", "true", "at an end of 8"),
-    ("overfit 3", "replacement", "false", "inside a pass"),
-    ("half", "shuffled", "false", "by passes"),
-    ("accumulate 2, limit 4", "shuffled", "false", "at an end of 8"),
+    ("limit 5", "shuffled", "eager", "at an end of 5"),
+    ("whole passes", "shuffled", "native", "at an end of 8"),
+    ("overfit 3", "replacement", "eager", "inside a pass"),
+    ("half", "shuffled", "eager", "by passes"),
+    ("accumulate 2, limit 4", "shuffled", "eager", "at an end of 8"),
 }
 CASES = [
     pytest.param(*case, marks=() if case in QUICK else pytest.mark.slow, id=", ".join(case))
-    for case in product(LIMITS, ("shuffled", "replacement"), ("false", "true"), STOPS)
-    if not ("accumulate" in case[0] and case[2] == "true")  # refused
+    for case in product(LIMITS, ("shuffled", "replacement"), ("eager", "native"), STOPS)
+    if not ("accumulate" in case[0] and case[2] == "native")  # refused
 ]
 
 
 @pytest.fixture
-def fit(tmp_path, word_list, trace):
-    trace("eager")
+def fit(tmp_path, word_list):
     usual = f"--data.path {word_list} --data.batch_size 16 --model.n_hidden 8 --model.n_layer 1"
     usual += " --model.optimizer adamw --model.lr 0.01 --threads 1 --diagnostics.enabled false"
     usual += f" --trainer.accelerator cpu --runs_dir {tmp_path}"
@@ -53,10 +52,10 @@ def fit(tmp_path, word_list, trace):
     return run
 
 
-@pytest.mark.parametrize(("limit", "sampling", "fused", "stop"), CASES)
-def test_the_same_bits(fit, limit, sampling, fused, stop):
+@pytest.mark.parametrize(("limit", "sampling", "engine", "stop"), CASES)
+def test_the_same_bits(fit, limit, sampling, engine, stop):
     option, first, last = STOPS[stop]
-    more = [*LIMITS[limit], "--data.sampling", sampling, "--model.fused", fused]
+    more = [*LIMITS[limit], "--data.sampling", sampling, "--model.engine", engine]
     whole = fit("whole", *more, option, str(last))
     fit("parts", *more, option, str(first))
     parts = fit("parts", *more, option, str(last), "--resume", "true")

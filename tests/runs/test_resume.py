@@ -30,9 +30,8 @@ CONFIG = {
 
 
 @pytest.fixture
-def command(tmp_path, word_list, monkeypatch, trace):
+def command(tmp_path, word_list, monkeypatch):
     """Arguments of a small fit; more go after them."""
-    trace("eager")
     monkeypatch.setattr("lit_makemore.commands.fit.SAVE_EVERY_N_STEPS", 30)
     path = tmp_path / "tiny.yaml"
     path.write_text(yaml.dump({**CONFIG, "data": {**CONFIG["data"], "path": str(word_list)}}))
@@ -86,12 +85,12 @@ def assert_same_run(ours: Path, theirs: Path):
         assert a[key] == b[key], key
 
 
-@pytest.mark.parametrize("is_fused", ["false", "true"])
+@pytest.mark.parametrize("engine", ["eager", "native"])
 @pytest.mark.parametrize(
     ("how", "step"),
     [
         ("exception", 17),  # before anything was saved but the start
-        ("signal", 39),  # fused: in the middle of a group that ends at a validation
+        ("signal", 39),  # in the middle of a group that ends at a validation
         ("signal", 60),  # a validation and a save follow
         pytest.param("exception", 75, marks=pytest.mark.slow),
         pytest.param("signal", 35, marks=pytest.mark.slow),
@@ -99,9 +98,9 @@ def assert_same_run(ours: Path, theirs: Path):
         pytest.param("signal", 26, marks=pytest.mark.slow),  # a probed update
     ],
 )
-def test_a_stopped_run_ends_as_one_that_was_not(command, stopping, tmp_path, how, step, is_fused):
+def test_a_stopped_run_ends_as_one_that_was_not(command, stopping, tmp_path, how, step, engine):
     runs = tmp_path / "runs"
-    more = ["--model.fused", is_fused]
+    more = ["--model.engine", engine]
     assert main(command("whole", *more)) == 0
     stopping(step, how)
     if how == "signal":
@@ -114,10 +113,10 @@ def test_a_stopped_run_ends_as_one_that_was_not(command, stopping, tmp_path, how
     assert_same_run(runs / "parts", runs / "whole")
 
 
-@pytest.mark.parametrize("is_fused", ["true", pytest.param("false", marks=pytest.mark.slow)])
-def test_dropout_goes_on_with_the_masks_that_were_to_come(command, stopping, tmp_path, is_fused):
+@pytest.mark.parametrize("engine", ["native", pytest.param("eager", marks=pytest.mark.slow)])
+def test_dropout_goes_on_with_the_masks_that_were_to_come(command, stopping, tmp_path, engine):
     runs = tmp_path / "runs"
-    more = ["--model.fused", is_fused, "--model.dropout", "0.3", "--model.count_mixture", "true"]
+    more = ["--model.engine", engine, "--model.dropout", "0.3", "--model.count_mixture", "true"]
     assert main(command("whole", *more)) == 0
     stopping(39, "signal")
     assert main(command("parts", *more)) == 143
@@ -200,7 +199,7 @@ main(sys.argv[1:])
 @pytest.mark.slow
 def test_a_kill_during_a_save_leaves_the_checkpoint_before_it(command, tmp_path):
     runs = tmp_path / "runs"
-    more = ["--model.fused", "false"]
+    more = ["--model.engine", "eager"]
     assert main(command("whole", *more)) == 0
     settings = command("parts", *more)
     killed = subprocess.run([sys.executable, "-c", KILLED_WHILE_SAVING, *settings], cwd=ROOT)
@@ -222,7 +221,7 @@ def test_auto_begins_again_where_no_checkpoint_is_whole(command, stopping, tmp_p
     """In the same folder; TensorBoard shows nothing of the first attempt."""
     runs = tmp_path / "runs"
     assert main(command("whole")) == 0
-    stopping(19, "signal")  # before the first validation, so there is no best.ckpt
+    stopping(14, "signal")  # before the first validation, so there is no best.ckpt
     assert main(command("parts")) == 143
     last = runs / "parts" / "checkpoints" / "last.ckpt"
     if left:
@@ -298,11 +297,11 @@ def test_of_runs_with_one_name_the_newest_goes_on(command, stopping, tmp_path):
     assert json.loads((runs / "tiny" / "summary.json").read_text())["steps"] == 90
 
 
-def test_a_fused_run_goes_on_with_ordinary_steps_where_fused_ones_do_not_go(command, stopping):
+def test_a_native_run_goes_on_with_eager_steps_where_native_ones_do_not_go(command, stopping):
     stopping(35, "signal")
-    assert main(command("run", "--model.fused", "true")) == 143
+    assert main(command("run", "--model.engine", "native")) == 143
     more = ["--trainer.accumulate_grad_batches", "2", "--resume_override", "true"]
-    assert main(command("run", "--model.fused", "auto", *more, "--resume", "true")) == 0
+    assert main(command("run", "--model.engine", "auto", *more, "--resume", "true")) == 0
 
 
 def test_a_run_without_a_name_is_found_by_its_config(command, stopping, tmp_path):
@@ -388,14 +387,8 @@ def test_a_run_in_use_is_left_alone(command, stopping, tmp_path, capsys):
 
 
 def test_a_nan_stops_the_run_and_keeps_the_state_before_it(command, tmp_path, capsys, monkeypatch):
-    step = LitMLP.optimizer_step
-
-    def poisoned(self, *args, **kwargs):
-        step(self, *args, **kwargs)
-        if self.global_step == 59:
-            self.net.layers[3].weight.data[0, 0] = torch.nan
-
-    monkeypatch.setattr(LitMLP, "optimizer_step", poisoned)
+    lr_at = LitMLP.lr_at
+    monkeypatch.setattr(LitMLP, "lr_at", lambda self, i: torch.nan if i == 59 else lr_at(self, i))
     assert main(command("run", "--trainer.limit_val_batches", "0")) == 1
     error = capsys.readouterr().err.strip().splitlines()[-1]
     assert "the loss is nan at update 64; these are not finite either" in error
@@ -426,7 +419,7 @@ def test_what_is_listed_as_harmless_is_no_difference():
 def test_signals_end_a_process_with_their_status(tmp_path, word_list, signum, status):
     arguments = ["train.py", "fit", "--data.path", str(word_list), "--data.batch_size", "16"]
     arguments += ["--name", "run", "--runs_dir", str(tmp_path), "--trainer.max_steps", "1000000"]
-    arguments += ["--model.fused", "false", "--trainer.val_check_interval", "200"]
+    arguments += ["--model.engine", "eager", "--trainer.val_check_interval", "200"]
     process = subprocess.Popen(
         [sys.executable, *arguments], cwd=ROOT, stderr=subprocess.PIPE, text=True
     )

@@ -31,7 +31,13 @@ class Run:
     def __init__(self, words, device, precision, steps=STEPS, ckpt_path=None) -> None:
         torch.manual_seed(1)
         self.data = NamesDataModule(str(words), batch_size=16, predict_path=str(words))
-        arguments = {"n_hidden": 20, "n_layer": 2, "optimizer": "adamw", "lr": 0.01, "fused": False}
+        arguments = {
+            "n_hidden": 20,
+            "n_layer": 2,
+            "optimizer": "adamw",
+            "lr": 0.01,
+            "engine": "eager",
+        }
         self.model = LitMLP(self.data.chars, 3, dropout=0.1, **arguments)
         recorder = Recorder()
         self.trainer = trainer(
@@ -175,7 +181,7 @@ def test_with_synchronised_batch_norm_processes_learn_what_one_does(
     found = torch.load(tmp_path / "found.pt", weights_only=True, map_location="cpu")
     torch.manual_seed(1)
     data = NamesDataModule(str(word_list), batch_size=16)
-    model = LitMLP(data.chars, 3, n_hidden=20, n_layer=2, fused=False)
+    model = LitMLP(data.chars, 3, n_hidden=20, n_layer=2, engine="eager")
     trainer(20, accelerator=device, devices=1).fit(model, data)
     expected = model.cpu().state_dict()
     assert found.keys() == expected.keys()

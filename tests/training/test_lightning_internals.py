@@ -18,7 +18,7 @@ from tests.training.test_module import trainer
 
 def fit(word_list, callback, **arguments):
     data = NamesDataModule(str(word_list), batch_size=16)
-    model = LitMLP(data.chars, 3, n_hidden=8, n_layer=1, fused=False)
+    model = LitMLP(data.chars, 3, n_hidden=8, n_layer=1, engine="eager")
     runner = trainer(7, callbacks=[callback], **arguments)
     runner.fit(model, data)
     return runner

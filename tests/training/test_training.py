@@ -8,13 +8,10 @@ from math import log
 from time import perf_counter
 
 import pytest
-import torch
 import yaml
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-from lit_makemore.network.mlp import MLP
 from lit_makemore.training.datamodule import NamesDataModule
-from lit_makemore.training.engines.compiled import CompiledStep
 from lit_makemore.words.corpus import read_corpus
 from tests.conftest import ROOT, needs_names
 
@@ -58,27 +55,15 @@ def scalars(folder, tag) -> dict[int, float]:
         ("configs/names.yaml", ["--data.batch_size", "64", "--trainer.gradient_clip_val", "0.5"]),
     ],
 )
-def test_compiled_steps_have_the_losses_of_ordinary_ones(tmp_path, config, more):
+def test_native_steps_have_the_losses_of_eager_ones(tmp_path, config, more):
     arguments = ["--trainer.max_steps", "1000", "--trainer.log_every_n_steps", "10", *more]
     losses = {}
-    for fused in ("false", "true"):
-        summary = fit(tmp_path / fused, config, *arguments, "--model.fused", fused)
-        assert summary["stepping"] == {"false": "ordinary", "true": "fused"}[fused]
-        losses[fused] = scalars(tmp_path / fused / "run", "train/loss")
-    assert list(losses["true"]) == list(range(10, 1001, 10))
-    assert losses["true"] == pytest.approx(losses["false"], abs=1e-4)
-
-
-@pytest.mark.filterwarnings("ignore:.*torch.jit.script_method:DeprecationWarning")  # torch's own
-def test_the_step_compiles_to_one_graph_once():
-    torch._dynamo.utils.counters.clear()
-    net = MLP(27, n_hidden=16, n_layer=1)
-    step = CompiledStep(net, torch.optim.AdamW(net.parameters(), lr=0.01))
-    for n in (1, 5, 2):
-        step(torch.randint(0, 27, (n, 8, 3)), torch.randint(0, 27, (n, 8)), [0.01 / n] * n)
-    counters = torch._dynamo.utils.counters
-    assert counters["stats"]["unique_graphs"] == 1
-    assert not counters["graph_break"]
+    for engine in ("eager", "native"):
+        summary = fit(tmp_path / engine, config, *arguments, "--model.engine", engine)
+        assert summary["engine"] == engine
+        losses[engine] = scalars(tmp_path / engine / "run", "train/loss")
+    assert list(losses["native"]) == list(range(10, 1001, 10))
+    assert losses["native"] == pytest.approx(losses["eager"], abs=1e-4)
 
 
 @needs_names

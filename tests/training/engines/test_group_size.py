@@ -1,4 +1,4 @@
-"""Fits with fused steps do what fits with ordinary ones do, when they do it."""
+"""Fits in groups do what fits with single steps do, when they do it."""
 
 from operator import attrgetter
 
@@ -8,8 +8,9 @@ import torch
 from lightning.pytorch.callbacks import ModelCheckpoint
 
 from lit_makemore.training.datamodule import NamesDataModule
-from lit_makemore.training.engines import choice, group_size
+from lit_makemore.training.engines import group_size
 from lit_makemore.training.module import LitMLP
+from tests.training.engines.test_eager import OneByOne
 from tests.training.test_module import trainer
 
 pytestmark = pytest.mark.filterwarnings("ignore:Using ModelCheckpoint with manual optimization")
@@ -33,53 +34,53 @@ class Record(pl.Callback):
         self.losses.append(float(outputs["loss"]))
 
 
-def fit(word_list, folder, steps, is_fused, every=150, model_arguments=None, **trainer_arguments):
+def fit(word_list, folder, steps, engine, every=150, model_arguments=None, **trainer_arguments):
     torch.manual_seed(1)
     data = NamesDataModule(str(word_list), batch_size=16)
     arguments = {"n_hidden": 8, "n_layer": 1, "lr_milestones": (30,), **(model_arguments or {})}
-    model = LitMLP(data.chars, data.block_size, fused=is_fused, **arguments)
+    model = LitMLP(data.chars, data.block_size, engine=engine, **arguments)
     record = Record()
     folder.mkdir()
     saver = ModelCheckpoint(folder, "{step}", every_n_train_steps=every, save_top_k=-1)
+    alone = [OneByOne()] if engine == "eager" else []
     runner = trainer(
         steps,
         **{
-            "callbacks": [record, saver],
+            "callbacks": [record, saver, *alone],
             "enable_checkpointing": True,
             "num_sanity_val_steps": 0,
             **trainer_arguments,
         },
     )
     runner.fit(model, data)
-    assert model.engine == ("fused" if is_fused else "ordinary")
+    assert (model.engine, model.automatic_optimization) == (engine, engine == "eager")
     return runner, model, data, record, sorted(path.name for path in folder.iterdir())
 
 
 @pytest.fixture
-def pair(word_list, tmp_path, monkeypatch, trace):
-    """Fits both ways and compares everything that has a step; returns the fused fit's record."""
-    trace("eager")
+def pair(word_list, tmp_path, monkeypatch):
+    """Fits by single eager steps and by native groups; compares everything that has a step."""
     monkeypatch.setattr(group_size, "LARGEST", 40)
 
     def run(steps, **arguments):
-        ordinary = fit(word_list, tmp_path / "ordinary", steps, False, **arguments)
-        together = fit(word_list, tmp_path / "fused", steps, True, **arguments)
-        assert together[4] == ordinary[4]
+        alone = fit(word_list, tmp_path / "alone", steps, "eager", **arguments)
+        together = fit(word_list, tmp_path / "together", steps, "native", **arguments)
+        assert together[4] == alone[4]
         for name in ("validated", "ends"):
-            assert getattr(together[3], name) == getattr(ordinary[3], name), name
+            assert getattr(together[3], name) == getattr(alone[3], name), name
         for of in ("global_step", "current_epoch", "fit_loop.total_batch_idx"):
-            assert attrgetter(of)(together[0]) == attrgetter(of)(ordinary[0]), of
-        for p, q in zip(ordinary[1].parameters(), together[1].parameters(), strict=True):
+            assert attrgetter(of)(together[0]) == attrgetter(of)(alone[0]), of
+        for p, q in zip(alone[1].parameters(), together[1].parameters(), strict=True):
             torch.testing.assert_close(p, q, rtol=1e-3, atol=1e-4)
-        generators = ordinary[2].generator.get_state(), together[2].generator.get_state()
+        generators = alone[2].generator.get_state(), together[2].generator.get_state()
         assert torch.equal(*generators)
-        return ordinary, together
+        return alone, together
 
     return run
 
 
 def test_groups_end_where_something_is_due(pair):
-    ordinary, together = pair(
+    alone, together = pair(
         450, every=150, val_check_interval=70, log_every_n_steps=32, limit_val_batches=1
     )
     record = together[3]
@@ -88,19 +89,19 @@ def test_groups_end_where_something_is_due(pair):
     assert len(record.losses) < 450 / 5  # and they are groups
 
 
-def test_losses_of_single_updates_are_those_of_ordinary_steps(pair):
-    ordinary, together = pair(60, log_every_n_steps=1)
-    assert together[3].losses == pytest.approx(ordinary[3].losses, abs=1e-5)
+def test_losses_of_single_updates_are_the_same(pair):
+    alone, together = pair(60, log_every_n_steps=1)
+    assert together[3].losses == pytest.approx(alone[3].losses, abs=1e-5)
 
 
 def test_passes_and_their_limits_end_groups(pair):
-    ordinary, _ = pair(-1, max_epochs=3, check_val_every_n_epoch=1, val_check_interval=1.0)
-    assert len(ordinary[3].ends) == 3
+    alone, _ = pair(-1, max_epochs=3, check_val_every_n_epoch=1, val_check_interval=1.0)
+    assert len(alone[3].ends) == 3
 
 
 def test_a_limited_number_of_minibatches_a_pass_is_kept(pair):
-    ordinary, _ = pair(25, limit_train_batches=5)
-    assert ordinary[3].ends == [5, 10, 15, 20, 25]
+    alone, _ = pair(25, limit_train_batches=5)
+    assert alone[3].ends == [5, 10, 15, 20, 25]
 
 
 def test_the_same_minibatches_may_be_overfitted(pair):
@@ -110,64 +111,3 @@ def test_the_same_minibatches_may_be_overfitted(pair):
 def test_adamw_clipping_and_one_cycle_are_the_same_both_ways(pair):
     arguments = {"optimizer": "adamw", "lr": 0.01, "weight_decay": 0.1, "schedule": "one_cycle"}
     pair(60, model_arguments=arguments, gradient_clip_val=0.3)
-
-
-@pytest.mark.parametrize(
-    ("model_arguments", "trainer_arguments", "reason"),
-    [
-        ({"backward": "manual"}, {}, "backward manual"),
-        ({}, {"accumulate_grad_batches": 2}, "accumulate_grad_batches"),
-        (
-            {},
-            {"gradient_clip_val": 1.0, "gradient_clip_algorithm": "value"},
-            "gradient_clip_algorithm value",
-        ),
-        ({}, {"detect_anomaly": True}, "detect_anomaly"),
-        ({}, {"precision": "bf16-true"}, "precision bf16-true"),
-    ],
-)
-def test_what_does_not_go_with_fused_steps(
-    word_list, tmp_path, capsys, model_arguments, trainer_arguments, reason
-):
-    with pytest.raises(ValueError, match=f"fused true does not work with .*{reason}"):
-        fit(
-            word_list,
-            tmp_path / "run",
-            2,
-            True,
-            model_arguments=model_arguments,
-            **trainer_arguments,
-        )
-    data = NamesDataModule(str(word_list), batch_size=16)
-    auto = LitMLP(data.chars, 3, n_hidden=8, n_layer=1, **model_arguments)
-    trainer(2, **trainer_arguments).fit(auto, data)
-    assert auto.engine == "ordinary"
-
-
-def decision(monkeypatch, fused, max_steps, compiler="/usr/bin/g++"):
-    monkeypatch.setattr(choice, "compiler", lambda: compiler)
-    return choice.choose(trainer(max_steps, val_check_interval=1), fused, "autograd")
-
-
-def test_auto_weighs_compiling_against_the_length_of_the_run(monkeypatch):
-    assert decision(monkeypatch, "auto", 100_000)[0] == "fused"
-    engine, line = decision(monkeypatch, "auto", 1000)
-    assert engine == "ordinary"
-    assert "pays from 20,000 steps" in line
-
-
-def test_without_a_compiler_steps_are_ordinary(monkeypatch):
-    assert decision(monkeypatch, "auto", 100_000, compiler=None)[0] == "ordinary"
-    with pytest.raises(ValueError, match=r"C\+\+ compiler"):
-        decision(monkeypatch, True, 100_000, compiler=None)
-
-
-def test_the_compiler_is_the_one_named_or_a_common_one(monkeypatch, tmp_path):
-    monkeypatch.setenv("PATH", str(tmp_path))
-    monkeypatch.delenv("CXX", raising=False)
-    assert choice.compiler() is None
-    (tmp_path / "clang++").write_text("")
-    (tmp_path / "clang++").chmod(0o755)
-    assert choice.compiler() == str(tmp_path / "clang++")
-    monkeypatch.setenv("CXX", "mine")
-    assert choice.compiler() is None

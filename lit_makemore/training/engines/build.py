@@ -1,0 +1,130 @@
+"""Builds native.cpp with the compiler of this machine, once, and loads it.
+
+The library lies in the user's cache folder. Its name follows from the source, the compiler, the
+flags and the processor, because a home folder may be shared by unlike machines.
+"""
+
+import ctypes
+import hashlib
+import os
+import platform
+import shlex
+import shutil
+import subprocess
+import sys
+import tempfile
+from functools import cache
+from pathlib import Path
+
+SOURCE = Path(__file__).with_name("native.cpp")
+# No -ffast-math: a NaN must stay a NaN. A product and a sum may be one instruction.
+FLAGS = (
+    *("-std=c++17", "-O3", "-march=native", "-ffp-contract=fast"),
+    *("-fno-math-errno", "-fno-trapping-math", "-shared", "-fPIC"),
+)
+OPENMP = "-fopenmp"  # for several threads; Apple's compiler has none
+
+
+class BuildError(Exception):
+    """The library cannot be had; the message is one line that says why and what to do."""
+
+
+@cache
+def library() -> ctypes.CDLL:
+    """The library, built if this machine has not built it before.
+
+    Raises:
+        BuildError: there is no compiler, it fails, or the library cannot be stored or loaded.
+    """
+    path = _built()
+    try:
+        return ctypes.CDLL(str(path))
+    except OSError as error:  # a folder mounted noexec, for one
+        raise BuildError(
+            f"{path} cannot be loaded ({error}); let XDG_CACHE_HOME name a folder that may hold "
+            "programs"
+        ) from error
+
+
+def compiler() -> list[str] | None:
+    """The command of the C++ compiler: $CXX, else c++, g++ or clang++; None if there is none."""
+    if named := os.environ.get("CXX", "").strip():
+        return shlex.split(named)
+    found = (shutil.which(name) for name in ("c++", "g++", "clang++"))
+    return next(([path] for path in found if path), None)
+
+
+def cache_folder() -> Path:
+    """Where libraries are kept."""
+    if named := os.environ.get("XDG_CACHE_HOME"):
+        return Path(named) / "lit_makemore"
+    home = Path("~").expanduser()
+    return home / ("Library/Caches" if sys.platform == "darwin" else ".cache") / "lit_makemore"
+
+
+def _built() -> Path:
+    """The path of the library, which exists afterwards."""
+    command = compiler()
+    if command is None:
+        raise BuildError("there is no C++ compiler; install g++, or name one by the variable CXX")
+    key = hashlib.sha256()
+    for part in (SOURCE.read_bytes(), _version(command), *FLAGS, OPENMP, _processor()):
+        key.update(part if isinstance(part, bytes) else part.encode())
+    path = cache_folder() / f"native-{key.hexdigest()[:16]}.so"
+    if path.is_file():
+        return path
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        # Other processes see the library only when it is whole.
+        with tempfile.TemporaryDirectory(dir=path.parent) as folder:
+            unfinished = Path(folder) / path.name
+            try:
+                _compile(command, [*FLAGS, OPENMP], unfinished)
+            except BuildError:
+                _compile(command, list(FLAGS), unfinished)
+            unfinished.replace(path)
+    except OSError as error:
+        raise BuildError(
+            f"nothing can be stored in {path.parent} ({error.strerror}); let XDG_CACHE_HOME name "
+            "another folder"
+        ) from error
+    return path
+
+
+def _compile(command: list[str], flags: list[str], target: Path) -> None:
+    # The compiler's own temporary files lie beside the library: /tmp may be full or noexec.
+    environment = {**os.environ, "TMPDIR": str(target.parent)}
+    done = subprocess.run(
+        [*command, *flags, str(SOURCE), "-o", str(target)],
+        capture_output=True,
+        text=True,
+        errors="replace",
+        env=environment,
+        start_new_session=True,  # Ctrl-C and scancel are for this process, which saves first
+    )
+    if done.returncode or not target.is_file():
+        lines = (done.stderr or done.stdout).strip().splitlines()
+        errors = [line for line in lines if "error" in line] or lines or ["no message"]
+        raise BuildError(f"{command[0]} cannot build {SOURCE.name}: {errors[0].strip()}")
+
+
+def _version(command: list[str]) -> str:
+    """What the compiler says of itself."""
+    try:
+        told = subprocess.run([*command, "--version"], capture_output=True, text=True)
+    except OSError as error:
+        raise BuildError(
+            f"the compiler {command[0]} cannot be started ({error.strerror}); name another one by "
+            "the variable CXX"
+        ) from error
+    return told.stdout
+
+
+def _processor() -> str:
+    """What the machine code depends on: the architecture, and the instructions there are."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+    except OSError:  # not Linux
+        return platform.machine() + platform.processor()
+    features = [line for line in lines if line.startswith(("flags", "Features", "model name"))]
+    return platform.machine() + "".join(sorted(set(features)))

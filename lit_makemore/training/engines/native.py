@@ -1,0 +1,232 @@
+"""The training step in C++: forward, backward and update of a whole minibatch in one call.
+
+native.cpp has the mathematics, the lecture's hand-derived gradients. This file describes a network
+and its optimizer to it. The step works on the memory of the torch tensors, in place.
+
+Shapes: G minibatches of a group, B batch, T block_size, V vocab_size.
+"""
+
+import ctypes
+import weakref
+from collections.abc import Sequence
+from ctypes import c_double, c_int32, c_int64, c_uint64, c_void_p
+
+import torch
+from torch import Tensor, nn
+
+from lit_makemore.network.layers import BatchNorm1d, Linear, Tanh
+from lit_makemore.network.mlp import MLP
+
+KINDS = (Linear, BatchNorm1d, Tanh, nn.ReLU, nn.Dropout)  # in the order of native.cpp's Kind
+VARIANCES = ("torch", "biased", "unbiased")
+
+
+class _Layer(ctypes.Structure):
+    _fields_ = [
+        *((name, c_int32) for name in ("kind", "n_in", "n_out", "variance")),
+        *((name, c_void_p) for name in ("weight", "bias", "d_weight", "d_bias")),
+        *((name, c_void_p) for name in ("running_mean", "running_var")),
+        *((name, c_double) for name in ("eps", "momentum", "rate")),
+    ]
+
+
+class _Parameter(ctypes.Structure):
+    _fields_ = [
+        ("size", c_int64),
+        *((name, c_void_p) for name in ("p", "grad", "exp_avg", "exp_avg_sq")),
+    ]
+
+
+class _Settings(ctypes.Structure):
+    _fields_ = [
+        *((name, c_int32) for name in ("B", "T", "C", "V")),
+        *((name, c_int32) for name in ("n_layers", "n_parameters", "adamw", "threads")),
+        *((name, c_void_p) for name in ("layers", "parameters", "embedding", "d_embedding")),
+        *((name, c_double) for name in ("beta1", "beta2", "eps", "weight_decay", "clip_norm")),
+        ("seed", c_uint64),
+    ]
+
+
+class NativeStep:
+    """Updates the parameters of a network in place, one group of minibatches per call.
+
+    The optimizer holds the settings and the state. Both are afterwards what torch.optim would
+    leave, so a checkpoint goes on with either engine.
+
+    Args:
+        library: native.cpp, built by `build.library`.
+        net: the network, in training mode, on the CPU in float32.
+        optimizer: SGD without momentum, or AdamW, with all parameters of the network in one group.
+        batch_size: B.
+        clip_norm: largest 2-norm of the gradient of all parameters together; None for no limit.
+        seed: what the masks of Dropout follow from, with the number of the update.
+        updates: how many updates the run has made before.
+    """
+
+    def __init__(
+        self,
+        library: ctypes.CDLL,
+        net: MLP,
+        optimizer: torch.optim.Optimizer,
+        batch_size: int,
+        clip_norm: float | None = None,
+        seed: int = 0,
+        updates: int = 0,
+    ) -> None:
+        (group,) = optimizer.param_groups
+        self.net, self.optimizer, self.updates = net, optimizer, updates
+        self.adamw = isinstance(optimizer, torch.optim.AdamW)
+        if self.adamw:
+            _start_moments(optimizer, group["params"])
+        self.gradient = {p: torch.zeros_like(p) for p in group["params"]}
+        self._counts = [
+            layer.num_batches_tracked for layer in net.layers if isinstance(layer, BatchNorm1d)
+        ]
+        # an Identity, where there is no activation, has nothing to do
+        self._numbers = [i for i, x in enumerate(net.layers) if not isinstance(x, nn.Identity)]
+        layers = [self._layer(net.layers[i]) for i in self._numbers]
+        for before, layer in zip(layers, layers[1:], strict=False):
+            layer.n_in = before.n_out
+            layer.n_out = layer.n_out or layer.n_in
+        parameters = [self._parameter(p) for p in group["params"]]
+        vocab_size, n_embd = net.embedding.weight.shape
+        self._layers = (_Layer * len(layers))(*layers)
+        self._parameters = (_Parameter * len(parameters))(*parameters)
+        beta1, beta2 = group.get("betas", (0.0, 0.0))
+        self._batch_size = batch_size
+        settings = _Settings(
+            B=batch_size,
+            T=layers[0].n_in // n_embd,
+            C=n_embd,
+            V=vocab_size,
+            n_layers=len(layers),
+            n_parameters=len(parameters),
+            adamw=self.adamw,
+            threads=torch.get_num_threads(),
+            layers=ctypes.addressof(self._layers),
+            parameters=ctypes.addressof(self._parameters),
+            embedding=net.embedding.weight.data_ptr(),
+            d_embedding=self.gradient[net.embedding.weight].data_ptr(),
+            beta1=beta1,
+            beta2=beta2,
+            eps=group.get("eps", 0.0),
+            weight_decay=group["weight_decay"],
+            clip_norm=clip_norm or 0.0,
+            seed=seed % 2**64,
+        )
+        self._library = _declared(library)
+        self._network = c_void_p(self._library.network_open(ctypes.byref(settings)))
+        weakref.finalize(self, self._library.network_close, self._network)
+
+    def __call__(self, x: Tensor, y: Tensor, lrs: Sequence[float]) -> Tensor:
+        """Makes one update for each minibatch.
+
+        Args:
+            x: windows (G, B, T).
+            y: next characters (G, B), or their distributions (G, B, V).
+            lrs: the G learning rates.
+
+        Returns:
+            The sum of the G losses, a scalar in float64.
+        """
+        assert x.size(1) == self._batch_size
+        x, y = _as_stored(x, y)
+        rates = (c_double * len(lrs))(*lrs)
+        states = [self.optimizer.state[p] for p in self.gradient] if self.adamw else []
+        done = int(states[0]["step"]) if states else 0
+        total = self._library.network_steps(
+            self._network, len(x), *_addresses(x, y), rates, self.updates, done
+        )
+        self.updates += len(lrs)
+        self.optimizer.param_groups[0]["lr"] = lrs[-1]
+        for count in [*self._counts, *(state["step"] for state in states)]:
+            count += len(lrs)
+        return torch.tensor(total, dtype=torch.float64)
+
+    def gradients(self, x: Tensor, y: Tensor) -> tuple[float, dict[str, Tensor]]:
+        """The loss of one minibatch and the gradient of each parameter by name; no update.
+
+        The running averages of BatchNorm1d change, as in any forward pass.
+
+        Args:
+            x: windows (B, T).
+            y: next characters (B,), or their distributions (B, V).
+        """
+        assert len(x) == self._batch_size
+        x, y = _as_stored(x, y)
+        loss = self._library.network_gradients(self._network, *_addresses(x, y), self.updates)
+        for count in self._counts:
+            count += 1
+        named = {name: self.gradient[p].clone() for name, p in self.net.named_parameters()}
+        return loss, named
+
+    def dropout_masks(self) -> dict[int, Tensor]:
+        """What each Dropout layer multiplied by in the last minibatch: (B, F), by number in net."""
+        masks = {}
+        for i, layer in enumerate(self._layers):
+            if KINDS[layer.kind] is nn.Dropout:
+                mask = torch.empty(self._batch_size, layer.n_out)
+                self._library.network_mask(self._network, i, mask.data_ptr())
+                masks[self._numbers[i]] = mask
+        return masks
+
+    def _layer(self, layer: nn.Module) -> _Layer:
+        described = _Layer(kind=[isinstance(layer, kind) for kind in KINDS].index(True))
+        if isinstance(layer, Linear):
+            described.n_out, described.n_in = layer.weight.shape
+        if isinstance(layer, Linear | BatchNorm1d):
+            described.weight = layer.weight.data_ptr()
+            described.d_weight = self.gradient[layer.weight].data_ptr()
+            if layer.bias is not None:
+                described.bias = layer.bias.data_ptr()
+                described.d_bias = self.gradient[layer.bias].data_ptr()
+        if isinstance(layer, BatchNorm1d):
+            described.running_mean = layer.running_mean.data_ptr()
+            described.running_var = layer.running_var.data_ptr()
+            described.eps, described.momentum = layer.eps, layer.momentum
+            described.variance = VARIANCES.index(layer.variance)
+        if isinstance(layer, nn.Dropout):
+            described.rate = layer.p
+        return described
+
+    def _parameter(self, p: Tensor) -> _Parameter:
+        described = _Parameter(size=p.numel(), p=p.data_ptr(), grad=self.gradient[p].data_ptr())
+        if self.adamw:
+            state = self.optimizer.state[p]
+            described.exp_avg = state["exp_avg"].data_ptr()
+            described.exp_avg_sq = state["exp_avg_sq"].data_ptr()
+        return described
+
+
+def _as_stored(x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
+    """The same numbers in the memory layout and the types of native.cpp."""
+    y = y.float() if y.is_floating_point() else y
+    return x.contiguous(), y.contiguous()
+
+
+def _addresses(x: Tensor, y: Tensor) -> tuple[int, int | None, int | None]:
+    """Of the windows, the next characters and their distributions; one of the two is None."""
+    if y.is_floating_point():
+        return x.data_ptr(), None, y.data_ptr()
+    return x.data_ptr(), y.data_ptr(), None
+
+
+def _start_moments(optimizer: torch.optim.Optimizer, params: Sequence[Tensor]) -> None:
+    """Gives AdamW the state that it has before its first update."""
+    for p in params:
+        if not optimizer.state[p]:
+            zeros = {"exp_avg": torch.zeros_like(p), "exp_avg_sq": torch.zeros_like(p)}
+            optimizer.state[p].update(step=torch.tensor(0.0, device=p.device), **zeros)
+
+
+def _declared(library: ctypes.CDLL) -> ctypes.CDLL:
+    """The library with the types of its functions."""
+    batch = [c_void_p, c_void_p, c_void_p]  # x, labels, targets
+    library.network_open.restype = c_void_p
+    library.network_close.argtypes = [c_void_p]
+    library.network_gradients.argtypes = [c_void_p, *batch, c_int64]
+    library.network_gradients.restype = c_double
+    library.network_steps.argtypes = [c_void_p, c_int64, *batch, c_void_p, c_int64, c_int64]
+    library.network_steps.restype = c_double
+    library.network_mask.argtypes = [c_void_p, c_int32, c_void_p]
+    return library

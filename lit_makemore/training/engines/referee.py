@@ -1,0 +1,65 @@
+"""The referee of native.cpp: compares its gradients of one minibatch with autograd's.
+
+Gradients are compared, and not updates: AdamW turns the rounding error of a gradient that is zero
+into a whole step.
+
+Shapes: B batch, T block_size, V vocab_size.
+"""
+
+import torch
+from torch import Tensor, nn
+
+from lit_makemore.network.gradcheck import ROUNDINGS, sizes_of_terms
+from lit_makemore.network.mlp import MLP, cross_entropy
+from lit_makemore.training.engines.native import NativeStep
+
+TOLERANCE = 1e-3
+"""Largest relative error of a gradient in the 2-norm, beside what rounding of its terms explains.
+Correct gradients differ by about 1e-6, and by 1e-4 where rounding moves a ReLU over its kink."""
+
+
+def disagreement(step: NativeStep, x: Tensor, y: Tensor) -> str | None:
+    """What is wrong with the step's gradients; None if nothing is, or if they are not finite.
+
+    The network, its buffers and the random state are afterwards as they were before.
+
+    Args:
+        step: of a network in training mode.
+        x: windows (B, T).
+        y: next characters (B,), or their distributions (B, V).
+    """
+    net = step.net
+    buffers = {buffer: buffer.clone() for buffer in net.buffers()}
+    our_loss, ours = step.gradients(x, y)
+    _restore(buffers)
+    values = _forward(net, x, step.dropout_masks())
+    loss = cross_entropy(values[-1], y)
+    theirs = torch.autograd.grad(loss, [values[-1], *net.parameters()])
+    _restore(buffers)
+    if not all(gradient.isfinite().all() for gradient in theirs):
+        return None  # the run is diverging, which another part of the program says
+    _, sizes = sizes_of_terms(net, x, [v.detach() for v in values], theirs[0])
+    if not abs(our_loss - loss.item()) <= TOLERANCE * abs(loss.item()):
+        return f"the loss is {our_loss:.6g}, autograd's {loss.item():.6g}"
+    unit = ROUNDINGS * torch.finfo(torch.float32).eps
+    for (name, _), gradient in zip(net.named_parameters(), theirs[1:], strict=True):
+        apart = (ours[name] - gradient).norm().item()
+        size = gradient.norm().item()
+        if not apart <= TOLERANCE * size + unit * sizes[name]:
+            return f"the gradient of {name} is off by {apart / max(size, 1e-30):.1e}"
+    return None
+
+
+def _forward(net: MLP, x: Tensor, masks: dict[int, Tensor]) -> list[Tensor]:
+    """The input of each layer, and the logits, with the same units left out."""
+    values = [net.embedding(x).flatten(1)]
+    for i, layer in enumerate(net.layers):
+        dropout = isinstance(layer, nn.Dropout)
+        values.append(values[-1] * masks[i] if dropout else layer(values[-1]))
+    return values
+
+
+@torch.no_grad()
+def _restore(buffers: dict[Tensor, Tensor]) -> None:
+    for buffer, value in buffers.items():
+        buffer.copy_(value)

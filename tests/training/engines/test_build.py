@@ -1,0 +1,120 @@
+import os
+import stat
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from lit_makemore.training.engines import build
+from lit_makemore.training.engines.build import BuildError
+
+FAKE = """#!/bin/sh
+if [ "$1" = --version ]; then echo fake 1.0; exit 0; fi
+{body}
+"""
+
+
+@pytest.fixture
+def cache(tmp_path, monkeypatch):
+    """An empty cache folder with a space in its path."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "a cache"))
+    build.library.cache_clear()
+    yield tmp_path / "a cache" / "lit_makemore"
+    build.library.cache_clear()
+
+
+def use_compiler(tmp_path, monkeypatch, body: str) -> None:
+    path = tmp_path / "compiler"
+    path.write_text(FAKE.format(body=body))
+    path.chmod(0o755)
+    monkeypatch.setenv("CXX", str(path))
+
+
+def test_it_is_built_once(cache, monkeypatch):
+    build.library()
+    (built,) = cache.iterdir()
+    assert stat.S_IMODE(cache.stat().st_mode) == 0o700
+    before = built.stat().st_mtime_ns
+    build.library.cache_clear()
+    build.library()
+    assert [*cache.iterdir()] == [built]
+    assert built.stat().st_mtime_ns == before
+
+
+def test_another_processor_or_compiler_has_its_own(cache, tmp_path, monkeypatch):
+    use_compiler(tmp_path, monkeypatch, 'for target; do :; done; echo > "$target"')
+    first = build._built()
+    monkeypatch.setattr(build, "_processor", lambda: "another")
+    second = build._built()
+    use_compiler(tmp_path, monkeypatch, 'for target; do :; done; echo > "$target" # other')
+    assert build._built() == second  # told apart by its version only
+    (tmp_path / "compiler").write_text((tmp_path / "compiler").read_text().replace("1.0", "2.0"))
+    assert len({first, second, build._built()}) == 3
+
+
+def test_a_compiler_without_openmp_builds_for_one_thread(cache, tmp_path, monkeypatch):
+    """clang on macOS."""
+    refusing = 'for a; do [ "$a" = -fopenmp ] && { echo "error: no openmp" >&2; exit 1; }; done'
+    use_compiler(tmp_path, monkeypatch, refusing + '\nexec g++ "$@"')
+    build.library()
+
+
+def test_without_a_compiler_there_is_a_remedy(cache, monkeypatch, tmp_path):
+    monkeypatch.delenv("CXX", raising=False)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with pytest.raises(BuildError, match=r"there is no C\+\+ compiler; install g\+\+"):
+        build.library()
+
+
+def test_a_compiler_that_cannot_be_started_is_named(cache, monkeypatch):
+    monkeypatch.setenv("CXX", "/nowhere/g++")
+    with pytest.raises(BuildError, match=r"/nowhere/g\+\+ cannot be started \(No such file"):
+        build.library()
+
+
+def test_a_compiler_that_fails_is_quoted_and_leaves_nothing(cache, tmp_path, monkeypatch):
+    use_compiler(tmp_path, monkeypatch, 'echo "warning" >&2; echo "error: no space" >&2; exit 1')
+    with pytest.raises(BuildError, match=r"cannot build native.cpp: error: no space"):
+        build.library()
+    assert [*cache.iterdir()] == []
+
+
+def test_a_cache_folder_that_cannot_be_made_is_named(tmp_path, monkeypatch):
+    (tmp_path / "file").write_text("")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "file"))
+    build.library.cache_clear()
+    with pytest.raises(BuildError, match="nothing can be stored in .*; let XDG_CACHE_HOME name"):
+        build.library()
+
+
+def test_a_library_that_cannot_be_loaded_is_named(cache, tmp_path, monkeypatch):
+    """As in a folder that is mounted noexec."""
+    use_compiler(tmp_path, monkeypatch, 'for target; do :; done; echo text > "$target"')
+    with pytest.raises(BuildError, match="cannot be loaded .*; let XDG_CACHE_HOME name a folder"):
+        build.library()
+
+
+@pytest.mark.slow
+def test_two_processes_may_build_at_once(cache):
+    code = "from lit_makemore.training.engines import build; build.library()"
+    processes = [subprocess.Popen([sys.executable, "-c", code]) for _ in range(3)]
+    assert [process.wait() for process in processes] == [0, 0, 0]
+    assert len([*cache.iterdir()]) == 1
+
+
+def test_the_compiler_is_the_one_named_or_a_common_one(monkeypatch, tmp_path):
+    monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.delenv("CXX", raising=False)
+    assert build.compiler() is None
+    (tmp_path / "clang++").write_text("")
+    (tmp_path / "clang++").chmod(0o755)
+    assert build.compiler() == [str(tmp_path / "clang++")]
+    monkeypatch.setenv("CXX", "ccache g++")
+    assert build.compiler() == ["ccache", "g++"]
+
+
+def test_the_source_is_part_of_the_package():
+    assert build.SOURCE.is_file()
+    assert Path(build.__file__).parent == build.SOURCE.parent
+    assert os.access(build.SOURCE, os.R_OK)

@@ -1,0 +1,223 @@
+"""native.cpp against autograd in float64, and against torch.optim."""
+
+import copy
+from itertools import pairwise
+
+import pytest
+import torch
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+from torch import nn
+
+from lit_makemore.network.gradcheck import ROUNDINGS, sizes_of_terms
+from lit_makemore.network.mlp import MLP, cross_entropy
+from lit_makemore.training.engines import build
+from lit_makemore.training.engines.native import NativeStep
+
+SIZES = {
+    "B": st.integers(1, 70),
+    "T": st.integers(1, 9),
+    "V": st.integers(2, 40),
+    "n_embd": st.integers(1, 20),
+    "n_hidden": st.integers(1, 70),
+    "n_layer": st.integers(1, 3),
+}
+OPTIONS = {
+    "activation": st.sampled_from(["tanh", "relu", "linear"]),
+    "batch_norm": st.booleans(),
+    "logits_batch_norm": st.booleans(),
+    "bn_variance": st.sampled_from(["torch", "biased", "unbiased"]),
+    "redundant_bias": st.booleans(),
+    "dropout": st.sampled_from([0.0, 0.0, 0.3]),
+}
+
+
+def network(V, T, B, seed=1, scale=1.0, **options) -> tuple[MLP, int]:
+    """A network in which no parameter is 0 or 1, and a batch size that it can take."""
+    torch.manual_seed(seed)
+    net = MLP(V, T, **options)
+    with torch.no_grad():
+        for p in net.parameters():
+            p.add_(0.1 * torch.randn_like(p)).mul_(scale)
+    normalises = options.get("batch_norm", True) or options.get("logits_batch_norm", False)
+    return net, max(B, 2) if normalises else B
+
+
+def examples(B, T, V, soft=False, G=None):
+    shape = (B,) if G is None else (G, B)
+    y = torch.rand(*shape, V).softmax(-1) if soft else torch.randint(0, V, shape)
+    return torch.randint(0, V, (*shape, T)), y
+
+
+def sgd(net, lr=0.1):
+    return torch.optim.SGD(net.parameters(), lr)
+
+
+def adamw(net, lr=0.01):
+    return torch.optim.AdamW(net.parameters(), lr, weight_decay=0.1)
+
+
+def native(net, optimizer, B, **more) -> NativeStep:
+    return NativeStep(build.library(), net, optimizer, B, **more)
+
+
+def forward(net, x, masks):
+    """The input of each layer, and the logits, with the units left out that the masks leave out."""
+    values = [net.embedding(x).flatten(1)]
+    for i, layer in enumerate(net.layers):
+        dropout = isinstance(layer, nn.Dropout)
+        values.append(values[-1] * masks[i] if dropout else layer(values[-1]))
+    return values
+
+
+@given(st.fixed_dictionaries(SIZES | OPTIONS), st.booleans(), st.integers(0, 99))
+@example({"B": 32, "T": 3, "V": 27, "n_embd": 10, "n_hidden": 100, "n_layer": 5}, False, 1)
+@example({"B": 1, "T": 1, "V": 2, "n_embd": 1, "n_hidden": 1, "batch_norm": False}, True, 1)
+@settings(max_examples=60, deadline=None)
+def test_gradients_are_those_of_autograd_in_float64(sizes, soft, seed):
+    net, B = network(seed=seed, **sizes)
+    x, y = examples(B, sizes["T"], sizes["V"], soft)
+    reference = copy.deepcopy(net).double()
+    step = native(net, sgd(net), B)
+    loss, ours = step.gradients(x, y)
+    masks = step.dropout_masks()
+    values = forward(reference, x, {i: mask.double() for i, mask in masks.items()})
+    expected = cross_entropy(values[-1], y)
+    parameters = dict(reference.named_parameters())
+    theirs = torch.autograd.grad(expected, [values[-1], *parameters.values()])
+    assert loss == pytest.approx(expected.item(), rel=1e-5, abs=1e-6)
+    _, sizes_ = sizes_of_terms(reference, x, values, theirs[0])
+    kept = 1 / (1 - sizes.get("dropout", 0)) ** sizes.get("n_layer", 5)
+    for name, gradient in zip(parameters, theirs[1:], strict=True):
+        rounding = ROUNDINGS * torch.finfo(torch.float32).eps * kept * sizes_[name]
+        limit = 1e-5 * gradient.norm() + rounding
+        assert (ours[name] - gradient).norm() <= limit, name
+    for (name, a), b in zip(net.named_buffers(), reference.buffers(), strict=True):
+        torch.testing.assert_close(a.double(), b.double(), rtol=1e-4, atol=1e-5, msg=name)
+
+
+@pytest.mark.parametrize("make", [sgd, adamw])
+@pytest.mark.parametrize("clip_norm", [None, 0.5])
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"bn_variance": "biased"},
+        {"activation": "relu", "batch_norm": False},
+        {"logits_batch_norm": True, "bn_variance": "unbiased"},
+        {"activation": "linear", "batch_norm": False},
+    ],
+)
+def test_a_hundred_updates_are_those_of_torch_optim(make, clip_norm, options):
+    net, B = network(27, 3, 33, n_hidden=20, n_layer=2, **options)
+    reference = copy.deepcopy(net).double()
+    ours, theirs = make(net), make(reference)
+    x, y = examples(B, 3, 27, G=100)
+    lrs = [0.001 * (1 + i % 7) for i in range(100)]
+    total = 0.0
+    for minibatch, targets, lr in zip(x, y, lrs, strict=True):
+        loss = cross_entropy(reference(minibatch), targets)
+        theirs.zero_grad()
+        loss.backward()
+        if clip_norm is not None:
+            nn.utils.clip_grad_norm_(reference.parameters(), clip_norm)
+        theirs.param_groups[0]["lr"] = lr
+        theirs.step()
+        total += loss.item()
+    step = native(net, ours, B, clip_norm=clip_norm)
+    assert float(step(x, y, lrs)) == pytest.approx(total, rel=1e-5)
+    for (name, a), b in zip(net.state_dict().items(), reference.state_dict().values(), strict=True):
+        torch.testing.assert_close(a.double(), b.double(), rtol=2e-3, atol=2e-4, msg=name)
+    assert ours.param_groups[0]["lr"] == lrs[-1]
+    for p, q in zip(net.parameters(), reference.parameters(), strict=True):
+        for key, a in ours.state[p].items():
+            b = theirs.state[q][key].double()
+            torch.testing.assert_close(a.double(), b, rtol=2e-3, atol=1e-5, msg=key)
+
+
+def stepped(groups, threads=1, **more):
+    """The state after 24 updates in groups of these sizes."""
+    net, B = network(27, 3, 70, n_hidden=30, n_layer=2, dropout=0.2)
+    optimizer = adamw(net)
+    x, y = examples(B, 3, 27, G=24)
+    before = torch.get_num_threads()
+    torch.set_num_threads(threads)
+    try:
+        step = native(net, optimizer, B, clip_norm=0.5, seed=3, **more)
+    finally:
+        torch.set_num_threads(before)
+    for a, b in pairwise([0, *torch.tensor(groups).cumsum(0).tolist()]):
+        step(x[a:b], y[a:b], [0.01] * (b - a))
+    return net.state_dict()
+
+
+@pytest.mark.parametrize("threads", [1, 2, 3])
+@pytest.mark.parametrize("groups", [[24], [1] * 24, [5, 1, 18]])
+def test_groups_and_threads_change_no_bit(groups, threads):
+    expected, found = stepped([24]), stepped(groups, threads)
+    assert all(torch.equal(found[name], tensor) for name, tensor in expected.items())
+
+
+def test_torch_optim_goes_on_from_the_state_it_left():
+    net, B = network(27, 3, 16, n_hidden=10, n_layer=1)
+    optimizer = adamw(net)
+    x, y = examples(B, 3, 27, G=20)
+    native(net, optimizer, B)(x[:10], y[:10], [0.01] * 10)
+    other = copy.deepcopy(net)
+    continued = adamw(other)
+    continued.load_state_dict(copy.deepcopy(optimizer.state_dict()))
+    total = 0.0
+    for minibatch, targets in zip(x[10:], y[10:], strict=True):
+        loss = cross_entropy(other(minibatch), targets)
+        continued.zero_grad()
+        loss.backward()
+        continued.step()
+        total += loss.item()
+    again = float(native(net, optimizer, B, updates=10)(x[10:], y[10:], [0.01] * 10))
+    assert again == pytest.approx(total, rel=1e-5)
+
+
+def test_dropout_leaves_out_its_share_and_other_units_each_time():
+    net, B = network(27, 3, 64, n_hidden=500, n_layer=2, dropout=0.25)
+    x, y = examples(B, 3, 27)
+    drawn = {}
+    for seed, updates in ((1, 0), (1, 1), (2, 0)):
+        step = native(net, sgd(net), B, seed=seed, updates=updates)
+        step.gradients(x, y)
+        drawn |= {(seed, updates, i): mask for i, mask in step.dropout_masks().items()}
+    assert len(drawn) == 6
+    for mask in drawn.values():
+        assert mask.unique().tolist() == pytest.approx([0, 4 / 3])
+        assert (mask == 0).float().mean().item() == pytest.approx(0.25, abs=0.01)
+        for way in (0, 1):  # no unit and no example is special
+            assert (mask == 0).float().mean(way).std() < 0.08
+    keys = list(drawn)
+    for i, a in enumerate(keys):
+        for b in keys[:i]:
+            same = (drawn[a] == drawn[b]).float().mean().item()
+            assert same == pytest.approx(0.25**2 + 0.75**2, abs=0.02)  # independent
+
+
+@pytest.mark.parametrize("activation", ["tanh", "relu", "linear"])
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+@pytest.mark.parametrize("clip_norm", [None, 1.0])
+def test_what_is_not_finite_stays_so(activation, value, clip_norm):
+    net, B = network(27, 3, 8, n_hidden=10, n_layer=2, activation=activation)
+    net.layers[0].weight.data[3, 4] = value
+    x, y = examples(B, 3, 27, G=2)
+    total = float(native(net, sgd(net), B, clip_norm=clip_norm)(x, y, [0.1, 0.1]))
+    assert not torch.tensor(total).isfinite()
+    assert net.layers[0].weight.isnan().any()
+
+
+@pytest.mark.parametrize(("scale", "tolerance"), [(1e-4, 1e-5), (30.0, 1e-3)])
+def test_tanh_and_the_loss_are_precise_near_zero_and_far_from_it(scale, tolerance):
+    """Far from zero, 1 - tanh² has few digits, by autograd in float32 as well."""
+    net, B = network(27, 3, 40, scale=scale, n_hidden=50, n_layer=1, batch_norm=False)
+    x, y = examples(B, 3, 27)
+    reference = copy.deepcopy(net).double()
+    expected = cross_entropy(reference(x), y)
+    theirs = torch.autograd.grad(expected, list(reference.parameters()))
+    loss, ours = native(net, sgd(net), B).gradients(x, y)
+    assert loss == pytest.approx(expected.item(), rel=1e-6)
+    for a, b in zip(ours.values(), theirs, strict=True):
+        assert (a - b).norm() <= tolerance * b.norm() + 1e-30
