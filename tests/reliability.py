@@ -173,9 +173,8 @@ def report(rows: list[dict], disk: dict | str, seconds: float) -> str:
     lines += ["|---|---|---|---|---|"]
     for r in rows:
         ends = ", ".join(f"{count} × {status}" for status, count in sorted(r["ends"].items()))
-        lines.append(
-            f"| {r['engine']} | {r['kills']} | {r['runs']} | {ends} | {'; '.join(r['apart']) or 'none'} |"
-        )
+        apart = "; ".join(r["apart"]) or "none"
+        lines.append(f"| {r['engine']} | {r['kills']} | {r['runs']} | {ends} | {apart} |")
     if isinstance(disk, str):
         lines += ["", f"Full disk: not tried ({disk})."]
     else:

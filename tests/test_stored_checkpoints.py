@@ -1,7 +1,7 @@
 """Checkpoints of earlier versions load, sample, score and resume.
 
 format_1/ holds runs of 60 updates on 30 words, made before the package had rooms: a plain one with
-`model.clip_norm`, a mixture with counts, one with steps compiled by torch, and one with its teacher.
+`model.clip_norm`, a mixture with counts, one with steps that torch compiled, one with its teacher.
 expected.json is what that version printed of them.
 """
 

@@ -16,7 +16,7 @@ SILENCED = [
     r"You passed `Trainer\(accelerator='cpu', precision='16",  # an error here
     "Be aware that when using `ckpt_path`",  # validate and test do not need the callbacks of fit
     "The number of training batches .* is smaller than the logging interval",  # we count updates
-    "Using ModelCheckpoint with manual optimization",  # compiled runs use manual optimization
+    "Using ModelCheckpoint with manual optimization",  # groups of minibatches use it
     "Checkpoint directory .* exists and is not empty",  # that of a resumed run
     "torch.distributed.nn.functional.all_gather is deprecated",  # Lightning's
     "It is recommended to use `self.log.*sync_dist",  # SplitMetrics is reduced by itself

@@ -68,7 +68,7 @@ class TrainingCurves(pl.Callback):
                 "train/loss": float(trainer.strategy.reduce(mean)),  # mean over the processes
                 "train/lr": lr,
             }
-            if self._interval.rate:  # not after the first group, which includes the compilation
+            if self._interval.rate:  # not after the first group
                 scalars["train/steps_per_s"] = self._interval.rate
             for logger in trainer.loggers:
                 logger.log_metrics(scalars, step=step)

@@ -5,15 +5,16 @@
 
 It measures:
 
-* the steps a second of `fit`, after the start: with ordinary steps, with fused (compiled) steps and
-  with gradients by hand;
-* the seconds of whole runs, with compiled graphs from the cache;
+* the steps a second of `fit`, after the start: native, eager and with gradients by hand;
+* the seconds of whole runs;
+* the quick start from its beginning to its table, on a machine that has not built native.cpp;
 * the seconds to the first step, compared with the import of Lightning alone;
-* the seconds that the diagnostics take.
+* the seconds that the diagnostics take;
+* the floating-point operations a second of a native step, compared with a product of two matrices.
 
 Most rows are compared with the notebook's loop. There the ratio says how many times as fast ours
 is. Some rows name another comparison in brackets. There the ratio says how many times as long ours
-takes.
+takes, or how large a share it reaches. The steps a second are those of one thread, like the loop's.
 
 Each measurement is a process of its own. The speed of a shared machine changes over time, so the
 measurements of a round follow one another, and a ratio is the median of the rounds' ratios. With
@@ -39,25 +40,33 @@ from tests.report import write_page
 
 DEEP = "configs/reference/deep.yaml"
 COMMIT = git_commit()  # before the figures change the tree
-FUSED = ["--model.fused", "true"]
-ORDINARY = ["--model.fused", "false"]
+NATIVE = ["--model.engine", "native"]
+EAGER = ["--model.engine", "eager"]
 MANUAL = ["--model.backward", "manual"]
+ONE_THREAD = {"OMP_NUM_THREADS": "1"}
 NOTEBOOK_STEPS = 100_000  # of its training, as published
 
 
 def notebook(config: str, steps: int) -> float:
-    """Steps a second of the notebook's loop."""
+    """Steps a second of the notebook's loop on one thread."""
     command = [sys.executable, "-m", "tests.benchmarks.notebook", config, str(steps)]
-    return float(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
+    environment = {**os.environ, **ONE_THREAD}
+    done = subprocess.run(command, check=True, capture_output=True, text=True, env=environment)
+    return float(done.stdout)
 
 
-def fit(config: str, *more: str) -> dict:
+def fit(config: str, *more: str, **environment: str) -> dict:
     """The summary of a `fit`, logging, validation and checkpoints at their defaults; process_s."""
     with tempfile.TemporaryDirectory() as folder:
         command = ["train.py", "fit", "--config", config, *more]
         command += ["--runs_dir", folder, "--name", "run"]
         begun = perf_counter()
-        subprocess.run([sys.executable, *command], check=True, capture_output=True)
+        subprocess.run(
+            [sys.executable, *command],
+            check=True,
+            capture_output=True,
+            env={**os.environ, **environment},
+        )
         seconds = perf_counter() - begun
         return json.loads((Path(folder) / "run" / "summary.json").read_text()) | {
             "process_s": seconds
@@ -65,16 +74,18 @@ def fit(config: str, *more: str) -> dict:
 
 
 def rates(config: str, steps: int, rounds: int) -> list[dict]:
-    """Steady-state steps a second, a row for each way to step."""
-    # the interval that the diagnostics have in the config's own 100,000 steps
-    limit = ["--trainer.max_steps", str(steps), "--diagnostics.every_n_steps", "2000"]
+    """Steady-state steps a second on one thread, a row for each way to step."""
     path = f"configs/reference/{config}.yaml"
-    ways = {"ordinary": ORDINARY, "by hand": MANUAL, "fused": FUSED}
-    fit(path, *limit, *FUSED)  # fills the cache of compiled graphs
+    ways = {"native": (NATIVE, 10), "eager": (EAGER, 1), "by hand in Python": (MANUAL, 1)}
     measured = []
     for _ in range(rounds):
-        loop = notebook(config, steps)
-        measured.append((loop, {way: fit(path, *limit, *ways[way]) for way in ways}))
+        loop, ours = notebook(config, steps), {}
+        for way, (options, longer) in ways.items():
+            # the interval that the diagnostics have in the config's own 100,000 steps
+            limit = ["--trainer.max_steps", str(longer * steps)]
+            limit += ["--diagnostics.every_n_steps", "2000"]
+            ours[way] = fit(path, *limit, *options, **ONE_THREAD)
+        measured.append((loop, ours))
     rows = []
     for way in ways:
         ours = [runs[way]["steps_per_s"] for _, runs in measured]
@@ -88,15 +99,16 @@ def wholes(rounds: int) -> list[dict]:
     """Whole runs against the notebook's loop, for its 100,000 steps."""
     measured = []
     for _ in range(rounds):
-        loop = NOTEBOOK_STEPS / notebook("deep", NOTEBOOK_STEPS)
-        measured.append((loop, fit(DEEP, *FUSED), fit("configs/names.yaml")))
+        loop = NOTEBOOK_STEPS / notebook("deep", NOTEBOOK_STEPS // 4)
+        measured.append((loop, fit(DEEP), fit("configs/names.yaml")))
     loops = [loop for loop, _, _ in measured]
     deep = [run["process_s"] for _, run, _ in measured]
     names = [run["process_s"] for _, _, run in measured]
     training = [run["steps"] / run["steps_per_s"] for _, _, run in measured]
+    threads = measured[0][2]["threads"]
     labels = {
-        "deep.yaml, 100,000 steps fused, whole process, s": deep,
-        "names.yaml, training, s": training,
+        "deep.yaml, 100,000 steps, whole process, s": deep,
+        f"names.yaml, training alone on {threads} thread(s), s": training,
         "names.yaml, whole process, s": names,
     }
     return [
@@ -110,18 +122,38 @@ def wholes(rounds: int) -> list[dict]:
     ]
 
 
+def quickstart(rounds: int) -> list[dict]:
+    """The first run on a machine, beside a later one."""
+    measured = []
+    for _ in range(rounds):
+        with tempfile.TemporaryDirectory() as cache:
+            ours = [
+                fit("configs/quickstart.yaml", XDG_CACHE_HOME=cache)["process_s"] for _ in range(2)
+            ]
+        measured.append(ours)
+    cold, warm = ([run[i] for run in measured] for i in (0, 1))
+    ratios = [run[0] / run[1] for run in measured]
+    return [row("quickstart.yaml, the first time (later), s", median(warm), median(cold), ratios)]
+
+
 def diagnostics(rounds: int) -> list[dict]:
-    """Seconds of whole processes with diagnostics on and off."""
+    """Seconds of whole processes with diagnostics on and off, and on without pictures."""
+    ways = {
+        "diagnostics on": [],
+        "diagnostics without pictures": ["--diagnostics.pictures", "false"],
+    }
+    measured = []
+    for _ in range(rounds):
+        off = fit(DEEP, "--diagnostics.enabled", "false")["process_s"]
+        measured.append((off, [fit(DEEP, *more)["process_s"] for more in ways.values()]))
+    offs = [off for off, _ in measured]
     rows = []
-    for label, more in {"100,000 steps fused": FUSED, "100,000 ordinary steps": ORDINARY}.items():
-        measured = []
-        for _ in range(rounds if more is FUSED else 1):  # the others take minutes each
-            off = fit(DEEP, *more, "--diagnostics.enabled", "false")
-            measured.append((off["process_s"], fit(DEEP, *more)))
-        offs, ons = [off for off, _ in measured], [on["process_s"] for _, on in measured]
+    for i, way in enumerate(ways):
+        ons = [seconds[i] for _, seconds in measured]
         ratios = [on / off for on, off in zip(ons, offs, strict=True)]
-        name = f"deep.yaml, {label}, diagnostics on (off), s"
-        rows.append(row(name, median(offs), median(ons), ratios))
+        rows.append(
+            row(f"deep.yaml, 100,000 steps, {way} (off), s", median(offs), median(ons), ratios)
+        )
     return rows
 
 
@@ -135,13 +167,26 @@ def startup(rounds: int) -> list[dict]:
     ]
     imports, fits = map(list, zip(*measured, strict=True))
     ratios = [b / a for a, b in measured]
+    label = "first step, s (import lightning.pytorch)"
+    return [row(label, median(imports), median(fits), ratios)]
+
+
+def roofline(rounds: int) -> list[dict]:
+    """Billions of operations a second in the products of a step, beside those of torch.mm."""
+    command = [sys.executable, "-m", "tests.benchmarks.roofline"]
+    measured = []
+    for _ in range(rounds):
+        done = subprocess.run(command, check=True, capture_output=True, text=True)
+        measured.append(json.loads(done.stdout))
     return [
         row(
-            "first ordinary step, s (import lightning.pytorch)",
-            median(imports),
-            median(fits),
-            ratios,
+            f"{name}, native step, GFLOP/s (torch.mm)",
+            median(run["torch.mm"] for run in measured),
+            median(run[name] for run in measured),
+            [run[name] / run["torch.mm"] for run in measured],
         )
+        for name in measured[0]
+        if name != "torch.mm"
     ]
 
 
@@ -169,7 +214,7 @@ def markdown(rows: list[dict]) -> str:
 
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m tests.benchmarks")
-    parts = ("one_layer", "deep", "startup", "wholes", "diagnostics")
+    parts = ("one_layer", "deep", "startup", "quickstart", "wholes", "diagnostics", "roofline")
     parser.add_argument("--only", nargs="+", choices=parts, default=parts)
     parser.add_argument("--steps", type=int, default=5000)
     parser.add_argument("--rounds", type=int, default=5)
@@ -183,6 +228,8 @@ def main() -> None:
         "startup": lambda: startup(rounds),
         "wholes": lambda: wholes(long_rounds),
         "diagnostics": lambda: diagnostics(long_rounds),
+        "quickstart": lambda: quickstart(long_rounds),
+        "roofline": lambda: roofline(rounds),
     }
     path = Path(arguments.output) if arguments.output else None
     rows = {r["label"]: r for r in json.loads(path.read_text())} if path and path.exists() else {}
