@@ -66,7 +66,7 @@ def describe(
         chars: the characters of the vocabulary.
         block_size: T.
         architecture: the arguments of MLP.
-        train_hashes: (words,) int64, the hashes of the training words.
+        train_hashes: (words,) int64, the sorted hashes of the distinct training words.
         engine: what stepped the run.
         mixture: the count model that the network is mixed with, and the weight of the network.
     """
@@ -75,7 +75,7 @@ def describe(
         "chars": chars,
         "block_size": block_size,
         "architecture": architecture,
-        "train_hashes": train_hashes.unique(),
+        "train_hashes": train_hashes,
         "threads": torch.get_num_threads(),
         "stepping": engine,
     }

@@ -40,7 +40,7 @@ from lit_makemore.runs.stop_on_signal import StopAfterCheckpoints, StopOnSignal,
 from lit_makemore.training.engines.choice import choose
 from lit_makemore.training.option_conflicts import check_fit
 
-SAVE_EVERY_N_STEPS = 1000
+SAVE_EVERY_N_STEPS, SAVE_SECONDS = 1000, 5.0
 HELP = """usage: {program} fit --config FILE [--config FILE …] [--OPTION VALUE …]
 
 Trains a network. Later configs and options replace earlier ones.
@@ -200,7 +200,7 @@ def _callbacks(
     checkpoints: list[Any] = []
     stop: pl.Callback = StopOnSignal(None)
     if config.trainer.enable_checkpointing is not False:
-        last = LastCheckpoint(SAVE_EVERY_N_STEPS)
+        last = LastCheckpoint(SAVE_EVERY_N_STEPS, SAVE_SECONDS)
         checkpoints = [BestCheckpoint(), last]
         stop = StopAfterCheckpoints(last, config.max_requeues)
     progress = [] if config.trainer.enable_progress_bar is False else [ProgressLine()]

@@ -1,6 +1,7 @@
 """The two checkpoints of a run, and how the Trainer writes them."""
 
 from pathlib import Path
+from time import monotonic
 from typing import Any
 
 import lightning.pytorch as pl
@@ -44,36 +45,44 @@ class BestCheckpoint(ModelCheckpoint):
 
 
 class LastCheckpoint(Checkpoint):
-    """last.ckpt: the latest state, saved at the start, every n updates and at the end.
+    """last.ckpt: the latest state, saved at the start, on the way and at the end.
 
     If a validation follows the update, it is saved after the validation: otherwise a resumed run
     would skip or repeat it. A network that is not finite is not saved.
 
     Args:
-        every_n_steps: updates between two saves.
+        every_n_steps: it may be saved after multiples of it.
+        seconds: it is not, if the one before is younger than that.
     """
 
     takes_groups = True
 
-    def __init__(self, every_n_steps: int) -> None:
-        self.every_n_steps = every_n_steps
+    def __init__(self, every_n_steps: int, seconds: float) -> None:
+        self.every_n_steps, self.seconds = every_n_steps, seconds
         self.dirpath = ""
         self._saved = -1  # the update after which it was saved
+        self._when = -float("inf")
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         if trainer.global_step == 0:
             self.save(trainer)
 
     def on_train_batch_end(self, trainer: pl.Trainer, *args: Any) -> None:
-        if trainer.global_step % self.every_n_steps == 0 and not validation_follows(trainer):
+        if self._is_due(trainer) and not validation_follows(trainer):
             self.save(trainer)
 
     def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        if trainer.state.fn == "fit" and trainer.global_step % self.every_n_steps == 0:
+        if trainer.state.fn == "fit" and self._is_due(trainer):
             self.save(trainer)
 
     def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         self.save(trainer)
+
+    def _is_due(self, trainer: pl.Trainer) -> bool:
+        if trainer.global_step % self.every_n_steps:
+            return False
+        old_enough = monotonic() - self._when >= self.seconds
+        return trainer.strategy.reduce_boolean_decision(old_enough, all=False)
 
     def save(self, trainer: pl.Trainer) -> Path:
         """Saves the present state, unless that has been done; returns the path of the file."""
@@ -83,7 +92,7 @@ class LastCheckpoint(Checkpoint):
         if agreed(due, all=False):
             if agreed(not nonfinite_tensors(trainer.lightning_module)):
                 trainer.save_checkpoint(path)
-            self._saved = trainer.global_step
+            self._saved, self._when = trainer.global_step, monotonic()
         return path
 
 

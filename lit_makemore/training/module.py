@@ -145,7 +145,7 @@ class LitMLP(pl.LightningModule):
         data = getattr(self.trainer, "datamodule", None)
         option_conflicts.check_fit(self.hparams, self.trainer, data)
         if data is not None:
-            self.train_hashes = data.train_hashes
+            self.train_hashes = data.train_hashes.unique()  # sorted, each once
             self.counts = data.count_model if self.hparams["count_mixture"] else None
         choice = choose(
             self.trainer, self.hparams["engine"], self.hparams["backward"], self.engine_before

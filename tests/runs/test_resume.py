@@ -33,6 +33,7 @@ CONFIG = {
 def command(tmp_path, word_list, monkeypatch):
     """Arguments of a small fit; more go after them."""
     monkeypatch.setattr("lit_makemore.commands.fit.SAVE_EVERY_N_STEPS", 30)
+    monkeypatch.setattr("lit_makemore.commands.fit.SAVE_SECONDS", 0.0)
     path = tmp_path / "tiny.yaml"
     path.write_text(yaml.dump({**CONFIG, "data": {**CONFIG["data"], "path": str(word_list)}}))
     usual = ["fit", "--config", str(path), "--trainer.accelerator", "cpu"]
