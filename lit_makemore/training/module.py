@@ -110,6 +110,7 @@ class LitMLP(pl.LightningModule):
         self.mixture_weight = 1.0
         self.engine: EngineName = "ordinary"
         self.engine_before: EngineName | None = None  # of a run that is resumed
+        self._log_loss_to: dict[str, Any] | None = None  # see `setup`
 
     def forward(self, x: Tensor) -> Tensor:
         """Windows (B, T) to logits (B, V)."""
@@ -147,6 +148,7 @@ class LitMLP(pl.LightningModule):
             self.trainer, self.hparams["fused"], self.hparams["backward"], self.engine_before
         )
         log.info(why)
+        self._log_loss_to = self._takers_of_loss()
         self.automatic_optimization = self.engine == "ordinary"
 
     def on_train_start(self) -> None:
@@ -166,11 +168,14 @@ class LitMLP(pl.LightningModule):
             step = self.global_step
             total = self._step(x, y, [self.lr_at(step + i) for i in range(len(x))])
             count_updates(self.trainer, len(x))
+            self._log_loss(total / len(x))
             return {"loss": total / len(x), "sum": total}
         if self.hparams["backward"] == "manual":
             loss, self._gradients, _ = gradients(self.net, x, y)
-            return loss
-        return self.loss((x, y))
+        else:
+            loss = self.loss((x, y))
+        self._log_loss(loss)
+        return loss
 
     def backward(self, loss: Tensor, *args: Any, **kwargs: Any) -> None:
         if self.hparams["backward"] == "manual":
@@ -227,6 +232,21 @@ class LitMLP(pl.LightningModule):
         scores = dict(zip(known, found, strict=True))
         return [(word, scores.get(word)) for word in batch]
 
+    def _log_loss(self, loss: Tensor) -> None:
+        if self._log_loss_to is not None:
+            self.log("train/loss", loss, **self._log_loss_to)
+
+    def _takers_of_loss(self) -> dict[str, Any] | None:
+        """Arguments of self.log for Lightning's progress bar and loggers; None if neither waits.
+
+        Our own callbacks take the loss by themselves: self.log costs a third of a small step.
+        """
+        bar, callbacks = self.trainer.progress_bar_callback, self.trainer.callbacks  # type: ignore[attr-defined]
+        shown = bar is not None and not getattr(bar, "takes_loss", False)
+        logged = not any(getattr(one, "logs_loss", False) for one in callbacks)
+        # logger=True would warn of a Trainer without one
+        return {"prog_bar": shown, "logger": None if logged else False} if shown or logged else None
+
     def _add(self, metrics: SplitMetrics, batch: EvaluationBatch) -> None:
         x, inverse, y, weights = batch
         metrics.update(self.predictor()(x)[inverse], y, weights)
@@ -237,8 +257,10 @@ class LitMLP(pl.LightningModule):
         if self.counts is not None:
             named[f"{split}/mixture_weight"] = self.mixture_weight
         metrics.reset()
-        self.log_dict(named, logger=False)
-        if self.trainer.state.fn == "fit" and not self.trainer.sanity_checking:
+        in_fit = self.trainer.state.fn == "fit"
+        # What validate and test return, and a Trainer of theirs logs
+        self.log_dict(named, logger=False if in_fit else None)
+        if in_fit and not self.trainer.sanity_checking:
             for logger in self.loggers:  # self.log would stamp it one update early
                 logger.log_metrics(named, step=self.global_step)
 
