@@ -42,6 +42,19 @@ def check(command: str, config: Any, groups: Mapping[str, type]) -> None:
         value = trainer.get(name)
         if isinstance(value, int) and value < 1:
             raise ValueError(f"--trainer.{name} must be at least 1, not {value}")
+    if trainer.barebones:
+        raise ValueError(
+            "--trainer.barebones true only measures the Trainer, without a run folder; leave it out"
+        )
+    if trainer.check_val_every_n_epoch is not None and isinstance(trainer.val_check_interval, int):
+        raise ValueError(
+            "--trainer.check_val_every_n_epoch counts passes, and needs a share of a pass: "
+            f"--trainer.val_check_interval 1.0, not {trainer.val_check_interval}; leave it out to "
+            f"validate every {trainer.val_check_interval} updates"
+        )
+    for callback in listed(trainer.callbacks):
+        if (name := str(callback.get("class_path")).rpartition(".")[2]) in REFUSED:
+            raise ValueError(f"{name} does not work here; {REFUSED[name]}")
     if config.threads is not None and config.threads < 1:
         raise ValueError(f"--threads must be at least 1, not {config.threads}")
     if command == "fit" and trainer.sync_batchnorm and config.model.bn_variance != "torch":
@@ -49,6 +62,11 @@ def check(command: str, config: Any, groups: Mapping[str, type]) -> None:
             "--trainer.sync_batchnorm true normalises by torch's variance; "
             f"it needs --model.bn_variance torch, not {config.model.bn_variance}"
         )
+
+
+def listed(value: Any) -> list[Any]:
+    """What an option holds that takes nothing, one or a list."""
+    return [] if value is None else value if isinstance(value, list) else [value]
 
 
 def _ends(trainer: Any) -> bool:
@@ -99,9 +117,6 @@ def check_trainer(command: str, trainer: pl.Trainer, options: Any) -> None:
         ValueError: they do not work on this machine, or started in this way; the line says what
             does.
     """
-    for callback in trainer.callbacks:  # type: ignore[attr-defined]
-        if (name := type(callback).__name__) in REFUSED:
-            raise ValueError(f"{name} does not work here; {REFUSED[name]}")
     half = str(options.precision).startswith("16")
     if half and not str(trainer.precision).startswith("16"):
         raise ValueError(

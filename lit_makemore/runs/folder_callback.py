@@ -1,9 +1,12 @@
 """Connects a fit with its run folder: checkpoints, curves and configuration go there."""
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import lightning.pytorch as pl
+from lightning.pytorch.callbacks import ModelCheckpoint
+from lightning.pytorch.loggers import Logger
 
 from lit_makemore.atomic import write_text
 from lit_makemore.runs.checkpoints import BestCheckpoint, LastCheckpoint
@@ -22,6 +25,7 @@ class FolderCallback(pl.Callback):
         config: the configuration, for config.yaml.
         checkpoints: the callbacks whose files go into checkpoints/.
         found: the run that is resumed, if any.
+        loggers: makes the user's own loggers, which write into a folder; they join ours.
     """
 
     def __init__(
@@ -30,15 +34,27 @@ class FolderCallback(pl.Callback):
         config: str,
         checkpoints: list[BestCheckpoint | LastCheckpoint],
         found: Resumption | None,
+        loggers: Callable[[Path], list[Logger]],
     ) -> None:
         self._folder, self._config = folder, config
         self._checkpoints, self._found = checkpoints, found
+        self._loggers = loggers
 
     def setup(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
         path = str(self._folder.open()) if trainer.is_global_zero else ""
         self._folder.path = Path(trainer.strategy.broadcast(path))
+        place = str(self._folder.path / "checkpoints")
         for callback in self._checkpoints:
-            callback.dirpath = str(self._folder.path / "checkpoints")
+            callback.dirpath = place
+        for other in trainer.checkpoint_callbacks:  # the user's own
+            if isinstance(other, ModelCheckpoint) and other.dirpath is None:
+                if other.filename in ("best", "last"):
+                    raise ValueError(
+                        f"{other.filename}.ckpt is a checkpoint of every run; give the "
+                        "ModelCheckpoint another filename"
+                    )
+                other.dirpath = place
+        trainer.loggers = [*trainer.loggers, *self._loggers(self._folder.path)]
 
     def on_fit_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """All checks have passed, so old results may now be replaced."""

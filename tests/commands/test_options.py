@@ -30,7 +30,7 @@ def error(tmp_path, word_list, capsys):
         (["--trainer.max_steps", "-1"], "set --trainer.max_steps"),
         (["--trainer.log_every_n_steps", "0"], "log_every_n_steps must be at least 1, not 0"),
         (["--trainer.val_check_interval", "-5"], "val_check_interval must be at least 1"),
-        (["--trainer.max_steps", "9999", "--trainer.check_val_every_n_epoch", "1"], "must be less"),
+        (["--trainer.check_val_every_n_epoch", "1"], "--trainer.val_check_interval 1.0, not"),
         (["--threads", "0"], "--threads must be at least 1, not 0"),
         (["--trainer.precision", "16-mixed"], "on this CPU use bf16-mixed"),
         (["--trainer.strategy", "ddp_spawn", "--trainer.devices", "2"], "use ddp"),
