@@ -8,6 +8,7 @@ from typing import Any
 
 import lightning.pytorch as pl
 import yaml
+from lightning.fabric.plugins import CheckpointIO
 from lightning.fabric.plugins.environments import ClusterEnvironment
 from lightning.pytorch.callbacks import Checkpoint, DeviceStatsMonitor, ProgressBar
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
@@ -140,6 +141,12 @@ class MakemoreCLI(LightningCLI):
         given, ours = self.config_init.trainer, self._trainer_arguments
         callbacks = _joined(ours, options.listed(given.callbacks))
         plugins = [*options.listed(given.plugins), AtomicCheckpointIO()]
+        for plugin in plugins[:-1]:
+            if isinstance(plugin, CheckpointIO):
+                raise ValueError(
+                    f"{type(plugin).__name__} among --trainer.plugins does not work here; a run "
+                    "writes its checkpoints itself, so that a kill leaves each whole"
+                )
         if (environment := slurm.environment()) and not any(
             isinstance(plugin, ClusterEnvironment) for plugin in plugins
         ):

@@ -2,6 +2,7 @@
 
 import csv
 import json
+import re
 import sys
 from types import SimpleNamespace
 
@@ -14,6 +15,7 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 
 from lit_makemore.cli import main
 from lit_makemore.training.module import LitMLP
+from tests import lightning_parts
 
 CALLBACKS = "lightning.pytorch.callbacks"
 
@@ -62,6 +64,12 @@ def test_the_rate_that_the_finder_finds_is_used_recorded_and_kept(fit, tmp_path)
     assert summary(tmp_path)["lr"] == found
     rates = EventAccumulator(str(tmp_path / "run")).Reload().Scalars("train/lr")
     assert rates[-1].value == pytest.approx(found)
+
+
+def test_the_page_has_every_callback_logger_and_flag():
+    page = lightning_parts.PAGE.read_text(encoding="utf-8")
+    missing = [name for name in lightning_parts.parts() if not re.search(rf"`{name}[` ]", page)]
+    assert missing == []
 
 
 @pytest.mark.parametrize("name", ["BatchSizeFinder", "GradientAccumulationScheduler"])
@@ -122,6 +130,17 @@ def test_checkpoints_of_the_user_need_names_of_their_own(fit, tmp_path):
     assert status == 1
     assert "give the ModelCheckpoint another filename" in said
     assert not (tmp_path / "run").exists()
+
+
+def test_what_profilers_and_callbacks_write_lies_in_the_run_folder(fit, tmp_path):
+    profiler = ["--trainer.profiler", "SimpleProfiler", "--trainer.profiler.filename", "profile"]
+    assert fit(*profiler)[0] == 0
+    assert (tmp_path / "run" / "fit-profile.txt").exists()
+    spikes = [f"--trainer.callbacks+={CALLBACKS}.SpikeDetection", "--trainer.callbacks.atol=0.1"]
+    status, said = fit(*spikes, "--model.lr", "30", name="spikes")
+    assert status == 1
+    assert "Training spike detected" in said
+    assert (tmp_path / "spikes" / "skip_batches.json").exists()
 
 
 def test_a_progress_bar_of_the_user_takes_the_place_of_ours(fit):
@@ -206,6 +225,8 @@ def test_callbacks_of_a_fit_do_not_stop_its_evaluation(fit, tmp_path, capsys, ps
     [
         ("--trainer.check_val_every_n_epoch=1", "--trainer.val_check_interval 1.0, not 20"),
         ("--trainer.barebones=true", "leave it out"),
+        ("--trainer.model_registry=names", "lie in the run folder"),
+        ("--trainer.plugins=TorchCheckpointIO", "writes its checkpoints itself"),
         (f"--trainer.callbacks+={CALLBACKS}.StochasticWeightAveraging", "EMAWeightAveraging"),
     ],
 )
