@@ -31,7 +31,7 @@ class OneLineErrors:
         for pattern in UNKNOWN:
             if found := re.search(pattern, line):
                 option = ".".join(filter(None, [found.groupdict().get("group"), found["option"]]))
-                line = unknown(option, self.get_defaults().keys())  # type: ignore[attr-defined]
+                line = unknown(option, list(self.get_defaults().keys()))  # type: ignore[attr-defined]
         print(f"error: {line}", file=sys.stderr)
         sys.exit(2)
 
@@ -60,7 +60,7 @@ def unknown(option: str, known: Sequence[str]) -> str:
     line = f"there is no option --{option}"
     if RENAMED.get(option) in known:
         return f"{line} here; use --{RENAMED[option]}"
-    similar = get_close_matches(option, list(known), n=1)
+    similar = get_close_matches(option, known, n=1)
     return f"{line}; did you mean --{similar[0]}?" if similar else f"{line}; see --help"
 
 

@@ -42,6 +42,28 @@ def test_what_makes_no_run(error, more, message):
 
 
 @pytest.mark.parametrize(
+    ("arguments", "remedy"),
+    [
+        (["fit", "--model.n_layers", "3"], "did you mean --model.n_layer?"),
+        (["fit", "--modle.lr", "3"], "did you mean --model.lr?"),
+        (["fit", "--ckpt_path", "FILE"], "use --resume"),
+        (["fit", "--model.clip_norm", "1"], "use --trainer.gradient_clip_val"),
+        (["sample", "--ckpt_path", "FILE", "--nums", "3"], "did you mean --num?"),
+        (["gradcheck", "--batchsize", "3"], "did you mean --batch_size?"),
+        (["validate", "--unheard_of", "3"], "see --help"),
+    ],
+    ids=lambda value: value[0] + " " + value[-2] if isinstance(value, list) else "",
+)
+def test_an_option_that_does_not_exist_suggests_one(capsys, arguments, remedy):
+    with pytest.raises(SystemExit) as exit_:
+        main(arguments)
+    assert exit_.value.code == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith(f"error: there is no option {arguments[-2]}")
+    assert line.endswith(remedy)
+
+
+@pytest.mark.parametrize(
     ("document", "message"),
     [
         ("model: null", "model is a mapping of its options, not None"),
