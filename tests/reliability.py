@@ -2,10 +2,11 @@
 
     python -m tests.reliability [--kills N] [--seed N] [--output docs/reliability.md]
 
-Each run is killed, resumed and finished. Then it is compared, bit for bit, with a run that was
-never stopped: parameters, BatchNorm buffers, optimizer state, the minibatches that would follow,
-samples, and the curves and texts in TensorBoard. After that, a run is stopped by a full disk; this
-needs the right to mount a small tmpfs. With --output, the table goes into a Markdown file.
+Each run has one thread. It is killed, resumed and finished, and then compared, bit for bit, with
+a run that was never stopped: parameters, BatchNorm buffers, optimizer state, the minibatches that
+would follow, samples, and the curves and texts in TensorBoard. After that, a run is stopped by a
+full disk; this needs the right to mount a small tmpfs. With --output, the table goes into a
+Markdown file.
 """
 
 import argparse

@@ -206,7 +206,7 @@ def _callbacks(
     progress = [] if config.trainer.enable_progress_bar is False else [ProgressLine()]
     return [
         TakeSigterm(note),
-        FolderCallback(folder, cli.dump(), checkpoints, found),
+        FolderCallback(folder, cli.dump(), checkpoints, found, cli.loggers),
         TrainingCurves(),
         LearningRateCurve(),
         *progress,

@@ -1,17 +1,22 @@
 """The options of fit, validate, test and predict, and what is built from them: LightningCLI."""
 
-from collections.abc import Sequence
-from inspect import cleandoc
+from collections.abc import Callable, Sequence
+from functools import partial
+from inspect import cleandoc, signature
 from pathlib import Path
 from typing import Any
 
 import lightning.pytorch as pl
+import yaml
+from lightning.fabric.plugins import CheckpointIO
 from lightning.fabric.plugins.environments import ClusterEnvironment
+from lightning.pytorch.callbacks import Checkpoint, DeviceStatsMonitor, ProgressBar
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
+from lightning.pytorch.loggers import Logger
 
 from lit_makemore import shipped
 from lit_makemore.commands import options, threads
-from lit_makemore.commands.parsing import OneLineErrors, modernised
+from lit_makemore.commands.parsing import OneLineErrors, modernised, telling
 from lit_makemore.commands.program import program
 from lit_makemore.diagnostics.settings import Diagnostics
 from lit_makemore.runs import slurm
@@ -31,7 +36,19 @@ TRAINER_DEFAULTS: dict[str, Any] = {
 }
 
 
+# A default of Lightning's Timer is an enumeration of strings, which YAML would refuse.
+yaml.SafeDumper.add_multi_representer(str, yaml.SafeDumper.represent_str)
+
+
 class _Parser(OneLineErrors, LightningArgumentParser):
+    def add_class_arguments(self, theclass: Any, *args: Any, **kwargs: Any) -> Any:
+        """Adds the options of a class. A logger's save_dir is no longer one that must be given."""
+        places = issubclass(theclass, Logger) and "save_dir" in signature(theclass).parameters
+        if places:
+            kwargs["skip"] = {*(kwargs.get("skip") or ()), "save_dir"}
+            self.add_argument("--save_dir", type=str, default="", help="By default the run folder.")
+        return super().add_class_arguments(theclass, *args, **kwargs)
+
     def parse_string(self, content: str, *args: Any, **kwargs: Any) -> Any:
         """Parses a configuration; one of an earlier version too."""
         return super().parse_string(modernised(content), *args, **kwargs)
@@ -96,6 +113,8 @@ class MakemoreCLI(LightningCLI):
         parser.link_arguments("data.chars", "model.chars", apply_on="instantiate")
         parser.link_arguments("data.block_size", "model.block_size", apply_on="instantiate")
         parser.link_arguments("seed_everything", "data.seed")
+        # A logger is made when the run folder is known: see `loggers`.
+        parser.add_instantiator(_later, Logger)
 
     def before_instantiate_classes(self) -> None:
         groups = {"model": LitMLP, "data": NamesDataModule, "diagnostics": Diagnostics}
@@ -113,19 +132,28 @@ class MakemoreCLI(LightningCLI):
                 user's.
         """
         self._trainer_arguments = trainer_arguments
-        super().instantiate_classes()
+        try:
+            super().instantiate_classes()
+        except ValueError as error:
+            raise ValueError(telling(str(error))) from error
 
     def instantiate_trainer(self, **kwargs: Any) -> pl.Trainer:
         given, ours = self.config_init.trainer, self._trainer_arguments
-        plugins = [*_listed(given.plugins), AtomicCheckpointIO()]
+        callbacks = _joined(ours, options.listed(given.callbacks))
+        plugins = [*options.listed(given.plugins), AtomicCheckpointIO()]
+        for plugin in plugins[:-1]:
+            if isinstance(plugin, CheckpointIO):
+                raise ValueError(
+                    f"{type(plugin).__name__} among --trainer.plugins does not work here; a run "
+                    "writes its checkpoints itself, so that a kill leaves each whole"
+                )
         if (environment := slurm.environment()) and not any(
             isinstance(plugin, ClusterEnvironment) for plugin in plugins
         ):
             plugins.append(environment)
         added = {
             **ours,
-            **({"logger": [ours["logger"], *_loggers(given.logger)]} if ours.get("logger") else {}),
-            "callbacks": [*ours.get("callbacks", []), *_listed(given.callbacks)],
+            "callbacks": callbacks,
             "plugins": plugins,
             "val_check_interval": options.validation_interval(given),
         }
@@ -136,6 +164,15 @@ class MakemoreCLI(LightningCLI):
         options.check_trainer(self.command, trainer, given)
         slurm.check(trainer.world_size)
         return trainer
+
+    def loggers(self, folder: Path) -> list[Logger]:
+        """The user's own loggers. They write into a folder, unless they were given a place."""
+        given = self.config_init.trainer.logger
+        makers = [] if given in (None, True, False) else options.listed(given)
+        return [
+            maker(save_dir=folder) if maker.keywords.get("save_dir") == "" else maker()
+            for maker in makers
+        ]
 
     @property
     def stem(self) -> str:
@@ -172,10 +209,25 @@ def _with_shipped_configs(args: list[str]) -> list[str]:
     return found
 
 
-def _loggers(given: Any) -> list[Any]:
-    """The user's own loggers."""
-    return [] if given in (None, True) else _listed(given)
+def _joined(ours: dict[str, Any], theirs: list[pl.Callback]) -> list[pl.Callback]:
+    """Our callbacks and the user's.
+
+    A progress bar of the user takes the place of ours. Where a command has no bar, checkpoints or
+    logger, as validate has none, those of a run's configuration are left out.
+    """
+    needed = {
+        "enable_progress_bar": ProgressBar,
+        "enable_checkpointing": Checkpoint,
+        "logger": DeviceStatsMonitor,
+    }
+    without = tuple(kind for option, kind in needed.items() if ours.get(option) is False)
+    theirs = [one for one in theirs if not isinstance(one, without)]
+    own_bar = any(isinstance(one, ProgressBar) for one in theirs)
+    return [
+        *(one for one in ours["callbacks"] if not (own_bar and isinstance(one, ProgressBar))),
+        *theirs,
+    ]
 
 
-def _listed(value: Any) -> list[Any]:
-    return [] if value is None else value if isinstance(value, list) else [value]
+def _later(kind: type[Logger], *args: Any, **kwargs: Any) -> Callable[..., Logger]:
+    return partial(kind, *args, **kwargs)

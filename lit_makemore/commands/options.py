@@ -15,6 +15,17 @@ INTERVALS = (
     "log_every_n_steps",
     "accumulate_grad_batches",
 )
+FLAGS_REFUSED = {  # of the Trainer, with the reason
+    "barebones": "it measures the Trainer alone; leave it out",
+    "model_registry": "checkpoints lie in the run folder and are not uploaded",
+}
+CALLBACKS_REFUSED = {  # they change what a run is; with what to use instead
+    "BatchSizeFinder": "choose --data.batch_size yourself: it changes the result",
+    "GradientAccumulationScheduler": "use --trainer.accumulate_grad_batches, which stays the same",
+    "StochasticWeightAveraging": "use lightning.pytorch.callbacks.EMAWeightAveraging",
+    "BackboneFinetuning": "this network has no backbone",
+    "ModelPruning": "a pruned network cannot be loaded from its checkpoint",
+}
 
 
 def check(command: str, config: Any, groups: Mapping[str, type]) -> None:
@@ -42,6 +53,18 @@ def check(command: str, config: Any, groups: Mapping[str, type]) -> None:
         value = trainer.get(name)
         if isinstance(value, int) and value < 1:
             raise ValueError(f"--trainer.{name} must be at least 1, not {value}")
+    for name, why in FLAGS_REFUSED.items():
+        if trainer.get(name):
+            raise ValueError(f"--trainer.{name} does not work here; {why}")
+    if trainer.check_val_every_n_epoch is not None and isinstance(trainer.val_check_interval, int):
+        raise ValueError(
+            "--trainer.check_val_every_n_epoch counts passes, and needs a share of a pass: "
+            f"--trainer.val_check_interval 1.0, not {trainer.val_check_interval}; leave it out to "
+            f"validate every {trainer.val_check_interval} updates"
+        )
+    for callback in listed(trainer.callbacks):
+        if (name := str(callback.get("class_path")).rpartition(".")[2]) in CALLBACKS_REFUSED:
+            raise ValueError(f"{name} does not work here; {CALLBACKS_REFUSED[name]}")
     if config.threads is not None and config.threads < 1:
         raise ValueError(f"--threads must be at least 1, not {config.threads}")
     if command == "fit" and trainer.sync_batchnorm and config.model.bn_variance != "torch":
@@ -49,6 +72,11 @@ def check(command: str, config: Any, groups: Mapping[str, type]) -> None:
             "--trainer.sync_batchnorm true normalises by torch's variance; "
             f"it needs --model.bn_variance torch, not {config.model.bn_variance}"
         )
+
+
+def listed(value: Any) -> list[Any]:
+    """What an option holds that takes nothing, one or a list."""
+    return [] if value is None else value if isinstance(value, list) else [value]
 
 
 def _ends(trainer: Any) -> bool:
@@ -83,15 +111,6 @@ def validation_interval(trainer: Any) -> int | float | None:
     return interval * trainer.accumulate_grad_batches
 
 
-REFUSED = {  # callbacks of Lightning that change what a run is, with what to use instead
-    "BatchSizeFinder": "choose --data.batch_size yourself: it changes the result",
-    "GradientAccumulationScheduler": "use --trainer.accumulate_grad_batches, which stays the same",
-    "StochasticWeightAveraging": "use lightning.pytorch.callbacks.EMAWeightAveraging",
-    "BackboneFinetuning": "this network has no backbone",
-    "ModelPruning": "a pruned network cannot be loaded from its checkpoint",
-}
-
-
 def check_trainer(command: str, trainer: pl.Trainer, options: Any) -> None:
     """Checks what became of the Trainer's options.
 
@@ -99,9 +118,6 @@ def check_trainer(command: str, trainer: pl.Trainer, options: Any) -> None:
         ValueError: they do not work on this machine, or started in this way; the line says what
             does.
     """
-    for callback in trainer.callbacks:  # type: ignore[attr-defined]
-        if (name := type(callback).__name__) in REFUSED:
-            raise ValueError(f"{name} does not work here; {REFUSED[name]}")
     half = str(options.precision).startswith("16")
     if half and not str(trainer.precision).startswith("16"):
         raise ValueError(

@@ -31,13 +31,32 @@ class OneLineErrors:
     """Mixin for a jsonargparse parser: bad use is one line and status 2, not pages of usage."""
 
     def error(self, message: str, ex: Exception | None = None) -> NoReturn:
-        line = " ".join(str(message).split())
+        line = " ".join(telling(str(message)).split())
         for pattern in UNKNOWN:
             if found := re.search(pattern, line):
                 option = ".".join(filter(None, [found.groupdict().get("group"), found["option"]]))
-                line = unknown(option, self.get_defaults().keys())  # type: ignore[attr-defined]
+                line = unknown(option, list(self.get_defaults().keys()))  # type: ignore[attr-defined]
         print(f"error: {line}", file=sys.stderr)
         sys.exit(2)
+
+
+def telling(message: str) -> str:
+    """An error of jsonargparse, shortened where it lists every alternative of a type.
+
+    What is wrong with a class that the user names is enough. Otherwise each alternative counts.
+    """
+    head, found, rest = message.partition("Errors:\n")
+    if not found:
+        return message
+    errors, _, given = rest.partition("Given value type:")
+    margin = len(errors) - len(errors.lstrip())
+    alternatives = re.split(rf"^ {{{margin}}}- ", errors, flags=re.MULTILINE)[1:]
+    distinct = list(dict.fromkeys(" ".join(one.split()) for one in alternatives))
+    wrong = [one for one in distinct if not one.startswith(("Expected a", "Not a valid subclass"))]
+    key = re.match(r'Parser key "[^"]*":', head)
+    value = given.partition("Given value: ")[2]
+    got = "" if "Namespace" in value else f". Got value: {value}"
+    return (f"{key[0]} " if key else "") + "; ".join(wrong or distinct) + got
 
 
 def unknown(option: str, known: Sequence[str]) -> str:
@@ -45,7 +64,7 @@ def unknown(option: str, known: Sequence[str]) -> str:
     line = f"there is no option --{option}"
     if RENAMED.get(option) in known:
         return f"{line} here; use --{RENAMED[option]}"
-    similar = get_close_matches(option, list(known), n=1)
+    similar = get_close_matches(option, known, n=1)
     return f"{line}; did you mean --{similar[0]}?" if similar else f"{line}; see --help"
 
 

@@ -46,7 +46,8 @@ def quiet_lightning() -> Iterator[None]:
     threading.excepthook = _say_of_thread
     try:
         yield
-    except MisconfigurationException as error:  # what Lightning calls a bad argument
+    # what Lightning calls a bad argument, and a package that is not there; it names the remedy
+    except (MisconfigurationException, ModuleNotFoundError) as error:
         raise ValueError(str(error)) from error
     finally:
         threading.excepthook = excepthook

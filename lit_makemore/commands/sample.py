@@ -10,7 +10,7 @@ from lit_makemore import checkpoint
 from lit_makemore.atomic import replacing
 from lit_makemore.commands import threads
 from lit_makemore.commands.parsing import call
-from lit_makemore.network.sampling import BATCH, Decoding, Sampler
+from lit_makemore.network.sampling import Decoding, Sampler
 from lit_makemore.words.corpus import word_hashes
 from lit_makemore.words.vocab import Vocabulary
 
@@ -95,7 +95,7 @@ def _lines(
 
     barren = cut = 0
     while num > 0:
-        for draw in sampler.draw(BATCH if only_new else num, generator):
+        for draw in sampler.draw(sampler.batch if only_new else num, generator):
             names, log_p, is_cut = draw.names, draw.log_probabilities, draw.cut
             if scores or only_new:
                 known = torch.isin(word_hashes(iter(names)), model.train_hashes)
@@ -106,7 +106,7 @@ def _lines(
                 barren = 0 if names else barren + 1
                 if barren == GIVE_UP:
                     raise ValueError(
-                        f"none of {GIVE_UP * BATCH:,} names is new; "
+                        f"none of {GIVE_UP * sampler.batch:,} names is new; "
                         "raise --temperature or leave out --only_new"
                     )
             num -= len(names)

@@ -22,6 +22,7 @@ class TrainingCurves(pl.Callback):
     """
 
     takes_groups = True
+    logs_loss = True  # LitMLP need not
     # A checkpoint knows the callback's state by this name, its class's in earlier versions.
     state_key = "TrainingScalars"  # type: ignore[assignment]
     warmup_steps = 10  # the first updates pay for caches and allocations

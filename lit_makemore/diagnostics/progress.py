@@ -19,6 +19,7 @@ class ProgressLine(ProgressBar):
     """
 
     takes_groups = True
+    takes_loss = True  # LitMLP need not
 
     def __init__(self, refresh_s: float = 0.2) -> None:
         super().__init__()

@@ -14,6 +14,7 @@ from lit_makemore.network.scoring import logits_of
 from lit_makemore.words.vocab import END, Vocabulary
 
 BATCH = 4096  # always draws so many names at once: then a longer draw begins as a shorter one does
+LARGEST = 2**20  # probabilities of all names at once: of a large vocabulary, fewer names
 TABLE = 2**20  # computes all distributions in advance if they are at most this many numbers
 PIECE = 64  # characters of all names that are held as a table at once
 LONGEST = 10_000  # characters; what does not end before is no name
@@ -94,8 +95,8 @@ class Sampler:
         prefix: the first characters of every name.
         max_length: draws only names that end within this many characters: longer ones are drawn
             again. If None, names end where the network ends them, or are cut at `limit`.
-        batch: the number of names drawn at once. Only the default computes in advance, since it
-            does not pay for a few names.
+        batch: the number of names drawn at once; by default it depends on the vocabulary only.
+            Only the default computes in advance, since it does not pay for a few names.
 
     Raises:
         ValueError: the network is in training mode, the prefix contains an unknown character, or
@@ -110,7 +111,7 @@ class Sampler:
         decoding: Decoding = Decoding(),
         prefix: str = "",
         max_length: int | None = None,
-        batch: int = BATCH,
+        batch: int | None = None,
     ) -> None:
         if net.training:
             raise ValueError("sampling needs net.eval(): BatchNorm must use its running statistics")
@@ -125,12 +126,12 @@ class Sampler:
         else:  # the character after the last is the end mark
             self.limit = min(max_length, LONGEST + len(prefix)) + 1
         self.prefix = torch.tensor(vocab.encode(prefix, "the prefix"), dtype=torch.int64)
-        self.batch = batch
+        self.batch = batch or min(BATCH, max(1, LARGEST // len(vocab)))
         # A window as a number: its tokens are the digits in base V.
         self._place_values = len(vocab) ** torch.arange(block_size - 1, -1, -1)
         self._fits_int64 = len(vocab) ** block_size < 2**63
         self._table: tuple[Tensor, Tensor] | None = None
-        if len(vocab) ** (block_size + 1) <= TABLE and batch == BATCH:
+        if len(vocab) ** (block_size + 1) <= TABLE and batch is None:
             windows = torch.cartesian_prod(*[torch.arange(len(vocab))] * block_size)
             self._table = self._distributions(windows.view(-1, block_size))
 

@@ -33,7 +33,7 @@ class RunLogger(TensorBoardLogger):
 
     @property
     def save_dir(self) -> str:
-        return str(self._folder.path)
+        return str(self._folder.path or "")  # the Trainer's profiler asks before it is opened
 
     @property
     def root_dir(self) -> str:

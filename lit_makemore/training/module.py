@@ -114,6 +114,7 @@ class LitMLP(pl.LightningModule):
         self.engine: EngineName = "eager"
         self.engine_before: str | None = None  # of a run that is resumed
         self._step: EagerStep | NativeStep | None = None
+        self._log_loss_to: dict[str, Any] | None = None  # see `setup`
 
     def forward(self, x: Tensor) -> Tensor:
         """Windows (B, T) to logits (B, V)."""
@@ -152,6 +153,7 @@ class LitMLP(pl.LightningModule):
         )
         log.info(choice.why)
         self.engine, self.automatic_optimization = choice.engine, not choice.groups
+        self._log_loss_to = self._takers_of_loss()
         self._step = None
 
     def training_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> Any:
@@ -162,8 +164,11 @@ class LitMLP(pl.LightningModule):
             step = self.global_step
             total = self._step(x, y, [self.lr_at(step + i) for i in range(len(x))])
             count_updates(self.trainer, len(x))
+            self._log_loss(total / len(x))
             return {"loss": total / len(x), "sum": total}
-        return self._training_loss(batch)
+        loss = self._training_loss(batch)
+        self._log_loss(loss)
+        return loss
 
     def _training_loss(self, batch: tuple[Tensor, Tensor]) -> Tensor:
         """The loss, for `backward`."""
@@ -245,6 +250,21 @@ class LitMLP(pl.LightningModule):
         scores = dict(zip(known, found, strict=True))
         return [(word, scores.get(word)) for word in batch]
 
+    def _log_loss(self, loss: Tensor) -> None:
+        if self._log_loss_to is not None:
+            self.log("train/loss", loss, **self._log_loss_to)
+
+    def _takers_of_loss(self) -> dict[str, Any] | None:
+        """Arguments of self.log for Lightning's progress bar and loggers; None if neither waits.
+
+        Our own callbacks take the loss by themselves: self.log costs a third of a small step.
+        """
+        bar, callbacks = self.trainer.progress_bar_callback, self.trainer.callbacks  # type: ignore[attr-defined]
+        shown = bar is not None and not getattr(bar, "takes_loss", False)
+        logged = not any(getattr(one, "logs_loss", False) for one in callbacks)
+        # logger=True would warn of a Trainer without one
+        return {"prog_bar": shown, "logger": None if logged else False} if shown or logged else None
+
     def _add(self, metrics: SplitMetrics, batch: EvaluationBatch) -> None:
         x, inverse, y, weights = batch
         metrics.update(self.predictor()(x)[inverse], y, weights)
@@ -255,8 +275,10 @@ class LitMLP(pl.LightningModule):
         if self.counts is not None:
             named[f"{split}/mixture_weight"] = self.mixture_weight
         metrics.reset()
-        self.log_dict(named, logger=False)
-        if self.trainer.state.fn == "fit" and not self.trainer.sanity_checking:
+        in_fit = self.trainer.state.fn == "fit"
+        # What validate and test return, and a Trainer of theirs logs
+        self.log_dict(named, logger=False if in_fit else None)
+        if in_fit and not self.trainer.sanity_checking:
             for logger in self.loggers:  # self.log would stamp it one update early
                 logger.log_metrics(named, step=self.global_step)
 

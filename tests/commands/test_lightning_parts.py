@@ -2,11 +2,20 @@
 
 import csv
 import json
+import re
+import sys
+from types import SimpleNamespace
 
 import pytest
+import yaml
+from lightning.pytorch.accelerators import cpu
+from lightning.pytorch.callbacks import device_stats_monitor
+from lightning_utilities.core.imports import RequirementCache
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from lit_makemore.cli import main
+from lit_makemore.training.module import LitMLP
+from tests import lightning_parts
 
 CALLBACKS = "lightning.pytorch.callbacks"
 
@@ -19,7 +28,9 @@ def fit(tmp_path, word_list, capsys):
 
     def run(*more: str, name: str = "run") -> tuple[int, str]:
         status = main(["fit", *usual.split(), "--name", name, *more])
-        return status, capsys.readouterr().err
+        captured = capsys.readouterr()
+        run.out = captured.out
+        return status, captured.err
 
     return run
 
@@ -54,6 +65,12 @@ def test_the_rate_that_the_finder_finds_is_used_recorded_and_kept(fit, tmp_path)
     assert rates[-1].value == pytest.approx(found)
 
 
+def test_the_page_has_every_callback_logger_and_flag():
+    page = lightning_parts.PAGE.read_text(encoding="utf-8")
+    missing = [name for name in lightning_parts.parts() if not re.search(rf"`{name}[` ]", page)]
+    assert missing == []
+
+
 @pytest.mark.parametrize("name", ["BatchSizeFinder", "GradientAccumulationScheduler"])
 def test_a_callback_that_would_change_the_run_is_one_line(fit, tmp_path, name):
     more = {
@@ -83,6 +100,149 @@ def test_loggers_add_up(fit, tmp_path):
     (path,) = (tmp_path / "csv").rglob("metrics.csv")
     rows = list(csv.DictReader(path.read_text().splitlines()))
     assert {"train/loss", "val/loss"} <= rows[0].keys()
+
+
+@pytest.mark.parametrize("name", ["lightning.pytorch.loggers.CSVLogger", "TensorBoardLogger"])
+def test_a_logger_without_a_place_writes_into_the_run_folder(fit, tmp_path, name):
+    assert fit(f"--trainer.logger+={name}")[0] == 0
+    theirs = tmp_path / "run" / "lightning_logs" / "version_0"
+    assert any("metrics.csv" in file.name or "events" in file.name for file in theirs.iterdir())
+    settings = yaml.safe_load((theirs / "hparams.yaml").read_text())
+    assert settings["batch_size"] == 16
+    again = ["--config", str(tmp_path / "run" / "config.yaml"), "--name", "again"]
+    assert fit(*again)[0] == 0  # in its own folder
+    assert (tmp_path / "again" / "lightning_logs" / "version_0").is_dir()
+    assert len(list(theirs.parent.iterdir())) == 1
+
+
+def test_checkpoints_of_the_user_lie_in_the_run_folder(fit, tmp_path):
+    more = [f"--trainer.callbacks+={CALLBACKS}.ModelCheckpoint", "--trainer.callbacks.save_last"]
+    for name in ("run", "other"):
+        assert fit(*more, "true", "--trainer.logger", str(name == "run").lower(), name=name)[0] == 0
+        found = {path.name for path in (tmp_path / name / "checkpoints").iterdir()}
+        assert found == {"best.ckpt", "last.ckpt", "last-v1.ckpt", "epoch=4-step=40.ckpt"}
+
+
+def test_checkpoints_of_the_user_need_names_of_their_own(fit, tmp_path):
+    more = [f"--trainer.callbacks+={CALLBACKS}.ModelCheckpoint"]
+    status, said = fit(*more, "--trainer.callbacks.filename", "best")
+    assert status == 1
+    assert "give the ModelCheckpoint another filename" in said
+    assert not (tmp_path / "run").exists()
+
+
+def test_what_profilers_and_callbacks_write_lies_in_the_run_folder(fit, tmp_path):
+    profiler = ["--trainer.profiler", "SimpleProfiler", "--trainer.profiler.filename", "profile"]
+    assert fit(*profiler)[0] == 0
+    assert (tmp_path / "run" / "fit-profile.txt").exists()
+    spikes = [f"--trainer.callbacks+={CALLBACKS}.SpikeDetection", "--trainer.callbacks.atol=0.1"]
+    status, said = fit(*spikes, "--model.lr", "30", name="spikes")
+    assert status == 1
+    assert "Training spike detected" in said
+    assert (tmp_path / "spikes" / "skip_batches.json").exists()
+
+
+def test_a_progress_bar_of_the_user_takes_the_place_of_ours(fit):
+    status, said = fit(f"--trainer.callbacks+={CALLBACKS}.TQDMProgressBar")
+    assert status == 0
+    assert "steps/s" not in said
+    assert "train/loss=" in fit.out
+
+
+def test_the_train_loss_costs_no_self_log_of_our_own_command(fit, monkeypatch):
+    logged = []
+    monkeypatch.setattr(LitMLP, "log", lambda self, name, *args, **kwargs: logged.append(name))
+    assert fit("--trainer.limit_val_batches", "0")[0] == 0
+    assert logged == []
+
+
+def test_a_timer_stops_a_run(fit, tmp_path):
+    timer = [f"--trainer.callbacks+={CALLBACKS}.Timer", "--trainer.callbacks.duration"]
+    assert fit(*timer, "00:00:00:00")[0] == 0
+    assert summary(tmp_path)["steps"] < 40
+    assert fit(*timer, "{minutes: 1}", name="longer")[0] == 0
+    assert summary(tmp_path, "longer")["steps"] == 40
+    status, said = fit(*timer, "soon", name="wrong")
+    assert status == 1
+    assert "Expected a string in the format DD:HH:MM:SS" in said
+
+
+@pytest.fixture
+def psutil(monkeypatch):
+    """Makes Lightning find psutil or not."""
+
+    def use(there: bool) -> None:
+        found = there or RequirementCache("no-such-package")
+        for module in (device_stats_monitor, cpu):
+            monkeypatch.setattr(module, "_PSUTIL_AVAILABLE", found)
+        share = SimpleNamespace(percent=50.0)
+        stub = SimpleNamespace(
+            cpu_percent=lambda: 50.0, virtual_memory=lambda: share, swap_memory=lambda: share
+        )
+        monkeypatch.setitem(sys.modules, "psutil", stub)
+
+    return use
+
+
+def test_device_stats_are_written_or_their_package_is_named(fit, tmp_path, psutil):
+    psutil(False)
+    monitor = f"--trainer.callbacks+={CALLBACKS}.DeviceStatsMonitor"
+    status, said = fit(monitor)
+    assert status == 1
+    assert said.splitlines()[-1].startswith("error: `DeviceStatsMonitor` cannot log CPU stats")
+    assert "Try running `pip install" in said
+    assert not (tmp_path / "run").exists()
+    psutil(True)
+    assert fit(monitor, "--trainer.log_every_n_steps", "10")[0] == 0
+    tags = EventAccumulator(str(tmp_path / "run")).Reload().Tags()["scalars"]
+    assert any(tag.startswith("DeviceStatsMonitor.") for tag in tags)
+
+
+def test_a_class_that_is_not_there_is_a_short_line(fit, tmp_path, capsys):
+    with pytest.raises(SystemExit) as exit_:
+        fit(f"--trainer.callbacks+={CALLBACKS}.NoSuch")
+    assert exit_.value.code == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith('error: Parser key "trainer.callbacks": Problem with given class_path')
+    assert "has no attribute 'NoSuch'" in line
+    assert "Subtypes" not in line
+
+
+@pytest.mark.parametrize("command", ["validate", "test"])
+def test_callbacks_of_a_fit_do_not_stop_its_evaluation(fit, tmp_path, capsys, psutil, command):
+    psutil(True)
+    names = ["TQDMProgressBar", "ModelCheckpoint", "DeviceStatsMonitor", "LearningRateMonitor"]
+    assert fit(*(f"--trainer.callbacks+={CALLBACKS}.{name}" for name in names))[0] == 0
+    folder = tmp_path / "run"
+    given = ["--config", folder / "config.yaml", "--ckpt_path", folder / "checkpoints/best.ckpt"]
+    assert main([command, *map(str, given)]) == 0
+    assert "/loss" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("option", "remedy"),
+    [
+        ("--trainer.check_val_every_n_epoch=1", "--trainer.val_check_interval 1.0, not 20"),
+        ("--trainer.barebones=true", "leave it out"),
+        ("--trainer.model_registry=names", "lie in the run folder"),
+        ("--trainer.plugins=TorchCheckpointIO", "writes its checkpoints itself"),
+        (f"--trainer.callbacks+={CALLBACKS}.StochasticWeightAveraging", "EMAWeightAveraging"),
+    ],
+)
+def test_what_does_not_work_is_a_line_with_a_remedy(fit, tmp_path, option, remedy):
+    more = ["--trainer.callbacks.swa_lrs", "0.1"] if "Stochastic" in option else []
+    status, said = fit(option, *more)
+    assert status == 1
+    (line,) = said.splitlines()
+    assert remedy in line
+    assert not (tmp_path / "run").exists()
+
+
+def test_validations_may_count_passes(fit, tmp_path):
+    passes = ["--trainer.val_check_interval", "1.0", "--trainer.check_val_every_n_epoch", "2"]
+    assert fit(*passes)[0] == 0
+    events = EventAccumulator(str(tmp_path / "run")).Reload()
+    assert [event.step for event in events.Scalars("val/loss")] == [16, 32, 40]
 
 
 def test_clipping_to_zero_means_no_limit_with_both_engines(fit, tmp_path):

@@ -30,7 +30,7 @@ def error(tmp_path, word_list, capsys):
         (["--trainer.max_steps", "-1"], "set --trainer.max_steps"),
         (["--trainer.log_every_n_steps", "0"], "log_every_n_steps must be at least 1, not 0"),
         (["--trainer.val_check_interval", "-5"], "val_check_interval must be at least 1"),
-        (["--trainer.max_steps", "9999", "--trainer.check_val_every_n_epoch", "1"], "must be less"),
+        (["--trainer.check_val_every_n_epoch", "1"], "--trainer.val_check_interval 1.0, not"),
         (["--threads", "0"], "--threads must be at least 1, not 0"),
         (["--trainer.precision", "16-mixed"], "on this CPU use bf16-mixed"),
         (["--trainer.strategy", "ddp_spawn", "--trainer.devices", "2"], "use ddp"),
@@ -39,6 +39,28 @@ def error(tmp_path, word_list, capsys):
 )
 def test_what_makes_no_run(error, more, message):
     assert message in error(*more)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "remedy"),
+    [
+        (["fit", "--model.n_layers", "3"], "did you mean --model.n_layer?"),
+        (["fit", "--modle.lr", "3"], "did you mean --model.lr?"),
+        (["fit", "--ckpt_path", "FILE"], "use --resume"),
+        (["fit", "--model.clip_norm", "1"], "use --trainer.gradient_clip_val"),
+        (["sample", "--ckpt_path", "FILE", "--nums", "3"], "did you mean --num?"),
+        (["gradcheck", "--batchsize", "3"], "did you mean --batch_size?"),
+        (["validate", "--unheard_of", "3"], "see --help"),
+    ],
+    ids=lambda value: value[0] + " " + value[-2] if isinstance(value, list) else "",
+)
+def test_an_option_that_does_not_exist_suggests_one(capsys, arguments, remedy):
+    with pytest.raises(SystemExit) as exit_:
+        main(arguments)
+    assert exit_.value.code == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith(f"error: there is no option {arguments[-2]}")
+    assert line.endswith(remedy)
 
 
 @pytest.mark.parametrize(

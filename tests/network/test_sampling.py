@@ -87,6 +87,16 @@ def test_the_memory_grows_with_the_names_and_not_with_max_length():
     assert names(network(), 20, max_length=10**7) == names(network(), 20)
 
 
+def test_a_large_vocabulary_draws_fewer_names_at_once():
+    """4,096 rows of 9,000 probabilities each made the names of one run take a minute."""
+    chars = "".join(chr(0x4E00 + i) for i in range(9000))
+    sampler = Sampler(MLP(9001, 3, n_hidden=8, n_layer=1).eval(), Vocabulary(chars), 3)
+    assert sampler.batch * 9001 <= 2**20
+    draws = list(sampler.draw(150, torch.Generator().manual_seed(1)))
+    assert sum(len(draw.names) for draw in draws) == 150
+    assert Sampler(network(), LETTERS, 3).batch == BATCH
+
+
 def test_the_generator_alone_decides():
     assert names(network()) == names(network()) != names(network(), seed=2)
 

@@ -1,0 +1,49 @@
+"""LitMLP and NamesDataModule in a script of one's own, with Lightning's Trainer as it comes."""
+
+import csv
+
+import lightning.pytorch as pl
+import pytest
+from lightning.pytorch.loggers import CSVLogger
+
+from lit_makemore.training.datamodule import NamesDataModule
+from lit_makemore.training.module import LitMLP
+
+# said of every Trainer whose pass is shorter than its interval of logs
+pytestmark = pytest.mark.filterwarnings("ignore:The number of training batches")
+
+
+@pytest.fixture
+def parts(word_list):
+    data = NamesDataModule(str(word_list), batch_size=16)
+    return LitMLP(data.chars, data.block_size, n_hidden=8, n_layer=1), data
+
+
+def trainer(tmp_path, **options) -> pl.Trainer:
+    usual = {"max_steps": 24, "accelerator": "cpu", "log_every_n_steps": 5}
+    return pl.Trainer(**usual, default_root_dir=tmp_path, **options)
+
+
+def test_fit_validate_and_test_give_their_figures(parts, tmp_path, capfd):
+    one = trainer(tmp_path, logger=CSVLogger(tmp_path))
+    one.fit(*parts)
+    assert {"train/loss", "val/loss"} <= one.callback_metrics.keys()
+    assert "train/loss=" in capfd.readouterr().out  # in Lightning's bar
+    reached = float(one.callback_metrics["val/loss"])
+    (val,) = one.validate(*parts, verbose=False)
+    assert val["val/loss"] == pytest.approx(reached)
+    (test,) = one.test(*parts, verbose=False)
+    assert {"test/loss", "test/loss_novel", "test/top1"} <= test.keys()
+    (path,) = tmp_path.rglob("metrics.csv")
+    rows = list(csv.DictReader(path.read_text().splitlines()))
+    assert [row["step"] for row in rows if row["train/loss"]] == ["4", "9", "14", "19"]
+    assert [row["step"] for row in rows if row["val/loss"]] == ["8", "16", "24", "24"]
+
+
+def test_without_logger_and_bar_nothing_is_said(parts, tmp_path, capfd):
+    quiet = {"enable_progress_bar": False, "enable_model_summary": False}
+    one = trainer(tmp_path, logger=False, enable_checkpointing=False, **quiet)
+    one.fit(*parts)
+    assert float(one.callback_metrics["train/loss"]) > 0
+    (val,) = one.validate(*parts, verbose=False)
+    assert val["val/loss"] > 0
