@@ -1,11 +1,14 @@
 """A continued run ends with the bits of a whole one, wherever it stops and whatever bounds it."""
 
 from itertools import product
+from types import SimpleNamespace
 
 import pytest
 import torch
 
+from lit_makemore.checkpoint import KEY
 from lit_makemore.cli import main
+from lit_makemore.runs.exact_resume import ExactResume
 
 PASS = 8  # minibatches of a pass over the 30 words
 LIMITS = {
@@ -80,3 +83,51 @@ def test_a_pass_that_ends_inside_an_update_is_refused(fit, word_list, capsys):
     with pytest.raises(AssertionError):
         fit("run", *more, "--trainer.max_steps", "20")
     assert "6 minibatches of a pass are no multiple of" in capsys.readouterr().err
+
+
+def process(rank: int, gathered: list[torch.Tensor]) -> tuple[SimpleNamespace, ExactResume]:
+    """A Trainer on one of several processes, and its callback; a gather returns the given."""
+    strategy = SimpleNamespace(
+        root_device=torch.device("cpu"), all_gather=lambda state: torch.stack([state, *gathered])
+    )
+    trainer = SimpleNamespace(strategy=strategy, global_rank=rank, max_epochs=1)
+    callback = ExactResume()
+    torch.manual_seed(42)
+    callback.setup(trainer, None, "fit")
+    return trainer, callback
+
+
+def dropout() -> list[float]:
+    return torch.nn.functional.dropout(torch.ones(50)).tolist()
+
+
+def test_every_process_leaves_out_other_units():
+    torch.manual_seed(42)
+    masks = [dropout()]
+    for rank in range(4):
+        process(rank, [])
+        masks.append(dropout())
+    assert masks[0] == masks[1]  # the bits of a run of one process
+    assert len({*map(tuple, masks)}) == 4
+
+
+@pytest.mark.parametrize("rank", range(3))
+@pytest.mark.parametrize("processes", [1, 2])
+def test_every_process_goes_on_with_its_own_random_state(rank, processes):
+    torch.manual_seed(7)
+    second, expected = torch.get_rng_state(), {1: dropout()}
+    _, callback = process(0, [second])
+    expected[0] = dropout()
+    process(2, [])
+    expected[2] = dropout()  # of a process that was not there: from its seed
+    _, callback = process(0, [second])
+    state = callback.state_dict()
+    if processes == 1:  # as checkpoints of one process have it, and those of earlier versions
+        state["rng"] = [state["rng"][0][0]]
+        process(1, [])
+        expected[1] = dropout()
+    trainer, callback = process(rank, [second])
+    saved = {KEY: {}, "global_step": 0, "callbacks": {callback.state_key: state}}
+    module = SimpleNamespace(hparams={"count_mixture": True})
+    callback.on_load_checkpoint(trainer, module, saved)
+    assert dropout() == expected[rank]
