@@ -102,6 +102,11 @@ def check_trainer(command: str, trainer: pl.Trainer, options: Any) -> None:
     for callback in trainer.callbacks:  # type: ignore[attr-defined]
         if (name := type(callback).__name__) in REFUSED:
             raise ValueError(f"{name} does not work here; {REFUSED[name]}")
+        if getattr(callback, "update_starting_at_epoch", None) is not None:
+            raise ValueError(
+                f"{name} cannot count passes: a run that is resumed inside one would have an "
+                "average more; use update_starting_at_step"
+            )
     half = str(options.precision).startswith("16")
     if half and not str(trainer.precision).startswith("16"):
         raise ValueError(

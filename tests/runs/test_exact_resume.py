@@ -1,5 +1,6 @@
 """A continued run ends with the bits of a whole one, wherever it stops and whatever bounds it."""
 
+import json
 from itertools import product
 from types import SimpleNamespace
 
@@ -66,6 +67,58 @@ def test_the_same_bits(fit, limit, sampling, fused, stop):
     assert parts["global_step"] == whole["global_step"] > 0
     for name, tensor in whole["state_dict"].items():
         assert torch.equal(parts["state_dict"][name], tensor), name
+
+
+AVERAGING = {
+    "plain": ["WeightAveraging"],
+    "exponential": ["EMAWeightAveraging", "decay=0.9"],
+    "now and then": [
+        *("EMAWeightAveraging", "decay=0.9", "update_every_n_steps=3"),
+        "update_starting_at_step=5",
+    ],
+}
+
+
+@pytest.mark.parametrize(
+    ("averaging", "stop"),
+    [
+        ("plain", "at an end of 8"),
+        ("now and then", "inside a pass"),
+        *(pytest.param(*case, marks=pytest.mark.slow) for case in product(AVERAGING, STOPS)),
+    ],
+)
+def test_averaged_weights_too(fit, averaging, stop):
+    name, *arguments = AVERAGING[averaging]
+    more = [f"--trainer.callbacks+=lightning.pytorch.callbacks.{name}"]
+    more += [f"--trainer.callbacks.{argument}" for argument in arguments]
+    option, first, last = STOPS[stop]
+    whole = fit("whole", *more, option, str(last))
+    fit("parts", *more, option, str(first))
+    parts = fit("parts", *more, option, str(last), "--resume", "true")
+    for state in ("state_dict", "current_model_state", "averaging_state"):
+        for name, tensor in whole[state].items():
+            assert torch.equal(parts[state][name], tensor), (state, name)
+
+
+def test_what_best_ckpt_holds_is_what_was_validated(fit, tmp_path):
+    """The averages: sampled, scored and validated alone, they have the loss of the training."""
+    averaging = "--trainer.callbacks+=lightning.pytorch.callbacks.EMAWeightAveraging"
+    more = [averaging, "--trainer.callbacks.decay=0.9", "--trainer.val_check_interval", "5"]
+    fit("run", *more, "--trainer.max_steps", "18")
+    entries = torch.load(tmp_path / "run" / "checkpoints" / "best.ckpt", weights_only=True)
+    validated = entries["callbacks"]["best.ckpt"]["current_score"]
+    summary = json.loads((tmp_path / "run" / "summary.json").read_text())
+    assert summary["val_loss"] == pytest.approx(float(validated), rel=1e-6)
+    trained, averaged = entries["current_model_state"], entries["state_dict"]
+    assert not torch.equal(trained["net.embedding.weight"], averaged["net.embedding.weight"])
+
+
+def test_averaging_by_passes_is_refused(fit, capsys):
+    averaging = "--trainer.callbacks+=lightning.pytorch.callbacks.EMAWeightAveraging"
+    by_passes = "--trainer.callbacks.update_starting_at_epoch=1"
+    with pytest.raises(AssertionError):
+        fit("run", averaging, by_passes, "--trainer.max_steps", "9")
+    assert "use update_starting_at_step" in capsys.readouterr().err
 
 
 def test_accumulated_gradients_are_updates_of_equal_size(fit, tmp_path):
