@@ -7,9 +7,11 @@ from types import SimpleNamespace
 import pytest
 import torch
 
+from lit_makemore import commands
 from lit_makemore.checkpoint import KEY
 from lit_makemore.cli import main
 from lit_makemore.runs.exact_resume import ExactResume
+from lit_makemore.runs.stop_on_signal import StopOnSignal
 
 PASS = 8  # minibatches of a pass over the 30 words
 LIMITS = {
@@ -65,6 +67,28 @@ def test_the_same_bits(fit, limit, sampling, fused, stop):
     fit("parts", *more, option, str(first))
     parts = fit("parts", *more, option, str(last), "--resume", "true")
     assert parts["global_step"] == whole["global_step"] > 0
+    for name, tensor in whole["state_dict"].items():
+        assert torch.equal(parts["state_dict"][name], tensor), name
+
+
+@pytest.mark.parametrize("sampling", ["shuffled", "replacement"])
+@pytest.mark.parametrize("limit", ["limit 5", "half", "overfit 3"])
+def test_after_a_kill_too(fit, monkeypatch, limit, sampling):
+    """The last checkpoint of a killed run was saved on its way; here at the end of a pass."""
+    save_every = {"limit 5": 5, "half": 4, "overfit 3": 3}[limit]
+    more = [*LIMITS[limit], "--data.sampling", sampling, "--trainer.max_steps", "20"]
+    whole = fit("whole", *more)
+
+    def killed(self, trainer, *args):
+        if trainer.global_step == save_every + 2:
+            raise ValueError("killed")
+
+    monkeypatch.setattr(commands.fit, "SAVE_EVERY_N_STEPS", save_every)
+    with monkeypatch.context() as patch:
+        patch.setattr(StopOnSignal, "on_train_batch_end", killed)
+        with pytest.raises(AssertionError):
+            fit("parts", *more)
+    parts = fit("parts", *more, "--resume", "true")
     for name, tensor in whole["state_dict"].items():
         assert torch.equal(parts["state_dict"][name], tensor), name
 
