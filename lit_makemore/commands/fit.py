@@ -37,6 +37,7 @@ from lit_makemore.runs.logger import RunLogger
 from lit_makemore.runs.signals import ASKING, Stopped, note, noted
 from lit_makemore.runs.stop_on_nan import FiniteGuard
 from lit_makemore.runs.stop_on_signal import StopAfterCheckpoints, StopOnSignal, TakeSigterm
+from lit_makemore.runs.weight_averaging import CurrentWeights
 from lit_makemore.training.engines.choice import choose
 from lit_makemore.training.option_conflicts import check_fit
 
@@ -213,6 +214,7 @@ def _callbacks(
         *monitors(config.diagnostics),
         FiniteGuard(),
         ExactResume(),
+        CurrentWeights(),
         *checkpoints,
         stop,  # last: it ends the run, after everything is saved
     ]

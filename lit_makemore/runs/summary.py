@@ -81,7 +81,9 @@ def split_losses(net: nn.Module, data: NamesDataModule) -> Figures:
 
 def draw_samples(net: nn.Module, data: NamesDataModule, num: int = 20) -> list[tuple[str, str]]:
     """Names in the order in which they are drawn, each with where it is found in the word list."""
-    sampler = Sampler(net, data.vocab, data.block_size)
+    longest = data.splits["train"].longest
+    # No more than are shown: a network that never ends a name would take minutes for thousands.
+    sampler = Sampler(net, data.vocab, data.block_size, longest=longest, batch=num)
     draw = next(sampler.draw(num, torch.Generator().manual_seed(SAMPLE_SEED)))
     return [
         (name, "cut" if cut else whereabouts(data.splits, name))

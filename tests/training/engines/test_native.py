@@ -150,7 +150,9 @@ def stepped(groups, threads=1, **more):
     return net.state_dict()
 
 
-@pytest.mark.parametrize(("groups", "threads"), [([1] * 6, 1), ([2, 1, 3], 1), ([6], 2), ([1, 5], 3)])
+@pytest.mark.parametrize(
+    ("groups", "threads"), [([1] * 6, 1), ([2, 1, 3], 1), ([6], 2), ([1, 5], 3)]
+)
 def test_groups_and_threads_change_no_bit(groups, threads):
     expected, found = stepped([6]), stepped(groups, threads)
     assert all(torch.equal(found[name], tensor) for name, tensor in expected.items())
