@@ -19,10 +19,12 @@ from pathlib import Path
 SOURCE = Path(__file__).with_name("native.cpp")
 # No -ffast-math: a NaN must stay a NaN. A product and a sum may be one instruction.
 FLAGS = (
-    *("-std=c++17", "-O3", "-march=native", "-ffp-contract=fast"),
-    *("-fno-math-errno", "-fno-trapping-math", "-shared", "-fPIC"),
+    *("-std=c++17", "-O3", "-ffp-contract=fast", "-fno-math-errno", "-fno-trapping-math"),
+    *("-shared", "-fPIC"),
 )
-OPENMP = "-fopenmp"  # for several threads; Apple's compiler has none
+# All instructions of this processor, and several threads. Not every compiler knows both flags:
+# Apple's has no OpenMP, and on some processors no -march=native.
+EXTRA = (["-march=native", "-fopenmp"], ["-march=native"], [])
 
 
 class BuildError(Exception):
@@ -68,7 +70,7 @@ def _built() -> Path:
     if command is None:
         raise BuildError("there is no C++ compiler; install g++, or name one by the variable CXX")
     key = hashlib.sha256()
-    for part in (SOURCE.read_bytes(), _version(command), *FLAGS, OPENMP, _processor()):
+    for part in (SOURCE.read_bytes(), _version(command), repr((FLAGS, EXTRA)), _processor()):
         key.update(part if isinstance(part, bytes) else part.encode())
     path = cache_folder() / f"native-{key.hexdigest()[:16]}.so"
     if path.is_file():
@@ -78,10 +80,15 @@ def _built() -> Path:
         # Other processes see the library only when it is whole.
         with tempfile.TemporaryDirectory(dir=path.parent) as folder:
             unfinished = Path(folder) / path.name
-            try:
-                _compile(command, [*FLAGS, OPENMP], unfinished)
-            except BuildError:
-                _compile(command, list(FLAGS), unfinished)
+            failures = []
+            for extra in EXTRA:
+                try:
+                    _compile(command, [*FLAGS, *extra], unfinished)
+                    break
+                except BuildError as error:
+                    failures.append(error)
+            else:
+                raise failures[-1]
             unfinished.replace(path)
     except OSError as error:
         raise BuildError(

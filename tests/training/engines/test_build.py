@@ -53,9 +53,10 @@ def test_another_processor_or_compiler_has_its_own(cache, tmp_path, monkeypatch)
     assert len({first, second, build._built()}) == 3
 
 
-def test_a_compiler_without_openmp_builds_for_one_thread(cache, tmp_path, monkeypatch):
-    """clang on macOS."""
-    refusing = 'for a; do [ "$a" = -fopenmp ] && { echo "error: no openmp" >&2; exit 1; }; done'
+@pytest.mark.parametrize("flag", ["-fopenmp", "-march=native"])
+def test_a_compiler_without_some_flags_builds_as_well(cache, tmp_path, monkeypatch, flag):
+    """Apple's, for one."""
+    refusing = f'for a; do [ "$a" = {flag} ] && {{ echo "error: what?" >&2; exit 1; }}; done'
     use_compiler(tmp_path, monkeypatch, refusing + '\nexec g++ "$@"')
     build.library()
 
