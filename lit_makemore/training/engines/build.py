@@ -6,6 +6,7 @@ flags and the processor, because a home folder may be shared by unlike machines.
 
 import ctypes
 import hashlib
+import logging
 import os
 import platform
 import shlex
@@ -15,6 +16,9 @@ import sys
 import tempfile
 from functools import cache
 from pathlib import Path
+from time import perf_counter
+
+log = logging.getLogger(__name__)
 
 SOURCE = Path(__file__).with_name("native.cpp")
 # No -ffast-math: a NaN must stay a NaN. A product and a sum may be one instruction.
@@ -75,6 +79,7 @@ def _built() -> Path:
     path = cache_folder() / f"native-{key.hexdigest()[:16]}.so"
     if path.is_file():
         return path
+    begun = perf_counter()
     try:
         path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         # Other processes see the library only when it is whole.
@@ -90,6 +95,7 @@ def _built() -> Path:
             else:
                 raise failures[-1]
             unfinished.replace(path)
+        log.info("built %s in %.1f s; the next run finds it", SOURCE.name, perf_counter() - begun)
     except OSError as error:
         raise BuildError(
             f"nothing can be stored in {path.parent} ({error.strerror}); let XDG_CACHE_HOME name "
