@@ -28,7 +28,7 @@ FLAGS = (
 )
 # All instructions of this processor, and several threads. Not every compiler knows both flags:
 # Apple's has no OpenMP, and on some processors no -march=native.
-EXTRA = (["-march=native", "-fopenmp"], ["-march=native"], [])
+EXTRA: tuple[tuple[str, ...], ...] = (("-march=native", "-fopenmp"), ("-march=native",), ())
 
 
 class BuildError(Exception):
