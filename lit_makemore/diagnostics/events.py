@@ -1,7 +1,11 @@
 """How figures reach the loggers: scalars, histograms, pictures and texts of one step."""
 
+from io import BytesIO
+from typing import Any
+
 import lightning.pytorch as pl
 from lightning.pytorch.loggers import TensorBoardLogger
+from PIL import Image
 from tensorboard.compat.proto.summary_pb2 import HistogramProto, Summary
 from torch import Tensor
 from torch.utils.tensorboard.summary import text as text_summary
@@ -17,7 +21,8 @@ def write(
 ) -> None:
     """Writes to every logger of a Trainer, on the first process only.
 
-    TensorBoard gets everything, as one event. Other loggers get the scalars.
+    TensorBoard gets everything, as one event. Other loggers get the scalars, and what they have
+    WandbLogger's methods for: pictures by log_image, texts by log_text.
 
     Args:
         trainer: whose loggers are written to.
@@ -29,8 +34,7 @@ def write(
         return
     for logger in trainer.loggers:
         if not isinstance(logger, TensorBoardLogger):
-            if scalars:
-                logger.log_metrics(scalars, step=step)
+            _to_another(logger, step, scalars or {}, pictures or {}, texts or {})
             continue
         values = [Summary.Value(tag=k, simple_value=v) for k, v in (scalars or {}).items()]
         values += [Summary.Value(tag=k, histo=h) for k, h in (histograms or {}).items()]
@@ -46,6 +50,23 @@ def write(
             values.extend(summary.value)
         if values:
             logger.experiment.file_writer.add_summary(Summary(value=values), step)
+
+
+def _to_another(
+    logger: Any,
+    step: int,
+    scalars: dict[str, float],
+    pictures: dict[str, tuple[int, int, bytes]],
+    texts: dict[str, str],
+) -> None:
+    if scalars:
+        logger.log_metrics(scalars, step=step)
+    if hasattr(logger, "log_image"):
+        for tag, (_, _, png) in pictures.items():
+            logger.log_image(tag, [Image.open(BytesIO(png))], step=step)
+    if hasattr(logger, "log_text"):
+        for tag, text in texts.items():
+            logger.log_text(tag, ["text"], [[text]], step=step)
 
 
 def histogram(values: Tensor, limit: float, bins: int = 40) -> HistogramProto:
