@@ -18,6 +18,7 @@ says what to take:
 import json
 import os
 import re
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -179,9 +180,13 @@ def _between(text: str, kind: str, inside: str) -> str:
 
 def main() -> None:
     with tempfile.TemporaryDirectory() as name:
-        PAGE.write_text(Lecture(Path(name), PICTURES).page(PAGE.read_text()))
+        folder, pictures = Path(name), Path(name) / "pictures"
+        pictures.mkdir()
+        # The checkout is left alone meanwhile: a run records whether it differs from its commit.
+        PAGE.write_text(Lecture(folder, pictures).page(PAGE.read_text()))
+        shutil.copytree(pictures, PICTURES, dirs_exist_ok=True)
         for config in CONFIGS.glob("*.yaml"):
-            found = json.loads((Path(name) / "runs" / config.stem / "summary.json").read_text())
+            found = json.loads((folder / "runs" / config.stem / "summary.json").read_text())
             reached = re.sub("^# Reached:.*$", header([found]), config.read_text(), flags=re.M)
             config.write_text(reached)
 
