@@ -176,7 +176,7 @@ def _table(head: list[str], rows: list[list[str]]) -> str:
 
 
 def _processor_time() -> float:
-    """Seconds that the commands so far have used; unlike the clock's, few more on a busy machine."""
+    """Seconds that the commands so far have used; a busy machine changes them little."""
     used = resource.getrusage(resource.RUSAGE_CHILDREN)
     return used.ru_utime + used.ru_stime
 
