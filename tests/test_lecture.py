@@ -40,6 +40,21 @@ def test_configs_and_pictures_of_the_lecture_are_those_of_the_page():
     assert all(path.stat().st_size < 60_000 for path in pictures.values())
 
 
+def test_what_a_command_prints_takes_the_place_of_what_the_page_had(lecture, tmp_path):
+    page = "```sh\necho loss 3; echo more\n```\n<!-- lines ^loss -->\nold\n<!-- end -->\n"
+    made = lecture.Lecture(tmp_path, tmp_path).page(page)
+    assert made == page.replace("old", "```\nloss 3\n```")
+
+
+@pytest.mark.parametrize(("command", "error"), [("false", SystemExit), ("echo", AssertionError)])
+def test_a_command_that_fails_or_no_longer_prints_its_line_is_an_error(
+    lecture, tmp_path, command, error
+):
+    page = f"```sh\n{command}\n```\n<!-- lines ^loss -->\nold\n<!-- end -->\n"
+    with pytest.raises(error):
+        lecture.Lecture(tmp_path, tmp_path).page(page)
+
+
 @pytest.mark.slow
 @needs_names
 def test_every_command_runs_and_the_ladder_of_losses_is_the_lectures(lecture, tmp_path):
