@@ -5,7 +5,7 @@ Layers have colours from dark (the first) to light (the last).
 
 from collections.abc import Iterable, Sequence
 from io import BytesIO
-from unicodedata import category
+from unicodedata import category, normalize
 
 import torch
 from matplotlib import colormaps
@@ -95,6 +95,8 @@ def _widest(flat: dict[str, Tensor]) -> int:
 def embedding(weight: Tensor, characters: Iterable[str]) -> Picture:
     """The characters in the plane, by their embeddings or the two principal directions of them.
 
+    Vowels have a colour of their own.
+
     Of more than a hundred characters, the ones farthest from the middle have labels.
 
     Args:
@@ -114,7 +116,9 @@ def embedding(weight: Tensor, characters: Iterable[str]) -> Picture:
     figure, axes = _figure(title, (5.0, 5.0), right=0.97)
     across, up = points.T.tolist()
     many = len(points) > MOST_LABELS
-    axes.scatter(across, up, s=10 if many else 160, color=colormaps["viridis"](0.75))
+    characters = list(characters)
+    colours = ["orange" if is_vowel(c) else colormaps["viridis"](0.75) for c in characters]
+    axes.scatter(across, up, s=10 if many else 160, color=colours)
     if many:
         axes.set_title(f"{title}; the outermost {MOST_LABELS} have labels", fontsize=7)
     outermost = (
@@ -127,6 +131,11 @@ def embedding(weight: Tensor, characters: Iterable[str]) -> Picture:
             size = 9 if len(text) == 1 else 5
             axes.text(x, y, text, ha="center", va="center", fontsize=size, parse_math=False)
     return _png(figure)
+
+
+def is_vowel(character: str) -> bool:
+    """Whether it is a Latin vowel, with or without accents."""
+    return normalize("NFD", character)[0].lower() in "aeiou"
 
 
 def label(character: str) -> str:
