@@ -41,7 +41,7 @@ from lit_makemore.runs.weight_averaging import CurrentWeights
 from lit_makemore.training.engines.choice import choose
 from lit_makemore.training.option_conflicts import check_fit
 
-SAVE_EVERY_N_STEPS, SAVE_SECONDS = 1000, 5.0
+SAVE_EVERY_N_STEPS, SAVE_SECONDS = 1000, 2.0
 HELP = """usage: {program} fit --config FILE [--config FILE …] [--OPTION VALUE …]
 
 Trains a network. Later configs and options replace earlier ones.
