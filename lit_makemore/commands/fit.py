@@ -24,8 +24,9 @@ from lit_makemore.commands.parsing import modernised
 from lit_makemore.commands.program import program
 from lit_makemore.commands.quiet import quiet_lightning
 from lit_makemore.diagnostics.curves import TrainingCurves
-from lit_makemore.diagnostics.health import Health
+from lit_makemore.diagnostics.health import Health, val_losses
 from lit_makemore.diagnostics.lr_finder import LearningRateCurve
+from lit_makemore.diagnostics.memorised import known_samples
 from lit_makemore.diagnostics.progress import ProgressLine
 from lit_makemore.diagnostics.settings import monitors
 from lit_makemore.runs import resume, slurm, summary
@@ -313,6 +314,10 @@ def _close(cli: MakemoreCLI, folder: RunFolder, begun: float) -> str:
     samples = summary.draw_samples(result.net, data)
     callbacks: list[pl.Callback] = trainer.callbacks  # type: ignore[attr-defined]
     health = next((one for one in callbacks if isinstance(one, Health)), None)
+    if health:
+        counts, val = val_losses(result.baselines), result.best["val"]
+        known = known_samples(result.net, data.vocab, data.block_size, data.splits)
+        health.close(trainer, float("nan") if val is None else val, counts, known)
     curves = next(one for one in callbacks if isinstance(one, TrainingCurves))
     facts = {
         "name": path.name,
@@ -331,11 +336,14 @@ def _close(cli: MakemoreCLI, folder: RunFolder, begun: float) -> str:
         **summary.facts_of(result, data),
     }
     summary.write(path, facts, samples)
-    parts = [summary.text(result, samples)]
-    if health and (table := health.table()):
-        parts.append(table)
+    parts = [
+        summary.headline(result, health.failed if health else None),
+        summary.text(result, samples),
+    ]
+    if health:
+        parts.append(health.table())
     parts.append(
-        f"\nresults: {path} (summary.json, samples.txt, checkpoints/); "
+        f"\nresults: {path} (summary.json, samples.txt, checkpoints/)\n"
         f"see them with: tensorboard --logdir {path.parent}"
     )
     return "\n".join(parts)
