@@ -6,6 +6,7 @@ from typing import Any
 import lightning.pytorch as pl
 
 GAINS = {"tanh": (5 / 3, "5/3 for tanh"), "relu": (2**0.5, "√2 for ReLU"), "linear": (1.0, "1")}
+BN_DEFAULT = "model.init.bn_gain 1 with model.init.bn_bias 0"
 
 
 def options_of(trainer: pl.Trainer, module: pl.LightningModule) -> dict[str, Any]:
@@ -21,19 +22,19 @@ def options_of(trainer: pl.Trainer, module: pl.LightningModule) -> dict[str, Any
     }
 
 
-def advice(check: str, options: Mapping[str, Any]) -> str:
+def advice(check: str, options: Mapping[str, Any], step: int = 1) -> str:
     """What to try when a check fails.
 
     Args:
         check: one of verdicts.CHECKS; the two ends of update_ratio are update_ratio_low and
             update_ratio_high.
         options: the run's, as `options_of` returns them; what is not there is unknown.
+        step: number of the update at which it fails; before the first one, lr is not to blame.
     """
-    return _listed(_remedies(check, options))
+    return _listed(_remedies(check, options, step))
 
 
-def _remedies(check: str, options: Mapping[str, Any]) -> list[str]:
-    normalised = bool(options.get("batch_norm"))
+def _remedies(check: str, options: Mapping[str, Any], step: int) -> list[str]:
     if check == "update_ratio_low":
         return _zeros(options) or ["a higher model.lr"]
     if check in ("update_ratio_high", "loss", "nan"):
@@ -47,11 +48,7 @@ def _remedies(check: str, options: Mapping[str, Any]) -> list[str]:
         layer = "logits_bn_gain" if options.get("logits_batch_norm") else "logits_gain"
         return [f"a smaller model.init.{layer}, so that the first guess is nearly uniform"]
     if check in ("saturation", "dead"):
-        if normalised:  # it cancels the gain: the step, or γ and β, are too large
-            moved = options.get("bn_gain", 1.0) > 1 or options.get("bn_bias", 0.0) != 0
-            return ["a lower model.lr"] + ["model.init.bn_gain 1 and bn_bias 0"] * moved
-        lower = ["a lower model.lr"] if check == "dead" else []
-        return [*lower, "model.batch_norm true", "a smaller model.init.gain"]
+        return (["a lower model.lr"] if step > 1 else []) + _reacting(check, options, step)
     if check in ("depth", "gradient"):
         return _zeros(options) or _even(options)
     if check == "batch_norm":
@@ -62,6 +59,16 @@ def _remedies(check: str, options: Mapping[str, Any]) -> list[str]:
         return ["what the other verdicts say", "a larger trainer.max_steps if they are healthy"]
     smaller = [] if options.get("dropout") else ["model.dropout 0.2"]
     return ["a longer list of words", "a smaller trainer.max_steps", *smaller]
+
+
+def _reacting(check: str, options: Mapping[str, Any], step: int) -> list[str]:
+    """How units come to react again. BatchNorm cancels the gain of the weights before it."""
+    if not options.get("batch_norm"):
+        scales = check == "saturation" or options.get("activation") != "relu"
+        return ["model.batch_norm true", *(["a smaller model.init.gain"] if scales else [])]
+    if options.get("bn_gain", 1.0) > 1 or options.get("bn_bias", 0.0) != 0:
+        return [BN_DEFAULT]
+    return [] if step > 1 else ["a larger data.batch_size"]
 
 
 def _zeros(options: Mapping[str, Any]) -> list[str]:
@@ -76,8 +83,8 @@ def _zeros(options: Mapping[str, Any]) -> list[str]:
 def _even(options: Mapping[str, Any]) -> list[str]:
     """How the layers come to have one size of signals and gradients."""
     if options.get("batch_norm"):
-        fixed = options.get("bn_gain", 1.0) != 1
-        return ["model.init.bn_gain 1" if fixed else "a larger data.batch_size"]
+        moved = (options.get("bn_gain", 1.0), options.get("bn_bias", 0.0)) != (1.0, 0.0)
+        return [BN_DEFAULT if moved else "a larger data.batch_size"]
     found = ["model.batch_norm true"]
     gain, words = GAINS.get(str(options.get("activation", "tanh")), GAINS["tanh"])
     if abs(options.get("gain", 0.0) - gain) > 0.01:

@@ -55,7 +55,7 @@ class Bands:
     initial_loss: float = 0.8
     loss: float = 1.0
     saturation: float = 30.0
-    dead: float = 0.5
+    dead: float = 25.0
     depth: float = 0.7
     gradient: float = 20.0
     update_ratio: tuple[float, float] = (-4.0, -1.5)
@@ -115,16 +115,19 @@ def judge(
             yield _loss("loss", loss, uniform + bands.loss, options)
     if step <= early:
         if found := _under("activation_saturated", figures):
-            yield _share("saturation", found, "values are saturated", bands.saturation, options)
+            yield _share(
+                "saturation", found, "values are saturated", bands.saturation, step, options
+            )
         if found := _under("activation_dead", figures):
-            yield _share("dead", found, "units are dead", bands.dead, options)
+            yield _share("dead", found, "units are dead", bands.dead, step, options)
     if step == 1 and (stds := _under("activation_std", figures)):
         yield _depth(stds, bands.depth, options)
     gradients = _under("gradient_std", figures)
     # A last layer that begins at zero lets no gradient through, and learns with the first update.
-    if gradients and (step == 10 or (step == 1 and max(gradients.values()) > 0)):
+    blocked = step == 1 and bool(gradients) and max(gradients.values()) == 0
+    if gradients and step in (1, 10) and not blocked:
         yield _gradient(gradients, bands.gradient, options)
-    if full_rate:
+    if full_rate and not blocked:
         ratios = _under("update_ratio", figures)
         if judged := {name: ratios[name] for name in hidden if name in ratios}:
             learnt = loss is not None and uniform is not None and loss < uniform / 2
@@ -142,11 +145,16 @@ def _loss(check: str, loss: float, limit: float, options: Mapping[str, Any]) -> 
 
 
 def _share(
-    check: str, shares: dict[str, float], what: str, limit: float, options: Mapping[str, Any]
+    check: str,
+    shares: dict[str, float],
+    what: str,
+    limit: float,
+    step: int,
+    options: Mapping[str, Any],
 ) -> Verdict:
     layer, share = _largest(shares)
     text = f"{layer}: {share:.2f} % of the {what} (healthy: at most {limit:g} %)"
-    return Verdict(check, share <= limit, text, advice(check, options))
+    return Verdict(check, share <= limit, text, advice(check, options, step))
 
 
 def _depth(stds: dict[str, float], limit: float, options: Mapping[str, Any]) -> Verdict:
