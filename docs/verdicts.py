@@ -192,12 +192,11 @@ def lists(folder: Path) -> None:
         (folder / f"LIST.{name}").write_text("\n".join(words) + "\n")
 
 
-def train(network: Network, folder: Path) -> dict:
+def train(network: Network, folder: Path, draws: bool) -> dict:
     """The summary of its run."""
     options = network.options.replace("LIST", str(folder / "LIST")).split()
-    draws = "true" if network.name in DRAWN else "false"
-    options += ["--runs_dir", str(folder), "--name", network.name.replace(", ", "_"), "--threads"]
-    options += ["1", "--diagnostics.pictures", draws, "--trainer.enable_progress_bar", "false"]
+    options += ["--runs_dir", str(folder), "--name", network.name.replace(", ", "_")]
+    options += ["--threads", "1", "--diagnostics.pictures", str(draws).lower()]
     said = StringIO()
     with redirect_stdout(said), redirect_stderr(said):
         status = lit_makemore(["fit", *options])
@@ -221,11 +220,13 @@ def is_right(network: Network, found: dict[str, str]) -> bool:
     return network.fails <= found.keys() if network.fails else not found
 
 
-def train_all(networks: list[Network], folder: Path) -> list[dict]:
+def train_all(networks: list[Network], folder: Path, draws: bool) -> list[dict]:
+    """The summaries of the runs; some draw their pictures, if any are to be drawn."""
     lists(folder)
+    drawn = [draws and network.name in DRAWN for network in networks]
     spawned = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(AT_ONCE, mp_context=spawned) as pool:
-        return list(pool.map(train, networks, [folder] * len(networks)))
+        return list(pool.map(train, networks, [folder] * len(networks), drawn))
 
 
 def table(networks: list[Network], summaries: list[dict]) -> str:
@@ -272,7 +273,7 @@ def picture(run: Path) -> Image.Image:
 def main(command: str) -> int:
     networks = [one for one in NETWORKS if command == "write" or not one.is_long]
     with tempfile.TemporaryDirectory() as folder:
-        summaries = train_all(networks, Path(folder))
+        summaries = train_all(networks, Path(folder), command == "write")
         if command == "write":
             for name in DRAWN:
                 picture(Path(folder) / name).save(
