@@ -91,6 +91,7 @@ NETWORKS = [
         "depth gradient update_ratio baseline",
     ),
     sick("no_update", "updates vanish in rounding", f"{QUICK} --model.lr 1e-12", "update_ratio"),
+    sick("gain_4", "weights twice too large", f"{PLAIN} --model.init.gain 4", "saturation"),
     sick("gain_0.2", "weights eight times too small", f"{PLAIN} --model.init.gain 0.2", "depth"),
     sick(
         "deep_20_plain",
@@ -145,8 +146,9 @@ NETWORKS = [
     sick("names_300", "300 names", f"{NAMES} --data.path LIST.few", "overfit"),
     Network("deep", "five layers", f"{DEEP} {QUICK}"),
     Network("no_batchnorm", "… without BatchNorm", "--config configs/ablations/no_batchnorm.yaml"),
-    Network("relu", "… with ReLU", "--config configs/ablations/relu.yaml"),
-    Network("linear", "… without activations", f"{QUICK} --model.activation linear"),
+    Network("gain_2", "… and with weights a fifth larger", f"{PLAIN} --model.init.gain 2"),
+    Network("relu", "five layers with ReLU", "--config configs/ablations/relu.yaml"),
+    Network("linear", "five layers without activations", f"{QUICK} --model.activation linear"),
     Network("deep_20", "twenty layers", "--config configs/ablations/deep_20.yaml"),
     Network(
         "logits_zero",
@@ -176,6 +178,10 @@ NETWORKS = [
         Network(f"{name}, whole", f"published: {steps} updates",
                 f"--config configs/reference/{name}.yaml", is_long=True)
         for name, steps in (("one_layer", "100,000"), ("logits_bn", "200,000"), ("blog", "200,000"))
+    ),
+    *(
+        Network(name, "of docs/results.md", f"--config configs/{name}.yaml", is_long=True)
+        for name in ("names_distilled", "names_mixture", "best_small", "best")
     ),
 ]  # fmt: skip
 
@@ -226,7 +232,9 @@ def train_all(networks: list[Network], folder: Path, draws: bool) -> list[dict]:
     drawn = [draws and network.name in DRAWN for network in networks]
     spawned = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(AT_ONCE, mp_context=spawned) as pool:
-        return list(pool.map(train, networks, [folder] * len(networks), drawn))
+        # the last ones of the table are the longest: they begin first
+        found = list(pool.map(train, networks[::-1], [folder] * len(networks), drawn[::-1]))
+    return found[::-1]
 
 
 def table(networks: list[Network], summaries: list[dict]) -> str:

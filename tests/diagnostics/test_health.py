@@ -30,7 +30,7 @@ def words(tmp_path):
 
 BY_HEART = [
     *("--model.n_hidden", "100", "--model.n_layer", "2", "--model.optimizer", "adamw"),
-    *("--model.lr", "0.03", "--data.block_size", "6", "--trainer.max_steps", "300"),
+    *("--model.lr", "0.01", "--data.block_size", "6", "--trainer.max_steps", "600"),
 ]
 
 
@@ -68,7 +68,7 @@ def test_checks_of_words_can_stop_a_run(tmp_path, words, capsys):
     arguments += ["--trainer.val_check_interval", "50", "--diagnostics.fail_on", "baseline"]
     assert main(arguments) == 1
     error = capsys.readouterr().err
-    assert "stopped by diagnostics.fail_on at update 150: baseline: val" in error
+    assert "stopped by diagnostics.fail_on at update 300: baseline: val" in error
 
 
 def test_the_table_is_100_columns_wide_at_most():
