@@ -19,6 +19,7 @@ from lit_makemore.diagnostics.probe import network_of
 from lit_makemore.diagnostics.verdicts import CHECKS, Bands, Verdict, judge
 from lit_makemore.training.schedules import is_round
 
+FROM = 1000  # the update from which val is compared with counting; the end of a run is, in any case
 TABLE_WIDTH, INDENT = 100, 19  # columns
 
 
@@ -94,9 +95,8 @@ class Health(Monitor):
         if data is None or not trainer.is_global_zero:  # the first process decides for all
             return
         options = options_of(trainer, module)
-        half = trainer.max_steps / 2 if trainer.max_steps > 0 else 1000
         val: Any = trainer.callback_metrics.get("val/loss")
-        if trainer.global_step >= half and val is not None:
+        if trainer.global_step >= FROM and val is not None:
             yield judge_baseline(float(val), val_losses(data.baselines), self.bands, options)
         if is_round(self._validations):
             training = module.net.training

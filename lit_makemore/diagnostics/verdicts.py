@@ -22,7 +22,7 @@ CHECKS = {  # each with when it is judged
     "update_ratio": "while lr is at least half of its peak, where there are hidden weights",
     "batch_norm": "from update 100 on, where there are BatchNorm layers",
     "overfit": "from the second probe on, where the words of the run are known",
-    "baseline": "in the second half of the run, where the words of the run are known",
+    "baseline": "from update 1,000 on and at the end, where the words of the run are known",
     "memorised": "at validations, where the words of the run are known",
 }
 
