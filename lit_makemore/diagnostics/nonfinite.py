@@ -3,7 +3,8 @@
 import torch
 from torch import Tensor, nn
 
-from lit_makemore.diagnostics.probe import Probe, labels
+from lit_makemore.diagnostics.names import tensor_names
+from lit_makemore.diagnostics.probe import Probe
 
 
 def nonfinite_tensors(net: nn.Module, probe: Probe | None = None) -> list[str]:
@@ -20,10 +21,9 @@ def nonfinite_tensors(net: nn.Module, probe: Probe | None = None) -> list[str]:
         tensors |= {f"activation {name}": t for name, t in probe.activations.items()}
         tensors |= {f"gradient of {name}": t for name, t in probe.gradients.items()}
         tensors |= {f"gradient of {name}": t for name, t in probe.weight_gradients.items()}
-    parameters = dict(net.named_parameters())
-    buffers = {name: b for name, b in net.named_buffers() if b.is_floating_point()}
-    tensors |= {f"parameter {label}": parameters[k] for k, label in labels(parameters).items()}
-    tensors |= {label: buffers[k] for k, label in labels(buffers).items()}
+    shown = tensor_names(net)
+    tensors |= {f"parameter {shown[name]}": p for name, p in net.named_parameters()}
+    tensors |= {shown[name]: b for name, b in net.named_buffers() if b.is_floating_point()}
     with torch.no_grad():
         # One test of all sums: the device is waited for once as long as nothing is wrong.
         if torch.stack([t.sum().isfinite() for t in tensors.values()]).all():

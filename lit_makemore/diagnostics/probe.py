@@ -3,14 +3,14 @@
 Shapes: B batch, H units of a layer.
 """
 
-import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
+from lit_makemore.diagnostics.names import NORMS, layer_names, tensor_names
 from lit_makemore.network.layers import Linear, Tanh
 
 SATURATING = (Tanh, nn.Tanh, nn.Hardtanh, nn.Sigmoid)  # flat at both ends
@@ -35,7 +35,7 @@ class Statistics:
 
 @dataclass(frozen=True)
 class Probe:
-    """What an extra pass showed, by the names of modules and parameters (see labels).
+    """What an extra pass showed, by the names of layers and parameters (see names.py).
 
     Args:
         loss: of the minibatch; None if the pass gave no loss.
@@ -69,8 +69,8 @@ def run_probe(net: nn.Module, forward: Callable[[], Tensor | None]) -> Probe:
         net: the network, in training or evaluation mode.
         forward: passes a minibatch through the network; returns the scalar loss, or None.
     """
-    padded = labels(name for name, _ in net.named_modules())
-    names = {module: padded[name] for name, module in net.named_modules()}
+    shown = layer_names(net)
+    names = {module: shown[name] for name, module in net.named_modules()}
     outputs: dict[str, Tensor] = {}
     flat: dict[str, Tensor] = {}
     norms: dict[str, Statistics] = {}
@@ -87,7 +87,7 @@ def run_probe(net: nn.Module, forward: Callable[[], Tensor | None]) -> Probe:
     for module in names:
         if isinstance(module, ACTIVATIONS):
             handles.append(module.register_forward_hook(record_activation))
-        elif isinstance(module, nn.BatchNorm1d | nn.SyncBatchNorm):
+        elif isinstance(module, NORMS):
             handles.append(module.register_forward_hook(record_norm))
     buffers = {buffer: buffer.clone() for buffer in net.buffers()}
     devices = sorted({p.device.index or 0 for p in net.parameters() if p.is_cuda})
@@ -137,26 +137,18 @@ def network_of(module: Any) -> nn.Module:
 
 
 def parameters_of(net: nn.Module) -> dict[str, Tensor]:
-    """All trained parameters, by label."""
-    names = labels(name for name, _ in net.named_parameters())
+    """All trained parameters, by name (see names.py)."""
+    names = tensor_names(net)
     return {names[name]: p for name, p in net.named_parameters() if p.requires_grad}
 
 
 def weights_of(net: nn.Module) -> dict[str, Tensor]:
-    """The trained parameters with at least two dimensions, by label."""
+    """The trained parameters with at least two dimensions, by name."""
     return {name: p for name, p in parameters_of(net).items() if p.ndim >= 2}
 
 
 def hidden_of(net: nn.Module) -> tuple[str, ...]:
-    """Labels of the trained weights of all Linear layers except the last one, the output layer."""
+    """Names of the trained weights of all Linear layers except the last one, the output layer."""
     linear = [module for module in net.modules() if isinstance(module, Linear | nn.Linear)]
     hidden = {module.weight for module in linear[:-1]}
     return tuple(name for name, weight in weights_of(net).items() if weight in hidden)
-
-
-def labels(names: Iterable[str]) -> dict[str, str]:
-    """Each name with its numbers padded to one width, so that they sort: layers.2 to layers.02."""
-    names = list(names)
-    numbers = [number for name in names for number in re.findall(r"\d+", name)]
-    width = max(map(len, numbers), default=1)
-    return {name: re.sub(r"\d+", lambda m: m[0].zfill(width), name) for name in names}

@@ -11,11 +11,11 @@ from lit_makemore.network.mlp import MLP, cross_entropy
 @pytest.mark.parametrize(
     ("poison", "named"),
     [
-        (lambda net: net.layers[3].weight.data.fill_(nan), "parameter layers.3.weight"),
-        (lambda net: net.layers[1].running_var.fill_(inf), "layers.1.running_var"),
+        (lambda net: net.layers[3].weight.data.fill_(nan), "parameter hidden2/linear/weight"),
+        (lambda net: net.layers[1].running_var.fill_(inf), "hidden1/norm/running_var"),
         (lambda net: net.embedding.weight.data[0].fill_(nan), "the loss"),
-        (lambda net: net.embedding.weight.data[0].fill_(nan), "gradient of embedding.weight"),
-        (lambda net: net.embedding.weight.data[0].fill_(nan), "activation layers.2"),
+        (lambda net: net.embedding.weight.data[0].fill_(nan), "gradient of embedding/weight"),
+        (lambda net: net.embedding.weight.data[0].fill_(nan), "activation hidden1/tanh"),
     ],
 )
 def test_tensors_that_are_not_finite_are_named(poison, named):

@@ -2,7 +2,8 @@ import pytest
 import torch
 from torch import nn
 
-from lit_makemore.diagnostics.probe import hidden_of, is_flat, labels, parameters_of, run_probe
+from lit_makemore.diagnostics.names import tensor_names
+from lit_makemore.diagnostics.probe import hidden_of, is_flat, run_probe
 from lit_makemore.network.layers import Tanh
 from lit_makemore.network.mlp import MLP, cross_entropy
 
@@ -19,11 +20,11 @@ def test_it_sees_activations_and_their_gradients():
     probe = run_probe(net, lambda: cross_entropy(net(x), y))
     net.eval().train()
     hidden, outputs = net.embedding(x).flatten(1), {}
-    for i, layer in enumerate(net.layers):
+    for layer in net.layers:
         hidden = layer(hidden)
         if isinstance(layer, Tanh):
             hidden.retain_grad()
-            outputs[f"layers.{i}"] = hidden
+            outputs[f"hidden{len(outputs) + 1}/tanh"] = hidden
     loss = cross_entropy(hidden, y)
     loss.backward()
     assert probe.loss == loss
@@ -31,16 +32,17 @@ def test_it_sees_activations_and_their_gradients():
     for name, t in outputs.items():
         assert torch.equal(probe.activations[name], t)
         torch.testing.assert_close(probe.gradients[name], t.grad)
-    assert list(probe.weights) == [n for n, p in net.named_parameters() if p.ndim == 2]
+    parameters = {tensor_names(net)[n]: p for n, p in net.named_parameters() if p.ndim == 2}
+    assert list(probe.weights) == list(parameters)
     for name, g in probe.weight_gradients.items():
-        torch.testing.assert_close(g, net.get_parameter(name).grad)
+        torch.testing.assert_close(g, parameters[name].grad)
 
 
 def test_it_sees_what_batch_norm_normalises_by():
     net, x, y = example()
     probe = run_probe(net, lambda: cross_entropy(net(x), y))
     inputs = net.layers[0](net.embedding(x).flatten(1))
-    found = probe.batch_norms["layers.1"]
+    found = probe.batch_norms["hidden1/norm"]
     torch.testing.assert_close(found.mean, inputs.mean(0))
     torch.testing.assert_close(found.var, inputs.var(0, correction=0))
     assert found.layer is net.layers[1]
@@ -85,18 +87,9 @@ def test_where_an_activation_is_flat(layer, values, expected):
     assert is_flat(layer, torch.tensor(values)).tolist() == expected
 
 
-def test_names_are_padded_so_that_they_sort():
-    names = ["layers.2.weight", "layers.10.weight", "embedding.weight"]
-    assert list(labels(names).values()) == [
-        "layers.02.weight", "layers.10.weight", "embedding.weight",
-    ]  # fmt: skip
-    net = MLP(9, n_hidden=6, n_layer=4)
-    assert list(parameters_of(net))[1:3] == ["layers.00.weight", "layers.01.weight"]
-
-
 def test_hidden_weights_are_those_of_all_linear_layers_but_the_last():
     net = MLP(9, n_hidden=6, n_layer=2)
-    assert hidden_of(net) == ("layers.0.weight", "layers.3.weight")
+    assert hidden_of(net) == ("hidden1/linear/weight", "hidden2/linear/weight")
     foreign = nn.Sequential(
         nn.Embedding(5, 4),
         nn.Flatten(),

@@ -84,7 +84,7 @@ def test_a_nan_is_named_at_the_next_logging_interval(word_list, tmp_path, capsys
     assert (
         "the loss is nan at update 30; these are not finite either" in error
     )  # by then it has spread
-    assert "parameter layers.00.weight" in error
+    assert "parameter hidden1/linear/weight" in error
 
 
 def test_fail_on_knows_the_checks(word_list, capsys):

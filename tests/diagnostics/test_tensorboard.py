@@ -42,13 +42,14 @@ def test_scalars_are_there_in_groups_that_sort(board):
     tags = board.get("plugin/scalars/tags")["run"]
     groups = {}
     for tag in tags:
-        groups.setdefault(tag.split("/")[0], []).append(tag.split("/")[1])
-    layers = [f"layers.{3 * i + 2:02d}" for i in range(11)]
+        groups.setdefault(tag.split("/")[0], []).append(tag.split("/", 1)[1])
+    layers = sorted(f"hidden{i}/tanh" for i in range(1, 12))
     for group in ("activation_mean", "activation_std", "activation_saturated", "activation_dead"):
         assert sorted(groups[group]) == layers
     for group in ("gradient_mean", "gradient_std"):
         assert sorted(groups[group]) == layers
-    weights = ["embedding.weight", *(f"layers.{3 * i:02d}.weight" for i in range(12))]
+    weights = ["embedding/weight", "logits/weight"]
+    weights += [f"hidden{i}/linear/weight" for i in range(1, 12)]
     for group in ("weight_gradient_std", "grad_to_data", "lr_grad_ratio"):
         assert sorted(groups[group]) == sorted(weights)
     assert {*weights, "guide"} < set(groups["update_ratio"])
@@ -58,8 +59,8 @@ def test_scalars_are_there_in_groups_that_sort(board):
 
 def test_probes_are_at_the_updates_that_are_due(board):
     due = [1, 10, 50, 100]
-    assert [step for step, _ in points(board, "activation_std/layers.02")] == due
-    assert [step for step, _ in points(board, "update_ratio/layers.00.weight")] == due
+    assert [step for step, _ in points(board, "activation_std/hidden1/tanh")] == due
+    assert [step for step, _ in points(board, "update_ratio/hidden1/linear/weight")] == due
     assert points(board, "update_ratio/guide") == [(step, -3.0) for step in due]
 
 
@@ -98,7 +99,7 @@ def test_histograms_have_fixed_bins(board):
     assert {tag.split("/")[0] for tag in tags} == {
         "activations", "gradients", "weight_gradients",
     }  # fmt: skip
-    steps = board.get("plugin/histograms/histograms", run="run", tag="activations/layers.02")
+    steps = board.get("plugin/histograms/histograms", run="run", tag="activations/hidden1/tanh")
     for _, _, buckets in steps:
         assert sum(count for _, _, count in buckets) == pytest.approx(16 * 12)
 

@@ -58,7 +58,12 @@ def test_the_ratio_is_that_of_the_change_really_made(word_list, engine, argument
     assert list(seen.values) == [1, 10, 20, 30]
     for step in (10, 20, 30):
         before, after = seen.taken[step - 1], seen.taken[step]
-        for name in ("embedding.weight", "layers.0.weight", "layers.4.bias", "layers.6.weight"):
+        for name in (
+            "embedding/weight",
+            "hidden1/linear/weight",
+            "hidden2/norm/bias",
+            "logits/weight",
+        ):
             change = (after[name] - before[name]).std() / before[name].std()
             found = seen.values[step][f"update_ratio/{name}"]
             assert found == pytest.approx(log10(change), abs=1e-5), (step, name)
@@ -67,14 +72,16 @@ def test_the_ratio_is_that_of_the_change_really_made(word_list, engine, argument
 def test_adding_up_gradients_is_one_update(word_list):
     seen = fit(word_list, trainer_arguments={"accumulate_grad_batches": 3})
     assert list(seen.values) == [1, 10, 20, 30]
-    change = seen.taken[10]["layers.0.weight"] - seen.taken[9]["layers.0.weight"]
-    expected = log10(change.std() / seen.taken[9]["layers.0.weight"].std())
-    assert seen.values[10]["update_ratio/layers.0.weight"] == pytest.approx(expected, abs=1e-5)
+    change = seen.taken[10]["hidden1/linear/weight"] - seen.taken[9]["hidden1/linear/weight"]
+    expected = log10(change.std() / seen.taken[9]["hidden1/linear/weight"].std())
+    assert seen.values[10]["update_ratio/hidden1/linear/weight"] == pytest.approx(
+        expected, abs=1e-5
+    )
 
 
 def test_plain_sgd_has_the_lectures_ratio(word_list):
     values = fit(word_list).values[20]
-    for name in ("embedding.weight", "layers.0.weight", "layers.6.weight"):
+    for name in ("embedding/weight", "hidden1/linear/weight", "logits/weight"):
         lectures = values[f"lr_grad_ratio/{name}"]
         assert lectures == pytest.approx(values[f"update_ratio/{name}"], abs=1e-4)
 
@@ -94,5 +101,5 @@ def test_no_change_is_the_smallest_ratio():
 def test_biases_before_batch_norm_are_noise_and_have_no_ratio(word_list, engine):
     values = fit(word_list, engine, redundant_bias=True).values[20]
     found = {tag.removeprefix("update_ratio/") for tag in values if tag.startswith("update_ratio")}
-    assert "layers.6.bias" in found  # no BatchNorm follows
-    assert not found & {"layers.0.bias", "layers.3.bias"}
+    assert "logits/bias" in found  # no BatchNorm follows
+    assert not found & {"hidden1/linear/bias", "hidden2/linear/bias"}

@@ -393,7 +393,7 @@ def test_a_nan_stops_the_run_and_keeps_the_state_before_it(command, tmp_path, ca
     assert main(command("run", "--trainer.limit_val_batches", "0")) == 1
     error = capsys.readouterr().err.strip().splitlines()[-1]
     assert "the loss is nan at update 64; these are not finite either" in error
-    assert "parameter layers.0.weight" in error
+    assert "parameter hidden1/linear/weight" in error
     entries = state(tmp_path / "runs" / "run")
     assert entries["global_step"] == 30  # not 60, when it was broken
     assert all(t.isfinite().all() for t in entries["state_dict"].values())
