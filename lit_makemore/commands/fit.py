@@ -113,7 +113,7 @@ def train(cli: MakemoreCLI, begun: float) -> str | None:
         return None
     resumed = found.folder if found else None
     folder = RunFolder(config.runs_dir, config.name, cli.stem, resumed)
-    cli.build(callbacks=_callbacks(cli, folder, found), **_logger(config.trainer, folder, found))
+    cli.build(callbacks=_callbacks(cli, folder, found), **_logger(config, folder, found))
     if not (found and found.threads):
         _choose_threads(cli)
     trainer, data = cli.trainer, cli.datamodule
@@ -130,19 +130,21 @@ def train(cli: MakemoreCLI, begun: float) -> str | None:
             folder.discard()
         raise
     finally:
+        for logger in _run_loggers(trainer):
+            logger.close()
         folder.close()
 
 
 def _logger(
-    trainer: Any, folder: RunFolder, found: resume.Resumption | None
+    config: Any, folder: RunFolder, found: resume.Resumption | None
 ) -> dict[str, RunLogger]:
     """The logger of the run folder, which comes before the user's; none with logger false."""
-    if trainer.logger is False:
+    if config.trainer.logger is False:
         return {}
-    if found is None:
-        return {"logger": RunLogger(folder)}
-    # What was logged after the checkpoint is logged again, and must not show twice.
-    return {"logger": RunLogger(folder, purge_step=0 if found.step == 0 else found.step + 1)}
+    purge_step = None
+    if found:  # what was logged after the checkpoint is logged again, and must not show twice
+        purge_step = 0 if found.step == 0 else found.step + 1
+    return {"logger": RunLogger(folder, purge_step, config.diagnostics.all_figures)}
 
 
 def _try_out(cli: MakemoreCLI) -> None:
@@ -336,10 +338,11 @@ def _close(cli: MakemoreCLI, folder: RunFolder, begun: float) -> str:
         **summary.facts_of(result, data),
     }
     summary.write(path, facts, samples)
-    parts = [
-        summary.headline(result, health.failed if health else None),
-        summary.text(result, samples),
-    ]
+    for logger in _run_loggers(trainer):
+        losses = {f"best/{split}": loss for split, loss in result.best.items() if loss is not None}
+        logger.log_metrics(losses, trainer.global_step)
+    failed = health.failed if health else None
+    parts = [summary.headline(result, failed), summary.text(result, samples)]
     if health:
         parts.append(health.table())
     parts.append(
@@ -347,6 +350,11 @@ def _close(cli: MakemoreCLI, folder: RunFolder, begun: float) -> str:
         f"see them with: tensorboard --logdir {path.parent}"
     )
     return "\n".join(parts)
+
+
+def _run_loggers(trainer: pl.Trainer) -> list[RunLogger]:
+    """The logger of the run folder, in a list; none with logger false."""
+    return [logger for logger in trainer.loggers if isinstance(logger, RunLogger)]
 
 
 def _is_config(teacher: str) -> bool:

@@ -24,6 +24,7 @@ class Diagnostics:
         enabled: false switches all monitors off.
         every_n_steps: updates between two probes; null: a fiftieth of the run, at least 50.
         pictures: whether to draw the lecture's pictures.
+        all_figures: whether TensorBoard shows every figure of every layer, or a choice of about 40.
         fail_on: checks that stop the run when they fail, separated by commas; nan,initial_loss
             for example.
         bands: the healthy range of each figure.
@@ -32,6 +33,7 @@ class Diagnostics:
     enabled: bool = True
     every_n_steps: int | None = None
     pictures: bool = True
+    all_figures: bool = False
     fail_on: str = ""
     bands: Bands = Bands()
 
