@@ -84,7 +84,7 @@ def curve(config: str, every: int, folder: Path) -> list[tuple[float, float, int
     begun, name = time.time(), Path(config).stem
     fit(config, folder, name, f"--trainer.val_check_interval={every}")
     events = EventAccumulator(str(folder / name), size_guidance={"scalars": 0}).Reload()
-    return [(e.wall_time - begun, e.value, e.step) for e in events.Scalars("val/loss")]
+    return [(e.wall_time - begun, e.value, e.step) for e in events.Scalars("1_losses/val")]
 
 
 def picture() -> None:

@@ -34,7 +34,7 @@ STEPS = 12_000
 CONFIG = ["--config", "configs/quickstart.yaml", "--trainer.max_steps", str(STEPS)]
 CONFIG += ["--trainer.val_check_interval", "500", "--threads", "1"]
 COMPARED = ("state_dict", "optimizer_states", "global_step", checkpoint.KEY)
-OF_THE_CLOCK = ("train/steps_per_s",)
+OF_THE_CLOCK = ("7_progress/steps_per_s",)
 
 
 def command(folder: Path, name: str, *more: str) -> list[str]:

@@ -95,7 +95,7 @@ def measure(steps: int) -> dict:
         summary = json.loads((run / "summary.json").read_text())
         events = sum(file.stat().st_size for file in run.rglob("events.*"))
         log = EventAccumulator(str(run), size_guidance={"scalars": 0}).Reload()
-        speeds = [event.value for event in log.Scalars("train/steps_per_s")]
+        speeds = [event.value for event in log.Scalars("7_progress/steps_per_s")]
     seen = seen[len(seen) // 2 : -2]  # the closing evaluation is another thing
     times = [row["time"] for row in seen]
     figures = {"memory": rise(times, [row["memory"] for row in seen])}

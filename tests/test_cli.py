@@ -62,7 +62,7 @@ def test_a_run_leaves_its_folder(fit, tmp_path, capsys):
     assert fit() == 0
     folder = tmp_path / "runs" / "tiny"
     assert {p.name for p in folder.iterdir() if not p.name.startswith("events")} == {
-        ".lock", "checkpoints", "config.yaml", "guides", "samples.txt", "summary.json",
+        ".lock", "checkpoints", "config.yaml", "samples.txt", "summary.json",
     }  # fmt: skip
     assert {p.name for p in (folder / "checkpoints").iterdir()} == {"best.ckpt", "last.ckpt"}
 
@@ -88,15 +88,16 @@ def test_curves_count_updates(fit, tmp_path):
     assert fit() == 0
     curves = scalars(tmp_path / "runs" / "tiny")
     every_ten = list(range(10, STEPS + 1, 10))
-    for tag in ("train/loss", "train/lr", "train/steps_per_s"):
+    for tag in ("7_progress/lr", "7_progress/steps_per_s"):
         assert [step for step, _ in curves[tag]] == every_ten, tag
-    assert [step for step, _ in curves["val/loss"]] == [20, 40, 60]
-    assert math.isclose(curves["train/lr"][0][1], 0.1, rel_tol=1e-6)
+    assert [step for step, _ in curves["1_losses/train"]] == [1, *every_ten]
+    assert [step for step, _ in curves["1_losses/val"]] == [20, 40, 60]
+    assert math.isclose(curves["7_progress/lr"][0][1], 0.1, rel_tol=1e-6)
 
 
 def test_the_logged_rate_is_the_one_of_the_last_update(fit, tmp_path):
     assert fit("--model.lr_milestones", "[10]") == 0
-    rates = dict(scalars(tmp_path / "runs" / "tiny")["train/lr"])
+    rates = dict(scalars(tmp_path / "runs" / "tiny")["7_progress/lr"])
     assert rates[10] == pytest.approx(0.1)  # updates 1 … 10 were made at the first rate
     assert rates[20] == pytest.approx(0.01)
 
@@ -104,32 +105,36 @@ def test_the_logged_rate_is_the_one_of_the_last_update(fit, tmp_path):
 def test_accumulated_gradients_count_as_one_update(fit, tmp_path):
     assert fit("--trainer.accumulate_grad_batches", "2") == 0
     curves = scalars(tmp_path / "runs" / "tiny")
-    assert [step for step, _ in curves["train/loss"]] == list(range(10, STEPS + 1, 10))
-    assert [step for step, _ in curves["val/loss"]] == [20, 40, 60]
+    assert [step for step, _ in curves["1_losses/train"]] == [1, *range(10, STEPS + 1, 10)]
+    assert [step for step, _ in curves["1_losses/val"]] == [20, 40, 60]
 
 
 def test_the_last_weights_are_validated_whatever_the_interval(fit, tmp_path):
     assert fit("--trainer.max_steps", "50") == 0
     folder = tmp_path / "runs" / "tiny"
-    val = dict(scalars(folder)["val/loss"])
+    val = dict(scalars(folder)["1_losses/val"])
     assert list(val) == [20, 40, 50]
     assert checkpoint.load(folder / "checkpoints" / "best.ckpt").global_step == min(
         val, key=val.get
     )
 
 
-def test_val_loss_is_the_hparams_metric(fit, tmp_path):
+def test_the_losses_of_the_best_weights_are_the_hparams_metrics(fit, tmp_path):
     assert fit() == 0
-    events = EventAccumulator(str(tmp_path / "runs" / "tiny")).Reload()
+    folder = tmp_path / "runs" / "tiny"
+    events = EventAccumulator(str(folder)).Reload()
     assert {"_hparams_/experiment", "_hparams_/session_start_info"} <= set(events.summary_metadata)
     content = events.summary_metadata["_hparams_/experiment"].plugin_data.content
-    assert b"val/loss" in content
+    summary = json.loads((folder / "summary.json").read_text())
+    for tag, key in (("val", "val_loss"), ("test", "test_loss"), ("val_novel", "val_loss_novel")):
+        assert f"9_best/{tag}".encode() in content
+        assert events.Scalars(f"9_best/{tag}")[0].value == pytest.approx(summary[key])
 
 
 def test_best_and_last_checkpoints_are_what_they_say(fit, tmp_path):
     assert fit("--model.lr", "3.0") == 0  # so that the loss does not just fall
     folder = tmp_path / "runs" / "tiny"
-    val = dict(scalars(folder)["val/loss"])
+    val = dict(scalars(folder)["1_losses/val"])
     best, last = (checkpoint.load(folder / "checkpoints" / f"{n}.ckpt") for n in ("best", "last"))
     assert best.global_step == min(val, key=lambda step: val[step])
     assert last.global_step == STEPS
@@ -241,7 +246,7 @@ def test_a_signal_ends_a_fit_without_a_folder_too(fit, monkeypatch, capsys):
 
 def test_overfitting_two_batches_drives_their_loss_down(fit, tmp_path):
     assert fit("--trainer.overfit_batches", "2", "--trainer.max_steps", "300") == 0
-    losses = [loss for _, loss in scalars(tmp_path / "runs" / "tiny")["train/loss"]]
+    losses = [loss for _, loss in scalars(tmp_path / "runs" / "tiny")["1_losses/train"]]
     assert losses[-1] < 0.7 < losses[0]
 
 

@@ -24,8 +24,9 @@ from lit_makemore.commands.parsing import modernised
 from lit_makemore.commands.program import program
 from lit_makemore.commands.quiet import quiet_lightning
 from lit_makemore.diagnostics.curves import TrainingCurves
-from lit_makemore.diagnostics.health import Health
+from lit_makemore.diagnostics.health import Health, val_losses
 from lit_makemore.diagnostics.lr_finder import LearningRateCurve
+from lit_makemore.diagnostics.memorised import known_samples
 from lit_makemore.diagnostics.progress import ProgressLine
 from lit_makemore.diagnostics.settings import monitors
 from lit_makemore.runs import resume, slurm, summary
@@ -113,7 +114,7 @@ def train(cli: MakemoreCLI, begun: float) -> str | None:
         return None
     resumed = found.folder if found else None
     folder = RunFolder(config.runs_dir, config.name, cli.stem, resumed)
-    cli.build(callbacks=_callbacks(cli, folder, found), **_logger(config.trainer, folder, found))
+    cli.build(callbacks=_callbacks(cli, folder, found), **_logger(config, folder, found))
     if not (found and found.threads):
         _choose_threads(cli)
     trainer, data = cli.trainer, cli.datamodule
@@ -130,19 +131,21 @@ def train(cli: MakemoreCLI, begun: float) -> str | None:
             folder.discard()
         raise
     finally:
+        for logger in _run_loggers(trainer):
+            logger.close()
         folder.close()
 
 
 def _logger(
-    trainer: Any, folder: RunFolder, found: resume.Resumption | None
+    config: Any, folder: RunFolder, found: resume.Resumption | None
 ) -> dict[str, RunLogger]:
     """The logger of the run folder, which comes before the user's; none with logger false."""
-    if trainer.logger is False:
+    if config.trainer.logger is False:
         return {}
-    if found is None:
-        return {"logger": RunLogger(folder)}
-    # What was logged after the checkpoint is logged again, and must not show twice.
-    return {"logger": RunLogger(folder, purge_step=0 if found.step == 0 else found.step + 1)}
+    purge_step = None
+    if found:  # what was logged after the checkpoint is logged again, and must not show twice
+        purge_step = 0 if found.step == 0 else found.step + 1
+    return {"logger": RunLogger(folder, purge_step, config.diagnostics.all_figures)}
 
 
 def _try_out(cli: MakemoreCLI) -> None:
@@ -315,6 +318,10 @@ def _close(cli: MakemoreCLI, folder: RunFolder, begun: float) -> str:
     samples = summary.draw_samples(result.net, data)
     callbacks: list[pl.Callback] = trainer.callbacks  # type: ignore[attr-defined]
     health = next((one for one in callbacks if isinstance(one, Health)), None)
+    if health:
+        counts, val = val_losses(result.baselines), result.best["val"]
+        known = known_samples(result.net, data.vocab, data.block_size, data.splits)
+        health.close(trainer, float("nan") if val is None else val, counts, known)
     curves = next(one for one in callbacks if isinstance(one, TrainingCurves))
     facts = {
         "name": path.name,
@@ -333,14 +340,23 @@ def _close(cli: MakemoreCLI, folder: RunFolder, begun: float) -> str:
         **summary.facts_of(result, data),
     }
     summary.write(path, facts, samples)
-    parts = [summary.text(result, samples)]
-    if health and (table := health.table()):
-        parts.append(table)
+    for logger in _run_loggers(trainer):
+        losses = {f"best/{split}": loss for split, loss in result.best.items() if loss is not None}
+        logger.log_metrics(losses, trainer.global_step)
+    failed = health.failed if health else None
+    parts = [summary.headline(result, failed), summary.text(result, samples)]
+    if health:
+        parts.append(health.table())
     parts.append(
-        f"\nresults: {path} (summary.json, samples.txt, checkpoints/); "
+        f"\nresults: {path} (summary.json, samples.txt, checkpoints/)\n"
         f"see them with: tensorboard --logdir {path.parent}"
     )
     return "\n".join(parts)
+
+
+def _run_loggers(trainer: pl.Trainer) -> list[RunLogger]:
+    """The logger of the run folder, in a list; none with logger false."""
+    return [logger for logger in trainer.loggers if isinstance(logger, RunLogger)]
 
 
 def _is_config(teacher: str) -> bool:

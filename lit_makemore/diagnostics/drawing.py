@@ -1,10 +1,12 @@
 """The lecture's pictures, drawn from tensors. Each function returns a PNG.
 
-Layers have colours from dark (the first) to light (the last).
+TensorBoard shows a picture as a card, half as wide as it is drawn: so letters are large. Layers
+have colours from dark (the first) to light (the last).
 """
 
 from collections.abc import Iterable, Sequence
 from io import BytesIO
+from typing import Any
 from unicodedata import category, normalize
 
 import torch
@@ -17,33 +19,44 @@ from PIL import Image
 from torch import Tensor
 
 Picture = tuple[int, int, bytes]  # height and width in pixels, PNG
-WIDTH, HEIGHT, DPI = 8.0, 4.0, 90
+WIDTH, HEIGHT, DPI = 4.6, 2.5, 150
+LARGE, SMALL = 8.5, 7.5  # letters, in points
 BINS = 50
-MOST_LABELS = 100
+MOST_LABELS, MOST_NAMES = 100, 7
 
 
-def densities(tensors: dict[str, Tensor], title: str, limit: float | None = None) -> Picture:
+def densities(
+    tensors: dict[str, Tensor], title: str, x: str, limit: float | None = None
+) -> Picture:
     """The distribution of each tensor's values as a line.
 
     Args:
         tensors: by name, first layer first.
         title: of the picture.
+        x: what the values are.
         limit: the x-axis ends at ±limit; None for three times the largest standard deviation.
     """
-    figure, axes = _figure(title)
+    figure, axes = _figure(title, x, "density")
     flat = {name: t.detach().float().flatten().cpu() for name, t in tensors.items()}
-    flat = {name: t for name, t in flat.items() if t.numel() > 1 and bool(t.isfinite().all())}
+    finite = {name: t for name, t in flat.items() if bool(t.isfinite().all())}
+    drawn = {name: t for name, t in finite.items() if t.numel() > 1}
+    largest = max((float(t.std()) for t in drawn.values()), default=0.0)
     if limit is None:
-        limit = 3 * max((float(t.std()) for t in flat.values()), default=0.0) or 1.0
+        limit = 3 * largest or 1.0
+    if not tensors:
+        _say(axes, "nothing to draw: no such layer,\nor no method loss(batch)")
+    elif not finite:
+        _say(axes, "all layers have a NaN or an infinity")
+    elif not largest:
+        _say(axes, "all values of a layer are equal")
     centres = (torch.arange(BINS) + 0.5) * (2 * limit / BINS) - limit
-    for colour, (name, t) in zip(_ramp(len(flat)), flat.items(), strict=True):
+    lines = []
+    for colour, (name, t) in zip(_ramp(len(drawn)), drawn.items(), strict=True):
         density = t.clamp(-limit, limit).histc(BINS, -limit, limit) * BINS / (2 * limit * len(t))
-        axes.plot(
-            centres.tolist(), density.tolist(), color=colour, label=f"{name}  σ {t.std():.1e}"
-        )
+        (line,) = axes.plot(centres.tolist(), density.tolist(), color=colour)
+        lines.append((line, f"{short(name)}  {t.std():.2g}"))
     axes.set_xlim(-limit, limit)
-    axes.set_ylabel("density", fontsize=8)
-    _legend(axes, len(flat))
+    _legend(axes, lines, "layer, σ")
     return _png(figure)
 
 
@@ -54,14 +67,18 @@ def ratios(history: Sequence[tuple[int, dict[str, float]]], guide: float) -> Pic
         history: step and ratios by weight, for each probe.
         guide: height of the guide line.
     """
-    figure, axes = _figure("log10 of update over weight")
+    figure, axes = _figure("log10 of update over weight", "update", "log10")
     names = list(dict.fromkeys(name for _, found in history for name in found))
+    lines = []
     for colour, name in zip(_ramp(len(names)), names, strict=True):
         points = [(step, found[name]) for step, found in history if name in found]
-        axes.plot(*zip(*points, strict=True), color=colour, label=name, marker=".", markersize=3)
-    axes.axhline(guide, color="black", linewidth=1, label=f"guide {guide:.0f}")
-    axes.set_xlabel("update", fontsize=8)
-    _legend(axes, len(names) + 1)
+        (line,) = axes.plot(*zip(*points, strict=True), color=colour, marker=".", markersize=4)
+        lines.append((line, short(name)))
+    axes.set_xlim(left=0)
+    line = axes.axhline(guide, color="black", linewidth=1)
+    if not names:
+        _say(axes, "no weight has changed")
+    _legend(axes, lines, "weight", (line, f"guide {guide:.0f}"))
     return _png(figure)
 
 
@@ -70,9 +87,9 @@ def saturation(flat: dict[str, Tensor], title: str) -> Picture:
 
     Args:
         flat: (B, H) bool by layer.
-        title: of the picture.
+        title: of the picture; says what white is.
     """
-    figure, axes = _figure(title, (WIDTH, 0.8 * len(flat) + 0.6), left=0.12, right=0.98)
+    figure, axes = _figure(title, "unit", "examples of each layer", left=0.24, right=0.98)
     axes.grid(False)
     maps, middles, gap, height = [], [], 2, 0
     for t in flat.values():
@@ -83,8 +100,13 @@ def saturation(flat: dict[str, Tensor], title: str) -> Picture:
     if maps:
         whole = torch.cat(maps[:-1]).numpy()
         axes.imshow(whole, cmap="gray", vmin=0, vmax=1, aspect="auto", interpolation="nearest")
-    axes.set_yticks(middles, list(flat), fontsize=7)
-    axes.set_xlabel("unit", fontsize=8)
+        if not any(bool(t.any()) for t in flat.values()):
+            _say(axes, "nothing is white", color="white")
+    else:
+        _say(axes, "the network has no activation layer")
+    named = _some(len(middles))
+    names = [short(name) for name in flat]
+    axes.set_yticks([middles[i] for i in named], [names[i] for i in named])
     return _png(figure)
 
 
@@ -93,49 +115,56 @@ def _widest(flat: dict[str, Tensor]) -> int:
 
 
 def embedding(weight: Tensor, characters: Iterable[str]) -> Picture:
-    """The characters in the plane, by their embeddings or the two principal directions of them.
+    """The characters in the plane, by their embeddings or the two principal components of them.
 
-    Vowels have a colour of their own.
-
-    Of more than a hundred characters, the ones farthest from the middle have labels.
+    Vowels have a colour of their own. Of more than a hundred characters, the ones farthest from the
+    middle have labels.
 
     Args:
         weight: (V, C), the embedding of each character.
         characters: the V characters.
     """
     points = weight.detach().float().cpu()
-    title = "embedding"
+    title, names = "embedding", ["first number", "second number"]
+    if not points.isfinite().all():
+        figure, axes = _figure(title, names[0], names[1])
+        _say(axes, "the embedding has a NaN or an infinity")
+        return _png(figure)
     if points.size(1) == 1:
-        points = torch.cat([points, torch.zeros_like(points)], 1)
+        points, names[1] = torch.cat([points, torch.zeros_like(points)], 1), ""
     if points.size(1) > 2:
+        n_embd = points.size(1)
         points = points - points.mean(0)
         _, scale, directions = torch.linalg.svd(points, full_matrices=False)
         points = points @ directions[:2].T
-        share = float(scale[:2].square().sum() / scale.square().sum())
-        title = f"embedding: two principal directions, {share:.0%} of the variance"
-    figure, axes = _figure(title, (5.0, 5.0), right=0.97)
-    across, up = points.T.tolist()
+        share = (scale.square() / scale.square().sum()).nan_to_num()
+        names = [f"component {i + 1}: {float(share[i]):.0%} of the variance" for i in (0, 1)]
+        title = f"2 of {n_embd} principal components: {float(share[:2].sum()):.0%}"
     many = len(points) > MOST_LABELS
-    characters = list(characters)
-    colours = ["orange" if is_vowel(c) else colormaps["viridis"](0.75) for c in characters]
-    axes.scatter(across, up, s=10 if many else 160, color=colours)
     if many:
-        axes.set_title(f"{title}; the outermost {MOST_LABELS} have labels", fontsize=7)
-    outermost = (
-        (points - points.mean(0)).norm(dim=1).nan_to_num().topk(min(len(points), MOST_LABELS))
-    )
-    labelled = set(outermost.indices.tolist())
-    for i, ((x, y), character) in enumerate(zip(points.tolist(), characters, strict=False)):
+        title += f"; the outermost {MOST_LABELS} have labels"
+    shown = list(characters)[: len(points)]
+    vowels = [is_vowel(character) for character in shown]
+    if any(vowels):
+        title += "; vowels red"
+    height = 2 * HEIGHT if many else 1.2 * HEIGHT
+    figure, axes = _figure(title, names[0], names[1], height, right=0.98)
+    colours = colormaps["Pastel1"]([0 if vowel else 1 for vowel in vowels])
+    across, up = points.T.tolist()
+    axes.scatter(across, up, s=8 if many else 110, color=colours)
+    distances = (points - points.mean(0)).norm(dim=1)
+    labelled = set(distances.topk(min(len(points), MOST_LABELS)).indices.tolist())
+    for i, ((x, y), character) in enumerate(zip(points.tolist(), shown, strict=True)):
         if i in labelled:
             text = label(character)
-            size = 9 if len(text) == 1 else 5
+            size = LARGE if len(text) == 1 else 5
             axes.text(x, y, text, ha="center", va="center", fontsize=size, parse_math=False)
     return _png(figure)
 
 
 def is_vowel(character: str) -> bool:
-    """Whether it is a Latin vowel, with or without accents."""
-    return normalize("NFD", character)[0].lower() in "aeiou"
+    """Whether a character is one of aeiouy, with any accent."""
+    return normalize("NFD", character)[0].lower() in "aeiouy"
 
 
 def label(character: str) -> str:
@@ -147,29 +176,58 @@ def label(character: str) -> str:
     return character if alone and font.get_char_index(ord(character)) else f"U+{ord(character):04X}"
 
 
+def short(name: str) -> str:
+    """The layer of a name: hidden1 of hidden1/linear/weight."""
+    return name.split("/")[0]
+
+
 def _figure(
     title: str,
-    size: tuple[float, float] = (WIDTH, HEIGHT),
-    left: float = 0.08,
-    right: float = 0.74,  # leaves room for the legend
+    x: str,
+    y: str,
+    height: float = HEIGHT,
+    left: float = 0.13,
+    right: float = 0.7,  # leaves room for the legend
 ) -> tuple[Figure, Axes]:
-    figure = Figure(figsize=size, dpi=DPI)
+    figure = Figure(figsize=(WIDTH, height), dpi=DPI)
     # Fixed margins: a layout engine would draw everything twice.
-    bottom, top = 0.4 / size[1], 1 - 0.3 / size[1]
+    bottom, top = 0.4 / height, 1 - 0.25 / height
     axes = figure.add_axes((left, bottom, right - left, top - bottom))
-    axes.set_title(title, fontsize=10)
-    axes.tick_params(labelsize=8)
+    axes.set_title(title, fontsize=LARGE)
+    axes.set_xlabel(x, fontsize=SMALL, labelpad=1)
+    axes.set_ylabel(y, fontsize=SMALL, labelpad=1)
+    axes.tick_params(labelsize=SMALL, pad=2)
+    axes.locator_params(nbins=5)
     axes.grid(alpha=0.25)
     return figure, axes
+
+
+def _say(axes: Axes, why: str, color: str = "black") -> None:
+    """Why a picture is empty."""
+    text = axes.text(0.5, 0.65, why, ha="center", fontsize=LARGE, color=color)
+    text.set_transform(axes.transAxes)
 
 
 def _ramp(n: int) -> list[tuple[float, float, float, float]]:
     return [colormaps["viridis"](0.9 * i / max(n - 1, 1)) for i in range(n)]
 
 
-def _legend(axes: Axes, n: int) -> None:
-    if n:
-        axes.legend(fontsize=6 if n > 8 else 7, loc="upper left", bbox_to_anchor=(1.0, 1.0))
+def _some(n: int) -> list[int]:
+    """Of n layers the numbers of those that are named: the first, the last and some between."""
+    return sorted({round(i * (n - 1) / (MOST_NAMES - 1)) for i in range(MOST_NAMES)}) if n else []
+
+
+def _legend(
+    axes: Axes, lines: Sequence[tuple[Any, str]], title: str, *more: tuple[Any, str]
+) -> None:
+    """Names some of the lines, and all of the others."""
+    named = [*(lines[i] for i in _some(len(lines))), *more]
+    if named:
+        axes.legend(
+            *zip(*named, strict=True), title=title, fontsize=SMALL, title_fontsize=SMALL,
+            loc="upper left", bbox_to_anchor=(1.0, 1.03), handlelength=0.7, handletextpad=0.4,
+            borderpad=0.2, labelspacing=0.25, frameon=False,
+        )  # fmt: skip
 
 
 def _png(figure: Figure) -> Picture:

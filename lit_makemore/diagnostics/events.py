@@ -21,8 +21,9 @@ def write(
 ) -> None:
     """Writes to every logger of a Trainer, on the first process only.
 
-    TensorBoard gets everything, as one event. Other loggers get the scalars, and what they have
-    WandbLogger's methods for: pictures by log_image, texts by log_text.
+    TensorBoard gets everything, as one event. A logger with a method `tag` names what it shows, and
+    leaves out what has no name. Other loggers get the scalars, and what they have WandbLogger's
+    methods for: pictures by log_image, texts by log_text.
 
     Args:
         trainer: whose loggers are written to.
@@ -36,20 +37,31 @@ def write(
         if not isinstance(logger, TensorBoardLogger):
             _to_another(logger, step, scalars or {}, pictures or {}, texts or {})
             continue
-        values = [Summary.Value(tag=k, simple_value=v) for k, v in (scalars or {}).items()]
-        values += [Summary.Value(tag=k, histo=h) for k, h in (histograms or {}).items()]
-        for tag, (height, width, png) in (pictures or {}).items():
+        values = [
+            Summary.Value(tag=tag, simple_value=x) for tag, x in _tagged(logger, scalars).items()
+        ]
+        values += [
+            Summary.Value(tag=tag, histo=h) for tag, h in _tagged(logger, histograms).items()
+        ]
+        for tag, (height, width, png) in _tagged(logger, pictures).items():
             image = Summary.Image(
                 height=height, width=width, colorspace=3, encoded_image_string=png
             )
             values.append(Summary.Value(tag=tag, image=image))
-        for tag, text in (texts or {}).items():
+        for tag, text in _tagged(logger, texts).items():
             summary = text_summary(tag, text)
             # A text of shape (1,) is shown inside a table cell, one without a shape is not.
             summary.value[0].tensor.tensor_shape.ClearField("dim")
             values.extend(summary.value)
         if values:
             logger.experiment.file_writer.add_summary(Summary(value=values), step)
+
+
+def _tagged(logger: TensorBoardLogger, values: dict[str, Any] | None) -> dict[str, Any]:
+    tag_of = getattr(logger, "tag", lambda key: key)
+    tagged = {tag_of(key): value for key, value in (values or {}).items()}
+    tagged.pop(None, None)
+    return tagged
 
 
 def _to_another(

@@ -6,22 +6,22 @@ import lightning.pytorch as pl
 
 from lit_makemore.diagnostics import events
 from lit_makemore.diagnostics.monitor import DueUpdate, Monitor
-from lit_makemore.diagnostics.probe import Probe, network_of
+from lit_makemore.diagnostics.probe import SATURATED, Probe, network_of
 from lit_makemore.diagnostics.updates import GUIDE
 
 FACTOR = 10  # a validation draws once the run is this many times as long as at the last pictures
 
 
 class Pictures(Monitor):
-    """Draws the latest probe, at the first validation, whenever the run has become ten times as
-    long, and at the end. Writes as images:
+    """Draws the latest probe: at the first update, which shows the initialization, at the first
+    validation, whenever the run has become ten times as long, and at the end. Writes as images:
 
         pictures/1_activations       density of each layer's activations
         pictures/2_gradients         density of the loss's gradient with respect to them
         pictures/3_weight_gradients  density of its gradient with respect to each weight
         pictures/4_update_ratios     log10 of update over weight, over the steps, and the -3 line
-        pictures/5_saturation        where units are saturated (ReLU: zero), examples × units
-        pictures/6_embedding         the characters in the plane
+        pictures/5_saturation        white where units are saturated (ReLU: zero), examples × units
+        pictures/6_embedding         the characters in the plane, or two principal components
 
     Comes after the monitors that probe and write update ratios.
 
@@ -41,6 +41,8 @@ class Pictures(Monitor):
             known = {name: ratio for name, ratio in ratios.items() if ratio is not None}
             self._probe = due.probe
             self._history.append((due.step, known))
+            if due.step == 1:
+                self._write(trainer, module)
 
     def state_dict(self) -> dict[str, Any]:
         return {"history": self._history, "drawn": self._drawn_at}
@@ -67,16 +69,27 @@ class Pictures(Monitor):
         when = f"before update {self._history[-1][0]:,}"
         limit = 1.0 if probe.saturating else None
         pictures = {
-            "1_activations": drawing.densities(probe.activations, f"activations {when}", limit),
-            "2_gradients": drawing.densities(probe.gradients, f"gradients of activations {when}"),
+            "1_activations": drawing.densities(
+                probe.activations, f"activations {when}", "activation", limit
+            ),
+            "2_gradients": drawing.densities(
+                probe.gradients, f"gradients {when}", "gradient of an activation"
+            ),
             "3_weight_gradients": drawing.densities(
-                probe.weight_gradients, f"gradients of weights {when}"
+                probe.weight_gradients, f"gradients of weights {when}", "gradient of a weight"
             ),
             "4_update_ratios": drawing.ratios(self._history, GUIDE),
-            "5_saturation": drawing.saturation(probe.flat, f"saturated or dead {when}"),
+            "5_saturation": drawing.saturation(probe.flat, f"white: {_white(probe)}, {when}"),
         }
         embedding: Any = getattr(network_of(module), "embedding", None)
         if embedding is not None and hasattr(module, "vocab"):
             pictures["6_embedding"] = drawing.embedding(embedding.weight, module.vocab.itos)
         tagged = {f"pictures/{name}": picture for name, picture in pictures.items()}
         events.write(trainer, trainer.global_step, pictures=tagged)
+
+
+def _white(probe: Probe) -> str:
+    """What is white in the saturation map."""
+    if probe.saturating == probe.flat.keys():
+        return f"|t| > {SATURATED}"
+    return "saturated or zero" if probe.saturating else "zero"

@@ -1,33 +1,41 @@
-"""What counting achieves, as lines beside the network's losses."""
+"""What counting achieves, and the rule of thumb for updates, as level lines beside the curves."""
 
+import json
+from collections.abc import Mapping
+from hashlib import sha256
 from math import isfinite
+from pathlib import Path
 from typing import Any
 
 import lightning.pytorch as pl
 from lightning.pytorch.loggers import TensorBoardLogger
+from tensorboard.compat.proto.summary_pb2 import Summary
 from torch.utils.tensorboard import SummaryWriter
 
-SHOWN = ("uniform", "bigram", "kneser_ney")
+from lit_makemore.atomic import write_text
+from lit_makemore.counts.baselines import Figures
+from lit_makemore.diagnostics.probe import hidden_of, network_of
+from lit_makemore.diagnostics.updates import GUIDE
+
+POINTS = (
+    200  # a line of two points would be an outlier, which TensorBoard leaves out of the picture
+)
 
 
 class ReferenceLines(pl.Callback):
-    """Writes the losses of the count models, so that TensorBoard draws each as a level line:
+    """Writes level lines into a folder beside the run, guides/<word list>, at the first validation:
 
-        train/loss, val/loss   in the run's folder guides/<count model>
+        val/loss, val/loss_novel       losses of Kneser–Ney counts
+        counting/<count model>         val losses of the count models
+        update_ratio/<hidden weight>   -3, the rule of thumb
 
-    The first validation draws the lines, from 0 to the end of the run.
+    All runs of a word list share the folder; a longer or deeper one makes its lines longer or more.
     """
 
     state_key = "LossGuides"  # type: ignore[assignment]  # its name in earlier checkpoints
 
     def __init__(self) -> None:
         self._drawn = False
-
-    def state_dict(self) -> dict[str, Any]:
-        return {"drawn": self._drawn}
-
-    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        self._drawn = bool(state_dict["drawn"])
 
     def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         if trainer.state.fn != "fit" or self._drawn:
@@ -36,11 +44,58 @@ class ReferenceLines(pl.Callback):
         loggers = [one for one in trainer.loggers if isinstance(one, TensorBoardLogger)]
         if not trainer.is_global_zero or not loggers:
             return
+        data: Any = trainer.datamodule  # type: ignore[attr-defined]
+        lines = count_lines(data.baselines)
+        lines |= {f"update_ratio/{name}": GUIDE for name in hidden_of(network_of(pl_module))}
+        tag_of = getattr(loggers[0], "tag", lambda figure: figure)
+        tagged = {tag: level for figure, level in lines.items() if (tag := tag_of(figure))}
         length = trainer.estimated_stepping_batches  # infinite where only the time is limited
         end = int(length) if isfinite(length) else trainer.global_step
-        for name in SHOWN:
-            losses = trainer.datamodule.baselines[name]  # type: ignore[attr-defined]
-            with SummaryWriter(f"{loggers[0].log_dir}/guides/{name}") as writer:
-                for step in (0, end):
-                    writer.add_scalar("train/loss", losses["train"], step)
-                    writer.add_scalar("val/loss", losses["val"], step)
+        runs = Path(loggers[0].log_dir).parent
+        draw(runs / "guides" / _list_name(data.path, data.baselines), tagged, end)
+
+
+def count_lines(baselines: Mapping[str, Figures]) -> dict[str, float]:
+    """The lines of counting, by figure: losses in nats."""
+    best = baselines["kneser_ney"]
+    lines = {
+        "val/loss": best["val"],
+        "val/loss_novel": best["val_novel"],
+        **{f"counting/{name}": losses["val"] for name, losses in baselines.items()},
+    }
+    return {figure: level for figure, level in lines.items() if level is not None}
+
+
+def draw(folder: Path, lines: dict[str, float], end: int) -> None:
+    """Draws level lines from 0 to a step, so far as the folder does not have them yet.
+
+    Args:
+        folder: where TensorBoard finds them.
+        lines: the level of each line, by tag.
+        end: the last step.
+    """
+    index = folder / "lines.json"  # where each line ends
+    ends: dict[str, int] = json.loads(index.read_text()) if index.exists() else {}
+    missing = {tag: level for tag, level in lines.items() if ends.get(tag, 0) < end}
+    if not missing:
+        return
+    with SummaryWriter(str(folder)) as writer:
+        for begin in {ends.get(tag, 0) for tag in missing}:
+            values = [
+                Summary.Value(tag=tag, simple_value=level)
+                for tag, level in missing.items()
+                if ends.get(tag, 0) == begin
+            ]
+            for i in range(POINTS + 1):
+                step = begin + i * (end - begin) // POINTS
+                writer.file_writer.add_summary(Summary(value=values), step)
+    write_text(index, json.dumps({**ends, **dict.fromkeys(missing, end)}, indent=2) + "\n")
+
+
+def _list_name(path: str, baselines: Mapping[str, Figures]) -> str:
+    """The name of a word list; another split or window of it has another name."""
+    rounded = {
+        name: {split: loss and round(loss, 4) for split, loss in losses.items()}
+        for name, losses in baselines.items()
+    }
+    return f"{Path(path).stem}-{sha256(json.dumps(rounded).encode()).hexdigest()[:4]}"

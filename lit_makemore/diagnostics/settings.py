@@ -8,6 +8,7 @@ from lit_makemore.diagnostics.activations import ActivationMonitor
 from lit_makemore.diagnostics.batch_norm import BatchNormMonitor
 from lit_makemore.diagnostics.gradients import GradientMonitor
 from lit_makemore.diagnostics.health import Health
+from lit_makemore.diagnostics.held_out import HeldOutMonitor
 from lit_makemore.diagnostics.pictures import Pictures
 from lit_makemore.diagnostics.reference_lines import ReferenceLines
 from lit_makemore.diagnostics.samples import SampleMonitor
@@ -23,6 +24,7 @@ class Diagnostics:
         enabled: false switches all monitors off.
         every_n_steps: updates between two probes; null: a fiftieth of the run, at least 50.
         pictures: whether to draw the lecture's pictures.
+        all_figures: whether TensorBoard shows every figure of every layer, or a choice of about 40.
         fail_on: checks that stop the run when they fail, separated by commas; nan,initial_loss
             for example.
         bands: the healthy range of each figure.
@@ -31,6 +33,7 @@ class Diagnostics:
     enabled: bool = True
     every_n_steps: int | None = None
     pictures: bool = True
+    all_figures: bool = False
     fail_on: str = ""
     bands: Bands = Bands()
 
@@ -53,6 +56,7 @@ def monitors(options: Diagnostics) -> list[pl.Callback]:
         GradientMonitor(every),
         UpdateMonitor(every),
         BatchNormMonitor(every),
+        HeldOutMonitor(every),
         ReferenceLines(),
         SampleMonitor(),
         *pictures,

@@ -59,10 +59,9 @@ class FolderCallback(pl.Callback):
             write_text(self._folder.path / "config.yaml", self._config)
         for logger in trainer.loggers:
             if isinstance(logger, RunLogger):
-                logger.start()
+                logger.start(pl_module.hparams["n_layer"])
             if trainer.is_global_zero and not (self._found and self._found.step):
-                settings = settings_of(pl_module.hparams, trainer.datamodule.batch_size)  # type: ignore[attr-defined]
-                logger.log_hyperparams(settings)
+                logger.log_hyperparams(settings_of(pl_module, trainer))
 
     def on_save_checkpoint(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, checkpoint: dict[str, Any]

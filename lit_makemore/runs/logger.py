@@ -1,30 +1,50 @@
 """The TensorBoard logger of a run."""
 
+from pathlib import Path
 from typing import Any
 
 from lightning.pytorch.loggers import TensorBoardLogger
+from tensorboard.plugins.hparams.plugin_data_pb2 import HParamsPluginData
 from torch.utils.tensorboard.summary import hparams as hparams_summaries
 
+from lit_makemore.diagnostics import tags
+from lit_makemore.diagnostics.layout import layout
 from lit_makemore.runs.folder import RunFolder
+
+VARIED = ("lr", "init.gain", "targets", "seed", "steps")  # columns that the HParams page opens with
+METRICS = ("val", "test", "val_novel", "test_novel")  # losses of the best weights
 
 
 class RunLogger(TensorBoardLogger):
     """Writes event files into the run folder itself, and no hparams.yaml: config.yaml has the same.
 
-    Writes nothing before `start`: a fit that is refused must not touch the curves of its run.
+    Figures have the tags of diagnostics/tags.py. It writes nothing before `start`: a fit that is
+    refused must not touch the curves of its run; and it writes until `close`.
 
     Args:
         folder: the run folder, which may be opened later.
         purge_step: hides what was logged from this step on, before a resume.
+        all_figures: whether to show the details too.
     """
 
-    def __init__(self, folder: RunFolder, purge_step: int | None = None) -> None:
+    def __init__(
+        self, folder: RunFolder, purge_step: int | None = None, all_figures: bool = False
+    ) -> None:
         super().__init__("", name="", version="", default_hp_metric=False, purge_step=purge_step)
-        self._folder, self._started = folder, False
+        self._folder, self._all_figures = folder, all_figures
+        self._started, self._n_layer = False, 1
 
-    def start(self) -> None:
-        """From here on it writes."""
-        self._started = True
+    def start(self, n_layer: int) -> None:
+        """From here on it writes, about a network of n_layer hidden layers."""
+        self._started, self._n_layer = True, n_layer
+
+    def tag(self, figure: str) -> str | None:
+        """The tag of a figure; None if it is not shown."""
+        return tags.tag(figure, self._n_layer, self._all_figures)
+
+    def log_metrics(self, metrics: Any, step: int | None = None) -> None:
+        tagged = {self.tag(figure): value for figure, value in metrics.items()}
+        super().log_metrics({tag: x for tag, x in tagged.items() if tag}, step)
 
     @property
     def experiment(self) -> Any:
@@ -47,15 +67,47 @@ class RunLogger(TensorBoardLogger):
         if self._started:
             self.experiment.flush()
 
+    def finalize(self, status: str) -> None:
+        """Stays open: the losses of the best weights come after the fit."""
+        self.save()
+
+    def close(self) -> None:
+        if self._started:
+            self.experiment.close()
+
     def log_hyperparams(self, params: Any, metrics: Any = None, step: int | None = None) -> None:
-        """Enters the run in TensorBoard's HParams page, with val/loss as its metric."""
-        for summary in hparams_summaries(params, {"val/loss": None}):
+        """Enters the run in the HParams page, and lays out the Custom Scalars page."""
+        losses = {self.tag(f"best/{split}"): None for split in METRICS}
+        experiment, *others = hparams_summaries(params, losses)
+        metadata = experiment.value[0].metadata.plugin_data
+        content = HParamsPluginData.FromString(metadata.content)
+        for info in content.experiment.hparam_infos:
+            info.differs = info.name in VARIED
+        metadata.content = content.SerializeToString()
+        for summary in (experiment, *others, layout()):
             self.experiment.file_writer.add_summary(summary)
 
 
-def settings_of(hparams: Any, batch_size: int) -> dict[str, Any]:
-    """The hyper-parameters of LitMLP as one flat table of plain values, without the vocabulary."""
-    settings = {**hparams, "batch_size": batch_size}
-    del settings["chars"]
-    settings.update({f"init.{key}": value for key, value in settings.pop("init").items()})
+def settings_of(module: Any, trainer: Any) -> dict[str, Any]:
+    """What tells a run from others, as one flat table of plain values; what varies most is first.
+
+    Args:
+        module: LitMLP.
+        trainer: with a NamesDataModule.
+    """
+    data, init = trainer.datamodule, module.hparams["init"]
+    first = {
+        "lr": module.hparams["lr"],
+        "init.gain": init["gain"],
+        "targets": data.targets,
+        "seed": data.generator.initial_seed(),
+        "steps": trainer.max_steps,
+        "precision": str(trainer.precision),
+        "words": Path(data.path).name,
+        "batch_size": data.batch_size,
+    }
+    others = {**module.hparams, **{f"init.{key}": value for key, value in init.items()}}
+    for key in ("chars", "init"):
+        del others[key]
+    settings = {**first, **{key: x for key, x in others.items() if key not in first}}
     return {k: v if isinstance(v, int | float | str) else str(v) for k, v in settings.items()}

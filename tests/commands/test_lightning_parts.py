@@ -43,8 +43,8 @@ def test_train_loss_is_that_of_the_examples_where_gradients_are_added_up(fit, tm
     more = ["--trainer.accumulate_grad_batches", "4", "--trainer.log_every_n_steps", "1"]
     assert fit(*more)[0] == 0
     events = EventAccumulator(str(tmp_path / "run")).Reload()
-    assert events.Scalars("train/loss")[0].value == pytest.approx(3.1, abs=0.15)  # ln 22 = 3.09
-    assert [event.step for event in events.Scalars("val/loss")] == [20, 40]
+    assert events.Scalars("1_losses/train")[0].value == pytest.approx(3.1, abs=0.15)  # ln 22 = 3.09
+    assert [event.step for event in events.Scalars("1_losses/val")] == [20, 40]
 
 
 @pytest.mark.filterwarnings("ignore")
@@ -61,7 +61,7 @@ def test_the_rate_that_the_finder_finds_is_used_recorded_and_kept(fit, tmp_path)
     longer = ["--trainer.max_steps", "60", "--trainer.log_every_n_steps", "5", "--resume", "true"]
     assert fit(*more, *longer)[0] == 0
     assert summary(tmp_path)["lr"] == found
-    rates = EventAccumulator(str(tmp_path / "run")).Reload().Scalars("train/lr")
+    rates = EventAccumulator(str(tmp_path / "run")).Reload().Scalars("7_progress/lr")
     assert rates[-1].value == pytest.approx(found)
 
 
@@ -242,7 +242,7 @@ def test_validations_may_count_passes(fit, tmp_path):
     passes = ["--trainer.val_check_interval", "1.0", "--trainer.check_val_every_n_epoch", "2"]
     assert fit(*passes)[0] == 0
     events = EventAccumulator(str(tmp_path / "run")).Reload()
-    assert [event.step for event in events.Scalars("val/loss")] == [16, 32, 40]
+    assert [event.step for event in events.Scalars("1_losses/val")] == [16, 32, 40]
 
 
 def test_clipping_to_zero_means_no_limit_with_both_engines(fit, tmp_path):

@@ -21,14 +21,59 @@ def colours(picture) -> int:
 
 def test_every_layer_has_a_line_of_its_own_colour():
     torch.manual_seed(1)
-    few = drawing.densities({"a": torch.randn(500)}, "t", 3.0)
-    many = drawing.densities({name: torch.randn(500) for name in "abcdef"}, "t", 3.0)
+    few = drawing.densities({"a": torch.randn(500)}, "t", "x", 3.0)
+    many = drawing.densities({name: torch.randn(500) for name in "abcdef"}, "t", "x", 3.0)
     assert colours(many) > colours(few)
 
 
-@pytest.mark.parametrize("tensors", [{}, {"a": torch.zeros(5)}, {"a": torch.full((5,), torch.nan)}])
-def test_what_cannot_be_drawn_is_left_out(tensors):
-    pixels(drawing.densities(tensors, "t"))
+@pytest.fixture
+def said(monkeypatch) -> list[str]:
+    """Why pictures are empty."""
+    texts = []
+    monkeypatch.setattr(drawing, "_say", lambda axes, why, **_: texts.append(why))
+    return texts
+
+
+@pytest.mark.parametrize(
+    ("tensors", "why"),
+    [
+        ({}, "nothing to draw"),
+        ({"a": torch.zeros(5)}, "equal"),
+        ({"a": torch.full((5,), torch.nan)}, "NaN"),
+    ],
+)
+def test_an_empty_picture_says_why(said, tensors, why):
+    pixels(drawing.densities(tensors, "t", "x"))
+    assert why in said[0]
+
+
+def test_the_other_empty_pictures_say_why_too(said):
+    drawing.ratios([], -3.0)
+    drawing.saturation({}, "t")
+    drawing.saturation({"layer": torch.zeros(4, 4, dtype=torch.bool)}, "t")
+    drawing.embedding(torch.full((3, 2), torch.nan), "abc")
+    assert said == [
+        "no weight has changed", "the network has no activation layer", "nothing is white",
+        "the embedding has a NaN or an infinity",
+    ]  # fmt: skip
+
+
+def test_a_picture_that_is_not_empty_says_nothing(said):
+    drawing.densities({"a": torch.randn(50)}, "t", "x")
+    drawing.ratios([(1, {"a": -3.0})], -3.0)
+    drawing.saturation({"layer": torch.ones(4, 4, dtype=torch.bool)}, "t")
+    drawing.embedding(torch.randn(3, 2), "abc")
+    assert said == []
+
+
+def test_of_many_layers_some_are_named_the_first_and_the_last_among_them():
+    assert drawing._some(5) == [0, 1, 2, 3, 4]
+    assert drawing._some(20) == [0, 3, 6, 10, 13, 16, 19]
+    assert drawing._some(0) == []
+
+
+def test_vowels_are_known_with_any_accent():
+    assert [c for c in ".aeéÜxß中y" if drawing.is_vowel(c)] == [*"aeéÜy"]
 
 
 def test_ratios_may_miss_a_step():

@@ -1,6 +1,7 @@
 """What a run shows, read back from a real TensorBoard and looked at in a real browser."""
 
 import importlib.util
+import re
 import urllib.parse
 from math import log
 
@@ -18,11 +19,14 @@ def logdir(tmp_path_factory):
     folder = tmp_path_factory.mktemp("board")
     words = folder / "words.txt"
     words.write_text("\n".join(WORDS) + "\n")
-    arguments = ["fit", "--data.path", str(words), "--data.batch_size", "16", "--name", "run"]
+    arguments = ["fit", "--data.path", str(words), "--data.batch_size", "16"]
     arguments += ["--runs_dir", str(folder / "runs"), "--trainer.max_steps", str(STEPS)]
     arguments += ["--trainer.val_check_interval", "40", "--trainer.log_every_n_steps", "20"]
     arguments += ["--model.n_hidden", "12", "--model.n_layer", "11", "--trainer.accelerator", "cpu"]
-    assert main([*arguments, "--model.init.logits_gain", "5"]) == 0  # too confident
+    arguments += ["--model.init.logits_gain", "5"]  # too confident
+    assert main([*arguments, "--name", "run", "--diagnostics.all_figures", "true"]) == 0
+    few = ["--name", "few", "--trainer.max_steps", "20", "--diagnostics.pictures", "false"]
+    assert main([*arguments, *few]) == 0
     return folder / "runs"
 
 
@@ -44,31 +48,45 @@ def test_scalars_are_there_in_groups_that_sort(board):
     for tag in tags:
         groups.setdefault(tag.split("/")[0], []).append(tag.split("/", 1)[1])
     layers = sorted(f"hidden{i}/tanh" for i in range(1, 12))
-    for group in ("activation_mean", "activation_std", "activation_saturated", "activation_dead"):
+    for group in ("activation_mean", "4_std", "3_saturated", "activation_dead"):
         assert sorted(groups[group]) == layers
-    for group in ("gradient_mean", "gradient_std"):
+    for group in ("gradient_mean", "5_gradient"):
         assert sorted(groups[group]) == layers
     weights = ["embedding/weight", "logits/weight"]
     weights += [f"hidden{i}/linear/weight" for i in range(1, 12)]
     for group in ("weight_gradient_std", "grad_to_data", "lr_grad_ratio"):
         assert sorted(groups[group]) == sorted(weights)
-    assert {*weights, "guide"} < set(groups["update_ratio"])
+    assert {*weights, "guide"} < set(groups["6_update"])
     for figure in ("mean", "std", "drift", "gamma", "beta"):
         assert len(groups[f"batch_norm_{figure}"]) == 11
 
 
+def test_by_default_forty_figures_are_shown_the_losses_first(board):
+    tags, (guide,) = board.get("plugin/scalars/tags"), guides(board)
+    shown = {*tags["few"], *(tag for tag in tags[guide] if tag.startswith("8_"))}
+    assert len(shown) <= 40
+    groups = sorted({tag.split("/")[0] for tag in shown})
+    assert groups == [
+        "1_losses", "3_saturated", "4_std", "5_gradient", "6_update", "7_progress", "8_counting",
+        "9_best",
+    ]  # fmt: skip
+    assert {tag for tag in shown if tag.startswith("4_std")} == {
+        f"4_std/hidden{i}/tanh" for i in (1, 3, 6, 8, 11)
+    }
+
+
 def test_probes_are_at_the_updates_that_are_due(board):
     due = [1, 10, 50, 100]
-    assert [step for step, _ in points(board, "activation_std/hidden1/tanh")] == due
-    assert [step for step, _ in points(board, "update_ratio/hidden1/linear/weight")] == due
-    assert points(board, "update_ratio/guide") == [(step, -3.0) for step in due]
+    assert [step for step, _ in points(board, "4_std/hidden1/tanh")] == due
+    assert [step for step, _ in points(board, "6_update/hidden1/linear/weight")] == due
+    assert points(board, "6_update/guide") == [(step, -3.0) for step in due]
 
 
-def test_the_initial_loss_is_beside_that_of_guessing(board):
+def test_the_curve_begins_with_the_initial_loss(board):
     ((step, guess),) = points(board, "initial_loss/uniform")
     assert step == 1
     assert guess == pytest.approx(log(1 + len(set("".join(WORDS)))))
-    ((step, loss),) = points(board, "initial_loss/network")
+    (step, loss), *_ = points(board, "1_losses/train")
     assert step == 1
     assert loss > guess + 0.8
 
@@ -87,11 +105,24 @@ def test_samples_are_a_table(board):
     assert texts[0]["text"].count("<tr>") == 11
 
 
-def test_guides_are_runs_beside_the_losses(board):
-    for guide in ("uniform", "bigram", "kneser_ney"):
-        for tag in ("train/loss", "val/loss"):
-            (first, level), (last, same) = points(board, tag, f"run/guides/{guide}")
-            assert (first, last, level) == (0, STEPS, same)
+def guides(board):
+    return [run for run in board.get("runs") if run.startswith("guides/")]
+
+
+def test_the_runs_of_a_word_list_share_one_guide(board):
+    (guide,) = guides(board)
+    for tag in ("1_losses/val", "8_counting/bigram", "6_update/hidden1/linear/weight"):
+        steps, levels = zip(*points(board, tag, guide), strict=True)
+        assert (steps[0], steps[-1]) == (0, STEPS)
+        assert len(set(levels)) == 1
+
+
+def test_charts_are_laid_out(board):
+    tags = board.get("plugin/scalars/tags")["run"]
+    (category,) = board.get("plugin/custom_scalars/layout")["category"]
+    for chart in category["chart"]:
+        for expression in chart["multiline"]["tag"][:1]:
+            assert any(re.match(expression, tag) for tag in tags)
 
 
 def test_histograms_have_fixed_bins(board):
@@ -112,14 +143,24 @@ def test_pictures_are_images(board):
     ]  # fmt: skip
     for tag in tags:
         images = board.get("plugin/images/images", run="run", tag=tag, sample="0")
-        assert [image["step"] for image in images] == [40, STEPS]
+        assert [image["step"] for image in images] == [1, 40, STEPS]
         query = dict(urllib.parse.parse_qsl(images[-1]["query"]))
         assert board.get("plugin/images/individualImage", **query).startswith(b"\x89PNG")
 
 
-def test_hyperparameters_are_there(board):
+def test_what_varies_between_runs_is_compared_by_the_best_losses(board):
     found = board.post("plugin/hparams/experiment", {"experimentName": ""})
-    assert {"lr", "n_hidden"} <= {info["name"] for info in found["hparamInfos"]}
+    first = [info["name"] for info in found["hparamInfos"] if info.get("differs")]
+    assert first == ["init.gain", "lr", "seed", "steps", "targets"]
+    assert {"precision", "words", "n_hidden"} < {info["name"] for info in found["hparamInfos"]}
+    asked = {"experimentName": "", "allowedStatuses": ["STATUS_SUCCESS", "STATUS_UNKNOWN"]}
+    asked |= {"startIndex": 0, "sliceSize": 10}
+    groups = board.post("plugin/hparams/session_groups", asked)["sessionGroups"]
+    assert {group["hparams"]["steps"] for group in groups} == {20, STEPS}
+    for group in groups:
+        assert {metric["name"]["tag"] for metric in group["metricValues"]} == {
+            "9_best/val", "9_best/test", "9_best/val_novel", "9_best/test_novel",
+        }  # fmt: skip
 
 
 @pytest.mark.browser
@@ -127,7 +168,7 @@ def test_hyperparameters_are_there(board):
 @pytest.mark.skipif(importlib.util.find_spec("playwright") is None, reason="no playwright here")
 @pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::ResourceWarning")
 def test_lines_and_pictures_are_drawn_in_a_browser(board, tmp_path):
-    with page(board, "^(train|val|update_ratio)/") as opened:
+    with page(board, "^(1_losses|6_update)/") as opened:
         cards = opened.query_selector_all("card-view")
         assert len(cards) >= 12
         lines = opened.eval_on_selector_all(
@@ -137,7 +178,7 @@ def test_lines_and_pictures_are_drawn_in_a_browser(board, tmp_path):
         assert len(drawn) >= 12
         opened.screenshot(path=tmp_path / "page.png")
         assert (tmp_path / "page.png").stat().st_size > 20_000
-    with page(board, "^pictures/") as opened:
+    with page(board, "^2_pictures/") as opened:
         widths = opened.eval_on_selector_all("card-view img", "all => all.map(i => i.naturalWidth)")
         assert len(widths) == 6
         assert min(widths) > 300
