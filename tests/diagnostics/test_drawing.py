@@ -73,7 +73,7 @@ def test_of_many_layers_some_are_named_the_first_and_the_last_among_them():
 
 
 def test_vowels_are_known_with_any_accent():
-    assert [c for c in ".aeéÜxß中y" if drawing.is_vowel(c)] == [*"aeéÜy"]
+    assert [c for c in ".aeéÜxß中y" if drawing.is_vowel(c)] == [*"aeéÜ"]
 
 
 def test_ratios_may_miss_a_step():
@@ -110,7 +110,3 @@ def test_of_many_characters_the_outermost_are_labelled(monkeypatch):
 @pytest.mark.parametrize("n_embd", [1, 2, 10])
 def test_an_embedding_of_any_size_is_shown_in_the_plane(n_embd):
     assert colours(drawing.embedding(torch.randn(5, n_embd), ".abcd")) > 10
-
-
-def test_vowels_are_known_with_and_without_accents():
-    assert [c for c in ".aéz\u4e2dUÖy" if drawing.is_vowel(c)] == ["a", "é", "U", "Ö"]
