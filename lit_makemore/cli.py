@@ -13,6 +13,7 @@ from time import perf_counter
 
 from lit_makemore.commands.program import program
 from lit_makemore.runs.signals import ASKING, Stopped, noted
+from lit_makemore.training.engines import build
 
 USAGE = """usage: {program} <command> [options]
 
@@ -69,6 +70,8 @@ def main(args: Sequence[str] | None = None) -> int:
 def _run(args: list[str], debug: bool) -> int:
     begun = perf_counter()
     try:
+        if args[0] == "fit":
+            build.ahead()
         command = import_module(f"lit_makemore.commands.{COMMANDS[args[0]]}")
         return command.run(args, begun) or 0
     except KeyboardInterrupt:

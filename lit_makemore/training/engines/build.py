@@ -14,8 +14,10 @@ import shutil
 import subprocess
 import sys
 import tempfile
+from contextlib import suppress
 from functools import cache
 from pathlib import Path
+from threading import Lock, Thread
 from time import perf_counter
 
 log = logging.getLogger(__name__)
@@ -29,6 +31,9 @@ FLAGS = (
 # All instructions of this processor, and several threads. Not every compiler knows both flags:
 # Apple's has no OpenMP, and on some processors no -march=native.
 EXTRA: tuple[tuple[str, ...], ...] = (("-march=native", "-fopenmp"), ("-march=native",), ())
+
+
+_ONE_AT_A_TIME = Lock()
 
 
 class BuildError(Exception):
@@ -52,6 +57,16 @@ def library() -> ctypes.CDLL:
         ) from error
 
 
+def ahead() -> None:
+    """Begins to build it, while the program imports what it needs. Errors are for `library`."""
+
+    def build() -> None:
+        with suppress(BuildError):
+            _built()
+
+    Thread(target=build).start()
+
+
 def compiler() -> list[str] | None:
     """The command of the C++ compiler: $CXX, else c++, g++ or clang++; None if there is none."""
     if named := os.environ.get("CXX", "").strip():
@@ -70,6 +85,11 @@ def cache_folder() -> Path:
 
 def _built() -> Path:
     """The path of the library, which exists afterwards."""
+    with _ONE_AT_A_TIME:
+        return _build()
+
+
+def _build() -> Path:
     command = compiler()
     if command is None:
         raise BuildError("there is no C++ compiler; install g++, or name one by the variable CXX")
