@@ -37,7 +37,7 @@ def picture(run: Path) -> Image.Image:
     """The last pictures of a run, side by side."""
     events = EventAccumulator(str(run), size_guidance={"images": 0}).Reload()
     parts = [
-        Image.open(BytesIO(events.Images(f"pictures/{name}")[-1].encoded_image_string))
+        Image.open(BytesIO(events.Images(f"2_pictures/{name}")[-1].encoded_image_string))
         for name in SHOWN
     ]
     height = min(part.height for part in parts)
