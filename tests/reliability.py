@@ -68,9 +68,6 @@ def curves(folder: Path) -> dict[str, list[tuple[int, Any]]]:
         for tag in events.Tags()["scalars"]
         if tag not in OF_THE_CLOCK
     }
-    for tag in found:
-        if tag.startswith("9_best/"):  # written at the end; a run that was finished before has two
-            found[tag] = found[tag][-1:]
     for tag in events.Tags()["tensors"]:
         # this reader, unlike TensorBoard, keeps what a resumed run has taken back
         texts = {event.step: event.tensor_proto.string_val[0] for event in events.Tensors(tag)}

@@ -1,9 +1,9 @@
 """A real TensorBoard on loopback, and a real browser to look at it.
 
-    python -m tests.tensorboard_page LOGDIR PICTURE.png [TAG_FILTER]
+    python -m tests.tensorboard_page LOGDIR PICTURE.png [STEP]
 
-takes a picture of the Time Series page, as the README shows it. Needs the system's Chromium and
-the Python package playwright.
+takes a picture of the Time Series page, as the README shows it, once a run that is going on has
+reached a step. Needs the system's Chromium and the Python package playwright.
 """
 
 import json
@@ -19,6 +19,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from PIL import Image
+
+LOSS = "1_losses/train"
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
 FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--hide-scrollbars"]
 
@@ -95,10 +98,23 @@ def page(board: TensorBoard, tag_filter: str = "", height: int = 1100) -> Iterat
             browser.close()
 
 
+def reached(board: TensorBoard) -> int:
+    """The latest step of any run."""
+    runs = [run for run, tags in board.get("plugin/scalars/tags").items() if LOSS in tags]
+    curves = [board.get("plugin/scalars/scalars", run=run, tag=LOSS) for run in runs]
+    return max((curve[-1][1] for curve in curves), default=0)
+
+
 def main() -> None:
     logdir, picture, *rest = sys.argv[1:]
-    with tensorboard(Path(logdir)) as board, page(board, *rest) as opened:
-        opened.screenshot(path=picture)
+    step = int(rest[0]) if rest else 0
+    with tensorboard(Path(logdir)) as board:
+        while reached(board) < step:
+            time.sleep(1)
+        with page(board) as opened:
+            opened.screenshot(path=picture)
+    image = Image.open(picture).convert("P", palette=Image.Palette.ADAPTIVE, colors=128)
+    image.save(picture, optimize=True)
 
 
 if __name__ == "__main__":

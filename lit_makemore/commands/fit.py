@@ -342,7 +342,8 @@ def _close(cli: MakemoreCLI, folder: RunFolder, begun: float) -> str:
     summary.write(path, facts, samples)
     for logger in _run_loggers(trainer):
         losses = {f"best/{split}": loss for split, loss in result.best.items() if loss is not None}
-        logger.log_metrics(losses, trainer.global_step)
+        # one step on, so that a resume with more steps takes them back
+        logger.log_metrics(losses, trainer.global_step + 1)
     failed = health.failed if health else None
     parts = [summary.headline(result, failed), summary.text(result, samples)]
     if health:

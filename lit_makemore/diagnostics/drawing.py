@@ -86,14 +86,16 @@ def saturation(flat: dict[str, Tensor], title: str) -> Picture:
     """A map for each layer: one row an example, one column a unit, white where the unit is flat.
 
     Args:
-        flat: (B, H) bool by layer.
+        flat: (B, H) bool by layer; further dimensions count as units.
         title: of the picture; says what white is.
     """
     figure, axes = _figure(title, "unit", "examples of each layer", left=0.24, right=0.98)
     axes.grid(False)
     maps, middles, gap, height = [], [], 2, 0
-    for t in flat.values():
-        shown = torch.nn.functional.pad(t.cpu().float(), (0, _widest(flat) - t.size(1)), value=0.5)
+    units = {name: t.flatten(1) for name, t in flat.items()}
+    widest = max((t.size(1) for t in units.values()), default=0)
+    for t in units.values():
+        shown = torch.nn.functional.pad(t.cpu().float(), (0, widest - t.size(1)), value=0.5)
         maps += [shown, torch.full((gap, shown.size(1)), 0.5)]
         middles.append(height + len(t) / 2)
         height += len(t) + gap
@@ -108,10 +110,6 @@ def saturation(flat: dict[str, Tensor], title: str) -> Picture:
     names = [short(name) for name in flat]
     axes.set_yticks([middles[i] for i in named], [names[i] for i in named])
     return _png(figure)
-
-
-def _widest(flat: dict[str, Tensor]) -> int:
-    return max(t.size(1) for t in flat.values())
 
 
 def embedding(weight: Tensor, characters: Iterable[str]) -> Picture:

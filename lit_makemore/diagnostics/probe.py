@@ -81,6 +81,7 @@ def run_probe(net: nn.Module, forward: Callable[[], Tensor | None]) -> Probe:
 
     def record_norm(layer: Any, args: tuple[Tensor, ...], output: Tensor) -> None:
         x = args[0].detach().to(torch.promote_types(args[0].dtype, torch.float32))
+        x = x.movedim(1, -1).flatten(0, -2)  # (B, H, L) of a foreign module to (B L, H)
         norms[names[layer]] = Statistics(x.mean(0), x.var(0, correction=0), layer)
 
     handles = []
@@ -91,9 +92,15 @@ def run_probe(net: nn.Module, forward: Callable[[], Tensor | None]) -> Probe:
             handles.append(module.register_forward_hook(record_norm))
     buffers = {buffer: buffer.clone() for buffer in net.buffers()}
     devices = sorted({p.device.index or 0 for p in net.parameters() if p.is_cuda})
+    weights = weights_of(net)
+    gradients: dict[str, Tensor] = {}
     try:
         with torch.random.fork_rng(devices):
             loss = forward()
+        if loss is not None:  # before the buffers are restored: torch's BatchNorm1d reads them
+            inputs = outputs | weights
+            found = torch.autograd.grad(loss, list(inputs.values()), allow_unused=True)
+            gradients = {name: g for name, g in zip(inputs, found, strict=True) if g is not None}
     finally:
         for handle in handles:
             handle.remove()
@@ -101,12 +108,6 @@ def run_probe(net: nn.Module, forward: Callable[[], Tensor | None]) -> Probe:
             for buffer, value in buffers.items():
                 buffer.copy_(value)
 
-    weights = weights_of(net)
-    gradients: dict[str, Tensor] = {}
-    if loss is not None:
-        inputs = outputs | weights
-        found = torch.autograd.grad(loss, list(inputs.values()), allow_unused=True)
-        gradients = {name: g for name, g in zip(inputs, found, strict=True) if g is not None}
     return Probe(
         loss=None if loss is None else loss.detach(),
         activations={name: output.detach() for name, output in outputs.items()},

@@ -17,7 +17,6 @@ class RunFolder:
 
         config.yaml          the whole configuration; feed it to fit, validate or test
         events.out.*         TensorBoard's
-        guides/              what counting achieves, for TensorBoard
         teachers/            1, 2 …: the runs of the teachers that it trained
         checkpoints/         best.ckpt by validation loss, last.ckpt
         summary.json         what the run reached

@@ -2,6 +2,7 @@ import pytest
 import torch
 from torch import nn
 
+from lit_makemore.diagnostics.drawing import saturation
 from lit_makemore.diagnostics.names import tensor_names
 from lit_makemore.diagnostics.probe import hidden_of, is_flat, run_probe
 from lit_makemore.network.layers import Tanh
@@ -58,6 +59,20 @@ def test_it_leaves_no_trace():
     assert all(torch.equal(before[name], t) for name, t in net.state_dict().items())
     assert all(p.grad is None for p in net.parameters())
     assert not any(module._forward_hooks for module in net.modules())
+
+
+def test_it_sees_gradients_through_torchs_own_batch_norm():
+    net = nn.Sequential(nn.Linear(4, 3), nn.BatchNorm1d(3), nn.Tanh())
+    probe = run_probe(net, lambda: net(torch.randn(8, 4)).sum())
+    assert probe.weight_gradients.keys() == {"0.weight"}
+    assert torch.equal(net[1].running_mean, torch.zeros(3))
+
+
+def test_batch_norm_over_a_sequence_has_one_mean_for_each_channel():
+    net, x = nn.Sequential(nn.Conv1d(2, 3, 1), nn.BatchNorm1d(3), nn.Tanh()), torch.randn(8, 2, 5)
+    probe = run_probe(net, lambda: net(x).sum())
+    torch.testing.assert_close(probe.batch_norms["1"].mean, net[0](x).mean((0, 2)))
+    assert len(saturation(probe.flat, "t")[2]) > 1000
 
 
 def test_a_pass_that_fails_leaves_no_trace_either():
