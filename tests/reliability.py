@@ -30,7 +30,7 @@ from lit_makemore.runs.summary import git_commit
 from tests.report import write_page
 
 ROOT = Path(__file__).parent.parent
-STEPS = 6000
+STEPS = 12_000
 CONFIG = ["--config", "configs/quickstart.yaml", "--trainer.max_steps", str(STEPS)]
 CONFIG += ["--trainer.val_check_interval", "500", "--threads", "1"]
 COMPARED = ("state_dict", "optimizer_states", "global_step", checkpoint.KEY)
@@ -170,7 +170,7 @@ def full_disk(folder: Path) -> dict:
 
 
 def report(rows: list[dict], disk: dict | str, seconds: float) -> str:
-    lines = ["| steps | kills | runs resumed to the end | exit statuses | differences |"]
+    lines = ["| engine | kills | runs resumed to the end | exit statuses | differences |"]
     lines += ["|---|---|---|---|---|"]
     for r in rows:
         ends = ", ".join(f"{count} × {status}" for status, count in sorted(r["ends"].items()))

@@ -13,6 +13,7 @@ CLUSTER = sorted((ROOT / "configs" / "cluster").glob("*.yaml"))
 CONFIGS = sorted({*(ROOT / "configs").rglob("*.yaml")} - {*CLUSTER})
 
 
+@pytest.mark.filterwarnings("ignore:Skipping learning rate finder")  # in a fast_dev_run
 @pytest.mark.parametrize("path", CONFIGS, ids=lambda path: path.stem)
 def test_a_config_takes_a_step(path: Path):
     if "names_small" not in path.read_text() and not NAMES.exists():

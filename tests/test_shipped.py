@@ -147,7 +147,8 @@ def test_an_installation_is_whole_and_works_from_any_folder(elsewhere, tmp_path)
     script = str(target / "bin" / "lit_makemore")
     assert "usage: lit_makemore <command>" in run(script, "--help")
     options = ["--trainer.max_steps", "2", "--trainer.accelerator", "cpu"]
-    run(script, "fit", "--config", "configs/quickstart.yaml", *options)
+    native = ["--model.engine", "native"]  # its source travels too
+    run(script, "fit", "--config", "configs/quickstart.yaml", *options, *native)
     run(
         script, "fit", "--config", "runs/quickstart/config.yaml", "--trainer.devices", "2", *options
     )

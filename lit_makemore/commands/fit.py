@@ -24,8 +24,9 @@ from lit_makemore.commands.parsing import modernised
 from lit_makemore.commands.program import program
 from lit_makemore.commands.quiet import quiet_lightning
 from lit_makemore.diagnostics.curves import TrainingCurves
-from lit_makemore.diagnostics.health import Health
+from lit_makemore.diagnostics.health import Health, val_losses
 from lit_makemore.diagnostics.lr_finder import LearningRateCurve
+from lit_makemore.diagnostics.memorised import known_samples
 from lit_makemore.diagnostics.progress import ProgressLine
 from lit_makemore.diagnostics.settings import monitors
 from lit_makemore.runs import resume, slurm, summary
@@ -37,10 +38,11 @@ from lit_makemore.runs.logger import RunLogger
 from lit_makemore.runs.signals import ASKING, Stopped, note, noted
 from lit_makemore.runs.stop_on_nan import FiniteGuard
 from lit_makemore.runs.stop_on_signal import StopAfterCheckpoints, StopOnSignal, TakeSigterm
+from lit_makemore.runs.weight_averaging import CurrentWeights
 from lit_makemore.training.engines.choice import choose
 from lit_makemore.training.option_conflicts import check_fit
 
-SAVE_EVERY_N_STEPS, SAVE_SECONDS = 1000, 5.0
+SAVE_EVERY_N_STEPS, SAVE_SECONDS = 1000, 2.0
 HELP = """usage: {program} fit --config FILE [--config FILE …] [--OPTION VALUE …]
 
 Trains a network. Later configs and options replace earlier ones.
@@ -215,6 +217,7 @@ def _callbacks(
         *monitors(config.diagnostics),
         FiniteGuard(),
         ExactResume(),
+        CurrentWeights(),
         *checkpoints,
         stop,  # last: it ends the run, after everything is saved
     ]
@@ -315,6 +318,10 @@ def _close(cli: MakemoreCLI, folder: RunFolder, begun: float) -> str:
     samples = summary.draw_samples(result.net, data)
     callbacks: list[pl.Callback] = trainer.callbacks  # type: ignore[attr-defined]
     health = next((one for one in callbacks if isinstance(one, Health)), None)
+    if health:
+        counts, val = val_losses(result.baselines), result.best["val"]
+        known = known_samples(result.net, data.vocab, data.block_size, data.splits)
+        health.close(trainer, float("nan") if val is None else val, counts, known)
     curves = next(one for one in callbacks if isinstance(one, TrainingCurves))
     facts = {
         "name": path.name,
@@ -337,11 +344,12 @@ def _close(cli: MakemoreCLI, folder: RunFolder, begun: float) -> str:
         losses = {f"best/{split}": loss for split, loss in result.best.items() if loss is not None}
         # one step on, so that a resume with more steps takes them back
         logger.log_metrics(losses, trainer.global_step + 1)
-    parts = [summary.text(result, samples)]
-    if health and (table := health.table()):
-        parts.append(table)
+    failed = health.failed if health else None
+    parts = [summary.headline(result, failed), summary.text(result, samples)]
+    if health:
+        parts.append(health.table())
     parts.append(
-        f"\nresults: {path} (summary.json, samples.txt, checkpoints/); "
+        f"\nresults: {path} (summary.json, samples.txt, checkpoints/)\n"
         f"see them with: tensorboard --logdir {path.parent}"
     )
     return "\n".join(parts)

@@ -1,6 +1,7 @@
 """`gradcheck`: compares hand-derived gradients with autograd's.
 
-The network is the lecture's exercise, one of a configuration, or a trained one.
+The network is the lecture's exercise, one of a configuration, or a trained one. If it has Batch
+Normalization, it is also compared with the same network that has it folded away.
 """
 
 from collections.abc import Iterator
@@ -13,6 +14,7 @@ from torch import Tensor
 from lit_makemore import checkpoint as checkpoints
 from lit_makemore import shipped
 from lit_makemore.commands.parsing import Parser, call
+from lit_makemore.network.fold import check_fold
 from lit_makemore.network.gradcheck import (
     Line,
     check_lecture,
@@ -20,6 +22,7 @@ from lit_makemore.network.gradcheck import (
     lecture_parameters,
     table,
 )
+from lit_makemore.network.layers import BatchNorm1d
 from lit_makemore.network.mlp import MLP
 from lit_makemore.words.corpus import NAMES_PATH, Corpus, read_corpus
 from lit_makemore.words.splits import split_words
@@ -46,8 +49,9 @@ def gradcheck(
     """Compares hand-derived gradients with autograd's on a minibatch of real words.
 
     Without config and checkpoint: the lecture's exercise, a two-layer network of 4,137 random
-    parameters, each of its 26 gradients and the two closed forms. The exit status is 1 if any
-    gradient disagrees.
+    parameters, each of its 26 gradients and the two closed forms. With one of them: every gradient
+    of that network, and its outputs with Batch Normalization folded into the Linear layers. The
+    exit status is 1 if anything disagrees.
 
     Args:
         config: a training configuration, for its network (from random parameters) and its words.
@@ -57,18 +61,18 @@ def gradcheck(
         seed: of the parameters and the choice of examples.
     """
     agree = True
-    for title, lines, text in _tables(config, checkpoint, dtype, batch_size, seed):
+    for title, what, lines in _comparisons(config, checkpoint, dtype, batch_size, seed):
         failed = sum(not line.agrees for line in lines)
         agree = agree and not failed
         verdict = f"{failed} disagree" if failed else "all agree"
-        print(f"{title}\n\n{text}\n\n{len(lines)} gradients: {verdict}\n")
+        print(f"{title}\n\n{table(lines, f'{what} of')}\n\n{len(lines)} {what}s: {verdict}\n")
     return 0 if agree else 1
 
 
-def _tables(
+def _comparisons(
     config: str | None, checkpoint: str | None, dtype: str, batch_size: int, seed: int
-) -> Iterator[tuple[str, list[Line], str]]:
-    """Title, comparison and its text, for each table; see `gradcheck` for the arguments.
+) -> Iterator[tuple[str, str, list[Line]]]:
+    """Title, what is compared, and the comparison; see `gradcheck` for the arguments.
 
     Raises:
         FileNotFoundError, ValueError: a file that cannot be read, a batch of fewer than two.
@@ -83,7 +87,7 @@ def _tables(
         p = lecture_parameters(len(vocab), generator, kind)
         count = sum(tensor.numel() for tensor in vars(p).values())
         lines = check_lecture(p, x, y)
-        yield f"The lecture's exercise, {count:,} parameters, {dtype}", lines, table(lines)
+        yield f"The lecture's exercise, {count:,} parameters, {dtype}", "gradient", lines
         return
 
     if config:
@@ -102,7 +106,10 @@ def _tables(
     for training in (True, False):
         lines = check_network(net.train(training), x, y)
         mode = "training" if training else "evaluation"
-        yield f"{config or checkpoint} in {mode} mode, {dtype}", lines, table(lines)
+        yield f"{config or checkpoint} in {mode} mode, {dtype}", "gradient", lines
+    if any(isinstance(layer, BatchNorm1d) for layer in net.layers):
+        title = f"{config or checkpoint} with BatchNorm1d folded into the Linear layers, {dtype}"
+        yield title, "output", check_fold(net, x)
 
 
 def _names() -> Corpus:
@@ -124,7 +131,8 @@ def _draw(
 def _configured(config: str, generator: torch.Generator) -> tuple[MLP, Corpus, int]:
     """Network, words and block size of a training configuration.
 
-    Every parameter is moved off its initial value: zeros and ones hide mistakes.
+    Parameters and running statistics are moved off their initial values: zeros and ones hide
+    mistakes.
     """
     from lit_makemore.training.datamodule import NamesDataModule
     from lit_makemore.training.module import LitMLP
@@ -148,4 +156,8 @@ def _configured(config: str, generator: torch.Generator) -> tuple[MLP, Corpus, i
     with torch.no_grad():
         for parameter in net.parameters():
             parameter.add_(torch.randn(parameter.shape, generator=generator), alpha=0.1)
+        for layer in net.layers:
+            if isinstance(layer, BatchNorm1d):
+                layer.running_mean.normal_(generator=generator)
+                layer.running_var.uniform_(0.5, 1.5, generator=generator)
     return net, data.corpus, data.block_size

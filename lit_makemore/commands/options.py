@@ -65,6 +65,11 @@ def check(command: str, config: Any, groups: Mapping[str, type]) -> None:
     for callback in listed(trainer.callbacks):
         if (name := str(callback.get("class_path")).rpartition(".")[2]) in CALLBACKS_REFUSED:
             raise ValueError(f"{name} does not work here; {CALLBACKS_REFUSED[name]}")
+        if callback.get("init_args", {}).get("update_starting_at_epoch") is not None:
+            raise ValueError(
+                f"{name} cannot count passes: a run that is resumed inside one would have an "
+                "average more; use update_starting_at_step"
+            )
     if config.threads is not None and config.threads < 1:
         raise ValueError(f"--threads must be at least 1, not {config.threads}")
     if command == "fit" and trainer.sync_batchnorm and config.model.bn_variance != "torch":

@@ -11,8 +11,8 @@ from pathlib import Path
 
 import torch
 
-# Parameters times examples of a minibatch. Below it two threads made 0.55 to 1.02 times as many
-# steps a second as one, above it 0.84 to 1.25 times, on two cores of an AMD EPYC that other
+# Parameters times examples of a minibatch. Below it two threads made 0.31 to 0.92 times as many
+# native steps a second as one, above it 0.92 to 1.01 times, on two cores of an AMD EPYC that other
 # programs used, too: OMP_WAIT_POLICY=passive python -m tests.benchmarks.threads
 SMALL = 100_000_000
 ASKED = os.environ.get("OMP_NUM_THREADS", "")  # by the user: `use` has not set it yet

@@ -161,8 +161,8 @@ def embedding(weight: Tensor, characters: Iterable[str]) -> Picture:
 
 
 def is_vowel(character: str) -> bool:
-    """Whether a character is one of aeiouy, with any accent."""
-    return normalize("NFD", character)[0].lower() in "aeiouy"
+    """Whether a character is one of aeiou, with any accent."""
+    return normalize("NFD", character)[0].lower() in "aeiou"
 
 
 def label(character: str) -> str:

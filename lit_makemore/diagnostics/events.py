@@ -1,9 +1,11 @@
 """How figures reach the loggers: scalars, histograms, pictures and texts of one step."""
 
+from io import BytesIO
 from typing import Any
 
 import lightning.pytorch as pl
 from lightning.pytorch.loggers import TensorBoardLogger
+from PIL import Image
 from tensorboard.compat.proto.summary_pb2 import HistogramProto, Summary
 from torch import Tensor
 from torch.utils.tensorboard.summary import text as text_summary
@@ -19,8 +21,9 @@ def write(
 ) -> None:
     """Writes to every logger of a Trainer, on the first process only.
 
-    TensorBoard gets everything, as one event. Other loggers get the scalars. A logger with a method
-    `tag` names what it shows, and leaves out what has no name.
+    TensorBoard gets everything, as one event. A logger with a method `tag` names what it shows, and
+    leaves out what has no name. Other loggers get the scalars, and what they have WandbLogger's
+    methods for: pictures by log_image, texts by log_text.
 
     Args:
         trainer: whose loggers are written to.
@@ -32,8 +35,7 @@ def write(
         return
     for logger in trainer.loggers:
         if not isinstance(logger, TensorBoardLogger):
-            if scalars:
-                logger.log_metrics(scalars, step=step)
+            _to_another(logger, step, scalars or {}, pictures or {}, texts or {})
             continue
         values = [
             Summary.Value(tag=tag, simple_value=x) for tag, x in _tagged(logger, scalars).items()
@@ -60,6 +62,23 @@ def _tagged(logger: TensorBoardLogger, values: dict[str, Any] | None) -> dict[st
     tagged = {tag_of(key): value for key, value in (values or {}).items()}
     tagged.pop(None, None)
     return tagged
+
+
+def _to_another(
+    logger: Any,
+    step: int,
+    scalars: dict[str, float],
+    pictures: dict[str, tuple[int, int, bytes]],
+    texts: dict[str, str],
+) -> None:
+    if scalars:
+        logger.log_metrics(scalars, step=step)
+    if hasattr(logger, "log_image"):
+        for tag, (_, _, png) in pictures.items():
+            logger.log_image(tag, [Image.open(BytesIO(png))], step=step)
+    if hasattr(logger, "log_text"):
+        for tag, text in texts.items():
+            logger.log_text(tag, ["text"], [[text]], step=step)
 
 
 def histogram(values: Tensor, limit: float, bins: int = 40) -> HistogramProto:

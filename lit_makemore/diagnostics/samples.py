@@ -40,17 +40,18 @@ class SampleMonitor(pl.Callback):
         self._validations += 1
         if is_round(self._validations) and trainer.is_global_zero:
             rows = ["| name | ln p | |", "|---|---|---|"]
-            for name, value in self._draw(pl_module):
-                where = whereabouts(trainer.datamodule.splits, name)  # type: ignore[attr-defined]
+            splits = trainer.datamodule.splits  # type: ignore[attr-defined]
+            for name, value in self._draw(pl_module, splits["train"].longest):
+                where = whereabouts(splits, name)
                 rows.append(f"| {name} | {value:.2f} | {where} |")
             events.write(trainer, trainer.global_step, texts={"samples": "\n".join(rows)})
 
-    def _draw(self, module: Any) -> list[tuple[str, float]]:
+    def _draw(self, module: Any, longest: int) -> list[tuple[str, float]]:
         """Names, each with its log-probability."""
         training = module.net.training
         module.net.eval()
         net, block_size = module.predictor(), module.hparams["block_size"]
-        sampler = Sampler(net, module.vocab, block_size, batch=self.num)
+        sampler = Sampler(net, module.vocab, block_size, longest=longest, batch=self.num)
         names = next(sampler.draw(self.num, torch.Generator().manual_seed(SEED))).names
         scores = score(net, module.vocab, block_size, names).tolist()
         module.net.train(training)

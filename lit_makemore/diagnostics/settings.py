@@ -8,6 +8,7 @@ from lit_makemore.diagnostics.activations import ActivationMonitor
 from lit_makemore.diagnostics.batch_norm import BatchNormMonitor
 from lit_makemore.diagnostics.gradients import GradientMonitor
 from lit_makemore.diagnostics.health import Health
+from lit_makemore.diagnostics.held_out import HeldOutMonitor
 from lit_makemore.diagnostics.pictures import Pictures
 from lit_makemore.diagnostics.reference_lines import ReferenceLines
 from lit_makemore.diagnostics.samples import SampleMonitor
@@ -55,6 +56,7 @@ def monitors(options: Diagnostics) -> list[pl.Callback]:
         GradientMonitor(every),
         UpdateMonitor(every),
         BatchNormMonitor(every),
+        HeldOutMonitor(every),
         ReferenceLines(),
         SampleMonitor(),
         *pictures,

@@ -214,10 +214,10 @@ def sizes_of_terms(
     return outputs, parameters
 
 
-def table(lines: list[Line]) -> str:
-    """The comparison as lines of text, with remarks."""
-    width = max(len(line.name) for line in lines) + 2
-    head = f"{'gradient of':<{width}}{'shape':<14}{'exact':<7}{'approximate':<13}"
+def table(lines: list[Line], of: str = "gradient of") -> str:
+    """The comparison as lines of text, with remarks; `of` says what is compared."""
+    width = max(len(of), *(len(line.name) for line in lines)) + 2
+    head = f"{of:<{width}}{'shape':<14}{'exact':<7}{'approximate':<13}"
     rows = [f"{head}{'max difference':>14}{'relative error':>17}"]
     for line in lines:
         shape = "×".join(map(str, line.shape))

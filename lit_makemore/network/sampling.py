@@ -17,8 +17,11 @@ BATCH = 4096  # always draws so many names at once: then a longer draw begins as
 LARGEST = 2**20  # probabilities of all names at once: of a large vocabulary, fewer names
 TABLE = 2**20  # computes all distributions in advance if they are at most this many numbers
 PIECE = 64  # characters of all names that are held as a table at once
-LONGEST = 10_000  # characters; what does not end before is no name
+LONGEST = 5_000  # characters; what does not end before is no name
 WORK = 50_000  # characters times vocabulary: words of few different characters are longer
+# A name that is so many times as long as the longest training word has not ended for once; a
+# network that forgets how long a word is already goes on for so long once in 20,000 names, at most.
+TIMES = 10
 GIVE_UP = 50  # batches without a single name that is short enough
 
 
@@ -95,6 +98,7 @@ class Sampler:
         prefix: the first characters of every name.
         max_length: draws only names that end within this many characters: longer ones are drawn
             again. If None, names end where the network ends them, or are cut at `limit`.
+        longest: characters of the longest training word, where it is known; decides about `limit`.
         batch: the number of names drawn at once; by default it depends on the vocabulary only.
             Only the default computes in advance, since it does not pay for a few names.
 
@@ -111,6 +115,7 @@ class Sampler:
         decoding: Decoding = Decoding(),
         prefix: str = "",
         max_length: int | None = None,
+        longest: int | None = None,
         batch: int | None = None,
     ) -> None:
         if net.training:
@@ -122,7 +127,8 @@ class Sampler:
         self.net, self.vocab, self.block_size = net, vocab, block_size
         self.decoding, self.max_length = decoding, max_length
         if max_length is None:
-            self.limit = max(100, min(WORK // len(vocab), LONGEST)) + len(prefix)
+            enough = WORK // len(vocab) if longest is None else TIMES * longest
+            self.limit = max(100, min(enough, LONGEST)) + len(prefix)
         else:  # the character after the last is the end mark
             self.limit = min(max_length, LONGEST + len(prefix)) + 1
         self.prefix = torch.tensor(vocab.encode(prefix, "the prefix"), dtype=torch.int64)

@@ -12,17 +12,24 @@ from lit_makemore.checkpoint import KEY
 class ExactResume(pl.Callback):
     """Saves and restores what Lightning does not: the random state. Checks the training words.
 
+    Every process has a random state of its own, or dropout would leave out the same units on all of
+    them. A process that a resumed run has more than before begins with its seed.
+
     Raises:
         ValueError: the run was trained on other words.
     """
 
     def setup(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
-        self._device = trainer.strategy.root_device
+        self._strategy, self._rank = trainer.strategy, trainer.global_rank
+        if stage == "fit" and self._rank:
+            torch.manual_seed(torch.initial_seed() + self._rank)
 
     def state_dict(self) -> dict[str, Any]:
-        cuda = self._device.type == "cuda"
-        states = [torch.cuda.get_rng_state(self._device)] if cuda else []
-        return {"rng": [torch.get_rng_state(), *states]}
+        states, device = [torch.get_rng_state()], self._strategy.root_device
+        if device.type == "cuda":
+            states.append(torch.cuda.get_rng_state(device))
+        gather = self._strategy.all_gather  # (processes, bytes); (bytes,) where there is only one
+        return {"rng": [gather(state.to(device)).cpu() for state in states]}
 
     def on_load_checkpoint(
         self, trainer: pl.Trainer, pl_module: Any, checkpoint: dict[str, Any]
@@ -43,10 +50,18 @@ class ExactResume(pl.Callback):
             _start_next_pass(loops["epoch_loop.batch_progress"])
         _count_for_both(loops, checkpoint["global_step"])
         state = checkpoint["callbacks"].get(self.state_key) or ours  # where it was before
-        cpu, *cuda = state.get("rng", [torch.get_rng_state()])  # none of a Trainer without this
-        torch.set_rng_state(cpu)
-        if self._device.type == "cuda" and cuda:
-            torch.cuda.set_rng_state(cuda[0], self._device)
+        self._restore(*state.get("rng", []))  # none of a Trainer without this callback
+
+    def _restore(self, *states: torch.Tensor) -> None:
+        """The random state of the CPU, and of the GPU if there is one."""
+        by_rank = [torch.atleast_2d(state) for state in states]
+        # torch 2.13 ends with a segmentation fault where it is given a part of a tensor
+        mine = [state[self._rank].clone() for state in by_rank if self._rank < len(state)]
+        device = self._strategy.root_device
+        if mine:
+            torch.set_rng_state(mine[0])
+        if device.type == "cuda" and len(mine) > 1:
+            torch.cuda.set_rng_state(mine[1], device)
 
     def _keep_found_rate(
         self, trainer: pl.Trainer, pl_module: Any, checkpoint: dict[str, Any]

@@ -5,9 +5,9 @@ from typing import Any
 
 import lightning.pytorch as pl
 
+from lit_makemore.diagnostics.advice import advice, options_of
 from lit_makemore.diagnostics.nonfinite import listed, nonfinite_tensors
 from lit_makemore.diagnostics.probe import network_of
-from lit_makemore.diagnostics.verdicts import ADVICE
 
 
 class FiniteGuard(pl.Callback):
@@ -38,5 +38,5 @@ class FiniteGuard(pl.Callback):
             f"the loss is {loss} at update {step}"
             + (f"; these are not finite either: {listed(found)}" if found else "")
             + ("; last.ckpt was saved before" if trainer.checkpoint_callbacks else "")
-            + f". Try {ADVICE['nan']}"
+            + f". Try {advice('nan', options_of(trainer, pl_module))}"
         )

@@ -4,6 +4,7 @@ import json
 import os
 import platform
 import subprocess
+from collections.abc import Collection
 from dataclasses import dataclass
 from importlib.metadata import version
 from math import exp
@@ -81,7 +82,9 @@ def split_losses(net: nn.Module, data: NamesDataModule) -> Figures:
 
 def draw_samples(net: nn.Module, data: NamesDataModule, num: int = 20) -> list[tuple[str, str]]:
     """Names in the order in which they are drawn, each with where it is found in the word list."""
-    sampler = Sampler(net, data.vocab, data.block_size)
+    longest = data.splits["train"].longest
+    # No more than are shown: a network that never ends a name would take minutes for thousands.
+    sampler = Sampler(net, data.vocab, data.block_size, longest=longest, batch=num)
     draw = next(sampler.draw(num, torch.Generator().manual_seed(SAMPLE_SEED)))
     return [
         (name, "cut" if cut else whereabouts(data.splits, name))
@@ -128,6 +131,28 @@ def write(folder: Path, facts: dict[str, Any], samples: list[tuple[str, str]]) -
     write_text(folder / "samples.txt", "".join(lines))
 
 
+def headline(result: Result, failed: Collection[str] | None) -> str:
+    """What the run has reached, in words.
+
+    Args:
+        result: the losses of the run.
+        failed: the checks of the monitors that have failed; None if nothing was judged.
+    """
+    val, counting = result.best["val"], result.baselines["kneser_ney"]["val"]
+    reached = "val unknown"
+    if val is not None and counting is not None:
+        percent = 100 * (val / counting - 1)
+        than = f"{abs(percent):,.1f} % {'worse' if percent > 0 else 'better'} than"
+        than = "as good as" if abs(percent) < 0.05 else than
+        reached = f"val {number(val, 4)}: {than} counting (Kneser–Ney {counting:.4f})"
+    if failed is None:
+        return f"{reached}; health not judged"
+    if not failed:
+        return f"{reached}; healthy"
+    line = f"{reached}; not healthy ({', '.join(failed)})"
+    return line if len(line) <= TABLE_WIDTH else f"{reached}; not healthy ({len(failed)} checks)"
+
+
 def text(result: Result, samples: list[tuple[str, str]]) -> str:
     """The closing table of the losses, and the names."""
     rows = {"best weights" if result.kept else "last weights": result.best}
@@ -151,7 +176,7 @@ def table(rows: dict[str, Figures]) -> str:
     lines = [f"\n{'nats':<14}" + "".join(f"{title:>{width}}" for title, width in cells)]
 
     def line(name: str, figures: Figures, digits: int) -> str:
-        texts = {k: "–" if v is None else f"{v:.{digits}f}" for k, v in figures.items()}
+        texts = {k: "–" if v is None else number(v, digits) for k, v in figures.items()}
         return f"{name:<14}" + "".join(f"{texts[k]:>{width}}" for k, width in widths.items())
 
     for name, figures in rows.items():
@@ -160,6 +185,11 @@ def table(rows: dict[str, Figures]) -> str:
             perplexity = {k: v if v is None else exp(min(v, 700.0)) for k, v in figures.items()}
             lines.append(line("perplexity", perplexity, 3))
     return "\n".join(lines)
+
+
+def number(value: float, digits: int) -> str:
+    """A number of at most 9 columns; "3.2e+30" if it is large."""
+    return f"{value:.{digits}f}" if value < 1e4 else f"{value:.1e}"
 
 
 def columns(samples: list[tuple[str, str]]) -> str:

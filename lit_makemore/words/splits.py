@@ -26,12 +26,14 @@ class Split:
         hashes: (words,) int64, one hash per word.
         novel: (N,) bool, True where the example's word is not a training word.
         vocab_size: V.
+        longest: characters of the longest word.
     """
 
     windows: Windows
     hashes: Tensor
     novel: Tensor
     vocab_size: int
+    longest: int
 
     @cached_property
     def examples(self) -> tuple[Tensor, Tensor, Tensor]:
@@ -85,12 +87,14 @@ def build_splits(
     splits: dict[str, Split] = {}
     for name, own_numbers in zip(("train", "val", "test"), numbers, strict=True):
         part, own = select_words(stream, own_numbers), hashes[own_numbers]
+        lengths = word_lengths(part)
         if name == "train":
             novel = torch.zeros(1, dtype=torch.bool).expand(len(part))  # takes one byte, not N
         else:
             new = ~torch.isin(own, splits["train"].hashes)  # (words,)
-            novel = new.repeat_interleave(word_lengths(part))
-        splits[name] = Split(Windows(part, block_size).to(device), own, novel, len(vocab))
+            novel = new.repeat_interleave(lengths)
+        windows, longest = Windows(part, block_size).to(device), int(lengths.max()) - 1
+        splits[name] = Split(windows, own, novel, len(vocab), longest)
     return splits
 
 

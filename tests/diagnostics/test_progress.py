@@ -29,7 +29,7 @@ def test_on_a_terminal_one_line_is_redrawn(run, capsys, monkeypatch):
     monkeypatch.setattr("sys.stderr.isatty", lambda: True)
     run(ProgressLine(refresh_s=0.0))
     drawn = capsys.readouterr().err
-    assert drawn.count("\r") > 10
+    assert drawn.count("\r") > 3
     assert drawn.endswith("\n")
     assert "step 20/20" in drawn
 

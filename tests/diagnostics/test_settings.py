@@ -14,7 +14,7 @@ from lit_makemore.diagnostics.settings import Diagnostics, monitors
 from lit_makemore.diagnostics.verdicts import Bands
 from lit_makemore.training.datamodule import NamesDataModule
 from lit_makemore.training.module import LitMLP
-from tests.conftest import ROOT, needs_names
+from tests.conftest import ROOT
 from tests.training.test_module import trainer
 
 
@@ -97,28 +97,6 @@ def test_bands_are_options():
     assert Diagnostics(bands=Bands(saturation=50)).bands.saturation == 50
     (health,) = [m for m in monitors(Diagnostics(fail_on="nan, dead")) if isinstance(m, Health)]
     assert health.fail_on == ("nan", "dead")
-
-
-SICK = {  # who is found to be sick of what; the others are healthy
-    "no_batchnorm": {"saturation"},
-    "no_gain": {"depth"},
-    "saturated": {"saturation"},
-    "overconfident_logits": {"initial_loss"},
-    "tiny_lr": {"update_ratio"},
-    "huge_lr": {"dead", "loss", "saturation", "update_ratio"},
-    "relu": set(),
-    "deep_20": set(),
-}
-
-
-@pytest.mark.slow
-@needs_names
-@pytest.mark.parametrize("config", SICK)
-def test_sick_networks_are_told_apart(config, tmp_path):
-    path = ROOT / "configs" / "ablations" / f"{config}.yaml"
-    assert main(["fit", "--config", str(path), "--runs_dir", str(tmp_path), "--name", "run"]) == 0
-    health = json.loads((tmp_path / "run" / "summary.json").read_text())["health"]
-    assert {check for check, said in health.items() if said != "ok"} == SICK[config]
 
 
 @pytest.mark.slow

@@ -1,4 +1,4 @@
-from math import log10
+from math import inf, log10
 
 import lightning.pytorch as pl
 import pytest
@@ -90,3 +90,16 @@ def test_a_constant_parameter_has_no_ratio():
     constant, other = torch.ones(5), torch.arange(5.0)
     found = update_ratios({"a": constant, "b": other}, {"a": constant + 1, "b": other * 1.01})
     assert found == {"update_ratio/b": pytest.approx(-2)}
+
+
+def test_no_change_is_the_smallest_ratio():
+    p = torch.arange(5.0)
+    assert update_ratios({"a": p}, {"a": p.clone()}) == {"update_ratio/a": -inf}
+
+
+@pytest.mark.parametrize("engine", ["eager", "native"])
+def test_biases_before_batch_norm_are_noise_and_have_no_ratio(word_list, engine):
+    values = fit(word_list, engine, redundant_bias=True).values[20]
+    found = {tag.removeprefix("update_ratio/") for tag in values if tag.startswith("update_ratio")}
+    assert "logits/bias" in found  # no BatchNorm follows
+    assert not found & {"hidden1/linear/bias", "hidden2/linear/bias"}

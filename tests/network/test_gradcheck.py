@@ -1,3 +1,5 @@
+from copy import deepcopy
+
 import pytest
 import torch
 
@@ -81,6 +83,21 @@ def test_the_command_fails_when_a_gradient_is_wrong(capsys, monkeypatch):
     assert marked.startswith("W1")
 
 
+def test_the_command_fails_when_folding_is_wrong(capsys, monkeypatch, tmp_path):
+    config = tmp_path / "c.yaml"
+    config.write_text("data: {path: data/names_small.txt}\nmodel: {n_layer: 1}\n")
+    monkeypatch.setattr("lit_makemore.network.fold.fold", lambda net: deepcopy(net).train())
+    assert main(["gradcheck", "--config", str(config)]) == 1
+    assert "2 outputs: 2 disagree" in capsys.readouterr().out
+
+
+def test_a_network_without_batch_norm_has_nothing_to_fold(capsys, tmp_path):
+    config = tmp_path / "c.yaml"
+    config.write_text("data: {path: data/names_small.txt}\nmodel: {batch_norm: false}\n")
+    assert main(["gradcheck", "--config", str(config)]) == 0
+    assert "folded" not in capsys.readouterr().out
+
+
 def test_the_command_takes_a_config_and_a_checkpoint(capsys, tmp_path):
     config = tmp_path / "c.yaml"
     words = ROOT / "data" / "names_small.txt"
@@ -91,16 +108,17 @@ def test_the_command_takes_a_config_and_a_checkpoint(capsys, tmp_path):
     )
     assert main(["gradcheck", "--config", str(config)]) == 0
     printed = capsys.readouterr().out
-    assert printed.count("all agree") == 2  # training and evaluation mode
+    assert printed.count("all agree") == 3  # training and evaluation mode; folded
     assert "output of ReLU 2" in printed
+    assert "3 outputs: all agree" in printed
 
     assert main(["fit", "--config", str(config), "--runs_dir", str(tmp_path / "runs")]) == 0
     capsys.readouterr()
     best = tmp_path / "runs" / "c" / "checkpoints" / "best.ckpt"
     assert main(["gradcheck", "--checkpoint", str(best)]) == 0
-    assert capsys.readouterr().out.count("all agree") == 2
+    assert capsys.readouterr().out.count("all agree") == 3
     assert main(["gradcheck", "--checkpoint", str(best), "--config", str(config)]) == 0
-    assert capsys.readouterr().out.count("all agree") == 2
+    assert capsys.readouterr().out.count("all agree") == 3
 
 
 @pytest.mark.parametrize(

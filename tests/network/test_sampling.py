@@ -1,9 +1,11 @@
+import math
+
 import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lit_makemore.network.mlp import MLP
+from lit_makemore.network.mlp import MLP, Init
 from lit_makemore.network.sampling import BATCH, Decoding, Sampler
 from lit_makemore.network.scoring import score
 from lit_makemore.words.vocab import Vocabulary
@@ -67,6 +69,21 @@ def test_a_name_that_does_not_end_is_cut_and_marked():
 def test_words_of_few_different_characters_may_be_long(chars, least):
     net = MLP(len(chars) + 1, 3).eval()
     assert Sampler(net, Vocabulary(chars), 3, batch=1).limit >= least
+
+
+@pytest.mark.parametrize(("longest", "limit"), [(3, 100), (15, 150), (400, 4000), (1000, 5000)])
+def test_names_may_be_many_times_as_long_as_the_longest_training_word(longest, limit):
+    assert Sampler(network(), LETTERS, 3, longest=longest, batch=1).limit == limit
+
+
+def test_dna_of_hundreds_of_letters_is_not_cut():
+    """The network forgets how long a word is: each letter is the last one of 250 on average."""
+    net = MLP(5, 3, n_layer=1, batch_norm=False, init=Init(logits_gain=0)).eval()
+    net.layers[-1].bias.data[0] = -math.log(249 / 4)
+    sampler = Sampler(net, Vocabulary("acgt"), 3, longest=400, batch=300)
+    (draw,) = sampler.draw(300, torch.Generator().manual_seed(1))
+    assert max(map(len, draw.names)) > 1000
+    assert not draw.cut.any()
 
 
 def test_max_length_draws_the_names_that_end_within_it():

@@ -1,11 +1,18 @@
 """A continued run ends with the bits of a whole one, wherever it stops and whatever bounds it."""
 
+import json
 from itertools import product
+from types import SimpleNamespace
 
+import lightning.pytorch as pl
 import pytest
 import torch
 
+from lit_makemore import commands
+from lit_makemore.checkpoint import KEY
 from lit_makemore.cli import main
+from lit_makemore.runs.exact_resume import ExactResume
+from lit_makemore.runs.stop_on_signal import StopOnSignal
 
 PASS = 8  # minibatches of a pass over the 30 words
 LIMITS = {
@@ -64,6 +71,81 @@ def test_the_same_bits(fit, limit, sampling, engine, stop):
         assert torch.equal(parts["state_dict"][name], tensor), name
 
 
+@pytest.mark.parametrize("sampling", ["shuffled", "replacement"])
+@pytest.mark.parametrize("limit", ["limit 5", "half", "overfit 3"])
+def test_after_a_kill_too(fit, monkeypatch, limit, sampling):
+    """The last checkpoint of a killed run was saved on its way; here at the end of a pass."""
+    save_every = {"limit 5": 5, "half": 4, "overfit 3": 3}[limit]
+    more = [*LIMITS[limit], "--data.sampling", sampling, "--trainer.max_steps", "20"]
+    whole = fit("whole", *more)
+
+    def killed(self, trainer, *args):
+        if trainer.global_step > save_every:
+            raise ValueError("killed")
+
+    monkeypatch.setattr(commands.fit, "SAVE_EVERY_N_STEPS", save_every)
+    monkeypatch.setattr(commands.fit, "SAVE_SECONDS", 0.0)
+    with monkeypatch.context() as patch:
+        patch.setattr(StopOnSignal, "on_train_batch_end", killed)
+        with pytest.raises(AssertionError):
+            fit("parts", *more)
+    parts = fit("parts", *more, "--resume", "true")
+    for name, tensor in whole["state_dict"].items():
+        assert torch.equal(parts["state_dict"][name], tensor), name
+
+
+AVERAGING = {
+    "plain": ["WeightAveraging"],
+    "exponential": ["EMAWeightAveraging", "decay=0.9"],
+    "now and then": [
+        *("EMAWeightAveraging", "decay=0.9", "update_every_n_steps=3"),
+        "update_starting_at_step=5",
+    ],
+}
+
+
+@pytest.mark.parametrize(
+    ("averaging", "stop"),
+    [
+        ("plain", "at an end of 8"),
+        ("now and then", "inside a pass"),
+        *(pytest.param(*case, marks=pytest.mark.slow) for case in product(AVERAGING, STOPS)),
+    ],
+)
+def test_averaged_weights_too(fit, averaging, stop):
+    name, *arguments = AVERAGING[averaging]
+    more = [f"--trainer.callbacks+=lightning.pytorch.callbacks.{name}"]
+    more += [f"--trainer.callbacks.{argument}" for argument in arguments]
+    option, first, last = STOPS[stop]
+    whole = fit("whole", *more, option, str(last))
+    fit("parts", *more, option, str(first))
+    parts = fit("parts", *more, option, str(last), "--resume", "true")
+    for state in ("state_dict", "current_model_state", "averaging_state"):
+        for name, tensor in whole[state].items():
+            assert torch.equal(parts[state][name], tensor), (state, name)
+
+
+def test_what_best_ckpt_holds_is_what_was_validated(fit, tmp_path):
+    """The averages: sampled, scored and validated alone, they have the loss of the training."""
+    averaging = "--trainer.callbacks+=lightning.pytorch.callbacks.EMAWeightAveraging"
+    more = [averaging, "--trainer.callbacks.decay=0.9", "--trainer.val_check_interval", "5"]
+    fit("run", *more, "--trainer.max_steps", "18")
+    entries = torch.load(tmp_path / "run" / "checkpoints" / "best.ckpt", weights_only=True)
+    validated = entries["callbacks"]["best.ckpt"]["current_score"]
+    summary = json.loads((tmp_path / "run" / "summary.json").read_text())
+    assert summary["val_loss"] == pytest.approx(float(validated), rel=1e-6)
+    trained, averaged = entries["current_model_state"], entries["state_dict"]
+    assert not torch.equal(trained["net.embedding.weight"], averaged["net.embedding.weight"])
+
+
+def test_averaging_by_passes_is_refused(fit, capsys):
+    averaging = "--trainer.callbacks+=lightning.pytorch.callbacks.EMAWeightAveraging"
+    by_passes = "--trainer.callbacks.update_starting_at_epoch=1"
+    with pytest.raises(AssertionError):
+        fit("run", averaging, by_passes, "--trainer.max_steps", "9")
+    assert "use update_starting_at_step" in capsys.readouterr().err
+
+
 def test_accumulated_gradients_are_updates_of_equal_size(fit, tmp_path):
     """Of 8 minibatches a pass, 3 make an update: the last 2 of a pass are left out."""
     more = ["--trainer.accumulate_grad_batches", "3", "--trainer.val_check_interval", "5"]
@@ -79,3 +161,53 @@ def test_a_pass_that_ends_inside_an_update_is_refused(fit, word_list, capsys):
     with pytest.raises(AssertionError):
         fit("run", *more, "--trainer.max_steps", "20")
     assert "6 minibatches of a pass are no multiple of" in capsys.readouterr().err
+
+
+def process(rank: int, gathered: list[torch.Tensor]) -> tuple[SimpleNamespace, ExactResume]:
+    """A Trainer on one of several processes, and its callback; a gather returns the given."""
+    strategy = SimpleNamespace(
+        root_device=torch.device("cpu"), all_gather=lambda state: torch.stack([state, *gathered])
+    )
+    trainer = SimpleNamespace(strategy=strategy, global_rank=rank, max_epochs=1)
+    callback = ExactResume()
+    torch.manual_seed(42)
+    callback.setup(trainer, None, "fit")
+    return trainer, callback
+
+
+def dropout() -> list[float]:
+    return torch.nn.functional.dropout(torch.ones(50)).tolist()
+
+
+def test_every_process_leaves_out_other_units():
+    torch.manual_seed(42)
+    masks = [dropout()]
+    for rank in range(4):
+        process(rank, [])
+        masks.append(dropout())
+    assert masks[0] == masks[1]  # the bits of a run of one process
+    assert len({*map(tuple, masks)}) == 4
+
+
+@pytest.mark.parametrize("rank", range(3))
+@pytest.mark.parametrize("processes", [1, 2])
+def test_every_process_goes_on_with_its_own_random_state(rank, processes):
+    torch.manual_seed(7)
+    second, expected = torch.get_rng_state(), {1: dropout()}
+    _, callback = process(0, [second])
+    expected[0] = dropout()
+    process(2, [])
+    expected[2] = dropout()  # of a process that was not there: from its seed
+    _, callback = process(0, [second])
+    state = callback.state_dict()
+    if processes == 1:  # as checkpoints of one process have it, and those of earlier versions
+        state["rng"] = [state["rng"][0][0]]
+        process(1, [])
+        expected[1] = dropout()
+    trainer, callback = process(rank, [second])
+    loops = pl.Trainer(accelerator="cpu", logger=False).fit_loop.state_dict()
+    saved = {KEY: {}, "global_step": 0, "callbacks": {callback.state_key: state}}
+    saved["loops"] = {"fit_loop": loops}
+    module = SimpleNamespace(hparams={"count_mixture": True})
+    callback.on_load_checkpoint(trainer, module, saved)
+    assert dropout() == expected[rank]

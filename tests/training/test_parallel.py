@@ -173,6 +173,20 @@ def test_all_stop_after_the_same_update_and_go_on(
     assert differences(tmp_path / "parts", whole) == []
 
 
+def test_dropout_goes_on_with_the_same_bits_on_every_process(tmp_path, word_list):
+    more = ["--model.dropout", "0.3", "--trainer.val_check_interval", "20"]
+    for name, steps in (("whole", "80"), ("parts", "40")):
+        command = fit(tmp_path, word_list, name, 2, *more, "--trainer.max_steps", steps)
+        assert run(command).returncode == 0
+    command = fit(tmp_path, word_list, "parts", 2, *more, "--trainer.max_steps", "80")
+    done = run([*command, "--resume", "true"])
+    assert done.returncode == 0, done.stderr
+    states = checkpoint.read(tmp_path / "parts" / "checkpoints" / "last.ckpt")["callbacks"]
+    first, second = states["ExactResume"]["rng"][0]
+    assert not torch.equal(first, second)
+    assert differences(tmp_path / "parts", tmp_path / "whole") == []
+
+
 def test_torchrun_starts_it_again_and_it_goes_on(tmp_path, word_list, whole):
     python, *arguments = fit(tmp_path, word_list, "parts", 2, *RESUMED, "--resume", "auto")
     torchrun = [python, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]

@@ -57,6 +57,7 @@ def test_each_split_has_the_windows_and_hashes_of_its_words(splits):
         assert split.hashes.tolist() == word_hashes(iter(words)).tolist()
         _, y = split.windows[torch.arange(len(split.windows))]
         assert y.tolist() == stream(words).tolist()
+        assert split.longest == max(map(len, words))
 
 
 def test_an_example_is_novel_unless_its_word_is_a_training_word(splits):

@@ -6,6 +6,7 @@ flags and the processor, because a home folder may be shared by unlike machines.
 
 import ctypes
 import hashlib
+import logging
 import os
 import platform
 import shlex
@@ -15,14 +16,19 @@ import sys
 import tempfile
 from functools import cache
 from pathlib import Path
+from time import perf_counter
+
+log = logging.getLogger(__name__)
 
 SOURCE = Path(__file__).with_name("native.cpp")
 # No -ffast-math: a NaN must stay a NaN. A product and a sum may be one instruction.
 FLAGS = (
-    *("-std=c++17", "-O3", "-march=native", "-ffp-contract=fast"),
-    *("-fno-math-errno", "-fno-trapping-math", "-shared", "-fPIC"),
+    *("-std=c++17", "-O3", "-ffp-contract=fast", "-fno-math-errno", "-fno-trapping-math"),
+    *("-shared", "-fPIC"),
 )
-OPENMP = "-fopenmp"  # for several threads; Apple's compiler has none
+# All instructions of this processor, and several threads. Not every compiler knows both flags:
+# Apple's has no OpenMP, and on some processors no -march=native.
+EXTRA: tuple[tuple[str, ...], ...] = (("-march=native", "-fopenmp"), ("-march=native",), ())
 
 
 class BuildError(Exception):
@@ -68,21 +74,28 @@ def _built() -> Path:
     if command is None:
         raise BuildError("there is no C++ compiler; install g++, or name one by the variable CXX")
     key = hashlib.sha256()
-    for part in (SOURCE.read_bytes(), _version(command), *FLAGS, OPENMP, _processor()):
+    for part in (SOURCE.read_bytes(), _version(command), repr((FLAGS, EXTRA)), _processor()):
         key.update(part if isinstance(part, bytes) else part.encode())
     path = cache_folder() / f"native-{key.hexdigest()[:16]}.so"
     if path.is_file():
         return path
+    begun = perf_counter()
     try:
         path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         # Other processes see the library only when it is whole.
         with tempfile.TemporaryDirectory(dir=path.parent) as folder:
             unfinished = Path(folder) / path.name
-            try:
-                _compile(command, [*FLAGS, OPENMP], unfinished)
-            except BuildError:
-                _compile(command, list(FLAGS), unfinished)
+            failures = []
+            for extra in EXTRA:
+                try:
+                    _compile(command, [*FLAGS, *extra], unfinished)
+                    break
+                except BuildError as error:
+                    failures.append(error)
+            else:
+                raise failures[-1]
             unfinished.replace(path)
+        log.info("built %s in %.1f s; the next run finds it", SOURCE.name, perf_counter() - begun)
     except OSError as error:
         raise BuildError(
             f"nothing can be stored in {path.parent} ({error.strerror}); let XDG_CACHE_HOME name "

@@ -11,6 +11,7 @@
 //
 // Shapes: B or n batch, T block_size, C n_embd, F features, V vocab_size, W floats of a vector.
 
+#include <algorithm>
 #include <cmath>
 #include <cstdint>
 #include <cstring>

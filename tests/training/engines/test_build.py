@@ -1,13 +1,16 @@
 import os
+import signal
 import stat
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
 
 from lit_makemore.training.engines import build
 from lit_makemore.training.engines.build import BuildError
+from tests.conftest import ROOT
 
 FAKE = """#!/bin/sh
 if [ "$1" = --version ]; then echo fake 1.0; exit 0; fi
@@ -53,9 +56,10 @@ def test_another_processor_or_compiler_has_its_own(cache, tmp_path, monkeypatch)
     assert len({first, second, build._built()}) == 3
 
 
-def test_a_compiler_without_openmp_builds_for_one_thread(cache, tmp_path, monkeypatch):
-    """clang on macOS."""
-    refusing = 'for a; do [ "$a" = -fopenmp ] && { echo "error: no openmp" >&2; exit 1; }; done'
+@pytest.mark.parametrize("flag", ["-fopenmp", "-march=native"])
+def test_a_compiler_without_some_flags_builds_as_well(cache, tmp_path, monkeypatch, flag):
+    """Apple's, for one."""
+    refusing = f'for a; do [ "$a" = {flag} ] && {{ echo "error: what?" >&2; exit 1; }}; done'
     use_compiler(tmp_path, monkeypatch, refusing + '\nexec g++ "$@"')
     build.library()
 
@@ -101,6 +105,20 @@ def test_two_processes_may_build_at_once(cache):
     processes = [subprocess.Popen([sys.executable, "-c", code]) for _ in range(3)]
     assert [process.wait() for process in processes] == [0, 0, 0]
     assert len([*cache.iterdir()]) == 1
+
+
+@pytest.mark.slow
+def test_sigterm_during_the_build_saves_as_anywhere_else(cache, tmp_path, word_list, monkeypatch):
+    started = tmp_path / "started"
+    use_compiler(tmp_path, monkeypatch, f'touch {started}; sleep 2; exec g++ "$@"')
+    command = [sys.executable, "train.py", "fit", "--data.path", str(word_list)]
+    command += ["--data.batch_size", "16", "--trainer.max_steps", "100000", "--name", "run"]
+    process = subprocess.Popen([*command, "--runs_dir", str(tmp_path)], cwd=ROOT)
+    while not started.exists():
+        time.sleep(0.05)
+    process.send_signal(signal.SIGTERM)
+    assert process.wait(60) == 143
+    assert (tmp_path / "run" / "checkpoints" / "last.ckpt").is_file()
 
 
 def test_the_compiler_is_the_one_named_or_a_common_one(monkeypatch, tmp_path):

@@ -135,10 +135,10 @@ def test_a_hundred_updates_are_those_of_torch_optim(make, clip_norm, options):
 
 
 def stepped(groups, threads=1, **more):
-    """The state after 24 updates in groups of these sizes."""
+    """The state after 6 updates in groups of these sizes."""
     net, B = network(27, 3, 70, n_hidden=30, n_layer=2, dropout=0.2)
     optimizer = adamw(net)
-    x, y = examples(B, 3, 27, G=24)
+    x, y = examples(B, 3, 27, G=6)
     before = torch.get_num_threads()
     torch.set_num_threads(threads)
     try:
@@ -150,10 +150,11 @@ def stepped(groups, threads=1, **more):
     return net.state_dict()
 
 
-@pytest.mark.parametrize("threads", [1, 2, 3])
-@pytest.mark.parametrize("groups", [[24], [1] * 24, [5, 1, 18]])
+@pytest.mark.parametrize(
+    ("groups", "threads"), [([1] * 6, 1), ([2, 1, 3], 1), ([6], 2), ([1, 5], 3)]
+)
 def test_groups_and_threads_change_no_bit(groups, threads):
-    expected, found = stepped([24]), stepped(groups, threads)
+    expected, found = stepped([6]), stepped(groups, threads)
     assert all(torch.equal(found[name], tensor) for name, tensor in expected.items())
 
 

@@ -1,0 +1,203 @@
+"""Runs the commands of docs/lecture.md, and writes what they print and draw into the page.
+
+    python docs/lecture.py
+
+It also writes the page's pictures, and the headers of configs/lecture. Commands stand in blocks of
+the page that begin with ```sh. What they show stands below, between two comments. The first comment
+says what to take:
+
+    lines REGEX                             the printed lines that match
+    figures RUN RUN …: TAG at STEP; …       a table of TensorBoard's scalars, a run in each row;
+                                            after the semicolon the lecture's figures
+    picture RUN: TAG first|last             a picture of TensorBoard
+    curves RUN RUN …: TAG over TAG          scalars drawn as lines; over update: over the updates
+    losses RUN RUN …                        losses beside those that the lecture printed
+    seconds                                 processor time of all commands
+"""
+
+import json
+import os
+import re
+import resource
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from io import BytesIO
+from pathlib import Path
+
+import matplotlib
+from PIL import Image
+from results import header
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+from lit_makemore.runs.summary import cpu_name, git_commit
+
+matplotlib.use("Agg")
+import matplotlib.pyplot as plt
+
+ROOT = Path(__file__).resolve().parent.parent
+PAGE, PICTURES, CONFIGS = ROOT / "docs/lecture.md", ROOT / "docs/lecture", ROOT / "configs/lecture"
+COMMANDS = r"```sh\n(?P<commands>.*?)```"
+SHOWN = r"<!-- (?P<kind>\w+)(?P<what>[^\n]*?) -->\n.*?<!-- end -->"
+PART = re.compile(f"{COMMANDS}|{SHOWN}", re.DOTALL)
+PUBLISHED = {  # train, val: the "loss log" of the lecture's notebook
+    "as_is": ("2.1245", "2.1682"),
+    "logits_fixed": ("2.07", "2.13"),
+    "tanh_fixed": ("2.0356", "2.1027"),
+    "kaiming": ("2.0377", "2.1070"),
+    "batchnorm": ("2.0668", "2.1048"),
+}
+
+
+class Lecture:
+    """The page while its commands run.
+
+    Args:
+        folder: where they run; it looks like the root of the repository, without its runs.
+        pictures: where pictures are written.
+    """
+
+    def __init__(self, folder: Path, pictures: Path) -> None:
+        self.folder, self.pictures = folder, pictures
+        self.printed = ""
+        for name in ("train.py", "configs", "data", "docs"):
+            (folder / name).symlink_to(ROOT / name)
+
+    def page(self, text: str) -> str:
+        """The text of the page with everything between comments made anew."""
+        before = _processor_time()
+        text = PART.sub(self._part, text)
+        took = f"{_processor_time() - before:.0f} s of processor time"
+        machine = f"{cpu_name()}, commit {git_commit()}"
+        return _between(text, "seconds", f"All commands take {took} on {machine}.")
+
+    def _part(self, match: re.Match[str]) -> str:
+        if match["commands"]:
+            self.run(match["commands"])
+            return match[0]
+        kinds: dict[str, Callable[[str], str]] = {
+            "lines": self.lines,
+            "figures": self.figures,
+            "picture": self.picture,
+            "curves": self.curves,
+            "losses": self.losses,
+            "seconds": lambda _: "",
+        }
+        what = match["what"].strip()
+        return f"{match[0].splitlines()[0]}\n{kinds[match['kind']](what)}\n<!-- end -->"
+
+    def run(self, commands: str) -> None:
+        begun = time.perf_counter()
+        path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
+        done = subprocess.run(
+            ["bash", "-ec", commands],
+            cwd=self.folder,
+            env={**os.environ, "PATH": path, "PYTHONPATH": str(ROOT)},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+        self.printed = done.stdout
+        print(f"{time.perf_counter() - begun:5.1f} s  {commands.strip()}", file=sys.stderr)
+        if done.returncode:
+            sys.exit(f"exit status {done.returncode}:\n{done.stdout}")
+
+    def lines(self, pattern: str) -> str:
+        found = [line for line in self.printed.splitlines() if re.search(pattern, line)]
+        assert found, f"no line matches {pattern}:\n{self.printed}"
+        return "\n".join(["```", *found, "```"])
+
+    def figures(self, what: str) -> str:
+        runs, tag, step = re.match(r"(.*): (\S+) at (\d+)", what).groups()
+        printed = what.partition(";")[2].split()
+        rows = {}
+        for run in runs.split():
+            events, row = self._events(run), {}
+            for name in events.Tags()["scalars"]:
+                if name.startswith(tag):
+                    values = {e.step: e.value for e in events.Scalars(name)}
+                    row[name.removeprefix(tag)] = f"{values[int(step)]:.2g}"
+            rows[run] = row
+        columns = list(dict.fromkeys(column for row in rows.values() for column in row))
+        assert columns, f"no scalars {tag} in {runs}"
+        cells = [[f"`{run}`", *(row.get(c, "") for c in columns)] for run, row in rows.items()]
+        if printed:
+            cells.append(["the lecture", *printed])
+        return _table([tag.rstrip("/"), *columns], cells)
+
+    def picture(self, what: str) -> str:
+        run, tag, which = re.match(r"(\S+): (\S+) (first|last)", what).groups()
+        image = self._events(run).Images(tag)[0 if which == "first" else -1]
+        name = f"{run}_{tag.rpartition('/')[2]}.png"
+        return self._save(Image.open(BytesIO(image.encoded_image_string)), name, f"{run}: {tag}")
+
+    def curves(self, what: str) -> str:
+        runs, y, x = re.match(r"(.*): (\S+) over (\S+)", what).groups()
+        figure, axes = plt.subplots(figsize=(7, 3.5))
+        for run in runs.split():
+            events = self._events(run)
+            ys = events.Scalars(y)
+            xs = [e.step for e in ys] if x == "update" else [e.value for e in events.Scalars(x)]
+            axes.plot(xs, [e.value for e in ys], linewidth=1, label=run)
+        axes.set(xscale="log", xlabel=x, ylabel=y)
+        axes.grid(alpha=0.25)
+        axes.legend(fontsize=8)
+        figure.tight_layout()
+        file = BytesIO()
+        figure.savefig(file, dpi=100)
+        return self._save(Image.open(file), f"{y.replace('/', '_')}.png", f"{y} over {x}")
+
+    def losses(self, what: str) -> str:
+        cells = []
+        for run in what.split():
+            found = json.loads((self.folder / "runs" / run / "summary.json").read_text())
+            first = self._events(run).Scalars("initial_loss/network")[0].value
+            ours = [f"{first:.2f}", f"{found['train_loss']:.4f}", f"{found['val_loss']:.4f}"]
+            cells.append([f"`{run}`", *ours, *PUBLISHED[run]])
+        columns = ["run", "first loss", "train", "val", "the lecture's train", "the lecture's val"]
+        return _table(columns, cells)
+
+    def _events(self, run: str) -> EventAccumulator:
+        sizes = {"scalars": 0, "images": 0}
+        return EventAccumulator(str(self.folder / "runs" / run), size_guidance=sizes).Reload()
+
+    def _save(self, image: Image.Image, name: str, title: str) -> str:
+        few = image.convert("RGB").convert("P", palette=Image.Palette.ADAPTIVE, colors=64)
+        few.save(self.pictures / name, optimize=True)
+        return f"![{title}](lecture/{name})"
+
+
+def _table(head: list[str], rows: list[list[str]]) -> str:
+    lines = [head, ["---"] * len(head), *rows]
+    return "\n".join(f"| {' | '.join(cells)} |" for cells in lines)
+
+
+def _processor_time() -> float:
+    """Seconds that the commands so far have used; a busy machine changes them little."""
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
+
+
+def _between(text: str, kind: str, inside: str) -> str:
+    pattern = rf"(<!-- {kind} -->\n).*?(<!-- end -->)"
+    return re.sub(pattern, lambda m: f"{m[1]}{inside}\n{m[2]}", text, flags=re.DOTALL)
+
+
+def main() -> None:
+    with tempfile.TemporaryDirectory() as name:
+        folder, pictures = Path(name), Path(name) / "pictures"
+        pictures.mkdir()
+        # The checkout is left alone meanwhile: a run records whether it differs from its commit.
+        PAGE.write_text(Lecture(folder, pictures).page(PAGE.read_text()))
+        shutil.copytree(pictures, PICTURES, dirs_exist_ok=True)
+        for config in CONFIGS.glob("*.yaml"):
+            found = json.loads((folder / "runs" / config.stem / "summary.json").read_text())
+            reached = re.sub("^# Reached:.*$", header([found]), config.read_text(), flags=re.M)
+            config.write_text(reached)
+
+
+if __name__ == "__main__":
+    main()

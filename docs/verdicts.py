@@ -1,0 +1,307 @@
+"""The referee of the verdicts: networks known to be sick or healthy, and what is said of them.
+
+    python docs/verdicts.py write   trains all, writes docs/verdicts.md and draws docs/diagnostics/
+    python docs/verdicts.py check   trains the quick ones; exit status 1 if a verdict is wrong
+
+A sick network must fail its checks, and may fail others; a healthy one must fail none.
+"""
+
+import itertools
+import json
+import multiprocessing
+import re
+import sys
+import tempfile
+from concurrent.futures import ProcessPoolExecutor
+from contextlib import redirect_stderr, redirect_stdout
+from dataclasses import dataclass
+from io import BytesIO, StringIO
+from pathlib import Path
+from random import Random
+
+from PIL import Image
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+from lit_makemore.cli import main as lit_makemore
+
+ROOT = Path(__file__).parent.parent
+PAGE = ROOT / "docs" / "verdicts.md"
+DRAWN = (  # the networks of docs/diagnostics.md
+    *("deep", "no_batchnorm", "no_gain", "saturated", "overconfident_logits"),
+    *("tiny_lr", "huge_lr", "relu", "deep_20"),
+)
+SHOWN = ("1_activations", "5_saturation", "4_update_ratios")
+AT_ONCE = 2
+
+
+@dataclass(frozen=True)
+class Network:
+    """A line of the table.
+
+    Args:
+        name: of the run.
+        what: what is wrong with it; or, of a healthy one, what it is.
+        options: of fit, in words; LIST stands for a list made here.
+        fails: the checks that it must fail; none: it is healthy.
+        is_long: whether `check` leaves it out.
+    """
+
+    name: str
+    what: str
+    options: str
+    fails: frozenset[str] = frozenset()
+    is_long: bool = False
+
+
+def sick(name: str, what: str, options: str, fails: str) -> Network:
+    return Network(name, what, options, frozenset(fails.split()))
+
+
+NAMES = "--config configs/names.yaml"
+QUICK = "--trainer.max_steps 1000"
+PLAIN = f"{QUICK} --model.batch_norm false"
+DEEP = "--config configs/reference/deep.yaml"
+NETWORKS = [
+    *(
+        sick(name, what, f"--config configs/ablations/{name}.yaml", fails)
+        for name, what, fails in (
+            ("saturated", "weights three times too large", "saturation"),
+            ("no_gain", "tanh makes the signal smaller, layer by layer", "depth"),
+            ("overconfident_logits", "the last layer is too large", "initial_loss"),
+            ("tiny_lr", "rate a hundred times too small", "update_ratio baseline"),
+            ("huge_lr", "rate thirty times too large", "update_ratio loss baseline"),
+        )
+    ),
+    sick(
+        "zeros",
+        "all weights begin at zero",
+        f"{QUICK} --model.init.gain 0 --model.init.logits_gain 0",
+        "depth gradient update_ratio baseline",
+    ),
+    sick(
+        "zeros_plain",
+        "the same without BatchNorm",
+        f"{PLAIN} --model.init.gain 0 --model.init.logits_gain 0",
+        "depth gradient update_ratio baseline",
+    ),
+    sick(
+        "hidden_zeros",
+        "all hidden weights begin at zero",
+        f"{PLAIN} --model.init.gain 0",
+        "depth gradient update_ratio baseline",
+    ),
+    sick("no_update", "updates vanish in rounding", f"{QUICK} --model.lr 1e-12", "update_ratio"),
+    sick("gain_4", "weights twice too large", f"{PLAIN} --model.init.gain 4", "saturation"),
+    sick("gain_0.2", "weights eight times too small", f"{PLAIN} --model.init.gain 0.2", "depth"),
+    sick(
+        "deep_20_plain",
+        "twenty layers, gain 3, no BatchNorm",
+        f"{PLAIN} --model.n_layer 20 --model.init.gain 3",
+        "saturation",
+    ),
+    sick(
+        "relu_1",
+        "ReLU, weights of half the right size, no BatchNorm",
+        f"{PLAIN} --model.activation relu --model.init.gain 0.7",
+        "depth",
+    ),
+    sick(
+        "relu_dead",
+        "ReLU, and BatchNorm shifts its inputs by −3",
+        f"{QUICK} --model.activation relu --model.init.bn_bias -3",
+        "dead",
+    ),
+    sick(
+        "relu_nan",
+        "ReLU with ten times the rate, no BatchNorm: the run stops",
+        f"{PLAIN} --model.activation relu --model.init.gain 1.41 --model.lr 1",
+        "nan",
+    ),
+    sick("adamw_huge_lr", "AdamW with a rate of 1", f"{NAMES} --model.lr 1", "update_ratio"),
+    sick("batch_of_4", "minibatches of 4", f"{QUICK} --data.batch_size 4", "update_ratio"),
+    sick(
+        "batch_of_2",
+        "minibatches of 2: BatchNorm turns each number into 1 or −1",
+        f"{QUICK} --data.batch_size 2",
+        "gradient update_ratio baseline",
+    ),
+    sick(
+        "gain_20",
+        "weights twelve times too large; BatchNorm hides it, but updates do not reach them",
+        f"{QUICK} --model.init.gain 20",
+        "update_ratio",
+    ),
+    sick(
+        "one_minibatch",
+        "one minibatch again and again",
+        f"{QUICK} --trainer.overfit_batches 1",
+        "baseline",
+    ),
+    sick(
+        "invented_60",
+        "60 words for 46,000 parameters",
+        f"{NAMES} --data.path LIST.invented",
+        "overfit baseline memorised",
+    ),
+    sick("names_300", "300 names", f"{NAMES} --data.path LIST.few", "overfit"),
+    Network("deep", "five layers", f"{DEEP} {QUICK}"),
+    Network("no_batchnorm", "… without BatchNorm", "--config configs/ablations/no_batchnorm.yaml"),
+    Network("gain_2", "… and with weights a fifth larger", f"{PLAIN} --model.init.gain 2"),
+    Network("relu", "five layers with ReLU", "--config configs/ablations/relu.yaml"),
+    Network("linear", "five layers without activations", f"{QUICK} --model.activation linear"),
+    Network("deep_20", "twenty layers", "--config configs/ablations/deep_20.yaml"),
+    Network(
+        "logits_zero",
+        "last layer begins at zero: it learns with the first update",
+        f"{QUICK} --model.init.logits_gain 0",
+    ),
+    Network("gain_1", "BatchNorm needs no gain of 5/3", f"{QUICK} --model.init.gain 1"),
+    Network(
+        "relu_plain",
+        "ReLU with its gain of √2, no BatchNorm",
+        f"{PLAIN} --model.activation relu --model.init.gain 1.4142",
+    ),
+    Network("redundant_bias", "biases before BatchNorm", f"{QUICK} --model.redundant_bias true"),
+    Network("window_8", "eight characters", f"{QUICK} --data.block_size 8"),
+    Network("dropout", "20 % dropout", f"{QUICK} --model.dropout 0.2"),
+    Network("quickstart", "three layers, names_small.txt", "--config configs/quickstart.yaml"),
+    Network("names", "the recommended recipe", NAMES),
+    Network("names_small", "… on names_small.txt", f"{NAMES} --data.path data/names_small.txt"),
+    Network("numbers", "… on 900 of the 1,000 numbers of three digits: training words are "
+            "natural", f"{NAMES} --data.path LIST.numbers --trainer.max_steps 200"),
+    Network("repeated", "… on 2,000 names, each ten times: likewise",
+            f"{NAMES} --data.path LIST.repeated"),
+    Network("deep, whole", "published: 100,000 updates", DEEP),
+    Network("no_batchnorm, whole", "100,000 updates", f"{DEEP} --model.batch_norm false",
+            is_long=True),
+    *(
+        Network(f"{name}, whole", f"published: {steps} updates",
+                f"--config configs/reference/{name}.yaml", is_long=True)
+        for name, steps in (("one_layer", "100,000"), ("logits_bn", "200,000"), ("blog", "200,000"))
+    ),
+    *(
+        Network(name, "of docs/results.md", f"--config configs/{name}.yaml", is_long=True)
+        for name in ("names_distilled", "names_mixture", "best_small", "best")
+    ),
+]  # fmt: skip
+
+
+def lists(folder: Path) -> None:
+    """Writes the word lists that networks are trained on, LIST.<name>."""
+    random, names = Random(1), (ROOT / "data" / "names_small.txt").read_text().split()
+    syllables = ["".join(pair) for pair in itertools.product("bdfgklmnprstvz", "aeiou")]
+    invented = {"".join(random.choices(syllables, k=random.randint(2, 4))) for _ in range(60)}
+    numbers = random.sample([f"{i:03}" for i in range(1000)], 900)
+    few, many = random.sample(names, 300), random.sample(names, 2000)
+    found = {"invented": sorted(invented), "few": few, "numbers": numbers, "repeated": many * 10}
+    for name, words in found.items():
+        (folder / f"LIST.{name}").write_text("\n".join(words) + "\n")
+
+
+def train(network: Network, folder: Path, draws: bool) -> dict:
+    """The summary of its run."""
+    options = network.options.replace("LIST", str(folder / "LIST")).split()
+    options += ["--runs_dir", str(folder), "--name", network.name.replace(", ", "_")]
+    options += ["--threads", "1", "--diagnostics.pictures", str(draws).lower()]
+    said = StringIO()
+    with redirect_stdout(said), redirect_stderr(said):
+        status = lit_makemore(["fit", *options])
+    path = folder / network.name.replace(", ", "_") / "summary.json"
+    if status == 0:
+        return json.loads(path.read_text())
+    error = said.getvalue().strip().splitlines()[-1]
+    if not (stopped := re.search(r"the loss is (?:nan|inf) at update (\d+)", error)):
+        raise RuntimeError(f"{network.name}: {error}")
+    step = int(stopped[1])
+    return {"steps": step, "health": {"nan": f"update {step}"}, "final": {"val_loss": float("nan")}}
+
+
+def failures(summary: dict) -> dict[str, str]:
+    """The checks that failed, each with its update and its figure; the earliest first."""
+    bad = {k: v for k, v in summary["health"].items() if v.startswith("update ")}
+    return dict(sorted(bad.items(), key=lambda item: int(re.findall(r"\d+", item[1])[0])))
+
+
+def is_right(network: Network, found: dict[str, str]) -> bool:
+    return network.fails <= found.keys() if network.fails else not found
+
+
+def train_all(networks: list[Network], folder: Path, draws: bool) -> list[dict]:
+    """The summaries of the runs; some draw their pictures, if any are to be drawn."""
+    lists(folder)
+    drawn = [draws and network.name in DRAWN for network in networks]
+    spawned = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(AT_ONCE, mp_context=spawned) as pool:
+        # the last ones of the table are the longest: they begin first
+        found = list(pool.map(train, networks[::-1], [folder] * len(networks), drawn[::-1]))
+    return found[::-1]
+
+
+def table(networks: list[Network], summaries: list[dict]) -> str:
+    """The lines of the page: sick networks, then healthy ones."""
+    lines = []
+    for kind in ("sick", "healthy"):
+        lines += ["", f"| {kind} | what | updates | val | verdicts, each with the first update |"]
+        lines += ["|---|---|---|---|---|"]
+        for network, summary in zip(networks, summaries, strict=True):
+            if bool(network.fails) != (kind == "sick"):
+                continue
+            found = failures(summary)
+            said = [
+                f"**{check}** {int(re.findall(r'[0-9]+', text)[0]):,}"
+                if check in network.fails
+                else f"{check} {int(re.findall(r'[0-9]+', text)[0]):,}"
+                for check, text in found.items()
+            ]
+            reached = f"{summary['steps']:,} | {summary['final']['val_loss']:.3f}"
+            lines.append(
+                f"| {network.name} | {network.what} | {reached} | {', '.join(said) or 'healthy'} |"
+            )
+    return "\n".join(lines[1:])
+
+
+def picture(run: Path) -> Image.Image:
+    """The last pictures of a run, side by side."""
+    events = EventAccumulator(str(run), size_guidance={"images": 0}).Reload()
+    parts = [
+        Image.open(BytesIO(events.Images(f"2_pictures/{name}")[-1].encoded_image_string))
+        for name in SHOWN
+    ]
+    height = min(part.height for part in parts)
+    parts = [part.resize((part.width * height // part.height, height)) for part in parts]
+    whole = Image.new("RGB", (sum(part.width for part in parts), height), "white")
+    left = 0
+    for part in parts:
+        whole.paste(part, (left, 0))
+        left += part.width
+    whole.thumbnail((1500, 1500))
+    return whole.convert("P", palette=Image.Palette.ADAPTIVE, colors=128)
+
+
+def main(command: str) -> int:
+    networks = [one for one in NETWORKS if command == "write" or not one.is_long]
+    with tempfile.TemporaryDirectory() as folder:
+        summaries = train_all(networks, Path(folder), command == "write")
+        if command == "write":
+            for name in DRAWN:
+                picture(Path(folder) / name).save(
+                    ROOT / "docs" / "diagnostics" / f"{name}.png", optimize=True
+                )
+    if command == "write":
+        text = f"<!-- docs/verdicts.py -->\n{table(networks, summaries)}\n<!-- end -->"
+        pattern = r"<!-- docs/verdicts.py -->\n.*?<!-- end -->"
+        PAGE.write_text(re.sub(pattern, lambda _: text, PAGE.read_text(), flags=re.DOTALL))
+    print(table(networks, summaries))
+    wrong = 0
+    for network, summary in zip(networks, summaries, strict=True):
+        if not is_right(network, found := failures(summary)):
+            print(f"{network.name}: must fail {sorted(network.fails) or 'nothing'}, failed {found}")
+            wrong += 1
+    print(f"{len(networks)} networks, {wrong} judged wrongly")
+    return min(wrong, 1)
+
+
+if __name__ == "__main__":
+    if sys.argv[1:] not in (["write"], ["check"]):
+        sys.exit(__doc__)
+    sys.exit(main(sys.argv[1]))

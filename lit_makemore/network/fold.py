@@ -1,0 +1,77 @@
+"""Folds BatchNorm1d into the Linear layer before it: the lecture's exercise E02.
+
+In evaluation mode, BatchNorm1d multiplies each feature by a number and adds another one. The Linear
+layer before it can do both by itself:
+
+    γ (W x + b - μ) / √(σ² + ε) + β  =  W' x + b'
+
+    s  = γ / √(σ² + ε)
+    W' = s W
+    b' = s (b - μ) + β
+
+Shapes: B batch, T block_size, V vocab_size.
+"""
+
+from copy import deepcopy
+
+import torch
+from torch import Tensor, nn
+
+from lit_makemore.network.gradcheck import Line, compare
+from lit_makemore.network.layers import BatchNorm1d, Linear
+from lit_makemore.network.mlp import MLP
+
+
+def fold(net: MLP) -> MLP:
+    """A network without BatchNorm1d that gives the logits of `net` in evaluation mode.
+
+    Its Linear layers have a bias, and its state_dict loads into an MLP with batch_norm false. It is
+    in evaluation mode and shares no memory with `net`, which stays as it was.
+    """
+    folded = deepcopy(net)
+    layers: list[nn.Module] = []
+    for layer in folded.layers:
+        if isinstance(layer, BatchNorm1d):
+            _fold_into(layers[-1], layer)
+        else:
+            layers.append(layer)
+    folded.layers = nn.Sequential(*layers)
+    return folded.eval()
+
+
+@torch.no_grad()
+def _fold_into(linear: nn.Module, norm: BatchNorm1d) -> None:
+    assert isinstance(linear, Linear)
+    scale = norm.weight * (norm.running_var + norm.eps).rsqrt()
+    bias = -norm.running_mean if linear.bias is None else linear.bias - norm.running_mean
+    linear.weight.copy_(scale[:, None] * linear.weight)
+    linear.bias = nn.Parameter((scale * bias + norm.bias).to(linear.weight.dtype))
+
+
+@torch.no_grad()
+def check_fold(net: MLP, x: Tensor) -> list[Line]:
+    """The referee: compares each Linear layer of the folded network with what it stands for.
+
+    Args:
+        net: a network with BatchNorm1d, in evaluation mode.
+        x: windows (B, T).
+
+    Returns:
+        A line for the output of each Linear layer; the last one is that of the logits, (B, V).
+    """
+    ours, theirs = _blocks(fold(net), x), _blocks(net, x)
+    names = [f"Linear layer {i + 1}" for i in range(len(ours) - 1)] + ["logits"]
+    return list(map(compare, names, ours, theirs))
+
+
+def _blocks(net: MLP, x: Tensor) -> list[Tensor]:
+    """The output of each Linear layer; of the BatchNorm1d that follows it, if there is one."""
+    outputs: list[Tensor] = []
+    value = net.embedding(x).flatten(1)
+    for layer in net.layers:
+        value = layer(value)
+        if isinstance(layer, Linear):
+            outputs.append(value)
+        elif isinstance(layer, BatchNorm1d):
+            outputs[-1] = value
+    return outputs

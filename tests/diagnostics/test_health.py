@@ -1,0 +1,90 @@
+"""Verdicts of whole runs from the command line."""
+
+import json
+from random import Random
+
+import pytest
+
+from lit_makemore.cli import main
+from lit_makemore.diagnostics.health import Health
+from lit_makemore.diagnostics.verdicts import CHECKS, Verdict
+from lit_makemore.runs.summary import displayed_width
+
+
+def health(tmp_path, *options: str) -> dict[str, str]:
+    """The verdicts in summary.json."""
+    arguments = ["fit", "--runs_dir", str(tmp_path), "--name", "run", "--threads", "1"]
+    arguments += ["--diagnostics.pictures", "false", "--data.batch_size", "16"]
+    assert main([*arguments, "--model.n_hidden", "16", *options]) == 0
+    return json.loads((tmp_path / "run" / "summary.json").read_text())["health"]
+
+
+@pytest.fixture
+def words(tmp_path):
+    """A list of words drawn by lot: there is nothing to learn but the words themselves."""
+    random = Random(1)
+    path = tmp_path / "words.txt"
+    path.write_text("".join("".join(random.choices("abcdefghijkl", k=6)) + "\n" for _ in range(60)))
+    return ["--data.path", str(path)]
+
+
+BY_HEART = [
+    *("--model.n_hidden", "100", "--model.n_layer", "2", "--model.optimizer", "adamw"),
+    *("--model.lr", "0.01", "--data.block_size", "6", "--trainer.max_steps", "600"),
+]
+
+
+def failed(verdicts: dict[str, str]) -> set[str]:
+    return {check for check, said in verdicts.items() if said.startswith("update")}
+
+
+def test_a_list_that_is_learnt_by_heart_is_no_success(tmp_path, words):
+    found = health(tmp_path, *words, *BY_HEART)
+    assert {"overfit", "baseline", "memorised"} <= failed(found)
+
+
+def test_zero_weights_are_the_worst_and_not_missing(tmp_path, words):
+    zeros = ["--model.init.gain", "0", "--model.init.logits_gain", "0"]
+    found = health(tmp_path, *words, *zeros, "--trainer.max_steps", "10")
+    assert {"depth", "gradient", "update_ratio"} <= failed(found)
+
+
+def test_a_rate_that_vanishes_in_rounding_is_judged(tmp_path, words):
+    found = health(tmp_path, *words, "--model.lr", "1e-12", "--trainer.max_steps", "10")
+    assert "leaves" in found["update_ratio"]
+
+
+def test_what_was_not_judged_says_when_it_would_be(tmp_path, words, capsys):
+    options = ["--model.batch_norm", "false", "--trainer.max_steps", "10"]
+    found = health(tmp_path, *words, *options)
+    assert set(found) == set(CHECKS)
+    why = "is judged from update 100 on, where there are BatchNorm layers"
+    assert found["batch_norm"] == f"n/a: {why}"
+    assert f"batch_norm    n/a  {why}" in capsys.readouterr().out
+
+
+def test_checks_of_words_can_stop_a_run(tmp_path, words, capsys):
+    arguments = ["fit", *words, *BY_HEART, "--runs_dir", str(tmp_path), "--data.batch_size", "16"]
+    arguments += ["--trainer.val_check_interval", "100", "--diagnostics.fail_on", "memorised"]
+    assert main(arguments) == 1
+    error = capsys.readouterr().err
+    assert "stopped by diagnostics.fail_on at update" in error
+    assert "memorised:" in error
+
+
+def test_the_table_is_100_columns_wide_at_most():
+    monitor = Health()
+    text = "layer." * 40 + " is 3 times as strong as " + "x" * 90
+    monitor.verdicts = {check: (12_345, Verdict(check, False, text, text)) for check in CHECKS}
+    assert max(map(displayed_width, monitor.table().split("\n"))) <= 100
+    assert monitor.failed == list(CHECKS)
+
+
+def test_verdicts_survive_a_checkpoint_also_one_without_a_count_of_validations():
+    before, after = Health(), Health()
+    before.verdicts = {"loss": (7, Verdict("loss", False, "text", "advice"))}
+    state = before.state_dict()
+    after.load_state_dict(state)
+    assert after.verdicts == before.verdicts
+    after.load_state_dict({"loss": state["loss"]})  # of an earlier version
+    assert after.verdicts == before.verdicts

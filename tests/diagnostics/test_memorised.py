@@ -1,0 +1,49 @@
+import torch
+from torch import nn
+
+from lit_makemore.diagnostics.memorised import known_samples
+from lit_makemore.words.corpus import read_corpus
+from lit_makemore.words.splits import build_splits, split_words
+from lit_makemore.words.vocab import Vocabulary
+
+
+class Speller(nn.Module):
+    """Draws two characters from those given, then ends."""
+
+    def __init__(self, vocab: Vocabulary, chars: str) -> None:
+        super().__init__()
+        spelt = torch.full((2, len(vocab)), -1e9)
+        spelt[0, [vocab.stoi[c] for c in chars]] = 0.0
+        spelt[1, 0] = 0.0
+        self.logits = nn.Parameter(spelt)
+
+    def forward(self, x):
+        return self.logits[(x[:, -2] != 0).long()]
+
+
+def known(tmp_path, words, chars):
+    path = tmp_path / "words.txt"
+    path.write_text("\n".join(words) + "\n")
+    corpus = read_corpus(path)
+    vocab = Vocabulary(corpus.chars)
+    numbers = split_words(corpus.n_words, (0.8, 0.1, 0.1), seed=2)
+    splits = build_splits(corpus, vocab, numbers, 3)
+    return known_samples(Speller(vocab, chars).eval(), vocab, 3, splits)
+
+
+def test_of_a_list_that_holds_all_words_there_are_training_words_are_natural(tmp_path):
+    pairs = [a + b for a in "abcdefghij" for b in "abcdefghij"]
+    found = known(tmp_path, pairs, "abcdefghij")
+    assert 0.7 < found.train < 0.9
+    assert abs(found.natural - found.train) < 0.2
+
+
+def test_of_a_list_of_repeated_words_they_are_natural_too(tmp_path):
+    found = known(tmp_path, ["ab", "ba", "aa", "bb"] * 20, "ab")
+    assert found.train == found.natural == 1
+
+
+def test_whoever_draws_training_words_only_has_learnt_them_by_heart(tmp_path):
+    others = [a + b + c for a in "cdefg" for b in "cdefg" for c in "cdefg"]
+    found = known(tmp_path, ["ab", "ba", "aa", "bb", *others], "ab")
+    assert (found.train, found.natural) == (1, 0)

@@ -1,0 +1,97 @@
+from copy import deepcopy
+
+import pytest
+import torch
+from torch import nn
+
+from lit_makemore.network.fold import check_fold, fold
+from lit_makemore.network.layers import BatchNorm1d
+from lit_makemore.network.mlp import MLP
+
+
+def trained(dtype: torch.dtype, **arguments) -> MLP:
+    """A random network none of whose parameters and statistics is 0 or 1, in evaluation mode."""
+    torch.manual_seed(1)
+    net = MLP(27, n_hidden=30, **arguments).to(dtype)
+    with torch.no_grad():
+        for parameter in net.parameters():
+            parameter.add_(torch.randn_like(parameter), alpha=0.3)
+    for _ in range(5):  # moves the running statistics as training does
+        net.train()(torch.randint(0, 27, (64, net.layers[0].in_features // 10)))
+    return net.eval()
+
+
+def windows(net: MLP) -> torch.Tensor:
+    return torch.randint(0, 27, (200, net.layers[0].in_features // 10))
+
+
+@pytest.mark.parametrize(("dtype", "apart"), [(torch.float64, 1e-12), (torch.float32, 1e-5)])
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        {"n_layer": 1, "bn_variance": "biased"},
+        {"n_layer": 5, "bn_variance": "unbiased", "logits_batch_norm": True},
+        {"n_layer": 2, "redundant_bias": True, "logits_batch_norm": True, "block_size": 5},
+        {"n_layer": 2, "batch_norm": False, "logits_batch_norm": True},
+        {"n_layer": 3, "activation": "relu", "dropout": 0.5},
+        {"n_layer": 3, "activation": "linear"},
+    ],
+    ids=str,
+)
+def test_the_folded_network_gives_the_same_logits(arguments, dtype, apart):
+    net = trained(dtype, **arguments)
+    x, folded = windows(net), fold(net)
+    assert not any(isinstance(layer, nn.BatchNorm1d) for layer in folded.modules())
+    with torch.no_grad():
+        assert (folded(x) - net(x)).abs().max() <= apart * net(x).abs().max()
+    assert all(line.agrees for line in check_fold(net, x))
+
+
+def test_a_network_without_batch_norm_is_returned_equal():
+    net = trained(torch.float32, batch_norm=False)
+    folded = fold(net)
+    assert folded.state_dict().keys() == net.state_dict().keys()
+    assert all(
+        torch.equal(folded.state_dict()[name], net.state_dict()[name]) for name in net.state_dict()
+    )
+
+
+def test_a_folded_network_loads_into_an_mlp_without_batch_norm():
+    folded = fold(trained(torch.float32, n_layer=2, logits_batch_norm=True))
+    plain = MLP(27, n_hidden=30, n_layer=2, batch_norm=False)
+    plain.load_state_dict(folded.state_dict())
+    x = windows(plain)
+    assert torch.equal(plain(x), folded(x))
+
+
+def test_folding_leaves_the_network_and_the_random_state_as_they_were():
+    net = trained(torch.float32).train()
+    before, state = deepcopy(net.state_dict()), torch.get_rng_state()
+    folded = fold(net)
+    assert net.training
+    assert not folded.training
+    assert torch.equal(torch.get_rng_state(), state)
+    with torch.no_grad():
+        folded.layers[0].weight.zero_()
+    assert all(torch.equal(net.state_dict()[name], before[name]) for name in before)
+
+
+@pytest.mark.parametrize("part", ["weight", "bias", "running_mean", "running_var"])
+def test_the_referee_sees_a_fold_that_takes_one_value_wrong(part, monkeypatch):
+    net, right = trained(torch.float64, n_layer=2), fold
+
+    def wrong(net: MLP) -> MLP:
+        changed = deepcopy(net)
+        norm = next(layer for layer in changed.layers if isinstance(layer, BatchNorm1d))
+        getattr(norm, part).data[3] *= 1 + 1e-6
+        return right(changed)
+
+    monkeypatch.setattr("lit_makemore.network.fold.fold", wrong)
+    assert not any(line.agrees for line in check_fold(net, windows(net)))
+
+
+def test_a_line_of_the_referee_is_of_the_logits():
+    net = trained(torch.float64, n_layer=2)
+    lines = check_fold(net, windows(net))
+    assert [line.name for line in lines] == ["Linear layer 1", "Linear layer 2", "logits"]
+    assert lines[-1].shape == (200, 27)

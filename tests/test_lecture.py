@@ -1,0 +1,71 @@
+"""docs/lecture.md: every command of the page runs, and shows what the page says that it shows."""
+
+import re
+from importlib import import_module
+
+import pytest
+
+from tests.conftest import ROOT, needs_names
+
+PAGE = (ROOT / "docs" / "lecture.md").read_text()
+MOMENTS = re.split(r"^### ", PAGE, flags=re.M)[1:]
+
+
+@pytest.fixture
+def lecture(monkeypatch):
+    monkeypatch.syspath_prepend(ROOT / "docs")
+    return import_module("lecture")
+
+
+def test_every_moment_has_a_claim_a_command_an_output_and_what_to_look_for():
+    assert len(MOMENTS) == 25
+    for moment in MOMENTS:
+        if not moment.startswith("15 "):  # the residual connection, which is not there
+            parts = ["**Claim.**", "```sh\n", "<!-- ", "<!-- end -->", "**Look for**"]
+            assert [part for part in parts if part not in moment] == [], moment
+
+
+def test_the_contents_list_every_moment():
+    titles = [moment.splitlines()[0] for moment in MOMENTS]
+    assert re.findall(r"^\[(\d.*?)\]\(#", PAGE, flags=re.M) == titles
+    anchors = [re.sub(r"[^\w -]", "", title.lower()).replace(" ", "-") for title in titles]
+    assert set(re.findall(r"\(#(.*?)\)", PAGE)) == set(anchors)
+
+
+def test_configs_and_pictures_of_the_lecture_are_those_of_the_page():
+    configs = {path.stem for path in (ROOT / "configs" / "lecture").glob("*.yaml")}
+    assert set(re.findall(r"configs/lecture/(\w+)\.yaml", PAGE)) == configs
+    pictures = {path.name: path for path in (ROOT / "docs" / "lecture").glob("*.png")}
+    assert set(re.findall(r"\(lecture/(.*?)\)", PAGE)) == pictures.keys()
+    assert all(path.stat().st_size < 60_000 for path in pictures.values())
+
+
+def test_what_a_command_prints_takes_the_place_of_what_the_page_had(lecture, tmp_path):
+    page = "```sh\necho loss 3; echo more\n```\n<!-- lines ^loss -->\nold\n<!-- end -->\n"
+    made = lecture.Lecture(tmp_path, tmp_path).page(page)
+    assert made == page.replace("old", "```\nloss 3\n```")
+
+
+@pytest.mark.parametrize(("command", "error"), [("false", SystemExit), ("echo", AssertionError)])
+def test_a_command_that_fails_or_no_longer_prints_its_line_is_an_error(
+    lecture, tmp_path, command, error
+):
+    page = f"```sh\n{command}\n```\n<!-- lines ^loss -->\nold\n<!-- end -->\n"
+    with pytest.raises(error):
+        lecture.Lecture(tmp_path, tmp_path).page(page)
+
+
+@pytest.mark.slow
+@needs_names
+def test_every_command_runs_and_the_ladder_of_losses_is_the_lectures(lecture, tmp_path):
+    (tmp_path / "root").mkdir()
+    page = lecture.Lecture(tmp_path / "root", tmp_path).page(PAGE)
+    assert {path.name for path in tmp_path.glob("*.png")} == set(
+        re.findall(r"\(lecture/(.*?)\)", PAGE)
+    )
+    for run, (train, val) in lecture.PUBLISHED.items():
+        row = next(line for line in page.splitlines() if line.startswith(f"| `{run}` | "))
+        _, _, ours_train, ours_val, *_ = (cell.strip() for cell in row.split("|")[1:])
+        # Published to two digits, or with other random numbers
+        assert float(ours_train) == pytest.approx(float(train), abs=0.02), run
+        assert float(ours_val) == pytest.approx(float(val), abs=0.02), run
