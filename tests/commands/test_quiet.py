@@ -40,6 +40,8 @@ def messages() -> list[str]:
 
 @pytest.mark.parametrize("silenced", SILENCED)
 def test_what_is_silenced_is_what_is_said(messages, silenced):
+    if "all_gather" in silenced and torch.__version__ < "2.12":
+        pytest.skip("torch 2.11 does not say it yet")
     pattern = re.compile(silenced, re.IGNORECASE)  # as warnings.filterwarnings compiles it
     assert any(pattern.match(message) for message in messages)
 
