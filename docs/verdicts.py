@@ -219,7 +219,12 @@ def train(network: Network, folder: Path, draws: bool) -> dict:
 def failures(summary: dict) -> dict[str, str]:
     """The checks that failed, each with its update and its figure; the earliest first."""
     bad = {k: v for k, v in summary["health"].items() if v.startswith("update ")}
-    return dict(sorted(bad.items(), key=lambda item: int(re.findall(r"\d+", item[1])[0])))
+    return dict(sorted(bad.items(), key=lambda item: update_of(item[1])))
+
+
+def update_of(text: str) -> int:
+    """The update of a failure, whose text begins with it."""
+    return int(text.split()[1].rstrip(":"))
 
 
 def is_right(network: Network, found: dict[str, str]) -> bool:
@@ -248,9 +253,7 @@ def table(networks: list[Network], summaries: list[dict]) -> str:
                 continue
             found = failures(summary)
             said = [
-                f"**{check}** {int(re.findall(r'[0-9]+', text)[0]):,}"
-                if check in network.fails
-                else f"{check} {int(re.findall(r'[0-9]+', text)[0]):,}"
+                f"{f'**{check}**' if check in network.fails else check} {update_of(text):,}"
                 for check, text in found.items()
             ]
             reached = f"{summary['steps']:,} | {summary['final']['val_loss']:.3f}"

@@ -20,7 +20,7 @@ from lit_makemore import shipped
 from lit_makemore.atomic import write_text
 from lit_makemore.commands import threads
 from lit_makemore.commands.lightning_cli import MakemoreCLI, asks_for_help
-from lit_makemore.commands.parsing import modernised
+from lit_makemore.commands.parsing import of_today
 from lit_makemore.commands.program import program
 from lit_makemore.commands.quiet import quiet_lightning
 from lit_makemore.diagnostics.curves import TrainingCurves
@@ -277,7 +277,7 @@ def _train_teacher(cli: MakemoreCLI, teacher: str, run: Path, number: int) -> No
 def _teacher_options(ours: Any, teacher: str, run: Path, number: int) -> dict[str, Any]:
     """The options of a teacher: its configuration, on the words and devices of this run."""
     try:
-        options = yaml.safe_load(modernised(Path(teacher).read_text(encoding="utf-8")))
+        options = yaml.safe_load(of_today(Path(teacher).read_text(encoding="utf-8")))
         sections = {name: dict(options.get(name) or {}) for name in ("data", "model", "trainer")}
     except (yaml.YAMLError, AttributeError, TypeError, ValueError) as error:
         raise ValueError(f"{teacher} is not a configuration: {error}") from error

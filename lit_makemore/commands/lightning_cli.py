@@ -16,7 +16,7 @@ from lightning.pytorch.loggers import Logger
 
 from lit_makemore import shipped
 from lit_makemore.commands import options, threads
-from lit_makemore.commands.parsing import OneLineErrors, modernised, telling
+from lit_makemore.commands.parsing import OneLineErrors, of_today, telling
 from lit_makemore.commands.program import program
 from lit_makemore.diagnostics.settings import Diagnostics
 from lit_makemore.runs import slurm
@@ -51,7 +51,7 @@ class _Parser(OneLineErrors, LightningArgumentParser):
 
     def parse_string(self, content: str, *args: Any, **kwargs: Any) -> Any:
         """Parses a configuration; one of an earlier version too."""
-        return super().parse_string(modernised(content), *args, **kwargs)
+        return super().parse_string(of_today(content), *args, **kwargs)
 
 
 class MakemoreCLI(LightningCLI):

@@ -12,6 +12,7 @@ import yaml
 from jsonargparse import ArgumentParser
 
 from lit_makemore.commands.program import program
+from lit_makemore.runs.earlier_options import OLD, modernised
 
 log = logging.getLogger(__name__)
 
@@ -68,18 +69,17 @@ def unknown(option: str, known: Sequence[str]) -> str:
     return f"{line}; did you mean --{similar[0]}?" if similar else f"{line}; see --help"
 
 
-def modernised(config: str) -> str:
+def of_today(config: str) -> str:
     """A configuration as YAML, with the options of earlier versions under their names of today."""
-    if "clip_norm" not in config and "fused" not in config:
+    if not any(name in config for name in OLD):
         return config
     options = yaml.safe_load(config)
-    model = options.get("model") or {}
-    if (limit := model.pop("clip_norm", None)) is not None:
-        options.setdefault("trainer", {})["gradient_clip_val"] = limit
-    if (fused := model.pop("fused", None)) is not None:
-        model["engine"] = "eager" if fused is False else "auto"
-        log.info("model.fused is model.engine now: it is %s here", model["engine"])
-    return yaml.safe_dump(options, sort_keys=False)
+    if not set(OLD) & set(options.get("model") or {}):
+        return config
+    found = modernised(options)
+    if options["model"].get("fused") is not None:
+        log.info("model.fused is model.engine now: it is %s here", found["model"]["engine"])
+    return yaml.safe_dump(found, sort_keys=False)
 
 
 class Parser(OneLineErrors, ArgumentParser):

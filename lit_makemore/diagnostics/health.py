@@ -17,6 +17,7 @@ from lit_makemore.diagnostics.nonfinite import listed, nonfinite_tensors
 from lit_makemore.diagnostics.outcome import Known, judge_baseline, judge_memorised
 from lit_makemore.diagnostics.probe import network_of
 from lit_makemore.diagnostics.verdicts import CHECKS, Bands, Verdict, judge
+from lit_makemore.network.restored import evaluating
 from lit_makemore.training.schedules import is_round
 
 FROM = 1000  # the update from which val is compared with counting; the end of a run is, in any case
@@ -99,11 +100,9 @@ class Health(Monitor):
         if trainer.global_step >= FROM and val is not None:
             yield judge_baseline(float(val), val_losses(data.baselines), self.bands, options)
         if is_round(self._validations):
-            training = module.net.training
-            module.net.eval()
             words = module.vocab, data.block_size, data.splits
-            known = known_samples(module.predictor(), *words)
-            module.net.train(training)
+            with evaluating(module.net):
+                known = known_samples(module.predictor(), *words)
             yield judge_memorised(known, self.bands, options)
 
     def close(

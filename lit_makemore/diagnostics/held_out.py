@@ -8,6 +8,7 @@ import torch
 from lit_makemore.diagnostics.monitor import DueUpdate, Monitor
 from lit_makemore.diagnostics.probe import network_of
 from lit_makemore.network.mlp import cross_entropy
+from lit_makemore.network.restored import evaluating
 
 EXAMPLES = 1000  # of each split: enough for a difference of a tenth of a nat
 
@@ -50,10 +51,6 @@ class HeldOutMonitor(Monitor):
     @torch.no_grad()
     def _loss(self, trainer: pl.Trainer, module: pl.LightningModule, split: Any) -> float:
         net = network_of(module)
-        training = net.training
         x, y = split.windows[torch.arange(min(EXAMPLES, len(split.windows)))]
-        net.eval()
-        with trainer.precision_plugin.forward_context():
-            loss = cross_entropy(net(x), y)
-        net.train(training)
-        return float(loss)
+        with evaluating(net), trainer.precision_plugin.forward_context():
+            return float(cross_entropy(net(x), y))

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from lit_makemore.diagnostics.names import NORMS, layer_names, tensor_names
 from lit_makemore.network.layers import Linear, Tanh
+from lit_makemore.network.restored import buffers_restored
 
 SATURATING = (Tanh, nn.Tanh, nn.Hardtanh, nn.Sigmoid)  # flat at both ends
 ACTIVATIONS = SATURATING + (nn.ReLU, nn.LeakyReLU, nn.ELU, nn.GELU, nn.SiLU, nn.Identity)
@@ -90,23 +91,21 @@ def run_probe(net: nn.Module, forward: Callable[[], Tensor | None]) -> Probe:
             handles.append(module.register_forward_hook(record_activation))
         elif isinstance(module, NORMS):
             handles.append(module.register_forward_hook(record_norm))
-    buffers = {buffer: buffer.clone() for buffer in net.buffers()}
     devices = sorted({p.device.index or 0 for p in net.parameters() if p.is_cuda})
     weights = weights_of(net)
     gradients: dict[str, Tensor] = {}
     try:
-        with torch.random.fork_rng(devices):
-            loss = forward()
-        if loss is not None:  # before the buffers are restored: torch's BatchNorm1d reads them
-            inputs = outputs | weights
-            found = torch.autograd.grad(loss, list(inputs.values()), allow_unused=True)
-            gradients = {name: g for name, g in zip(inputs, found, strict=True) if g is not None}
+        with buffers_restored(net):
+            with torch.random.fork_rng(devices):
+                loss = forward()
+            if loss is not None:  # before the buffers are restored: torch's BatchNorm1d reads them
+                inputs = outputs | weights
+                found = torch.autograd.grad(loss, list(inputs.values()), allow_unused=True)
+                pairs = zip(inputs, found, strict=True)
+                gradients = {name: g for name, g in pairs if g is not None}
     finally:
         for handle in handles:
             handle.remove()
-        with torch.no_grad():
-            for buffer, value in buffers.items():
-                buffer.copy_(value)
 
     return Probe(
         loss=None if loss is None else loss.detach(),

@@ -6,6 +6,7 @@ import lightning.pytorch as pl
 import torch
 
 from lit_makemore.diagnostics import events
+from lit_makemore.network.restored import evaluating
 from lit_makemore.network.sampling import Sampler
 from lit_makemore.network.scoring import score
 from lit_makemore.training.schedules import is_round
@@ -48,11 +49,9 @@ class SampleMonitor(pl.Callback):
 
     def _draw(self, module: Any, longest: int) -> list[tuple[str, float]]:
         """Names, each with its log-probability."""
-        training = module.net.training
-        module.net.eval()
-        net, block_size = module.predictor(), module.hparams["block_size"]
-        sampler = Sampler(net, module.vocab, block_size, longest=longest, batch=self.num)
-        names = next(sampler.draw(self.num, torch.Generator().manual_seed(SEED))).names
-        scores = score(net, module.vocab, block_size, names).tolist()
-        module.net.train(training)
+        with evaluating(module.net):
+            net, block_size = module.predictor(), module.hparams["block_size"]
+            sampler = Sampler(net, module.vocab, block_size, longest=longest, batch=self.num)
+            names = next(sampler.draw(self.num, torch.Generator().manual_seed(SEED))).names
+            scores = score(net, module.vocab, block_size, names).tolist()
         return list(zip(names, scores, strict=True))

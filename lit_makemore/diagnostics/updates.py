@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from lit_makemore.diagnostics.monitor import DueUpdate, Monitor
+from lit_makemore.diagnostics.names import NORMS
 from lit_makemore.diagnostics.probe import network_of, parameters_of
 from lit_makemore.network.layers import Linear
 
@@ -84,5 +85,5 @@ def redundant_biases(net: nn.Module) -> list[Tensor]:
         for layer, following in pairwise(block)
         if isinstance(layer, Linear | nn.Linear)
         and layer.bias is not None
-        and isinstance(following, nn.BatchNorm1d | nn.SyncBatchNorm)
+        and isinstance(following, NORMS)
     ]

@@ -9,6 +9,7 @@ difference: the difference must be no larger than rounding the terms can explain
 Shapes: B or n batch, T block_size.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from types import SimpleNamespace
 
@@ -19,6 +20,7 @@ from torch import Tensor
 from lit_makemore.network import backprop
 from lit_makemore.network.layers import BatchNorm1d, Linear
 from lit_makemore.network.mlp import MLP
+from lit_makemore.network.restored import buffers_restored
 
 TOLERANCE = {torch.float64: 1e-12, torch.float32: 1e-5}
 """Largest relative error, |ours - autograd's| / |autograd's| in the 2-norm."""
@@ -149,17 +151,13 @@ def check_network(net: MLP, x: Tensor, y: Tensor) -> list[Line]:
         x: windows (B, T).
         y: next tokens (B,).
     """
-    buffers = {name: tensor.clone() for name, tensor in net.named_buffers()}
-    _, ours, our_outputs = backprop.gradients(net, x, y)
-    values = [net.embedding(x).flatten(1)]
-    for layer in net.layers:
-        values.append(layer(values[-1]))
-    loss = F.cross_entropy(values[-1], y)
-    parameters = dict(net.named_parameters())
-    theirs = torch.autograd.grad(loss, [*values, *parameters.values()])
-    output_sizes, sizes = sizes_of_terms(net, x, values, theirs[len(net.layers)])
-    for name, tensor in net.named_buffers():
-        tensor.copy_(buffers[name])
+    with buffers_restored(net):
+        _, ours, our_outputs = backprop.gradients(net, x, y)
+        values = layer_values(net, x)
+        loss = F.cross_entropy(values[-1], y)
+        parameters = dict(net.named_parameters())
+        theirs = torch.autograd.grad(loss, [*values, *parameters.values()])
+        output_sizes, sizes = sizes_of_terms(net, x, values, theirs[len(net.layers)])
 
     kinds = ["embedding", *(layer.__class__.__name__ for layer in net.layers)]
     names = [f"output of {kind} {i}" for i, kind in enumerate(kinds, -1)]
@@ -168,6 +166,20 @@ def check_network(net: MLP, x: Tensor, y: Tensor) -> list[Line]:
     unit = ROUNDINGS * torch.finfo(loss.dtype).eps
     roundings = [unit * size for size in (*output_sizes, *(sizes[name] for name in parameters))]
     return list(map(compare, [*names, *parameters], mine, theirs, roundings))
+
+
+def layer_values(net: MLP, x: Tensor, masks: Mapping[int, Tensor] = {}) -> list[Tensor]:
+    """The input of each layer, and the logits.
+
+    Args:
+        net: the network.
+        x: windows (B, T).
+        masks: what Dropout layers multiply by, in place of a mask that they draw; by number.
+    """
+    values = [net.embedding(x).flatten(1)]
+    for i, layer in enumerate(net.layers):
+        values.append(values[-1] * masks[i] if i in masks else layer(values[-1]))
+    return values
 
 
 @torch.no_grad()

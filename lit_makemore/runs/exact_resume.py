@@ -36,7 +36,7 @@ class ExactResume(pl.Callback):
     ) -> None:
         ours = checkpoint[KEY]
         data: Any = getattr(trainer, "datamodule", None)
-        if data is not None and not torch.equal(data.train_hashes.unique(), ours["train_hashes"]):
+        if data is not None and not torch.equal(data.train_hashes, ours["train_hashes"]):
             raise ValueError(
                 f"the words of {data.path} are not those that the run was trained on; "
                 "restore the list, or start another run"

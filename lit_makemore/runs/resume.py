@@ -12,6 +12,7 @@ import yaml
 
 from lit_makemore.atomic import replacing
 from lit_makemore.checkpoint import KEY, read
+from lit_makemore.runs.earlier_options import modernised
 
 SAME_RESULT = (  # options that may differ: they change no digit of the result
     "config",
@@ -162,11 +163,6 @@ def differences(before: dict[str, Any], now: dict[str, Any]) -> list[str]:
     differ.
     """
     old, new = _flat(before), _flat(now)
-    # names of earlier versions
-    if (limit := old.pop("model.clip_norm", None)) is not None:
-        old["trainer.gradient_clip_val"] = limit
-    if (fused := old.pop("model.fused", None)) is not None:
-        old["model.engine"] = "eager" if fused is False else "auto"
     harmless: tuple[str, ...] = SAME_RESULT
     if new.get("model.schedule") == "step":
         harmless = (*harmless, "trainer.max_steps", "trainer.max_epochs")
@@ -196,7 +192,7 @@ def check(found: Resumption, config: str, override: bool) -> list[str]:
     if found.folder is None:
         before, now = _by_itself(found, now)
     else:
-        before = yaml.safe_load((found.folder / "config.yaml").read_text("utf-8"))
+        before = modernised(yaml.safe_load((found.folder / "config.yaml").read_text("utf-8")))
     apart = differences(before, now)
     if found.engine == "fused":
         apart.append("steps: compiled by torch, which is gone -> eager or native ones, other bits")

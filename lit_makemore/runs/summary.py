@@ -19,13 +19,14 @@ from lit_makemore import __version__, checkpoint
 from lit_makemore.atomic import write_text
 from lit_makemore.counts.baselines import Figures, without_nan
 from lit_makemore.counts.mixture import Mixture
+from lit_makemore.diagnostics.health import TABLE_WIDTH
 from lit_makemore.network.sampling import Sampler
 from lit_makemore.training.datamodule import NamesDataModule
 from lit_makemore.training.metrics import evaluate
 from lit_makemore.words.splits import known_words, repeated_words, whereabouts
 
 SAMPLE_SEED = 2147483647  # the lecture's
-TABLE_WIDTH, LONGEST_SHOWN = 100, 30  # columns of a terminal
+LONGEST_SHOWN = 30  # columns
 
 
 @dataclass(frozen=True)

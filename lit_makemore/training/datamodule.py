@@ -186,10 +186,10 @@ class NamesDataModule(pl.LightningDataModule):
 
     @property
     def train_hashes(self) -> Tensor:
-        """The hashes of the training words, (words,) int64."""
+        """The hashes of the distinct training words, sorted, (words,) int64."""
         if self.splits:
-            return self.splits["train"].hashes
-        return word_hashes(self.corpus.words())[self.numbers[0]]
+            return self.splits["train"].hashes.unique()
+        return word_hashes(self.corpus.words())[self.numbers[0]].unique()
 
     @cached_property
     def _baselines(self) -> dict[str, Baseline]:

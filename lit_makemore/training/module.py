@@ -26,6 +26,7 @@ from lit_makemore.training.engines.choice import EngineName, choose
 from lit_makemore.training.engines.eager import EagerStep
 from lit_makemore.training.engines.native import NativeStep
 from lit_makemore.training.engines.referee import disagreement
+from lit_makemore.training.engines.step import Step
 from lit_makemore.training.lightning_internals import count_updates
 from lit_makemore.training.metrics import SplitMetrics
 from lit_makemore.training.mixture_weight import MixtureWeight
@@ -113,7 +114,7 @@ class LitMLP(pl.LightningModule):
         self.mixture_weight = 1.0
         self.engine: EngineName = "eager"
         self.engine_before: str | None = None  # of a run that is resumed
-        self._step: EagerStep | NativeStep | None = None
+        self._step: Step | None = None
         self._log_loss_to: dict[str, Any] | None = None  # see `setup`
 
     def forward(self, x: Tensor) -> Tensor:
@@ -146,7 +147,7 @@ class LitMLP(pl.LightningModule):
         data = getattr(self.trainer, "datamodule", None)
         option_conflicts.check_fit(self.hparams, self.trainer, data)
         if data is not None:
-            self.train_hashes = data.train_hashes.unique()  # sorted, each once
+            self.train_hashes = data.train_hashes
             self.counts = data.count_model if self.hparams["count_mixture"] else None
         choice = choose(
             self.trainer, self.hparams["engine"], self.hparams["backward"], self.engine_before
@@ -177,7 +178,7 @@ class LitMLP(pl.LightningModule):
             return loss
         return self.loss(batch)
 
-    def _start_engine(self, x: Tensor, y: Tensor) -> EagerStep | NativeStep:
+    def _start_engine(self, x: Tensor, y: Tensor) -> Step:
         """What steps this run. The first minibatch tells whether the native step is right."""
         optimizer: Any = self.optimizers(use_pl_optimizer=False)
         limit: Any = self.trainer.gradient_clip_val

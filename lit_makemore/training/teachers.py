@@ -15,7 +15,7 @@ def load_teacher(path: str, block_size: int, chars: str, train_hashes: Tensor) -
         path: the checkpoint.
         block_size: T of the run that it teaches.
         chars: the vocabulary of that run.
-        train_hashes: (words,) the hashes of that run's training words.
+        train_hashes: (words,) the hashes of that run's distinct training words, sorted.
 
     Raises:
         FileNotFoundError: no such file.
@@ -32,7 +32,7 @@ def load_teacher(path: str, block_size: int, chars: str, train_hashes: Tensor) -
         )
     if apart := difference(teacher.vocab.chars, chars):
         raise ValueError(f"the teacher {path} has another vocabulary: {apart}")
-    if not teacher.train_hashes.equal(train_hashes.unique()):
+    if not teacher.train_hashes.equal(train_hashes):
         raise ValueError(
             f"the teacher {path} was trained on other words, perhaps on val or test words of this "
             "run; use the same list, --data.splits and --data.split_seed"

@@ -32,7 +32,6 @@ FLAGS = (
 # Apple's has no OpenMP, and on some processors no -march=native.
 EXTRA: tuple[tuple[str, ...], ...] = (("-march=native", "-fopenmp"), ("-march=native",), ())
 
-
 _ONE_AT_A_TIME = Lock()
 
 
@@ -105,15 +104,13 @@ def _build() -> Path:
         # Other processes see the library only when it is whole.
         with tempfile.TemporaryDirectory(dir=path.parent) as folder:
             unfinished = Path(folder) / path.name
-            failures = []
             for extra in EXTRA:
                 try:
                     _compile(command, [*FLAGS, *extra], unfinished)
                     break
-                except BuildError as error:
-                    failures.append(error)
-            else:
-                raise failures[-1]
+                except BuildError:
+                    if extra == EXTRA[-1]:
+                        raise
             unfinished.replace(path)
         log.info("built %s in %.1f s; the next run finds it", SOURCE.name, perf_counter() - begun)
     except OSError as error:

@@ -1,8 +1,6 @@
 """The reference: what the Trainer's automatic optimization does, for a group of minibatches.
 
 Between two updates of a group the Trainer does nothing, which is a third of a small network's time.
-
-Shapes: G minibatches of a group, B batch, T block_size, V vocab_size.
 """
 
 from collections.abc import Callable, Sequence
@@ -35,16 +33,7 @@ class EagerStep:
         self.optimizer, self.forward_context = optimizer, forward_context
 
     def __call__(self, x: Tensor, y: Tensor, lrs: Sequence[float]) -> Tensor:
-        """Makes one update for each minibatch.
-
-        Args:
-            x: windows (G, B, T).
-            y: next characters (G, B), or their distributions (G, B, V).
-            lrs: the G learning rates.
-
-        Returns:
-            The sum of the G losses, a scalar in float64.
-        """
+        """See Step."""
         total = torch.zeros((), dtype=torch.float64)
         # The Trainer's autocast is around this call. Only the forward pass may be in it.
         with torch.autocast(x.device.type, enabled=False):

@@ -209,12 +209,7 @@ struct Network {
   Buffer matrix(int features) const { return zeros((size_t)features * panels * P); }
 
   // Where row f of panel p begins.
-  static float *row(const Buffer &x, int features, int p, int f) {
-    return x.get() + ((size_t)p * features + f) * P;
-  }
-  static float *row(float *x, int features, int p, int f) {
-    return x + ((size_t)p * features + f) * P;
-  }
+  static size_t row(int features, int p, int f) { return ((size_t)p * features + f) * P; }
   int examples(int p) const { return std::min(P, n - p * P); }
 
   // ---- embedding
@@ -226,7 +221,7 @@ struct Network {
       for (int b = 0; b < examples(p); ++b)
         for (int t = 0; t < T; ++t) {
           const float *from = s.embedding + x[(size_t)(p * P + b) * T + t] * C;
-          float *to = row(values[0], T * C, p, t * C) + b;
+          float *to = values[0].get() + row(T * C, p, t * C) + b;
           for (int c = 0; c < C; ++c) to[c * P] = from[c];
         }
   }
@@ -241,7 +236,7 @@ struct Network {
         for (int b = 0; b < examples(p); ++b)
           for (int t = 0; t < T; ++t) {
             float *to = s.d_embedding + x[(size_t)(p * P + b) * T + t] * C;
-            const float *from = d + ((size_t)p * T * C + t * C) * P + b;
+            const float *from = d + row(T * C, p, t * C) + b;
             for (int c = 0; c < C; ++c) to[c] += from[c * P];
           }
     }
@@ -252,8 +247,8 @@ struct Network {
   void linear_forward(const Layer &l, const float *x, float *y) {
 #pragma omp for
     for (int p = 0; p < panels; ++p)
-      multiply_panel(l.out, l.in, l.weight, l.in, 1, x + (size_t)p * l.in * P, l.bias,
-                     y + (size_t)p * l.out * P);
+      multiply_panel(l.out, l.in, l.weight, l.in, 1, x + row(l.in, p, 0), l.bias,
+                     y + row(l.out, p, 0));
   }
 
   // dx = Wᵀ dy, dW = dy xᵀ, db = Σ dy
@@ -261,8 +256,8 @@ struct Network {
     transpose(l.in, x);
 #pragma omp for nowait
     for (int p = 0; p < panels; ++p)
-      multiply_panel(l.in, l.out, l.weight, 1, l.in, dy + (size_t)p * l.out * P, nullptr,
-                     dx + (size_t)p * l.in * P);
+      multiply_panel(l.in, l.out, l.weight, 1, l.in, dy + row(l.out, p, 0), nullptr,
+                     dx + row(l.in, p, 0));
     weight_backward(l, dy);
     if (l.bias) sum_rows(l.out, dy, l.d_bias);
   }
@@ -272,7 +267,7 @@ struct Network {
 #pragma omp for
     for (int p = 0; p < panels; ++p)
       for (int f = 0; f < features; ++f) {
-        const float *from = x + ((size_t)p * features + f) * P;
+        const float *from = x + row(features, p, f);
         float *to = columns.get() + ((size_t)(f / P) * panels + p) * P * P + f % P;
         for (int b = 0; b < P; ++b) to[b * P] = from[b];
       }
@@ -300,7 +295,7 @@ struct Network {
   void weight_tile(const Layer &l, const float *dy, int o, int i) {
     vec s[rows][vectors] = {};
     for (int p = 0; p < panels; ++p)
-      multiply<rows, vectors>(examples(p), dy + ((size_t)p * l.out + o) * P, P, 1,
+      multiply<rows, vectors>(examples(p), dy + row(l.out, p, o), P, 1,
                               columns.get() + ((size_t)(i / P) * panels + p) * P * P, s);
     for (int r = 0; r < rows; ++r)
       for (int j = 0; j < vectors; ++j) {
@@ -316,7 +311,7 @@ struct Network {
     for (int f = 0; f < features; ++f) {
       vec total = {};
       for (int p = 0; p < panels; ++p)
-        for (int j = 0; j < P; j += W) total += load(dy + ((size_t)p * features + f) * P + j);
+        for (int j = 0; j < P; j += W) total += load(dy + row(features, p, f) + j);
       db[f] = sum<W>(total);
     }
   }
@@ -375,7 +370,7 @@ struct Network {
   template <class G> void each(int features, int f, G g) const {
     for (int p = 0; p < panels; ++p)
       for (int j = 0; j < P; j += W)
-        g(((size_t)p * features + f) * P + j, load(valid.get() + p * P + j));
+        g(row(features, p, f) + j, load(valid.get() + p * P + j));
   }
 
   // ---- activations and Dropout
@@ -419,7 +414,7 @@ struct Network {
 #pragma omp for
     for (int p = 0; p < panels; ++p)
       for (int f = 0; f < l.out; ++f) {
-        const size_t at = ((size_t)p * l.out + f) * P;
+        const size_t at = row(l.out, p, f);
         const uint32_t first = (uint32_t)f * (uint32_t)n + p * P;  // the same for any P
         for (int b = 0; b < P; ++b) {
           const uint32_t drawn = mix32(mix32(first + b + (uint32_t)key) ^ (uint32_t)(key >> 32));
@@ -453,8 +448,8 @@ struct Network {
     const int V = s.V;
 #pragma omp for
     for (int p = 0; p < panels; ++p) {
-      const float *l = logits + (size_t)p * V * P;
-      float *g = d + (size_t)p * V * P;
+      const float *l = logits + row(V, p, 0);
+      float *g = d + row(V, p, 0);
       float maxes[P], sums[P], weights[P];  // weights: Σ t, which is 1 but for rounding
       for (int j = 0; j < P; j += W) {
         vec most = load(l + j), total = {};
@@ -620,6 +615,6 @@ void network_mask(void *network, int32_t i, float *to) {
   const int F = net.s.layer[i].out;
   for (int b = 0; b < net.n; ++b)
     for (int f = 0; f < F; ++f)
-      to[(size_t)b * F + f] = net.normal[i][((size_t)(b / P) * F + f) * P + b % P];
+      to[(size_t)b * F + f] = net.normal[i][Network::row(F, b / P, f) + b % P];
 }
 }

@@ -3,22 +3,23 @@
 native.cpp has the mathematics, the lecture's hand-derived gradients. This file describes a network
 and its optimizer to it. The step works on the memory of the torch tensors, in place.
 
-Shapes: G minibatches of a group, B batch, T block_size, V vocab_size.
+Shapes: B batch, T block_size, V vocab_size.
 """
 
 import ctypes
 import weakref
 from collections.abc import Sequence
 from ctypes import c_double, c_int32, c_int64, c_uint64, c_void_p
+from typing import get_args
 
 import torch
 from torch import Tensor, nn
 
-from lit_makemore.network.layers import BatchNorm1d, Linear, Tanh
+from lit_makemore.network.layers import BatchNorm1d, Linear, Tanh, Variance
 from lit_makemore.network.mlp import MLP
 
 KINDS = (Linear, BatchNorm1d, Tanh, nn.ReLU, nn.Dropout)  # in the order of native.cpp's Kind
-VARIANCES = ("torch", "biased", "unbiased")
+VARIANCES = get_args(Variance)  # likewise
 
 
 class _Layer(ctypes.Structure):
@@ -48,10 +49,7 @@ class _Settings(ctypes.Structure):
 
 
 class NativeStep:
-    """Updates the parameters of a network in place, one group of minibatches per call.
-
-    The optimizer holds the settings and the state. Both are afterwards what torch.optim would
-    leave, so a checkpoint goes on with either engine.
+    """Steps a network by native.cpp; see Step. The optimizer holds the settings and the state.
 
     Args:
         library: native.cpp, built by `build.library`.
@@ -119,16 +117,7 @@ class NativeStep:
         weakref.finalize(self, self._library.network_close, self._network)
 
     def __call__(self, x: Tensor, y: Tensor, lrs: Sequence[float]) -> Tensor:
-        """Makes one update for each minibatch.
-
-        Args:
-            x: windows (G, B, T).
-            y: next characters (G, B), or their distributions (G, B, V).
-            lrs: the G learning rates.
-
-        Returns:
-            The sum of the G losses, a scalar in float64.
-        """
+        """See Step."""
         assert x.size(1) == self._batch_size
         x, y = _as_stored(x, y)
         rates = (c_double * len(lrs))(*lrs)

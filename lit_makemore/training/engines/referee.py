@@ -7,10 +7,11 @@ Shapes: B batch, T block_size, V vocab_size.
 """
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-from lit_makemore.network.gradcheck import ROUNDINGS, sizes_of_terms
-from lit_makemore.network.mlp import MLP, cross_entropy
+from lit_makemore.network.gradcheck import ROUNDINGS, layer_values, sizes_of_terms
+from lit_makemore.network.mlp import cross_entropy
+from lit_makemore.network.restored import buffers_restored
 from lit_makemore.training.engines.native import NativeStep
 
 TOLERANCE = 1e-3
@@ -29,13 +30,12 @@ def disagreement(step: NativeStep, x: Tensor, y: Tensor) -> str | None:
         y: next characters (B,), or their distributions (B, V).
     """
     net = step.net
-    buffers = {buffer: buffer.clone() for buffer in net.buffers()}
-    our_loss, ours = step.gradients(x, y)
-    _restore(buffers)
-    values = _forward(net, x, step.dropout_masks())
-    loss = cross_entropy(values[-1], y)
-    theirs = torch.autograd.grad(loss, [values[-1], *net.parameters()])
-    _restore(buffers)
+    with buffers_restored(net):
+        our_loss, ours = step.gradients(x, y)
+    with buffers_restored(net):
+        values = layer_values(net, x, step.dropout_masks())
+        loss = cross_entropy(values[-1], y)
+        theirs = torch.autograd.grad(loss, [values[-1], *net.parameters()])
     if not all(gradient.isfinite().all() for gradient in theirs):
         return None  # the run is diverging, which another part of the program says
     _, sizes = sizes_of_terms(net, x, [v.detach() for v in values], theirs[0])
@@ -48,18 +48,3 @@ def disagreement(step: NativeStep, x: Tensor, y: Tensor) -> str | None:
         if not apart <= TOLERANCE * size + unit * sizes[name]:
             return f"the gradient of {name} is off by {apart / max(size, 1e-30):.1e}"
     return None
-
-
-def _forward(net: MLP, x: Tensor, masks: dict[int, Tensor]) -> list[Tensor]:
-    """The input of each layer, and the logits, with the same units left out."""
-    values = [net.embedding(x).flatten(1)]
-    for i, layer in enumerate(net.layers):
-        dropout = isinstance(layer, nn.Dropout)
-        values.append(values[-1] * masks[i] if dropout else layer(values[-1]))
-    return values
-
-
-@torch.no_grad()
-def _restore(buffers: dict[Tensor, Tensor]) -> None:
-    for buffer, value in buffers.items():
-        buffer.copy_(value)

@@ -9,7 +9,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from torch import nn
 
-from lit_makemore.network.gradcheck import ROUNDINGS, sizes_of_terms
+from lit_makemore.network.gradcheck import ROUNDINGS, layer_values, sizes_of_terms
 from lit_makemore.network.mlp import MLP, cross_entropy
 from lit_makemore.training.engines import build
 from lit_makemore.training.engines.native import NativeStep
@@ -61,15 +61,6 @@ def native(net, optimizer, B, **more) -> NativeStep:
     return NativeStep(build.library(), net, optimizer, B, **more)
 
 
-def forward(net, x, masks):
-    """The input of each layer, and the logits, with the units left out that the masks leave out."""
-    values = [net.embedding(x).flatten(1)]
-    for i, layer in enumerate(net.layers):
-        dropout = isinstance(layer, nn.Dropout)
-        values.append(values[-1] * masks[i] if dropout else layer(values[-1]))
-    return values
-
-
 @given(st.fixed_dictionaries(SIZES | OPTIONS), st.booleans(), st.integers(0, 99))
 @example({"B": 32, "T": 3, "V": 27, "n_embd": 10, "n_hidden": 100, "n_layer": 5}, False, 1)
 @example({"B": 1, "T": 1, "V": 2, "n_embd": 1, "n_hidden": 1, "batch_norm": False}, True, 1)
@@ -81,7 +72,7 @@ def test_gradients_are_those_of_autograd_in_float64(sizes, soft, seed):
     step = native(net, sgd(net), B)
     loss, ours = step.gradients(x, y)
     masks = step.dropout_masks()
-    values = forward(reference, x, {i: mask.double() for i, mask in masks.items()})
+    values = layer_values(reference, x, {i: mask.double() for i, mask in masks.items()})
     expected = cross_entropy(values[-1], y)
     parameters = dict(reference.named_parameters())
     theirs = torch.autograd.grad(expected, [values[-1], *parameters.values()])
