@@ -149,8 +149,7 @@ def test_an_installation_is_whole_and_works_from_any_folder(elsewhere, tmp_path)
     options = ["--trainer.max_steps", "2", "--trainer.accelerator", "cpu"]
     native = ["--model.engine", "native"]  # its source travels too
     run(script, "fit", "--config", "configs/quickstart.yaml", *options, *native)
-    run(
-        script, "fit", "--config", "runs/quickstart/config.yaml", "--trainer.devices", "2", *options
-    )
+    several = ["--trainer.devices", "2", "--model.engine", "auto"]
+    run(script, "fit", "--config", "runs/quickstart/config.yaml", *several, *options)
     run(sys.executable, "-m", "lit_makemore", "sample", "--ckpt_path",
         "runs/quickstart/checkpoints/best.ckpt")  # fmt: skip
