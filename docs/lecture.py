@@ -7,10 +7,10 @@ the page that begin with ```sh. What they show stands below, between two comment
 says what to take:
 
     lines REGEX                             the printed lines that match
-    figures RUN RUN …: TAG at STEP; …       a table of TensorBoard's scalars, a run in each row;
+    figures RUN RUN …: KEY at STEP; …       a table of the monitors' scalars, a run in each row;
                                             after the semicolon the lecture's figures
-    picture RUN: TAG first|last             a picture of TensorBoard
-    curves RUN RUN …: TAG over TAG          scalars drawn as lines; over update: over the updates
+    picture RUN: KEY first|last             a picture of TensorBoard
+    curves RUN RUN …: KEY over KEY          scalars drawn as lines; over update: over the updates
     losses RUN RUN …                        losses beside those that the lecture printed
     seconds                                 processor time of all commands
 """
@@ -33,6 +33,7 @@ from PIL import Image
 from results import header
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
+from lit_makemore.diagnostics import tags
 from lit_makemore.runs.summary import cpu_name, git_commit
 
 matplotlib.use("Agg")
@@ -50,6 +51,13 @@ PUBLISHED = {  # train, val: the "loss log" of the lecture's notebook
     "kaiming": ("2.0377", "2.1070"),
     "batchnorm": ("2.0668", "2.1048"),
 }
+
+
+def shown(figure: str) -> str:
+    """Where TensorBoard shows a figure of a run that shows all of them."""
+    found = tags.tag(figure, n_layer=1, all_figures=True)
+    assert found is not None
+    return found
 
 
 class Lecture:
@@ -115,11 +123,11 @@ class Lecture:
         printed = what.partition(";")[2].split()
         rows = {}
         for run in runs.split():
-            events, row = self._events(run), {}
+            events, row, group = self._events(run), {}, shown(tag)
             for name in events.Tags()["scalars"]:
-                if name.startswith(tag):
+                if name.startswith(group):
                     values = {e.step: e.value for e in events.Scalars(name)}
-                    row[name.removeprefix(tag)] = f"{values[int(step)]:.2g}"
+                    row[name.removeprefix(group)] = f"{values[int(step)]:.2g}"
             rows[run] = row
         columns = list(dict.fromkeys(column for row in rows.values() for column in row))
         assert columns, f"no scalars {tag} in {runs}"
@@ -130,7 +138,7 @@ class Lecture:
 
     def picture(self, what: str) -> str:
         run, tag, which = re.match(r"(\S+): (\S+) (first|last)", what).groups()
-        image = self._events(run).Images(tag)[0 if which == "first" else -1]
+        image = self._events(run).Images(shown(tag))[0 if which == "first" else -1]
         name = f"{run}_{tag.rpartition('/')[2]}.png"
         return self._save(Image.open(BytesIO(image.encoded_image_string)), name, f"{run}: {tag}")
 
@@ -139,8 +147,12 @@ class Lecture:
         figure, axes = plt.subplots(figsize=(7, 3.5))
         for run in runs.split():
             events = self._events(run)
-            ys = events.Scalars(y)
-            xs = [e.step for e in ys] if x == "update" else [e.value for e in events.Scalars(x)]
+            ys = events.Scalars(shown(y))
+            xs = (
+                [e.step for e in ys]
+                if x == "update"
+                else [e.value for e in events.Scalars(shown(x))]
+            )
             axes.plot(xs, [e.value for e in ys], linewidth=1, label=run)
         axes.set(xscale="log", xlabel=x, ylabel=y)
         axes.grid(alpha=0.25)
@@ -154,7 +166,7 @@ class Lecture:
         cells = []
         for run in what.split():
             found = json.loads((self.folder / "runs" / run / "summary.json").read_text())
-            first = self._events(run).Scalars("initial_loss/network")[0].value
+            first = self._events(run).Scalars(shown("initial_loss/network"))[0].value
             ours = [f"{first:.2f}", f"{found['train_loss']:.4f}", f"{found['val_loss']:.4f}"]
             cells.append([f"`{run}`", *ours, *PUBLISHED[run]])
         columns = ["run", "first loss", "train", "val", "the lecture's train", "the lecture's val"]
