@@ -114,7 +114,8 @@ class Lecture:
             sys.exit(f"exit status {done.returncode}:\n{done.stdout}")
 
     def lines(self, pattern: str) -> str:
-        found = [line for line in self.printed.splitlines() if re.search(pattern, line)]
+        whole = re.sub(r"\n {10,}", " ", self.printed)  # lines of the health table are folded
+        found = [line for line in whole.splitlines() if re.search(pattern, line)]
         assert found, f"no line matches {pattern}:\n{self.printed}"
         return "\n".join(["```", *found, "```"])
 
