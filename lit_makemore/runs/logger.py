@@ -1,5 +1,6 @@
 """The TensorBoard logger of a run."""
 
+import os
 from pathlib import Path
 from typing import Any
 
@@ -103,7 +104,8 @@ def settings_of(module: Any, trainer: Any) -> dict[str, Any]:
         "seed": data.generator.initial_seed(),
         "steps": trainer.max_steps,
         "precision": str(trainer.precision),
-        "words": Path(data.path).name,
+        # Python in an ASCII locale keeps other bytes as surrogates; TensorBoard takes UTF-8
+        "words": os.fsencode(Path(data.path).name).decode(errors="replace"),
         "batch_size": data.batch_size,
     }
     others = {**module.hparams, **{f"init.{key}": value for key, value in init.items()}}
