@@ -8,7 +8,7 @@ from torch import Tensor
 
 from lit_makemore.diagnostics.events import histogram
 from lit_makemore.diagnostics.monitor import DueUpdate, Monitor
-from lit_makemore.diagnostics.probe import Probe
+from lit_makemore.diagnostics.probe import Probe, spread
 
 
 class GradientMonitor(Monitor):
@@ -60,5 +60,5 @@ def gradient_scalars(probe: Probe) -> dict[str, float]:
 def _mean_std(tensors: dict[str, Tensor]) -> dict[str, list[float]]:
     if not tensors:
         return {}
-    rows = torch.stack([torch.stack([t.mean(), t.std()]) for t in tensors.values()])
+    rows = torch.stack([torch.stack([t.mean(), spread(t)]) for t in tensors.values()])
     return dict(zip(tensors, rows.tolist(), strict=True))

@@ -4,6 +4,7 @@ from typing import Any
 
 import lightning.pytorch as pl
 import torch
+from torch import Tensor
 
 from lit_makemore.diagnostics.monitor import DueUpdate, Monitor
 from lit_makemore.diagnostics.probe import network_of
@@ -30,6 +31,7 @@ class HeldOutMonitor(Monitor):
     def __init__(self, every_n_steps: int | None = None) -> None:
         super().__init__(every_n_steps)
         self.lowest: tuple[float, int] | None = None  # the loss and the update
+        self._examples: dict[str, tuple[Tensor, Tensor]] = {}  # windows (N, T), targets (N,)
 
     def state_dict(self) -> dict[str, Any]:
         return {"lowest": self.lowest}
@@ -41,7 +43,7 @@ class HeldOutMonitor(Monitor):
         splits = getattr(getattr(trainer, "datamodule", None), "splits", None)
         if not splits:
             return
-        train, val = (self._loss(trainer, module, splits[name]) for name in ("train", "val"))
+        train, val = (self._loss(trainer, module, splits, name) for name in ("train", "val"))
         if self.lowest is None or val < self.lowest[0]:
             self.lowest = val, due.step
         figures = {"train": train, "val": val}
@@ -49,8 +51,11 @@ class HeldOutMonitor(Monitor):
         due.figures.update({f"held_out/{name}": value for name, value in figures.items()})
 
     @torch.no_grad()
-    def _loss(self, trainer: pl.Trainer, module: pl.LightningModule, split: Any) -> float:
+    def _loss(self, trainer: pl.Trainer, module: Any, splits: Any, name: str) -> float:
         net = network_of(module)
-        x, y = split.windows[torch.arange(min(EXAMPLES, len(split.windows)))]
+        if name not in self._examples:
+            windows = splits[name].windows
+            self._examples[name] = windows[torch.arange(min(EXAMPLES, len(windows)))]
+        x, y = self._examples[name]
         with evaluating(net), trainer.precision_plugin.forward_context():
             return float(cross_entropy(net(x), y))

@@ -131,6 +131,11 @@ def is_flat(layer: nn.Module, output: Tensor) -> Tensor:
     return torch.zeros_like(output, dtype=torch.bool)
 
 
+def spread(t: Tensor) -> Tensor:
+    """The standard deviation; exactly zero of equal values, of which rounding makes some 1e-9."""
+    return t.std() * (t.max() > t.min())
+
+
 def network_of(module: Any) -> nn.Module:
     """What is probed: LitMLP's network, or the whole of another module."""
     return getattr(module, "net", module)

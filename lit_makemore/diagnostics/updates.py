@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from lit_makemore.diagnostics.monitor import DueUpdate, Monitor
 from lit_makemore.diagnostics.names import NORMS
-from lit_makemore.diagnostics.probe import network_of, parameters_of
+from lit_makemore.diagnostics.probe import network_of, parameters_of, spread
 from lit_makemore.network.layers import Linear
 
 GUIDE = -3.0  # the lecture's rule of thumb
@@ -68,7 +68,7 @@ def update_ratios(before: dict[str, Tensor], after: dict[str, Tensor]) -> dict[s
     rows = []
     for name in names:
         change = after[name].detach() - before[name]
-        rows.append(torch.stack([change.std(), change.abs().max(), before[name].std()]))
+        rows.append(torch.stack([change.std(), change.abs().max(), spread(before[name])]))
     return {
         f"update_ratio/{name}": log10(change / data) if largest else -inf
         for name, (change, largest, data) in zip(names, torch.stack(rows).tolist(), strict=True)
