@@ -360,6 +360,7 @@ def test_a_network_with_nothing_new_to_say_is_an_error(fit, tmp_path, capsys):
     assert "leave out --only_new" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_names_that_do_not_end_are_counted(fit, tmp_path, capsys):
     assert fit() == 0
     capsys.readouterr()
@@ -408,7 +409,8 @@ def test_bad_sampling_options_are_one_line(fit, tmp_path, capsys, arguments):
     assert captured.err.count("\n") == 1
 
 
-@pytest.mark.parametrize("processes", [1, pytest.param(2, marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("processes", [1, 2])
 def test_predict_scores_words_in_order(fit, tmp_path, processes):
     assert fit() == 0
     words = ["ada", "zoë", "", "st.john", "emil", "ada", "x"] * 3

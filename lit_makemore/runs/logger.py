@@ -12,7 +12,8 @@ from lit_makemore.diagnostics import tags
 from lit_makemore.diagnostics.layout import layout
 from lit_makemore.runs.folder import RunFolder
 
-VARIED = ("lr", "init.gain", "targets", "seed", "steps")  # columns that the HParams page opens with
+# the columns that the HParams page opens with
+VARIED = ("lr", "init.gain", "targets", "seed", "steps", "precision", "words")
 METRICS = ("val", "test", "val_novel", "test_novel")  # losses of the best weights
 
 

@@ -48,6 +48,7 @@ def test_every_command_works(options, tmp_path, word_list, capsys, device, preci
         assert len(capsys.readouterr().out.splitlines()) == 5
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("device", "precision"), PRECISIONS)
 def test_a_longer_run_goes_on_from_a_shorter_one(options, tmp_path, device, precision):
     usual = options(device, precision)

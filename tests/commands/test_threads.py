@@ -68,7 +68,7 @@ def test_a_small_network_trains_on_one_thread_and_processes_share_the_cores(monk
     [
         pytest.param({}, [], 1, marks=pytest.mark.slow),
         pytest.param({"OMP_NUM_THREADS": "2"}, [], 2, marks=pytest.mark.slow),
-        ({"OMP_NUM_THREADS": "2"}, ["--threads", "3"], 3),
+        pytest.param({"OMP_NUM_THREADS": "2"}, ["--threads", "3"], 3, marks=pytest.mark.slow),
     ],
 )
 def test_what_the_user_says_counts_and_is_recorded(

@@ -151,8 +151,8 @@ def test_pictures_are_images(board):
 def test_what_varies_between_runs_is_compared_by_the_best_losses(board):
     found = board.post("plugin/hparams/experiment", {"experimentName": ""})
     first = [info["name"] for info in found["hparamInfos"] if info.get("differs")]
-    assert first == ["init.gain", "lr", "seed", "steps", "targets"]
-    assert {"precision", "words", "n_hidden"} < {info["name"] for info in found["hparamInfos"]}
+    assert first == ["init.gain", "lr", "precision", "seed", "steps", "targets", "words"]
+    assert {"n_hidden", "dropout"} < {info["name"] for info in found["hparamInfos"]}
     asked = {"experimentName": "", "allowedStatuses": ["STATUS_SUCCESS", "STATUS_UNKNOWN"]}
     asked |= {"startIndex": 0, "sliceSize": 10}
     groups = board.post("plugin/hparams/session_groups", asked)["sessionGroups"]
