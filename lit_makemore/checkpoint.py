@@ -18,7 +18,9 @@ from lit_makemore.counts.ngrams import KneserNey
 from lit_makemore.network.mlp import MLP, Init
 from lit_makemore.words.vocab import Vocabulary, difference
 
-FORMAT_VERSION = 1
+# Format 1 had no "." in `chars`: it was the end mark. Otherwise the formats are the same.
+FORMAT_VERSION = 2
+READABLE = (1, 2)
 KEY = "lit_makemore"  # the entry of this program
 LIGHTNING_ENTRIES = {"state_dict": dict, "global_step": int}
 OUR_ENTRIES = {
@@ -139,10 +141,10 @@ def read(path: str | Path) -> dict[str, Any]:
     ours = entries.get(KEY) if isinstance(entries, dict) else None
     if not isinstance(ours, dict) or "format_version" not in ours:
         raise ValueError(f"{path} is not a checkpoint of lit_makemore")
-    if ours["format_version"] != FORMAT_VERSION:
+    if ours["format_version"] not in READABLE:
         raise ValueError(
             f"{path} has checkpoint format {ours['format_version']}, this version reads "
-            f"{FORMAT_VERSION}; use the version of lit_makemore that wrote it"
+            f"{' and '.join(map(str, READABLE))}; use the version of lit_makemore that wrote it"
         )
     for where, needed in ((entries, LIGHTNING_ENTRIES), (ours, OUR_ENTRIES)):
         for name, kind in needed.items():

@@ -2,7 +2,8 @@
 
 format_1/ holds runs of 60 updates on 30 words, made before the package had rooms: a plain one with
 `model.clip_norm`, a mixture with counts, one with steps that torch compiled, one with its teacher.
-expected.json is what that version printed of them.
+Their end mark was ".". format_2/ holds a plain run and a mixture on 30 words of which some have a
+".". expected.json is what the version of that time printed of them.
 """
 
 import json
@@ -14,10 +15,15 @@ from lit_makemore.cli import main
 from lit_makemore.training.module import LitMLP
 from tests.conftest import ROOT
 
-STORED = ROOT / "tests" / "format_1"
-EXPECTED = json.loads((STORED / "expected.json").read_text())
+TESTS = ROOT / "tests"
+EXPECTED = {
+    f"{folder}/{name}": of_run
+    for folder in ("format_1", "format_2")
+    for name, of_run in json.loads((TESTS / folder / "expected.json").read_text()).items()
+}
+SCORED = {"format_1": "ada\nselma\nmarta\n", "format_2": "St. Ives\nBude\nSt. Bude.\n"}
 MODELS = {
-    "plain": ["--trainer.gradient_clip_val", "1.0"],
+    "plain": [],
     "mixture": [
         *("--model.count_mixture", "true", "--model.optimizer", "adamw", "--model.lr", "0.01"),
         *("--data.targets", "expected"),
@@ -37,66 +43,74 @@ USUAL = (
 
 
 @pytest.fixture
-def stored(tmp_path, monkeypatch):
-    """The stored runs as runs/ of the working directory."""
-    shutil.copytree(STORED, tmp_path / "runs")
-    for name in ("words.txt", "teacher.yaml"):
-        (tmp_path / "runs" / name).rename(tmp_path / name)
+def stored(tmp_path, monkeypatch, run):
+    """The stored runs of a format as runs/ of the working directory; the folder of this run."""
+    folder, name = run.split("/", 1)
+    shutil.copytree(TESTS / folder, tmp_path / "runs")
+    for path in (tmp_path / "runs").glob("*.*"):
+        path.rename(tmp_path / path.name)
+    (tmp_path / "score.txt").write_text(SCORED[folder])
     monkeypatch.chdir(tmp_path)
-    return tmp_path / "runs"
+    return tmp_path / "runs" / name
 
 
-def options(name: str) -> list[str]:
+def checkpoint_of(stored) -> str:
+    return str(stored / "checkpoints" / "last.ckpt")
+
+
+def options(run: str) -> list[str]:
+    name = run.split("/", 1)[1]
     eager = ["--model.engine", "auto" if name == "fused" else "eager"]
     if name == "taught/teachers/1":
         return [*USUAL, *eager, "--model.activation", "relu"]
-    return [*USUAL, *eager, *MODELS[name]]
+    clip = ["--trainer.gradient_clip_val", "1.0"] if run == "format_1/plain" else []
+    return [*USUAL, *eager, *MODELS[name], *clip]
 
 
-@pytest.mark.parametrize("name", EXPECTED)
-def test_it_samples_the_same_names(stored, capsys, name):
-    path = stored / name / "checkpoints" / "last.ckpt"
-    assert main(["sample", "--ckpt_path", str(path), "--num", "8", "--seed", "1"]) == 0
-    assert capsys.readouterr().out.splitlines() == EXPECTED[name]["samples"]
+@pytest.mark.parametrize("run", EXPECTED)
+def test_it_samples_the_same_names(stored, capsys, run):
+    assert main(["sample", "--ckpt_path", checkpoint_of(stored), "--num", "8", "--seed", "1"]) == 0
+    assert capsys.readouterr().out.splitlines() == EXPECTED[run]["samples"]
 
 
-@pytest.mark.parametrize("name", EXPECTED)
-def test_it_scores_and_validates_the_same(stored, capsys, name):
-    (stored.parent / "score.txt").write_text("ada\nselma\nmarta\n")
-    path = str(stored / name / "checkpoints" / "last.ckpt")
-    usual = ["--ckpt_path", path, *options(name)]
+@pytest.mark.parametrize("run", EXPECTED)
+def test_it_scores_and_validates_the_same(stored, capsys, run):
+    usual = ["--ckpt_path", checkpoint_of(stored), *options(run)]
     assert main(["predict", *usual, "--data.predict_path", "score.txt"]) == 0
     rows = capsys.readouterr().out.splitlines()[1:]
     found = [float(row.split(",")[1]) for row in rows]
-    assert found == pytest.approx(EXPECTED[name]["scores"], abs=2e-6)
+    assert found == pytest.approx(EXPECTED[run]["scores"], abs=2e-6)
     assert main(["validate", *usual]) == 0
     metrics = dict(line.split() for line in capsys.readouterr().out.splitlines())
-    assert float(metrics["val/loss"]) == EXPECTED[name]["val_loss"]
+    assert float(metrics["val/loss"]) == EXPECTED[run]["val_loss"]
 
 
-@pytest.mark.parametrize("name", MODELS)
-def test_it_is_resumed_to_the_same_losses(stored, name):
+@pytest.mark.parametrize("run", [run for run in EXPECTED if "resumed_to_90" in EXPECTED[run]])
+def test_it_is_resumed_to_the_same_losses(stored, run):
+    name = stored.name
     override = ["--resume_override", "true"] if name in ("taught", "fused") else []
-    arguments = [*options(name), *override, "--resume", f"runs/{name}", "--trainer.max_steps", "90"]
+    arguments = [*options(run), *override, "--resume", f"runs/{name}", "--trainer.max_steps", "90"]
     assert main(["fit", *arguments]) == 0
-    found = json.loads((stored / name / "summary.json").read_text())["final"]
+    found = json.loads((stored / "summary.json").read_text())["final"]
     tolerance = 1e-5 if name == "fused" else 0.0  # by another engine
-    for split, loss in EXPECTED[name]["resumed_to_90"].items():
+    for split, loss in EXPECTED[run]["resumed_to_90"].items():
         assert found[split] == pytest.approx(loss, abs=tolerance), split
 
 
+@pytest.mark.parametrize("run", ["format_1/mixture"])
 def test_it_loads_in_a_script(stored):
-    model = LitMLP.load_from_checkpoint(stored / "mixture" / "checkpoints" / "last.ckpt")
+    model = LitMLP.load_from_checkpoint(checkpoint_of(stored))
     assert model.counts is not None
     assert model.predictor().weight == model.mixture_weight < 1
 
 
-@pytest.mark.parametrize(("name", "clip"), [("plain", "1.0"), ("mixture", "null")])
-def test_a_configuration_of_that_time_is_understood(stored, capsys, name, clip):
-    config, path = stored / name / "config.yaml", stored / name / "checkpoints" / "last.ckpt"
+@pytest.mark.parametrize(("run", "clip"), [("format_1/plain", "1.0"), ("format_1/mixture", "null")])
+def test_a_configuration_of_that_time_is_understood(stored, capsys, run, clip):
+    config = stored / "config.yaml"
     assert f"clip_norm: {clip}" in config.read_text()
-    assert main(["validate", "--config", str(config), "--ckpt_path", str(path)]) == 0
-    assert f"{EXPECTED[name]['val_loss']:.4f}" in capsys.readouterr().out
+    path = checkpoint_of(stored)
+    assert main(["validate", "--config", str(config), "--ckpt_path", path]) == 0
+    assert f"{EXPECTED[run]['val_loss']:.4f}" in capsys.readouterr().out
     with pytest.raises(SystemExit):
         main(["fit", "--config", str(config), "--print_config"])
     assert f"gradient_clip_val: {clip}" in capsys.readouterr().out

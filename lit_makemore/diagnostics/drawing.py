@@ -120,7 +120,7 @@ def embedding(weight: Tensor, characters: Iterable[str]) -> Picture:
 
     Args:
         weight: (V, C), the embedding of each character.
-        characters: the V characters.
+        characters: the V characters; the end mark may have a name of several letters.
     """
     points = weight.detach().float().cpu()
     title, names = "embedding", ["first number", "second number"]
@@ -162,11 +162,16 @@ def embedding(weight: Tensor, characters: Iterable[str]) -> Picture:
 
 def is_vowel(character: str) -> bool:
     """Whether a character is one of aeiou, with any accent."""
-    return normalize("NFD", character)[0].lower() in "aeiou"
+    return len(character) == 1 and normalize("NFD", character)[0].lower() in "aeiou"
 
 
 def label(character: str) -> str:
-    """The character if the font can show it alone, else its code point: "U+4E2D"."""
+    """The character if the font can show it alone, else its code point: "U+4E2D".
+
+    A name of several letters is its own label.
+    """
+    if len(character) > 1:
+        return character
     font = get_font(findfont(FontProperties()))
     alone = category(character)[0] not in "CMZ"  # no control, combining mark or white space
     if character == " ":

@@ -81,7 +81,7 @@ class Pictures(Monitor):
         table: Any = getattr(network_of(module), "embedding", None)
         embedding = None
         if table is not None and hasattr(module, "vocab"):
-            embedding = table.weight.detach().clone(), module.vocab.itos
+            embedding = table.weight.detach().clone(), module.vocab.labels
         self._drawing = _ARTIST.submit(_pictures, self._probe, list(self._history), embedding)
 
     def _write(self, trainer: pl.Trainer, wait: bool = True) -> None:

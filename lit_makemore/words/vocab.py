@@ -2,7 +2,9 @@
 
 from collections.abc import Iterable, Sequence
 
-END = "."  # index 0: the end of a word; also fills the window before a word begins
+# Index 0: the end of a word; also fills the window before a word begins. No word of a file has it,
+# since a line ends there.
+END = "\n"
 
 
 class Vocabulary:
@@ -15,7 +17,7 @@ class Vocabulary:
     def __init__(self, chars: str) -> None:
         if END in chars or list(chars) != sorted(set(chars)):
             raise ValueError(
-                f"a vocabulary needs distinct, sorted characters without {END!r}, not {chars!r}"
+                f"a vocabulary needs distinct, sorted characters, no line end, not {chars!r}"
             )
         self.chars = chars
         self.itos = END + chars
@@ -23,6 +25,14 @@ class Vocabulary:
 
     def __len__(self) -> int:
         return len(self.itos)
+
+    @property
+    def labels(self) -> list[str]:
+        """What pictures and tables show for each index.
+
+        The end mark is ".", as in the lecture. If "." is a character of the list, it is "end".
+        """
+        return ["end" if "." in self.chars else ".", *self.chars]
 
     def spells(self, word: str) -> bool:
         """Whether all characters of the word are known."""

@@ -92,10 +92,10 @@ def test_a_saturated_unit_is_white():
 
 def test_characters_that_the_font_lacks_are_code_points_and_cause_no_warning():
     """Warnings are errors here."""
-    characters = ".aé中🇩 \u0301\u200d"
+    characters = ["end", *".aé中🇩 \u0301\u200d"]
     drawing.embedding(torch.randn(len(characters), 3), characters)
     shown = [drawing.label(character) for character in characters]
-    assert shown == [".", "a", "é", "U+4E2D", "U+1F1E9", "␣", "U+0301", "U+200D"]
+    assert shown == ["end", ".", "a", "é", "U+4E2D", "U+1F1E9", "␣", "U+0301", "U+200D"]
 
 
 def test_of_many_characters_the_outermost_are_labelled(monkeypatch):

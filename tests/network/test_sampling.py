@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from lit_makemore.network.mlp import MLP, Init
 from lit_makemore.network.sampling import BATCH, Decoding, Sampler
 from lit_makemore.network.scoring import score
-from lit_makemore.words.vocab import Vocabulary
+from lit_makemore.words.vocab import END, Vocabulary
 
 LETTERS = Vocabulary("abcdefghijklmnopqrstuvwxyz")
 
@@ -166,7 +166,7 @@ def test_a_million_names_have_the_networks_letter_frequencies(block_size):
     sampler = Sampler(net, LETTERS, block_size)
     sampler.limit = 2  # the first two letters are enough
     for draw in sampler.draw(count, torch.Generator().manual_seed(3)):
-        codes = [27 * LETTERS.stoi[n[:1] or "."] + LETTERS.stoi[n[1:2] or "."] for n in draw.names]
+        codes = [27 * LETTERS.stoi[n[:1] or END] + LETTERS.stoi[n[1:2] or END] for n in draw.names]
         pairs += torch.tensor(codes).bincount(minlength=27 * 27).view(27, 27)
     first = net(torch.zeros((1, block_size), dtype=torch.int64)).softmax(1)[0]
     windows = torch.zeros((27, block_size), dtype=torch.int64)

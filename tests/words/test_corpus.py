@@ -56,7 +56,6 @@ GOOD = "\n".join(WORDS).encode() + b"\n"
         (b"", "has 0 words; at least 10"),
         (b"anna\nbert\n", "has 2 words; at least 10"),
         (GOOD + b"m\xe9l\n", "line 31: byte 2 is not UTF-8"),
-        (GOOD + b"st.john\n", "line 31: 'st.john' contains"),
         (b"<!DOCTYPE html>\n<html>\n", "line 1: this is a web page"),
         (GOOD + "Анна\n".encode("cp1251"), "from its encoding: iconv -f ENCODING -t utf-8"),
         (b"a" * 2**20, "line 1 is longer than 1000 characters"),
@@ -69,7 +68,6 @@ GOOD = "\n".join(WORDS).encode() + b"\n"
         "empty",
         "short",
         "latin-1",
-        "dot",
         "html",
         "cp1251",
         "one line",
@@ -91,10 +89,11 @@ def test_a_bad_list_is_one_error_with_file_and_remedy(tmp_path, content, message
     [
         ["Zürich", "São Paulo", "Łódź", "Kraków", "Reykjavík", "Besançon", "A Coruña"] * 2,
         ["2-butanol", "1,3-diene", "n-hexane", "h2o", "co2", "4-nonyl", "ch3-ch3"] * 2,
+        ["St. Ives", "J. R. R.", "...", ".", "A.B", "end", "a."] * 2,
         ["می\u200cخواهم", "San\u00a0José", "क्\u200dष", "naïve", "x", "y", "z"] * 2,
         ["анна", "борис", "вера", "глеб", "дарья", "егор", "жанна"] * 2,
     ],
-    ids=["cities", "chemicals", "joiners", "cyrillic"],
+    ids=["cities", "chemicals", "dots", "joiners", "cyrillic"],
 )
 def test_lists_unlike_names_are_read_as_they_are(tmp_path, words):
     corpus = read_corpus(write(tmp_path, "\n".join(words).encode()))

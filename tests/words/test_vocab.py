@@ -1,12 +1,17 @@
 import pytest
 
-from lit_makemore.words.vocab import Vocabulary, difference
+from lit_makemore.words.vocab import END, Vocabulary, difference
 
 
 def test_the_end_mark_is_zero_and_characters_follow_sorted():
     vocab = Vocabulary("abé")
-    assert vocab.stoi == {".": 0, "a": 1, "b": 2, "é": 3}
+    assert vocab.stoi == {END: 0, "a": 1, "b": 2, "é": 3}
     assert len(vocab) == 4
+
+
+@pytest.mark.parametrize(("chars", "end"), [("ab", "."), (".ab", "end")])
+def test_the_end_mark_is_shown_as_no_character_of_the_list(chars, end):
+    assert Vocabulary(chars).labels == [end, *chars]
 
 
 def test_encoding_and_decoding_are_inverse():
@@ -21,7 +26,7 @@ def test_an_unknown_character_is_named():
         Vocabulary("jnor").encode("jörn", "the prefix")
 
 
-@pytest.mark.parametrize("chars", ["ba", "aa", ".a"])
+@pytest.mark.parametrize("chars", ["ba", "aa", "\na"])
 def test_characters_must_be_sorted_distinct_and_without_the_end_mark(chars):
     with pytest.raises(ValueError, match="sorted"):
         Vocabulary(chars)

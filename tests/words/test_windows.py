@@ -3,7 +3,7 @@ from collections import Counter
 import pytest
 import torch
 
-from lit_makemore.words.vocab import Vocabulary
+from lit_makemore.words.vocab import END, Vocabulary
 from lit_makemore.words.windows import (
     Windows,
     distinct,
@@ -17,7 +17,7 @@ VOCAB = Vocabulary("".join(sorted(set("".join(WORDS)))))
 
 
 def stream(words: list[str], vocab: Vocabulary = VOCAB) -> torch.Tensor:
-    return encode("".join(f"{word}." for word in words), vocab)
+    return encode("".join(f"{word}{END}" for word in words), vocab)
 
 
 def lecture(words: list[str], block_size: int) -> tuple[list[list[int]], list[int]]:
@@ -25,7 +25,7 @@ def lecture(words: list[str], block_size: int) -> tuple[list[list[int]], list[in
     X, Y = [], []
     for word in words:
         context = [0] * block_size
-        for ch in word + ".":
+        for ch in word + END:
             X.append(context)
             Y.append(VOCAB.stoi[ch])
             context = context[1:] + [VOCAB.stoi[ch]]
@@ -47,7 +47,7 @@ def test_select_words_keeps_the_order_asked_for():
 
 def test_a_vocabulary_above_a_byte_gets_wider_tokens():
     chars = "".join(chr(0x4E00 + i) for i in range(400))
-    tokens = encode(f"{chars[0]}{chars[399]}.", Vocabulary(chars))
+    tokens = encode(f"{chars[0]}{chars[399]}{END}", Vocabulary(chars))
     assert tokens.tolist() == [1, 400, 0]
 
 
