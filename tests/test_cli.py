@@ -5,6 +5,7 @@ import io
 import json
 import math
 import os
+import random
 import signal
 import subprocess
 import sys
@@ -478,12 +479,27 @@ def test_repeated_words_are_counted_and_said(fit, tmp_path, capsys, word_list):
     said = [line for line in capsys.readouterr().err.splitlines() if str(word_list) in line]
     assert len(said) == 2
     assert "1 words are read in Unicode's normal form" in said[0]
-    assert "30 of 61 words repeat an earlier one" in said[1]
+    words = [*WORDS, *WORDS, "étienne"]
+    random.Random(42).shuffle(words)
+    known = sum(word in words[:48] for word in words[48:54])
+    assert f"30 of 61 words repeat an earlier one, and {known} of 6 val words are" in said[1]
     found = [
         json.loads((tmp_path / "runs" / name / "summary.json").read_text())["data"]
         for name in ("once", "twice")
     ]
     assert [data["repeated_words"] for data in found] == [0, 30]
+
+
+def test_a_column_of_a_table_trains_as_the_list_does(fit, tmp_path, word_list):
+    assert fit("--name", "list") == 0
+    rows = "".join(f'k;"{word}"\n' for word in WORDS)
+    word_list.write_text("kind;name\n" + rows)
+    assert fit("--data.column", "name", "--name", "table") == 0
+    found = [
+        json.loads((tmp_path / "runs" / name / "summary.json").read_text())["final"]
+        for name in ("list", "table")
+    ]
+    assert found[0] == found[1]
 
 
 def test_sampled_names_are_marked_by_where_their_words_are(fit, tmp_path):

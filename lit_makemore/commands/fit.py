@@ -49,6 +49,7 @@ Trains a network. Later configs and options replace earlier ones.
 
   --config configs/quickstart.yaml    a configuration; configs/ has more
   --data.path FILE                    your own words, one a line; --data.lowercase true
+  --data.column NAME                  the column of the words, if the file is a table (CSV)
   --data.block_size N                 how many characters the network sees
   --data.batch_size N                 number of examples in one update
   --data.targets expected             train on the shares of all characters that follow a window
@@ -281,7 +282,7 @@ def _teacher_options(ours: Any, teacher: str, run: Path, number: int) -> dict[st
         sections = {name: dict(options.get(name) or {}) for name in ("data", "model", "trainer")}
     except (yaml.YAMLError, AttributeError, TypeError, ValueError) as error:
         raise ValueError(f"{teacher} is not a configuration: {error}") from error
-    words = ("path", "block_size", "splits", "split_seed", "lowercase", "strip", "url")
+    words = ("path", "column", "block_size", "splits", "split_seed", "lowercase", "strip", "url")
     sections["data"].update({key: ours.data[key] for key in words}, teachers=[])
     sections["model"].setdefault("engine", ours.model.engine)
     sections["trainer"].update(

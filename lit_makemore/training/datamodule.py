@@ -25,12 +25,11 @@ from lit_makemore.words.corpus import (
     read_words,
     word_hashes,
 )
-from lit_makemore.words.splits import Split, build_splits, repeated_words, split_words
+from lit_makemore.words.splits import Split, build_splits, known_words, repeated_words, split_words
 from lit_makemore.words.vocab import Vocabulary
 from lit_makemore.words.windows import Windows
 
 log = logging.getLogger(__name__)
-MANY_REPEATED = 0.25  # share of the words
 
 Targets = Literal["sampled", "expected", "kneser_ney", "teacher"]
 
@@ -43,6 +42,8 @@ class NamesDataModule(pl.LightningDataModule):
     Args:
         path: UTF-8 file, one word a line. The default is makemore's names.txt, which is downloaded
             once.
+        column: if the file is a table (CSV), the column of the words: its name in the first line,
+            or its number, from 1, if the first line has no names.
         block_size: how many characters the network sees.
         batch_size: examples of one update, over all processes together.
         sampling: replacement draws the examples of each minibatch; shuffled goes through all
@@ -58,7 +59,7 @@ class NamesDataModule(pl.LightningDataModule):
         splits: shares of the words for training, validation and test.
         split_seed: seed of the shuffle before the split.
         lowercase: make every word lower-case.
-        strip: remove white space at both ends of a word.
+        strip: remove white space at both ends of a word, and commas after it.
         predict_path: the words that `predict` scores, one a line.
         url: where names.txt is downloaded from; its checksum is verified.
 
@@ -71,6 +72,7 @@ class NamesDataModule(pl.LightningDataModule):
     def __init__(
         self,
         path: str = NAMES_PATH,
+        column: str | None = None,
         block_size: int = 3,
         batch_size: int = 32,
         sampling: Sampling = "replacement",
@@ -100,7 +102,7 @@ class NamesDataModule(pl.LightningDataModule):
         self.path, self.url, self.predict_path = path, url, predict_path
         self.lowercase, self.strip = lowercase, strip
         self.prepare_data()
-        self.corpus = read_corpus(shipped.find(path), lowercase, strip)
+        self.corpus = read_corpus(shipped.find(path), lowercase, strip, column)
         self.vocab = Vocabulary(self.corpus.chars)
         self.chars, self.block_size = self.vocab.chars, block_size
         self.batch_size, self.sampling, self.targets = batch_size, sampling, targets
@@ -137,11 +139,12 @@ class NamesDataModule(pl.LightningDataModule):
     def _say_what_was_read(self) -> None:
         for note in self.corpus.notes:
             log.info(note)
-        repeated, n = repeated_words(self.splits), self.corpus.n_words
-        if repeated > MANY_REPEATED * n:
+        if repeated := repeated_words(self.splits):
+            known, n_val = known_words(self.splits, "val"), len(self.splits["val"].hashes)
             log.info(
-                f"{self.path}: {repeated:,} of {n:,} words repeat an earlier one, so val has "
-                f"training words (sort -u {self.path} leaves one of each)"
+                f"{self.path}: {repeated:,} of {self.corpus.n_words:,} words repeat an earlier "
+                f"one, and {known:,} of {n_val:,} val words are training words "
+                f"(sort -u leaves one of each)"
             )
 
     def _pass_length(self) -> int:
@@ -164,7 +167,8 @@ class NamesDataModule(pl.LightningDataModule):
             )
         if length < n:
             raise ValueError(
-                f"a pass has {length} minibatches, fewer than --trainer.accumulate_grad_batches {n}"
+                f"a pass has {length} minibatches, fewer than --trainer.accumulate_grad_batches "
+                f"{n}; make --data.batch_size smaller than {self.batch_size}"
             )
         return length - length % n
 

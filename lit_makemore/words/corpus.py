@@ -7,12 +7,11 @@ import unicodedata
 import urllib.error
 import urllib.request
 from array import array
-from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import partial
 from http.client import HTTPException
 from io import StringIO
-from itertools import islice
 from pathlib import Path
 from typing import IO
 
@@ -20,7 +19,8 @@ import torch
 from torch import Tensor
 
 from lit_makemore.atomic import replacing
-from lit_makemore.words.lines import Changes, read_lines
+from lit_makemore.words.lines import Changes, head, read_lines
+from lit_makemore.words.table import columns, listed, separator
 from lit_makemore.words.vocab import END
 
 NAMES_PATH = "data/names.txt"
@@ -61,13 +61,18 @@ class Corpus:
         return (match.group() for match in re.finditer(f"[^{re.escape(END)}]+", self.text))
 
 
-def read_corpus(path: str | Path, lowercase: bool = False, strip: bool = True) -> Corpus:
-    """Reads a file with one word per line, as `read_lines` does. Skips blank lines.
+def read_corpus(
+    path: str | Path, lowercase: bool = False, strip: bool = True, column: str | None = None
+) -> Corpus:
+    """Reads a file with one word per line, or a column of a table, as `read_lines` does.
+
+    Skips blank lines.
 
     Args:
         path: the file.
         lowercase: whether to convert every word to lower case.
-        strip: whether to remove white space from both ends of a line.
+        strip: whether to remove white space from both ends of a line, and commas from its end.
+        column: the column of a table, by its name or its number.
 
     Raises:
         FileNotFoundError: the file does not exist.
@@ -75,9 +80,11 @@ def read_corpus(path: str | Path, lowercase: bool = False, strip: bool = True) -
             the line and what to do.
     """
     path, changes = Path(path), Changes()
-    _check_no_table(islice(read_lines(path, lowercase, strip, Changes()), 1000), path)
-    text, n_words, blank = StringIO(), 0, 0
-    for number, word in enumerate(read_lines(path, lowercase, strip, changes), 1):
+    if column is None:
+        _check_no_table(path)
+    text, n_words, blank, number = StringIO(), 0, 0, 0
+    words = partial(read_lines, path, lowercase, strip, column=column)
+    for number, word in words(changes):
         if word:
             _check(word, f"{path}, line {number}")
             text.write(word + END)
@@ -86,14 +93,16 @@ def read_corpus(path: str | Path, lowercase: bool = False, strip: bool = True) -
             blank += 1
     if n_words < MIN_WORDS:
         raise ValueError(
-            f"{path} has {n_words} words; at least {MIN_WORDS} are needed, one per line"
+            f"{path} ends after line {number} with {n_words} words; at least {MIN_WORDS} are "
+            "needed, one per line"
         )
     joined = text.getvalue()
     chars = sorted(set(joined) - {END})
     if len(chars) > MAX_CHARS:
         raise ValueError(
-            f"{path} has {len(chars):,} distinct characters; at most {MAX_CHARS:,} are "
-            "possible, since the network must see each of them many times"
+            f"{path} has {len(chars):,} distinct characters; at most {MAX_CHARS:,} are possible, "
+            f"since the network must see each many times; line {_beyond(words(Changes()))} has the "
+            "first above that"
         )
     notes = changes.notes(path)
     return Corpus(str(path), joined, "".join(chars), n_words, blank, _sha256(path), notes)
@@ -106,7 +115,7 @@ def read_words(path: str | Path, lowercase: bool = False, strip: bool = True) ->
         FileNotFoundError: the file does not exist.
         ValueError: a line is too long or not UTF-8.
     """
-    return [word for word in read_lines(Path(path), lowercase, strip, Changes()) if word]
+    return [word for _, word in read_lines(Path(path), lowercase, strip, Changes()) if word]
 
 
 def _sha256(path: Path) -> str:
@@ -117,24 +126,31 @@ def _sha256(path: Path) -> str:
     return digest.hexdigest()
 
 
-def _check_no_table(lines: Iterable[str], path: Path) -> None:
-    """Words may have commas. But if nine lines of ten have equally many, they separate columns."""
-    words = [word for word in lines if word]
-    for mark in "\t,;":
-        # Of "Smith, John" the comma is a part.
-        counts = Counter(word.count(mark) - word.count(mark + " ") for word in words)
-        most, lines_with = counts.most_common(1)[0] if counts else (0, 0)
-        if most and len(words) >= MIN_WORDS and lines_with >= 0.9 * len(words):
-            cut = "cut -f1" if mark == "\t" else f"cut -d'{mark}' -f1"
-            raise ValueError(
-                f"{path} looks like a CSV: {lines_with:,} of {len(words):,} lines have "
-                f"{most} {mark!r}; take the column of words out first: {cut} {path} > words.txt"
-            )
+def _check_no_table(path: Path) -> None:
+    lines = head(path)
+    if mark := separator(lines):
+        found = listed(columns(lines[0], mark))
+        raise ValueError(
+            f"{path} is a table, with these columns in its first line: {found}; choose one with "
+            "--data.column NAME, or with its number from 1 if these are no names"
+        )
+
+
+def _beyond(words: Iterator[tuple[int, str]]) -> int:
+    """The line in which the characters become more than MAX_CHARS."""
+    seen: set[str] = set()
+    for number, word in words:
+        seen |= {*word}
+        if len(seen) > MAX_CHARS:
+            return number
+    raise AssertionError("called for a list with too many characters")
 
 
 def _check(word: str, where: str) -> None:
     if word.lower().startswith(("<!doctype", "<html")):
         raise ValueError(f"{where}: this is a web page, not a word list; download the raw file")
+    if "\t" in word:
+        raise ValueError(f"{where}: {word!r} contains a tab; put one word on each line")
     if any(unicodedata.category(c) == "Cc" for c in word):
         raise ValueError(f"{where}: {word!r} contains a control character; remove it")
 

@@ -95,6 +95,9 @@ lists = st.one_of(
         lambda words: "\n".join(words).encode()
     ),
     st.lists(st.sampled_from(WORDS), max_size=60).map(lambda words: "\n".join(words).encode()),
+    st.lists(st.lists(st.sampled_from([*WORDS, '"', "7", ""]), max_size=3), max_size=40).map(
+        lambda rows: "\n".join(map(",".join, rows)).encode()
+    ),
 )
 
 
@@ -102,7 +105,8 @@ lists = st.one_of(
 def test_word_lists(material, tmp_path, data):
     path = tmp_path / "list.txt"
     path.write_bytes(data.draw(lists))
-    outcome(["fit", "--data.path", str(path), *TINY], tmp_path)
+    column = data.draw(st.sampled_from([[], ["--data.column", "1"], ["--data.column", "ada"]]))
+    outcome(["fit", "--data.path", str(path), *column, *TINY], tmp_path)
 
 
 scalars = st.one_of(

@@ -53,16 +53,20 @@ GOOD = "\n".join(WORDS).encode() + b"\n"
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        (b"", "has 0 words; at least 10"),
-        (b"anna\nbert\n", "has 2 words; at least 10"),
+        (b"", "after line 0 with 0 words; at least 10"),
+        (b"anna\nbert\n", "after line 2 with 2 words; at least 10"),
         (GOOD + b"m\xe9l\n", "line 31: byte 2 is not UTF-8"),
         (b"<!DOCTYPE html>\n<html>\n", "line 1: this is a web page"),
         (GOOD + "Анна\n".encode("cp1251"), "from its encoding: iconv -f ENCODING -t utf-8"),
         (b"a" * 2**20, "line 1 is longer than 1000 characters"),
-        (b"name,count\n" + GOOD.replace(b"\n", b",7\n"), "31 of 31 lines have 1 ','.*cut -d','"),
-        (GOOD.replace(b"\n", b"\t7\n"), "30 of 30 lines have 1 .*: cut -f1 "),
-        (GOOD + b"a\tb\n", "line 31: 'a\\\\tb' contains a control character"),
-        ("\n".join(chr(0x4E00 + i) for i in range(20_000)).encode(), "20,000 distinct characters"),
+        (b"name,count\n" + GOOD.replace(b"\n", b",7\n"), "'name' 'count'; .* --data.column NAME"),
+        (GOOD.replace(b"\n", b"\t7\n"), "'ada' '7'; .* --data.column NAME, or with its number"),
+        (GOOD + b"a\tb\n", "line 31: 'a\\\\tb' contains a tab; put one word on each line"),
+        (GOOD + b"a\x07b\n", "line 31: 'a\\\\x07b' contains a control character; remove it"),
+        (
+            "\n".join(chr(0x4E00 + i) for i in range(20_000)).encode(),
+            "20,000 distinct characters; .* line 10001 has the first",
+        ),
     ],
     ids=[
         "empty",
@@ -74,6 +78,7 @@ GOOD = "\n".join(WORDS).encode() + b"\n"
         "csv",
         "tsv",
         "tab",
+        "bell",
         "no alphabet",
     ],
 )
@@ -140,6 +145,34 @@ def test_invisible_characters_are_left_out_which_is_said_once(tmp_path, mark):
 def test_a_joiner_is_left_out_where_it_joins_nothing(tmp_path):
     path = write(tmp_path, "an\u200dna\nمی\u200cخواهم\n\u200dक्\u200dष".encode())
     assert read_words(path) == ["anna", "می\u200cخواهم", "क्\u200dष"]
+
+
+@pytest.mark.parametrize("every", [1, 2])
+def test_commas_at_the_ends_of_lines_are_left_out_which_is_said_once(tmp_path, every):
+    lines = [word + ", "[: 2 * (i % every == 0)] for i, word in enumerate(WORDS)]
+    corpus = read_corpus(write(tmp_path, "\n".join(lines).encode()))
+    assert list(corpus.words()) == WORDS
+    (note,) = corpus.notes
+    assert f"of {30 // every} lines" in note
+    assert "(first in line 1)" in note
+    assert list(read_corpus(tmp_path / "list.txt", strip=False).words()) == lines
+
+
+def test_a_column_of_a_table_is_read_as_a_list_is(tmp_path):
+    lines = ["kind,name", *(f"k,{word.upper()} " for word in WORDS), "k,Jose\u0301", "k,"]
+    path = write(tmp_path, "\r\n".join(lines).encode("utf-8-sig"))
+    corpus = read_corpus(path, lowercase=True, column="name")
+    assert list(corpus.words()) == [*WORDS, "josé"]
+    assert corpus.blank_lines == 1
+    assert "(first in line 32)" in corpus.notes[0]
+
+
+def test_a_long_cell_is_an_error_and_a_long_row_is_not(tmp_path):
+    rows = ["note,name", *(f"{'n' * 2_000},{word}" for word in WORDS)]
+    path = write(tmp_path, "\n".join(rows).encode())
+    assert list(read_corpus(path, column="name").words()) == WORDS
+    with pytest.raises(ValueError, match="line 2 is longer than 1000 characters"):
+        read_corpus(path, column="note")
 
 
 def test_broken_utf_16_is_an_error(tmp_path):
