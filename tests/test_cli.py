@@ -491,10 +491,11 @@ def test_repeated_words_are_counted_and_said(fit, tmp_path, capsys, word_list):
 
 
 def test_a_column_of_a_table_trains_as_the_list_does(fit, tmp_path, word_list):
-    assert fit("--name", "list") == 0
+    quick = ("--diagnostics.enabled", "false", "--trainer.max_steps", "20")
+    assert fit("--name", "list", *quick) == 0
     rows = "".join(f'k;"{word}"\n' for word in WORDS)
     word_list.write_text("kind;name\n" + rows)
-    assert fit("--data.column", "name", "--name", "table") == 0
+    assert fit("--data.column", "name", "--name", "table", *quick) == 0
     found = [
         json.loads((tmp_path / "runs" / name / "summary.json").read_text())["final"]
         for name in ("list", "table")
