@@ -5,7 +5,7 @@ A checkpoint is enough to sample, score and resume. It holds primitives and tens
 """
 
 import zipfile
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from lit_makemore.atomic import replacing
 from lit_makemore.counts.mixture import Mixture
 from lit_makemore.counts.ngrams import KneserNey
+from lit_makemore.network.fold import fold
 from lit_makemore.network.mlp import MLP, Init
 from lit_makemore.words.vocab import Vocabulary, difference
 
@@ -44,6 +45,7 @@ class Checkpoint:
         block_size: how many characters it sees.
         train_hashes: (words,) int64, the sorted hashes of the distinct training words.
         global_step: updates made.
+        architecture: the arguments of MLP, without its initial parameters.
     """
 
     net: MLP
@@ -52,6 +54,22 @@ class Checkpoint:
     block_size: int
     train_hashes: Tensor
     global_step: int
+    architecture: dict[str, Any]
+
+    @property
+    def mixture(self) -> tuple[KneserNey, float] | None:
+        """The counts that the network is mixed with and its weight; None without."""
+        if not isinstance(self.predictor, Mixture):
+            return None
+        assert isinstance(self.predictor.counts, KneserNey)
+        return self.predictor.counts, self.predictor.weight
+
+    def folded(self) -> "Checkpoint":
+        """The same in float32 with Batch Normalization folded away, as an export holds it."""
+        net = fold(self.net).float()
+        predictor = net if self.mixture is None else Mixture(net, *self.mixture)
+        no_norm = {"batch_norm": False, "logits_batch_norm": False}
+        return replace(self, net=net, predictor=predictor, architecture=self.architecture | no_norm)
 
 
 def describe(
@@ -187,6 +205,7 @@ def _rebuilt(entries: dict[str, Any], ours: dict[str, Any]) -> Checkpoint:
         ours["block_size"],
         ours["train_hashes"],
         entries["global_step"],
+        {name: value for name, value in architecture.items() if name != "init"},
     )
 
 

@@ -22,6 +22,7 @@ USAGE = """usage: {program} <command> [options]
   test       evaluates it on test words
   predict    scores words:              … --ckpt_path FILE --data.predict_path FILE
   sample     draws names from it:       sample --ckpt_path FILE --num 20 --seed 1
+  export     writes it as a web page:   export --ckpt_path FILE --format html
   gradcheck  compares hand-derived gradients with autograd's
 
 `{program} <command> --help` shows the options of a command; --debug shows the
@@ -35,6 +36,7 @@ COMMANDS = {  # each with its module in commands/, which has a function run(args
     "test": "evaluate",
     "predict": "score",
     "sample": "sample",
+    "export": "export",
     "gradcheck": "gradcheck",
 }
 

@@ -516,7 +516,7 @@ def test_sampled_names_are_marked_by_where_their_words_are(fit, tmp_path):
 def test_the_commands_are_listed(capsys, arguments, status):
     assert main(arguments) == status
     captured = capsys.readouterr()
-    for command in ("fit", "validate", "test", "predict", "sample"):
+    for command in ("fit", "validate", "test", "predict", "sample", "export"):
         assert command in captured.out + captured.err
 
 

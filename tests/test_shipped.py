@@ -151,5 +151,7 @@ def test_an_installation_is_whole_and_works_from_any_folder(elsewhere, tmp_path)
     run(script, "fit", "--config", "configs/quickstart.yaml", *options, *native)
     several = ["--trainer.devices", "2", "--model.engine", "auto"]
     run(script, "fit", "--config", "runs/quickstart/config.yaml", *several, *options)
-    run(sys.executable, "-m", "lit_makemore", "sample", "--ckpt_path",
-        "runs/quickstart/checkpoints/best.ckpt")  # fmt: skip
+    best = ["--ckpt_path", "runs/quickstart/checkpoints/best.ckpt"]
+    run(sys.executable, "-m", "lit_makemore", "sample", *best)
+    run(script, "export", *best)  # so do the parts of its page
+    assert "litMakemore.names" in (elsewhere / "best.html").read_text(encoding="utf-8")
