@@ -4,6 +4,7 @@ import base64
 import json
 import random
 import re
+import shutil
 from dataclasses import replace
 
 import numpy as np
@@ -264,6 +265,37 @@ def test_the_command_writes_onnx_and_says_what_is_not_in_it(tmp_path, capfd):
     assert "without the counts of its mixture: ONNX cannot hold them" in line
 
 
+def test_the_page_of_the_documentation_is_of_this_version():
+    page = (ROOT / "docs" / "names.html").read_text(encoding="utf-8")
+    assert len(page.encode()) < 1_000_000
+    (network,) = re.findall(r'id="network">(.*)</script>', page)
+    current = web_page(trained(n_layer=1).folded())[0]
+    assert page.replace(network, "") == re.sub(r'(id="network">).*(</script>)', r"\1\2", current)
+
+
+@pytest.mark.slow
+def test_the_examples_of_the_documentation_run(tmp_path, monkeypatch):
+    for package in ("onnxruntime", "onnxscript", "safetensors"):
+        pytest.importorskip(package)
+    model = checkpoint.load(STORED / "plain/checkpoints/last.ckpt")
+    shutil.copy(STORED / "plain/checkpoints/last.ckpt", tmp_path / "best.ckpt")
+    monkeypatch.chdir(tmp_path)
+    for name in ("onnx", "safetensors"):
+        assert run("--format", name, path="best.ckpt") == 0
+    examples = re.findall(
+        "```python\n(.*?)```", (ROOT / "docs/export.md").read_text(encoding="utf-8"), re.DOTALL
+    )
+    in_python, in_onnx, in_safetensors = ({} for _ in examples)
+    exec(examples[0], in_python)
+    assert len(in_python["names"]) == 10
+    exec(examples[1], in_onnx)
+    exec(examples[2], in_safetensors)
+    x = windows(model, ["ma"])
+    with torch.no_grad():
+        np.testing.assert_allclose(in_onnx["logits"], model.net(x).numpy(), atol=1e-5)
+        np.testing.assert_allclose(in_safetensors["net"](x), model.net(x).numpy(), atol=1e-5)
+
+
 in_a_browser = pytest.mark.browser
 
 
@@ -328,6 +360,20 @@ def test_a_browser_computes_the_same_logits_and_draws_the_same_names(make, tmp_p
             folded.predictor, model.vocab, model.block_size, 20, 3, max_length=3,
             known=lambda name: word_hash(name) in known,
         )  # fmt: skip
+
+
+@in_a_browser
+def test_two_elements_of_the_page_are_enough_on_another_site(tmp_path):
+    needs_browser()
+    model = trained(n_layer=1)
+    page = web_page(model.folded())[0]
+    elements = re.findall(r'<script [^>]*id="(?:network|names)">.*?</script>', page, re.DOTALL)
+    own = "<ol id=list></ol>{}<script type=module>list.innerHTML = '<li>' + {}</script>"
+    path = tmp_path / "own.html"
+    path.write_text(own.format("".join(elements), "litMakemore.names({num: 1, seed: 4})"))
+    with opened(path) as found:
+        expected = draw_names(model.folded().predictor, model.vocab, 3, 1, 4)
+        assert found.locator("#list li").all_text_contents() == expected
 
 
 @in_a_browser
