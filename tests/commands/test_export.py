@@ -27,7 +27,7 @@ from tests.conftest import ROOT, WORDS
 from tests.exported_page import CHROMIUM, PHONE, draw, opened
 
 STORED = ROOT / "tests" / "format_1"
-STRANGE = "</script>!-{}\"'& é😀\u0627"
+STRANGE = "</script>!-{}\"'&. é😀\u0627"
 ARCHITECTURES = [
     {"n_layer": 5, "bn_variance": "unbiased"},
     {"n_layer": 1, "activation": "relu", "logits_batch_norm": True},
