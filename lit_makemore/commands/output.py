@@ -1,0 +1,20 @@
+"""Where a command writes its text: a file, or stdout."""
+
+import sys
+from collections.abc import Iterable
+
+from lit_makemore.atomic import replacing
+
+
+def write(parts: Iterable[str], path: str | None) -> None:
+    """Writes parts of a text, each as soon as it is there; to stdout if path is None.
+
+    A file gets its name when it is complete.
+    """
+    if path is None:
+        for part in parts:
+            sys.stdout.write(part)
+        return
+    with replacing(path) as file:
+        for part in parts:
+            file.write(part.encode())

@@ -1,0 +1,235 @@
+"""Sampling under a condition, without a name that is drawn and thrown away.
+
+A name in the making is at a place: the network's window and the state of the condition's automaton.
+The chance that it will fit, in the end, follows from the chances one character later,
+
+    chance_t(place) = p(end | window), if the name may end here,
+                      + Σ_c p(c | window) · chance_t+1(the place after c)
+
+and c is drawn with the probability of its term in this sum, divided by the sum. So each name has
+the network's probability divided by that of the condition, which is chance_0 of the first place.
+(The backward pass of a hidden Markov model: Baum et al., 1970,
+https://doi.org/10.1214/aoms/1177697196.)
+
+Shapes: B names in the making, P places, T block_size, V vocab_size.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from lit_makemore.network.mlp import log_probabilities
+from lit_makemore.network.sampling import (
+    LONGEST,
+    Decoding,
+    Draw,
+    Sampler,
+    choose,
+    longest_name,
+    names_at_once,
+    spell,
+)
+from lit_makemore.network.scoring import logits_of
+from lit_makemore.words.conditions import Condition
+from lit_makemore.words.patterns import Automaton
+from lit_makemore.words.vocab import Vocabulary
+
+MAX_CELLS = 2**21  # places times vocabulary, and
+MAX_CHANCES = 2**25  # places times positions, to bound the memory
+SETTLED = 1e-12  # a chance that changes by less, relative to itself, will not change any more
+
+
+class TooMany(Exception):
+    """The places of a condition, or their chances, take too much memory."""
+
+
+@dataclass(frozen=True)
+class Places:
+    """All places that a name which will fit can be at.
+
+    Args:
+        windows: (P, T), the window of each place; the first one is where every name begins.
+        following: (P, V) int64, the place after each character; P for none.
+        accepts: (P,) bool, whether a name may end here, as far as its characters matter.
+    """
+
+    windows: Tensor
+    following: Tensor
+    accepts: Tensor
+
+
+def find_places(
+    automaton: Automaton, vocab: Vocabulary, block_size: int, max_length: int
+) -> Places:
+    """The places of names of at most max_length characters.
+
+    Raises:
+        TooMany: there are more than MAX_CELLS allows.
+    """
+    moves = [
+        [
+            (token, after)
+            for token, c in enumerate(vocab.chars, 1)
+            if (after := automaton.step(state, c)) is not None
+        ]
+        for state in range(len(automaton.accepts))
+    ]
+    begin = ("\0" * block_size, 0)  # tokens as characters: such a window can be looked up
+    numbers, depths = {begin: 0}, [0]
+    sources, tokens, targets = [], [], []
+    for number, (window, state) in enumerate(queue := [begin]):
+        depth = depths[number] + 1
+        for token, after in moves[state]:
+            if depth + (automaton.missing[after] or 0) > max_length:
+                continue
+            place = ((window + chr(token))[1:], after)
+            if place not in numbers:
+                numbers[place] = len(numbers)
+                queue.append(place)
+                depths.append(depth)
+            sources.append(number)
+            tokens.append(token)
+            targets.append(numbers[place])
+        if len(queue) * len(vocab) > MAX_CELLS:
+            raise TooMany
+    following = torch.full((len(queue), len(vocab)), len(queue))
+    if sources:
+        following[sources, tokens] = torch.tensor(targets)
+    windows = torch.tensor([[ord(c) for c in window] for window, _ in queue])
+    accepts = torch.tensor([automaton.accepts[state] for _, state in queue])
+    return Places(windows, following, accepts)
+
+
+class ConditionedSampler:
+    """Draws names that fit a condition, as Sampler draws any, and none in vain.
+
+    Args:
+        net, vocab, block_size, decoding: as Sampler has them.
+        automaton: reads the names that fit.
+        min_length: the fewest characters of a name.
+        max_length: the most.
+
+    Attributes:
+        probability: of a name that fits, among all that the network draws.
+
+    Raises:
+        TooMany: the condition leaves too much open for this window and vocabulary.
+        ValueError: no name fits.
+    """
+
+    def __init__(
+        self,
+        net: nn.Module,
+        vocab: Vocabulary,
+        block_size: int,
+        decoding: Decoding,
+        automaton: Automaton,
+        min_length: int,
+        max_length: int,
+    ) -> None:
+        self.vocab, self.min_length = vocab, min_length
+        self.limit = max_length + 1  # with the end mark
+        self.batch = names_at_once(vocab)
+        places = find_places(automaton, vocab, block_size, max_length)
+        logits = logits_of(net, places.windows).float()
+        self._log_p = log_probabilities(logits)  # (P, V)
+        self._p = decoding.probabilities(logits.double())  # (P, V)
+        self._following, self._ending = places.following, self._p[:, 0] * places.accepts
+        self._chances = self._backwards()
+        self.probability = float(self._chances[0][0])
+        if not self.probability > 0:  # or it is NaN
+            raise ValueError("the network draws no name that fits; ask for less")
+
+    def _backwards(self) -> list[Tensor]:
+        """The chance of each place at each position, (P + 1,) float64; the last place is none."""
+        later, settled, different = torch.zeros(len(self._p) + 1, dtype=torch.float64), False, 0
+        chances = [later]
+        for position in reversed(range(self.limit)):
+            may_end = position >= self.min_length
+            if not (settled and may_end):
+                chance = torch.zeros_like(later)
+                chance[:-1] = self._weights(slice(None), later, may_end).sum(1)
+                settled = may_end and bool((chance - later <= SETTLED * chance).all())
+                later, different = chance, different + 1
+                if different * len(later) > MAX_CHANCES:
+                    raise TooMany
+            chances.append(later)
+        return chances[::-1]
+
+    def _weights(self, place: Tensor | slice, later: Tensor, may_end: bool) -> Tensor:
+        """For each next character, the probability that it comes and the name will fit."""
+        weights = self._p[place] * later[self._following[place]]
+        weights[:, 0] = self._ending[place] if may_end else 0
+        return weights
+
+    def draw(self, num: int, generator: torch.Generator) -> Iterator[Draw]:
+        """Draws names in batches. With the same generator a longer draw begins like a shorter one.
+
+        Args:
+            num: the number of names.
+            generator: where random numbers come from, on the CPU.
+        """
+        while num > 0:
+            batch = self._batch(generator)
+            yield Draw(batch.names[:num], batch.log_probabilities[:num], batch.cut[:num])
+            num -= self.batch
+
+    def _batch(self, generator: torch.Generator) -> Draw:
+        log_p = torch.zeros(self.batch)
+        alive = torch.arange(self.batch)  # the names that have not ended
+        place = torch.zeros(self.batch, dtype=torch.int64)
+        columns = []  # the characters of all names at each position
+        for position in range(self.limit):
+            later, may_end = self._chances[position + 1], position >= self.min_length
+            cumulative = self._weights(place, later, may_end).cumsum(1)
+            uniform = torch.rand(len(alive), generator=generator, dtype=torch.float64)
+            chosen = choose(cumulative, uniform)
+            log_p[alive] += self._log_p[place, chosen]
+            columns.append(torch.zeros(self.batch, dtype=torch.int16))
+            columns[-1][alive] = chosen.short()
+            going_on = chosen != 0
+            alive, place = alive[going_on], self._following[place, chosen][going_on]
+            if len(alive) == 0:
+                break
+        rows = torch.stack(columns, 1).split(256)  # bounds the memory
+        names = [name for part in rows for name in spell(part, self.vocab)]
+        return Draw(names, log_p, torch.zeros(self.batch, dtype=torch.bool))
+
+
+def sampler(
+    net: nn.Module,
+    vocab: Vocabulary,
+    block_size: int,
+    decoding: Decoding = Decoding(),
+    condition: Condition = Condition(),
+) -> Sampler | ConditionedSampler:
+    """What draws the names of a condition from a network.
+
+    A prefix only has to be put in front, and names that are too long are few. Another condition is
+    drawn exactly if its places are few enough. Otherwise names are drawn until enough of them fit.
+
+    Args:
+        net, vocab, block_size, decoding: as Sampler has them.
+        condition: what the names must look like.
+
+    Raises:
+        ValueError: no name fits the condition.
+    """
+    automaton = condition.automaton(vocab)
+    usual = net, vocab, block_size, decoding
+    if condition.is_simple:
+        return Sampler(*usual, condition.prefix, condition.max_length)
+    least = max(condition.min_length, automaton.missing[0] or 0)
+    most = min(least, LONGEST) + longest_name(vocab)
+    if condition.max_length is not None:
+        most = min(most, condition.max_length)
+    try:
+        return ConditionedSampler(*usual, automaton, condition.min_length, most)
+    except TooMany:
+
+        def fits(name: str) -> bool:
+            return len(name) >= condition.min_length and automaton.fits(name)
+
+        return Sampler(*usual, automaton.forced(vocab.chars), most, fits)

@@ -1,0 +1,165 @@
+"""The referee of a condition: the probability of every name of a tiny vocabulary, one by one."""
+
+from collections import Counter
+from fnmatch import fnmatchcase
+from itertools import product
+
+import pytest
+import torch
+from scipy.stats import chisquare
+
+from lit_makemore.network import conditioned
+from lit_makemore.network.conditioned import ConditionedSampler, find_places, sampler
+from lit_makemore.network.mlp import MLP
+from lit_makemore.network.sampling import Decoding, Sampler
+from lit_makemore.network.scoring import score
+from lit_makemore.words.conditions import Condition
+from lit_makemore.words.vocab import Vocabulary
+
+ABC = Vocabulary("abc")
+LONGEST = 5
+NAMES = ["".join(letters) for n in range(LONGEST + 1) for letters in product("abc", repeat=n)]
+CONDITIONS = [
+    (Condition(min_length=3, max_length=4), "*"),
+    (Condition(suffix="ab", max_length=5), "*ab"),
+    (Condition(prefix="a", suffix="a", max_length=5), "a*"),
+    (Condition(pattern="?b??"), "?b??"),
+    (Condition(pattern="a*b?", min_length=4, max_length=5), "a*b?"),
+]
+DECODINGS = [Decoding(), Decoding(temperature=1.5, top_k=3)]
+
+
+def network(block_size: int = 2) -> MLP:
+    net = MLP(4, block_size, n_hidden=8, n_layer=1, generator=torch.Generator().manual_seed(2))
+    net.layers[-1].weight.data *= 8
+    return net.eval()
+
+
+@torch.no_grad()
+def probability(net: MLP, name: str, decoding: Decoding) -> float:
+    """The probability with which a name is drawn: the product over its characters."""
+    tokens, p = [0, 0, *ABC.encode(name), 0], 1.0
+    for i in range(len(name) + 1):
+        p *= float(decoding.probabilities(net(torch.tensor([tokens[i : i + 2]])))[0, tokens[i + 2]])
+    return p
+
+
+def referee(condition: Condition, pattern: str, decoding: Decoding) -> dict[str, float]:
+    """The names that fit, with their probabilities."""
+    return {
+        name: probability(network(), name, decoding)
+        for name in NAMES
+        if fnmatchcase(name, pattern)
+        and name.endswith(condition.suffix)
+        and condition.min_length <= len(name) <= (condition.max_length or LONGEST)
+    }
+
+
+def drawn(source: Sampler | ConditionedSampler, num: int) -> list[str]:
+    draws = source.draw(num, torch.Generator().manual_seed(1))
+    return [name for draw in draws for name in draw.names]
+
+
+def p_value(names: list[str], expected: dict[str, float]) -> float:
+    """Of a chi-square test; names that are expected fewer than five times are one cell."""
+    share, counts = sum(expected.values()), Counter(names)
+    cells = {name: p / share * len(names) for name, p in expected.items()}
+    common = [name for name, cell in cells.items() if cell >= 5]
+    observed = [counts[name] for name in common]
+    expects = [cells[name] for name in common]
+    rest = len(names) - sum(expects)
+    if rest > 1e-6 * len(names):
+        observed, expects = [*observed, len(names) - sum(observed)], [*expects, rest]
+    return float(chisquare(observed, expects, sum_check=False).pvalue)
+
+
+@pytest.mark.parametrize("exact", [True, False], ids=["exact", "rejected"])
+@pytest.mark.parametrize("decoding", DECODINGS, ids=["plain", "decoded"])
+@pytest.mark.parametrize(("condition", "pattern"), CONDITIONS)
+def test_names_have_the_networks_distribution_given_the_condition(
+    monkeypatch, condition, pattern, decoding, exact
+):
+    if not exact:
+        monkeypatch.setattr(conditioned, "MAX_CELLS", 0)
+    expected = referee(condition, pattern, decoding)
+    source = sampler(network(), ABC, 2, decoding, condition)
+    assert isinstance(source, ConditionedSampler) == exact
+    names = drawn(source, num := 20_000 if exact else 4_000)
+    assert len(names) == num
+    assert set(names) <= {name for name, p in expected.items() if p > 0}
+    assert p_value(names, expected) > 1e-3
+    tolerance = 1e-6 if exact else 0.1  # an estimate
+    assert source.probability == pytest.approx(sum(expected.values()), rel=tolerance)
+
+
+def test_the_chi_square_test_sees_another_distribution():
+    """That of names which are changed until they fit, instead of drawn again."""
+    condition, pattern = CONDITIONS[1]
+    free = drawn(sampler(network(), ABC, 2), 60_000)
+    forced = [name + "ab" for name in free if len(name) <= LONGEST - 2][:20_000]
+    assert p_value(forced, referee(condition, pattern, Decoding())) < 1e-6
+
+
+def test_without_a_limit_the_probability_is_that_of_a_markov_chain():
+    """A window of one character: the closed form is an inverse matrix."""
+    net = network(1)
+    p = net(torch.arange(4)[:, None]).double().softmax(1).detach()
+    visits = torch.linalg.inv(torch.eye(3) - p[1:, 1:])  # expected, from each letter to each
+    ends_in_b = float((p[0, 1:] @ visits)[1] * p[2, 0])
+    source = sampler(net, ABC, 1, condition=Condition(suffix="b"))
+    assert source.probability == pytest.approx(ends_in_b, rel=1e-6)
+    names = drawn(source, 5000)
+    assert {name[-1] for name in names} == {"b"}
+    assert max(map(len, names)) > 10
+
+
+def test_log_probabilities_are_those_of_the_network():
+    net = network()
+    source = sampler(net, ABC, 2, DECODINGS[1], Condition(pattern="*b?"))
+    (draw,) = source.draw(50, torch.Generator().manual_seed(1))
+    torch.testing.assert_close(draw.log_probabilities, score(net, ABC, 2, draw.names))
+
+
+def test_a_longer_draw_begins_like_a_shorter_one():
+    source = sampler(network(), ABC, 2, condition=Condition(suffix="c"))
+    assert drawn(source, source.batch + 10)[:20] == drawn(source, 20)
+    assert len(drawn(source, source.batch + 10)) == source.batch + 10
+
+
+def test_there_is_no_place_that_leads_nowhere():
+    condition = Condition(suffix="ab", max_length=4)
+    automaton, expected = condition.automaton(ABC), set()
+    for name in (name for name in NAMES if name.endswith("ab") and len(name) <= 4):
+        state: int | None = 0
+        for i in range(len(name) + 1):
+            expected.add((*([0, 0] + ABC.encode(name[:i]))[-2:], state))
+            state = automaton.step(state, name[i]) if i < len(name) else None
+    assert len(find_places(automaton, ABC, 2, 4).windows) == len(expected)
+
+
+def test_a_long_window_is_exact_where_the_pattern_leaves_little_open():
+    """Twenty characters have no number in 64 bits."""
+    net = MLP(4, 20, n_hidden=4, n_layer=1).eval()
+    assert isinstance(
+        sampler(net, ABC, 20, condition=Condition(pattern="ab??")), ConditionedSampler
+    )
+    assert isinstance(sampler(net, ABC, 20, condition=Condition(suffix="ab")), Sampler)
+
+
+def test_chances_at_too_many_positions_are_not_kept(monkeypatch):
+    monkeypatch.setattr(conditioned, "MAX_CHANCES", 1000)
+    assert isinstance(sampler(network(), ABC, 2, condition=Condition(suffix="ab")), Sampler)
+
+
+def test_a_prefix_or_a_limit_alone_is_drawn_as_ever():
+    source = sampler(network(), ABC, 2, condition=Condition(prefix="ab", max_length=4))
+    assert drawn(source, 50) == drawn(Sampler(network(), ABC, 2, Decoding(), "ab", 4), 50)
+
+
+def test_what_the_network_never_draws_is_an_error(monkeypatch):
+    greedy = network(), ABC, 2, Decoding(top_k=1), Condition(min_length=1, pattern="?a?b?c?")
+    with pytest.raises(ValueError, match="draws no name that fits"):
+        sampler(*greedy)
+    monkeypatch.setattr(conditioned, "MAX_CELLS", 0)
+    with pytest.raises(ValueError, match="none of 204,800 names fits"):
+        drawn(sampler(*greedy), 1)

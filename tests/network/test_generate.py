@@ -1,0 +1,53 @@
+import pytest
+import torch
+
+from lit_makemore.network.generate import Wanted, generate, seeded
+from lit_makemore.network.sampling import Sampler
+from lit_makemore.words.corpus import word_hashes
+from tests.network.test_conditioned import ABC, drawn, network
+from tests.words.test_neighbours import distance
+
+TRAINED = ["abc", "cab", "c", "aa"]
+
+
+def generated(num: int, max_length: int | None = None, **wanted: bool) -> list[str]:
+    sampler = Sampler(network(), ABC, 2, max_length=max_length)
+    hashes = word_hashes(iter(TRAINED)).unique()
+    draws = generate(sampler, num, seeded(1), hashes, Wanted(**wanted))
+    return [name for draw in draws for name in draw.names]
+
+
+@pytest.mark.parametrize(
+    ("wanted", "keeps"),
+    [
+        ({}, lambda name: True),
+        ({"only_new": True}, lambda name: name not in TRAINED),
+        ({"not_near": True}, lambda name: all(distance(name, t) > 1 for t in TRAINED)),
+    ],
+)
+@pytest.mark.parametrize("unique", [False, True])
+def test_the_wanted_names_come_in_the_order_they_are_drawn_in(wanted, keeps, unique):
+    kept = [name for name in drawn(Sampler(network(), ABC, 2), 3000) if keeps(name)]
+    expected = list(dict.fromkeys(kept)) if unique else kept
+    assert len(expected) > 100
+    assert generated(100, unique=unique, **wanted) == expected[:100]
+
+
+def test_names_that_run_out_are_an_error_with_their_number():
+    assert sorted(generated(4, 1, unique=True)) == ["", "a", "b", "c"]
+    with pytest.raises(ValueError, match="4 different names were found.*--num 4"):
+        generated(5, 1, unique=True)
+
+
+@pytest.mark.parametrize("option", ["only_new", "not_near"])
+def test_nothing_wanted_is_an_error(option):
+    everything = word_hashes(iter(["", "a", "b", "c"])).unique()
+    sampler = Sampler(network(), ABC, 2, max_length=1)
+    with pytest.raises(ValueError, match=f"none of 204,800 names .*leave out --{option}"):
+        list(generate(sampler, 1, seeded(1), everything, Wanted(**{option: True})))
+
+
+def test_a_seed_repeats_and_no_seed_does_not():
+    first, again, other = (torch.rand(4, generator=seeded(seed)) for seed in (1, 1, None))
+    assert torch.equal(first, again)
+    assert not torch.equal(first, other)
