@@ -5,6 +5,7 @@ A checkpoint is enough to sample, score and resume. It holds primitives and tens
 """
 
 import zipfile
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -15,8 +16,13 @@ from torch import Tensor, nn
 from lit_makemore.atomic import replacing
 from lit_makemore.counts.mixture import Mixture
 from lit_makemore.counts.ngrams import KneserNey
+from lit_makemore.network.conditioned import ConditionedSampler, sampler
 from lit_makemore.network.fold import fold
+from lit_makemore.network.generate import Wanted, generate, seeded
 from lit_makemore.network.mlp import MLP, Init
+from lit_makemore.network.sampling import Decoding, Sampler
+from lit_makemore.network.scoring import scores
+from lit_makemore.words.conditions import Condition
 from lit_makemore.words.vocab import Vocabulary, difference
 
 # Format 1 had no "." in `chars`: it was the end mark. Otherwise the formats are the same.
@@ -70,6 +76,47 @@ class Checkpoint:
         predictor = net if self.mixture is None else Mixture(net, *self.mixture)
         no_norm = {"batch_norm": False, "logits_batch_norm": False}
         return replace(self, net=net, predictor=predictor, architecture=self.architecture | no_norm)
+
+    def sampler(
+        self, decoding: Decoding = Decoding(), condition: Condition = Condition()
+    ) -> Sampler | ConditionedSampler:
+        """What draws names from the predictor; raises as network.conditioned.sampler does."""
+        return sampler(self.predictor, self.vocab, self.block_size, decoding, condition)
+
+    def generate(
+        self,
+        n: int,
+        seed: int | None = None,
+        *,
+        temperature: float = 1.0,
+        top_k: int | None = None,
+        top_p: float | None = None,
+        prefix: str = "",
+        suffix: str = "",
+        pattern: str = "",
+        min_length: int = 0,
+        max_length: int | None = None,
+        unique: bool = False,
+        only_new: bool = False,
+        not_near: bool = False,
+    ) -> list[str]:
+        """Draws n names, the same ones as the command `sample` with the same options.
+
+        Raises:
+            ValueError: an option is out of range, or no such names are found; the line says what
+                to do.
+        """
+        source = self.sampler(
+            Decoding(temperature, top_k, top_p),
+            Condition(prefix, suffix, pattern, min_length, max_length),
+        )
+        wanted = Wanted(unique, only_new, not_near)
+        draws = generate(source, n, seeded(seed), self.train_hashes, wanted)
+        return [name for draw in draws for name in draw.names]
+
+    def score(self, words: Iterable[str]) -> list[float | None]:
+        """The log-probability of each word in nats; None if the vocabulary cannot spell it."""
+        return scores(self.predictor, self.vocab, self.block_size, words)
 
 
 def describe(

@@ -3,7 +3,7 @@
 Shapes: B names in the making, T block_size, V vocab_size.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import torch
@@ -80,6 +80,11 @@ class Draw:
     log_probabilities: Tensor  # (B,)
     cut: Tensor  # (B,) bool
 
+    def at(self, numbers: list[int]) -> "Draw":
+        """Some of the names."""
+        names = [self.names[i] for i in numbers]
+        return Draw(names, self.log_probabilities[numbers], self.cut[numbers])
+
 
 class Sampler:
     """Draws names from a network.
@@ -98,9 +103,13 @@ class Sampler:
         prefix: the first characters of every name.
         max_length: draws only names that end within this many characters: longer ones are drawn
             again. If None, names end where the network ends them, or are cut at `limit`.
+        fits: draws only names that have ended and for which this is true: others are drawn again.
         longest: characters of the longest training word, where it is known; decides about `limit`.
         batch: the number of names drawn at once; by default it depends on the vocabulary only.
             Only the default computes in advance, since it does not pay for a few names.
+
+    Attributes:
+        tried: how many names were drawn so far, and `kept`, how many of these were not drawn again.
 
     Raises:
         ValueError: the network is in training mode, the prefix contains an unknown character, or
@@ -115,6 +124,7 @@ class Sampler:
         decoding: Decoding = Decoding(),
         prefix: str = "",
         max_length: int | None = None,
+        fits: Callable[[str], bool] | None = None,
         longest: int | None = None,
         batch: int | None = None,
     ) -> None:
@@ -125,14 +135,14 @@ class Sampler:
                 f"--max_length must be at least {max(len(prefix), 1)}, not {max_length}"
             )
         self.net, self.vocab, self.block_size = net, vocab, block_size
-        self.decoding, self.max_length = decoding, max_length
+        self.decoding, self.max_length, self.fits = decoding, max_length, fits
+        self.tried = self.kept = 0
         if max_length is None:
-            enough = WORK // len(vocab) if longest is None else TIMES * longest
-            self.limit = max(100, min(enough, LONGEST)) + len(prefix)
+            self.limit = longest_name(vocab, longest) + len(prefix)
         else:  # the character after the last is the end mark
             self.limit = min(max_length, LONGEST + len(prefix)) + 1
         self.prefix = torch.tensor(vocab.encode(prefix, "the prefix"), dtype=torch.int64)
-        self.batch = batch or min(BATCH, max(1, LARGEST // len(vocab)))
+        self.batch = batch or names_at_once(vocab)
         # A window as a number: its tokens are the digits in base V.
         self._place_values = len(vocab) ** torch.arange(block_size - 1, -1, -1)
         self._fits_int64 = len(vocab) ** block_size < 2**63
@@ -140,6 +150,15 @@ class Sampler:
         if len(vocab) ** (block_size + 1) <= TABLE and batch is None:
             windows = torch.cartesian_prod(*[torch.arange(len(vocab))] * block_size)
             self._table = self._distributions(windows.view(-1, block_size))
+
+    @property
+    def probability(self) -> float:
+        """How probable a name is that fits, as far as the names tried show: an estimate."""
+        begun = torch.cat([torch.zeros(self.block_size, dtype=torch.int64), self.prefix])
+        windows = begun.unfold(0, self.block_size, 1)[: len(self.prefix)]
+        p = self.decoding.probabilities(logits_of(self.net, windows).double())
+        of_prefix = p.gather(1, self.prefix[:, None]).prod()
+        return float(of_prefix) * self.kept / max(self.tried, 1)
 
     def draw(self, num: int, generator: torch.Generator) -> Iterator[Draw]:
         """Draws names in batches, so that the memory does not depend on their number.
@@ -149,23 +168,28 @@ class Sampler:
             generator: where random numbers come from, on the CPU.
 
         Raises:
-            ValueError: names that end within max_length are too rare.
+            ValueError: names that end within max_length, or that fit, are too rare.
         """
         barren = 0
         while num > 0:
             batch = self._batch(generator)
-            if self.max_length is not None:
-                batch = _ended(batch)
+            self.tried += len(batch.names)
+            if self.max_length is not None or self.fits is not None:
+                batch = _ended(batch, self.fits)
                 barren = 0 if batch.names else barren + 1
                 if barren == GIVE_UP:
-                    raise ValueError(
-                        f"none of {GIVE_UP * self.batch:,} names ends within --max_length "
-                        f"{self.max_length}; make it larger"
-                    )
+                    raise ValueError(self._none_of(GIVE_UP * self.batch))
                 if not batch.names:
                     continue
+            self.kept += len(batch.names)
             yield Draw(batch.names[:num], batch.log_probabilities[:num], batch.cut[:num])
             num -= len(batch.names)
+
+    def _none_of(self, tried: int) -> str:
+        if self.fits is None:
+            limit = self.max_length
+            return f"none of {tried:,} names ends within --max_length {limit}; make it larger"
+        return f"none of {tried:,} names fits; ask for less, or give a longer prefix"
 
     def _batch(self, generator: torch.Generator) -> Draw:
         names = [""] * self.batch
@@ -180,7 +204,7 @@ class Sampler:
                 if position < len(self.prefix):
                     chosen = self.prefix[position].expand(len(alive))
                 else:
-                    chosen = _choose(cumulative[row], torch.rand(len(alive), generator=generator))
+                    chosen = choose(cumulative[row], torch.rand(len(alive), generator=generator))
                 log_probabilities[alive] += log_p[row, chosen]
                 tokens[alive, position - start] = chosen
                 window = torch.cat([window[:, 1:], chosen[:, None]], 1)
@@ -189,7 +213,7 @@ class Sampler:
                     alive, window = alive[going_on], window[going_on]
                 if len(alive) == 0:
                     break
-            for i, part in zip(begun.tolist(), _spell(tokens[begun], self.vocab), strict=True):
+            for i, part in zip(begun.tolist(), spell(tokens[begun], self.vocab), strict=True):
                 names[i] += part
             if len(alive) == 0:
                 break
@@ -213,20 +237,30 @@ class Sampler:
         return self.decoding.probabilities(logits).cumsum(1), log_probabilities(logits)
 
 
-def _ended(draw: Draw) -> Draw:
-    """The names of a draw that were not cut."""
-    kept = (~draw.cut).nonzero().squeeze(1)
-    names = [draw.names[i] for i in kept.tolist()]
-    return Draw(names, draw.log_probabilities[kept], draw.cut[kept])
+def longest_name(vocab: Vocabulary, longest: int | None = None) -> int:
+    """After how many characters a name is cut, with `longest` as Sampler has it."""
+    enough = WORK // len(vocab) if longest is None else TIMES * longest
+    return max(100, min(enough, LONGEST))
 
 
-def _choose(cumulative: Tensor, uniform: Tensor) -> Tensor:
+def names_at_once(vocab: Vocabulary) -> int:
+    """How many names are drawn at once."""
+    return min(BATCH, max(1, LARGEST // len(vocab)))
+
+
+def _ended(draw: Draw, fits: Callable[[str], bool] | None) -> Draw:
+    """The names of a draw that were not cut and that fit."""
+    ended = (~draw.cut).nonzero().squeeze(1).tolist()
+    return draw.at([i for i in ended if fits is None or fits(draw.names[i])])
+
+
+def choose(cumulative: Tensor, uniform: Tensor) -> Tensor:
     """The first character whose cumulative probability exceeds a number in [0, 1), (B,)."""
     threshold = uniform * cumulative[:, -1]  # the last one is 1 up to rounding
     return (cumulative <= threshold[:, None]).sum(1)
 
 
-def _spell(tokens: Tensor, vocab: Vocabulary) -> list[str]:
+def spell(tokens: Tensor, vocab: Vocabulary) -> list[str]:
     """The word before the first end mark of each row of tokens (B, L)."""
     before = (tokens != 0).cumprod(1).bool()  # the characters of the name
     ends = torch.zeros_like(before).scatter(1, before.sum(1, keepdim=True), True)

@@ -22,22 +22,44 @@ def logits_of(net: nn.Module, windows: Tensor) -> Tensor:
     return torch.cat([net(piece.to(device)).cpu() for piece in windows.split(PIECE)])
 
 
-def score(net: nn.Module, vocab: Vocabulary, block_size: int, words: Iterable[str]) -> Tensor:
-    """The log-probability in nats of each word and its end mark, (words,).
+def character_scores(
+    net: nn.Module, vocab: Vocabulary, block_size: int, words: Iterable[str]
+) -> tuple[Tensor, Tensor]:
+    """The log-probability in nats of each character and end mark of words.
 
     Args:
         net: windows (B, T) to logits (B, V), in evaluation mode.
         vocab: the characters.
         block_size: T.
         words: words of known characters.
+
+    Returns:
+        The log-probabilities, one word after the other, and how many belong to each word, (words,).
     """
     stream = encode("".join(f"{word}{END}" for word in words), vocab)
     windows, lengths = Windows(stream, block_size), word_lengths(stream)
-    scores = []  # of each character
+    found = []
     for index in torch.arange(len(windows)).split(PIECE):
         x, y = windows[index]
         log_p = log_probabilities(logits_of(net, x))  # (B, V)
-        scores.append(log_p.gather(1, y[:, None]).squeeze(1))
-    each = torch.cat(scores) if scores else torch.empty(0)
+        found.append(log_p.gather(1, y[:, None]).squeeze(1))
+    return torch.cat(found) if found else torch.empty(0), lengths
+
+
+def score(net: nn.Module, vocab: Vocabulary, block_size: int, words: Iterable[str]) -> Tensor:
+    """The log-probability in nats of each word and its end mark, (words,).
+
+    The arguments are those of `character_scores`.
+    """
+    each, lengths = character_scores(net, vocab, block_size, words)
     word_of = torch.arange(len(lengths)).repeat_interleave(lengths)
     return each.new_zeros(len(lengths)).index_add(0, word_of, each)
+
+
+def scores(
+    net: nn.Module, vocab: Vocabulary, block_size: int, words: Iterable[str]
+) -> list[float | None]:
+    """The log-probability of each word in nats; None if the vocabulary cannot spell it."""
+    words = list(words)
+    found = iter(score(net, vocab, block_size, filter(vocab.spells, words)).tolist())
+    return [next(found) if vocab.spells(word) else None for word in words]

@@ -19,7 +19,7 @@ from lit_makemore.counts.ngrams import KneserNey
 from lit_makemore.network.backprop import gradients
 from lit_makemore.network.layers import Variance
 from lit_makemore.network.mlp import MLP, Activation, Init, cross_entropy
-from lit_makemore.network.scoring import score
+from lit_makemore.network.scoring import scores
 from lit_makemore.training import option_conflicts
 from lit_makemore.training.engines import build
 from lit_makemore.training.engines.choice import EngineName, choose
@@ -246,10 +246,8 @@ class LitMLP(pl.LightningModule):
 
     def predict_step(self, batch: list[str], batch_idx: int) -> list[tuple[str, float | None]]:
         """Each word with its log-probability in nats; None if the vocabulary cannot spell it."""
-        known = [word for word in batch if self.vocab.spells(word)]
-        found = score(self.predictor(), self.vocab, self.hparams["block_size"], known).tolist()
-        scores = dict(zip(known, found, strict=True))
-        return [(word, scores.get(word)) for word in batch]
+        found = scores(self.predictor(), self.vocab, self.hparams["block_size"], batch)
+        return list(zip(batch, found, strict=True))
 
     def _log_loss(self, loss: Tensor) -> None:
         if self._log_loss_to is not None:
