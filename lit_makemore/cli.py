@@ -20,8 +20,9 @@ USAGE = """usage: {program} <command> [options]
   fit        trains a network:          fit --config configs/quickstart.yaml
   validate   evaluates it on val words: validate --config runs/NAME/config.yaml --ckpt_path FILE
   test       evaluates it on test words
-  predict    scores words:              … --ckpt_path FILE --data.predict_path FILE
   sample     draws names from it:       sample --ckpt_path FILE --num 20 --seed 1
+  score      scores words:              score --ckpt_path FILE emma zoe
+  predict    scores a file of words, with several processes if there are many
   export     writes it as a web page:   export --ckpt_path FILE --format html
   gradcheck  compares hand-derived gradients with autograd's
 
@@ -34,8 +35,9 @@ COMMANDS = {  # each with its module in commands/, which has a function run(args
     "fit": "fit",
     "validate": "evaluate",
     "test": "evaluate",
-    "predict": "score",
     "sample": "sample",
+    "score": "score",
+    "predict": "predict",
     "export": "export",
     "gradcheck": "gradcheck",
 }

@@ -8,6 +8,7 @@ from typing import Any
 
 import lightning.pytorch as pl
 import yaml
+from jsonargparse import Namespace
 from lightning.fabric.plugins import CheckpointIO
 from lightning.fabric.plugins.environments import ClusterEnvironment
 from lightning.pytorch.callbacks import Checkpoint, DeviceStatsMonitor, ProgressBar
@@ -134,6 +135,17 @@ class MakemoreCLI(LightningCLI):
         self._trainer_arguments = trainer_arguments
         try:
             super().instantiate_classes()
+        except ValueError as error:
+            raise ValueError(telling(str(error))) from error
+
+    def build_trainer(self, **trainer_arguments: Any) -> None:
+        """Makes the trainer alone: `predict` takes the model from its checkpoint."""
+        self._trainer_arguments = trainer_arguments
+        try:
+            self.config_init = self.parser.instantiate_classes(
+                Namespace(trainer=self.config.trainer)
+            )
+            self.trainer = self.instantiate_trainer()
         except ValueError as error:
             raise ValueError(telling(str(error))) from error
 

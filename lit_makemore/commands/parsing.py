@@ -5,7 +5,7 @@ import re
 import sys
 from collections.abc import Callable, Sequence
 from difflib import get_close_matches
-from inspect import signature
+from inspect import Parameter, signature
 from typing import Any, NoReturn
 
 import yaml
@@ -89,17 +89,24 @@ class Parser(OneLineErrors, ArgumentParser):
 def call(function: Callable[..., Any], args: list[str]) -> Any:
     """Calls a function with arguments from the command line; its signature is the parser.
 
-    A bool is a flag: it may stand alone, or before true or false.
+    A bool is a flag: it may stand alone, or before true or false. What *args is called takes the
+    words that belong to no option.
 
     Args:
         function: a typed function with a docstring.
         args: the command line, the name of the command first.
     """
-    flags = {f"--{p.name}" for p in signature(function).parameters.values() if p.annotation is bool}
+    parameters = signature(function).parameters.values()
+    flags = {f"--{p.name}" for p in parameters if p.annotation is bool}
     parser = Parser(prog=f"{program()} {args[0]}")
-    parser.add_function_arguments(function)
+    parser.add_function_arguments(function, as_positional=False)
+    words = [p.name for p in parameters if p.kind is Parameter.VAR_POSITIONAL]
+    for name in words:
+        parser.add_argument(name, nargs="*", default=[], help=f"the {name}, without an option")
     given = [
         f"{arg}=true" if arg in flags and after not in ("true", "false") else arg
         for arg, after in zip(args[1:], [*args[2:], None], strict=False)
     ]
-    return function(**vars(parser.parse_args(given)))
+    options = vars(parser.parse_args(given))
+    values = [value for name in words for value in options.pop(name)]
+    return function(*values, **options)

@@ -1,20 +1,20 @@
 """`sample`: draws names from a checkpoint."""
 
 import sys
-import unicodedata
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 import torch
+from torch import Tensor
 
 from lit_makemore import checkpoint
-from lit_makemore.atomic import replacing
+from lit_makemore.commands import output as outputs
 from lit_makemore.commands import threads
 from lit_makemore.commands.parsing import call
-from lit_makemore.network.sampling import Decoding, Sampler
+from lit_makemore.network.conditioned import ConditionedSampler
+from lit_makemore.network.generate import Wanted, generate, seeded
+from lit_makemore.network.sampling import Decoding, Draw, Sampler
+from lit_makemore.words.conditions import Condition
 from lit_makemore.words.corpus import word_hashes
-from lit_makemore.words.vocab import Vocabulary
-
-GIVE_UP = 50  # batches without a single new name
 
 
 def run(args: list[str], begun: float) -> None:
@@ -31,8 +31,13 @@ def sample(
     top_k: int | None = None,
     top_p: float | None = None,
     prefix: str = "",
-    only_new: bool = False,
+    suffix: str = "",
+    pattern: str = "",
+    min_length: int = 0,
     max_length: int | None = None,
+    unique: bool = False,
+    only_new: bool = False,
+    not_near: bool = False,
     scores: bool = False,
     output: str | None = None,
 ) -> None:
@@ -46,84 +51,58 @@ def sample(
         top_k: draw each character from the k likeliest ones only.
         top_p: draw it from the likeliest ones that together reach this probability.
         prefix: what every name begins with.
-        only_new: leave out names that are among the training words.
+        suffix: what every name ends with.
+        pattern: what every name looks like: ? is one character and * any number of them, as in
+            "Ma???a". A backslash before ? or * makes it an ordinary character.
+        min_length: draw only names that have at least this many characters.
         max_length: draw only names that have at most this many characters.
+        unique: print no name twice.
+        only_new: leave out names that are among the training words.
+        not_near: leave out training words and names within one edit of one: a character inserted,
+            deleted or replaced.
         scores: print name, log-probability in nats and "train", "new" or "cut", between tabs.
         output: file to write instead of printing.
     """
     if num < 1:
         raise ValueError(f"--num must be at least 1, not {num}")
     model = checkpoint.load(ckpt_path)
-    decoding = Decoding(temperature, top_k, top_p)
-    prefix = unicodedata.normalize("NFC", prefix)  # as the training words
-    _check_case(prefix, model.vocab)
-    sampler = Sampler(model.predictor, model.vocab, model.block_size, decoding, prefix, max_length)
-    lines = _lines(sampler, model, num, seed, only_new, scores)
-    if output is None:
-        for part in lines:
-            sys.stdout.write(part)
-    else:
-        with replacing(output) as file:
-            for part in lines:
-                file.write(part.encode())
+    condition = Condition(prefix, suffix, pattern, min_length, max_length)
+    sampler = model.sampler(Decoding(temperature, top_k, top_p), condition)
+    wanted = Wanted(unique, only_new, not_near)
+    draws = generate(sampler, num, seeded(seed), model.train_hashes, wanted)
+    hashes = model.train_hashes if scores else None
+    outputs.write(_lines(draws, hashes, sampler.limit), output)
+    if not condition.is_simple:
+        print(_probability(sampler), file=sys.stderr)
 
 
-def _check_case(prefix: str, vocab: Vocabulary) -> None:
-    lower = prefix.lower()
-    if lower != prefix and vocab.chars == vocab.chars.lower() and vocab.spells(lower):
-        raise ValueError(f"the training words are lower-case; use --prefix {lower}, not {prefix}")
-
-
-def _lines(
-    sampler: Sampler,
-    model: checkpoint.Checkpoint,
-    num: int,
-    seed: int | None,
-    only_new: bool,
-    scores: bool,
-) -> Iterator[str]:
-    """The lines to print, a batch of names at a time.
-
-    Raises:
-        ValueError: with only_new, nothing new is drawn.
-    """
-    generator = torch.Generator()
-    if seed is None:
-        generator.seed()
-    else:
-        generator.manual_seed(seed)
-
-    barren = cut = 0
-    while num > 0:
-        for draw in sampler.draw(sampler.batch if only_new else num, generator):
-            names, log_p, is_cut = draw.names, draw.log_probabilities, draw.cut
-            if scores or only_new:
-                known = torch.isin(word_hashes(iter(names)), model.train_hashes)
-            if only_new:
-                kept = (~known).nonzero().squeeze(1)[:num]
-                names, log_p, known = [names[i] for i in kept], log_p[kept], known[kept]
-                is_cut = is_cut[kept]
-                barren = 0 if names else barren + 1
-                if barren == GIVE_UP:
-                    raise ValueError(
-                        f"none of {GIVE_UP * sampler.batch:,} names is new; "
-                        "raise --temperature or leave out --only_new"
-                    )
-            num -= len(names)
-            cut += int(is_cut.sum())
-            if scores:
-                rows = zip(names, log_p.tolist(), known.tolist(), is_cut.tolist(), strict=True)
-                yield "".join(
-                    f"{n}\t{p:.4f}\t{'cut' if c else 'train' if k else 'new'}\n"
-                    for n, p, k, c in rows
-                )
-            elif names:
-                yield "\n".join(names) + "\n"
-            if num == 0:
-                break
+def _lines(draws: Iterable[Draw], train_hashes: Tensor | None, limit: int) -> Iterator[str]:
+    """The lines to print, a batch of names at a time; with their scores if there are hashes."""
+    cut = 0
+    for draw in draws:
+        cut += int(draw.cut.sum())
+        if train_hashes is not None:
+            known = torch.isin(word_hashes(iter(draw.names)), train_hashes)
+            columns = draw.log_probabilities.tolist(), known.tolist(), draw.cut.tolist()
+            yield "".join(
+                f"{name}\t{p:.4f}\t{'cut' if c else 'train' if k else 'new'}\n"
+                for name, p, k, c in zip(draw.names, *columns, strict=True)
+            )
+        elif draw.names:
+            yield "\n".join(draw.names) + "\n"
     if cut:
         print(
-            f"{cut:,} names were cut at {sampler.limit:,} characters, where they had not ended; "
+            f"{cut:,} names were cut at {limit:,} characters, where they had not ended; "
             "--max_length N draws only names that end within N",
             file=sys.stderr,
         )
+
+
+def _probability(sampler: Sampler | ConditionedSampler) -> str:
+    """How many of the network's names fit the condition."""
+    share = f"{100 * sampler.probability:.3g} % of the network's names fit"
+    if isinstance(sampler, ConditionedSampler):
+        return share
+    begun = sampler.vocab.decode(sampler.prefix.tolist())
+    drawn = f"{sampler.tried:,} that begin with {begun}" if begun else f"{sampler.tried:,}"
+    return f"about {share}: {sampler.kept:,} of {drawn} did"
