@@ -20,15 +20,15 @@ from lit_makemore.training.loaders import WordLoader
 from lit_makemore.training.module import LitMLP
 from lit_makemore.words.corpus import read_words, word_hashes
 
-HELP = """usage: {program} predict --config runs/NAME/config.yaml --ckpt_path FILE \\
-         --data.predict_path FILE
+HELP = """usage: {program} predict --ckpt_path FILE --data.predict_path FILE
 
 Scores words: log-probability in nats, loss per character, and whether it is a training word.
+The network and its vocabulary come from the checkpoint. `score` does this with one process.
 
-  --config runs/NAME/config.yaml    the configuration of the run
-  --ckpt_path FILE                  its checkpoint, as runs/NAME/checkpoints/best.ckpt
-  --data.predict_path FILE          the words to score, one a line
-  --output FILE                     CSV file to write, instead of printing
+  --ckpt_path FILE            the checkpoint, as runs/NAME/checkpoints/best.ckpt
+  --data.predict_path FILE    the words to score, one a line
+  --output FILE               CSV file to write, instead of printing
+  --trainer.devices N         processes, each with its share of the words
 
 All options: {program} predict --help_all
 """

@@ -159,7 +159,7 @@ def _text(scored: Iterator[Scored], at_random: float) -> Iterator[str]:
         yield f"{one.word}  log p {-total:.2f}, {per_char:.2f} a character, {known}\n"
         for c, surprise in zip([*one.word, "end"], one.surprise, strict=True):
             mark = "  unlikely" if surprise > at_random else ""
-            yield f"  {_shown(c)} {surprise:5.2f} {_bar(surprise)}{mark}\n"
+            yield f"  {_shown(c)} {surprise:5.2f} {_bar(surprise)}{mark}".rstrip() + "\n"
         yield "\n"
     yield (
         "bars: surprise, -log p of each character, in nats; unlikely: less likely than a character "

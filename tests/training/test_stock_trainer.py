@@ -8,6 +8,7 @@ from lightning.pytorch.loggers import CSVLogger
 
 from lit_makemore.training.datamodule import NamesDataModule
 from lit_makemore.training.module import LitMLP
+from tests.conftest import WORDS
 
 # said of every Trainer whose pass is shorter than its interval of logs
 pytestmark = pytest.mark.filterwarnings("ignore:The number of training batches")
@@ -38,6 +39,14 @@ def test_fit_validate_and_test_give_their_figures(parts, tmp_path, capfd):
     rows = list(csv.DictReader(path.read_text().splitlines()))
     assert [row["step"] for row in rows if row["train/loss"]] == ["4", "9", "14", "19"]
     assert [row["step"] for row in rows if row["val/loss"]] == ["8", "16", "24", "24"]
+
+
+def test_predict_scores_the_words_of_a_file(parts, tmp_path, word_list):
+    model, data = parts
+    data.predict_path = str(word_list)
+    (scores,) = trainer(tmp_path, logger=False).predict(model, datamodule=data)
+    assert [word for word, _ in scores] == WORDS
+    assert all(log_p < 0 for _, log_p in scores)
 
 
 def test_without_logger_and_bar_nothing_is_said(parts, tmp_path, capfd):
