@@ -25,6 +25,8 @@ USAGE = """usage: {program} <command> [options]
   predict    scores a file of words, with several processes if there are many
   export     writes it as a web page:   export --ckpt_path FILE --format html
   gradcheck  compares hand-derived gradients with autograd's
+  sweep      trains a network many times: sweep --config configs/sweep/lr.yaml
+  compare    shows finished runs in a table: compare runs/NAME runs/OTHER
 
 `{program} <command> --help` shows the options of a command; --debug shows the
 traceback of an error.
@@ -40,7 +42,10 @@ COMMANDS = {  # each with its module in commands/, which has a function run(args
     "predict": "predict",
     "export": "export",
     "gradcheck": "gradcheck",
+    "sweep": "sweep",
+    "compare": "compare",
 }
+TRAINING = ("fit", "sweep")
 
 
 def main(args: Sequence[str] | None = None) -> int:
@@ -66,7 +71,7 @@ def main(args: Sequence[str] | None = None) -> int:
         return 2
     # Before the training starts, Ctrl-C ends the program at once. SIGTERM and SIGUSR1 are kept
     # until the first update, because a cluster sends them early.
-    early = [signum for signum in ASKING if args[0] == "fit" and signum != signal.SIGINT]
+    early = [signum for signum in ASKING if args[0] in TRAINING and signum != signal.SIGINT]
     with noted(*early):
         return _run(args, debug)
 
@@ -74,7 +79,7 @@ def main(args: Sequence[str] | None = None) -> int:
 def _run(args: list[str], debug: bool) -> int:
     begun = perf_counter()
     try:
-        if args[0] == "fit":
+        if args[0] in TRAINING:
             build.ahead()
         command = import_module(f"lit_makemore.commands.{COMMANDS[args[0]]}")
         return command.run(args, begun) or 0

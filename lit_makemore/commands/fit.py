@@ -4,7 +4,7 @@ import gc
 import json
 import logging
 import sys
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from time import perf_counter
@@ -34,7 +34,7 @@ from lit_makemore.runs.checkpoints import BestCheckpoint, LastCheckpoint
 from lit_makemore.runs.exact_resume import ExactResume
 from lit_makemore.runs.folder import RunFolder
 from lit_makemore.runs.folder_callback import FolderCallback
-from lit_makemore.runs.logger import RunLogger
+from lit_makemore.runs.logger import VARIED, RunLogger
 from lit_makemore.runs.signals import ASKING, Stopped, note, noted
 from lit_makemore.runs.stop_on_nan import FiniteGuard
 from lit_makemore.runs.stop_on_signal import StopAfterCheckpoints, StopOnSignal, TakeSigterm
@@ -84,18 +84,28 @@ def run(args: list[str], begun: float) -> None:
         return
     with quiet_lightning():
         cli = MakemoreCLI("fit", args[1:])
-        with _notes(cli.config.trainer.enable_progress_bar is not False):
+        shown = cli.config.trainer.enable_progress_bar is not False
+        with notes(logging.INFO if shown else logging.WARNING):
+            if not cli.config.trainer.fast_dev_run:
+                _say(*slurm.notes(cli.config.seed_everything))
             tables = train(cli, begun)
     if tables:
         print(tables)
 
 
-def train(cli: MakemoreCLI, begun: float) -> str | None:
+def train(
+    cli: MakemoreCLI,
+    begun: float,
+    folder: RunFolder | None = None,
+    varied: Collection[str] = VARIED,
+) -> str | None:
     """Trains what the options describe: the teachers first, then the network.
 
     Args:
         cli: the options.
         begun: when the command began, by perf_counter.
+        folder: the run folder that the options name, if the caller has locked it.
+        varied: the settings that TensorBoard's HParams page opens with.
 
     Returns:
         The closing tables, on the first process; None after a fast_dev_run, and if the run had
@@ -105,7 +115,6 @@ def train(cli: MakemoreCLI, begun: float) -> str | None:
     if config.trainer.fast_dev_run:
         _try_out(cli)
         return None
-    _say(*slurm.notes(config.seed_everything))
     found = _find_run(cli)
     if found and found.finished:
         _say(
@@ -114,8 +123,8 @@ def train(cli: MakemoreCLI, begun: float) -> str | None:
         )
         return None
     resumed = found.folder if found else None
-    folder = RunFolder(config.runs_dir, config.name, cli.stem, resumed)
-    cli.build(callbacks=_callbacks(cli, folder, found), **_logger(config, folder, found))
+    folder = folder or RunFolder(config.runs_dir, config.name, cli.stem, resumed)
+    cli.build(callbacks=_callbacks(cli, folder, found), **_logger(config, folder, found, varied))
     if not (found and found.threads):
         _choose_threads(cli)
     trainer, data = cli.trainer, cli.datamodule
@@ -138,7 +147,7 @@ def train(cli: MakemoreCLI, begun: float) -> str | None:
 
 
 def _logger(
-    config: Any, folder: RunFolder, found: resume.Resumption | None
+    config: Any, folder: RunFolder, found: resume.Resumption | None, varied: Collection[str]
 ) -> dict[str, RunLogger]:
     """The logger of the run folder, which comes before the user's; none with logger false."""
     if config.trainer.logger is False:
@@ -146,7 +155,7 @@ def _logger(
     purge_step = None
     if found:  # what was logged after the checkpoint is logged again, and must not show twice
         purge_step = 0 if found.step == 0 else found.step + 1
-    return {"logger": RunLogger(folder, purge_step, config.diagnostics.all_figures)}
+    return {"logger": RunLogger(folder, purge_step, config.diagnostics.all_figures, varied)}
 
 
 def _try_out(cli: MakemoreCLI) -> None:
@@ -375,12 +384,12 @@ def _is_worth_keeping(folder: RunFolder, error: BaseException) -> bool:
 
 
 @contextmanager
-def _notes(shown: bool) -> Iterator[None]:
-    """Shows the notes of this package on stderr, where there is a progress line too."""
+def notes(level: int) -> Iterator[None]:
+    """Shows the notes of this package on stderr, from a level of logging on."""
     logger = logging.getLogger("lit_makemore")
     handler = logging.StreamHandler()
     is_first = rank_zero_only.rank == 0  # type: ignore[attr-defined]
-    logger.setLevel(logging.INFO if shown and is_first else logging.WARNING)
+    logger.setLevel(level if is_first else logging.WARNING)
     logger.addHandler(handler)
     try:
         yield

@@ -32,13 +32,17 @@ class OneLineErrors:
     """Mixin for a jsonargparse parser: bad use is one line and status 2, not pages of usage."""
 
     def error(self, message: str, ex: Exception | None = None) -> NoReturn:
+        print(f"error: {self.one_line(message)}", file=sys.stderr)
+        sys.exit(2)
+
+    def one_line(self, message: str) -> str:
+        """What is wrong, and what to do."""
         line = " ".join(telling(str(message)).split())
         for pattern in UNKNOWN:
             if found := re.search(pattern, line):
                 option = ".".join(filter(None, [found.groupdict().get("group"), found["option"]]))
                 line = unknown(option, list(self.get_defaults().keys()))  # type: ignore[attr-defined]
-        print(f"error: {line}", file=sys.stderr)
-        sys.exit(2)
+        return line
 
 
 def telling(message: str) -> str:

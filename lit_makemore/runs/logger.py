@@ -1,6 +1,7 @@
 """The TensorBoard logger of a run."""
 
 import os
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
@@ -27,13 +28,18 @@ class RunLogger(TensorBoardLogger):
         folder: the run folder, which may be opened later.
         purge_step: hides what was logged from this step on, before a resume.
         all_figures: whether to show the details too.
+        varied: the columns that the HParams page opens with, by the names of `settings_of`.
     """
 
     def __init__(
-        self, folder: RunFolder, purge_step: int | None = None, all_figures: bool = False
+        self,
+        folder: RunFolder,
+        purge_step: int | None = None,
+        all_figures: bool = False,
+        varied: Collection[str] = VARIED,
     ) -> None:
         super().__init__("", name="", version="", default_hp_metric=False, purge_step=purge_step)
-        self._folder, self._all_figures = folder, all_figures
+        self._folder, self._all_figures, self._varied = folder, all_figures, varied
         self._started, self._n_layer = False, 1
 
     def start(self, n_layer: int) -> None:
@@ -84,7 +90,7 @@ class RunLogger(TensorBoardLogger):
         metadata = experiment.value[0].metadata.plugin_data
         content = HParamsPluginData.FromString(metadata.content)
         for info in content.experiment.hparam_infos:
-            info.differs = info.name in VARIED
+            info.differs = info.name in self._varied
         metadata.content = content.SerializeToString()
         for summary in (experiment, *others, layout()):
             self.experiment.file_writer.add_summary(summary)

@@ -162,16 +162,23 @@ def differences(before: dict[str, Any], now: dict[str, Any]) -> list[str]:
     A step schedule is the same however long the run is: under it max_steps and max_epochs may
     differ.
     """
-    old, new = _flat(before), _flat(now)
-    harmless: tuple[str, ...] = SAME_RESULT
-    if new.get("model.schedule") == "step":
-        harmless = (*harmless, "trainer.max_steps", "trainer.max_epochs")
+    old, new = that_count(before), that_count(now)
+    by_length = ("trainer.max_steps", "trainer.max_epochs")
+    harmless = by_length if new.get("model.schedule") == "step" else ()
     return [
         f"{key}: {old.get(key)} -> {new.get(key)}"
         for key in sorted(old.keys() | new.keys())
-        if old.get(key) != new.get(key)
-        and not any(key == name or key.startswith(f"{name}.") for name in harmless)
+        if old.get(key) != new.get(key) and key not in harmless
     ]
+
+
+def that_count(config: Mapping[str, Any]) -> dict[str, Any]:
+    """The options of a configuration that change its result, by their names as they are typed."""
+    return {
+        key: value
+        for key, value in _flat(config).items()
+        if not any(key == name or key.startswith(f"{name}.") for name in SAME_RESULT)
+    }
 
 
 def check(found: Resumption, config: str, override: bool) -> list[str]:

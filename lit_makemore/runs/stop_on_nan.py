@@ -10,6 +10,10 @@ from lit_makemore.diagnostics.nonfinite import listed, nonfinite_tensors
 from lit_makemore.diagnostics.probe import network_of
 
 
+class Diverged(ValueError):
+    """The loss of a run is not finite."""
+
+
 class FiniteGuard(pl.Callback):
     """Checks the losses of all processes every log_every_n_steps updates.
 
@@ -17,7 +21,7 @@ class FiniteGuard(pl.Callback):
     older than that.
 
     Raises:
-        ValueError: the loss is not finite.
+        Diverged: the loss is not finite.
     """
 
     takes_groups = True
@@ -32,9 +36,9 @@ class FiniteGuard(pl.Callback):
         if trainer.strategy.reduce_boolean_decision(isfinite(loss)):
             return
         if isfinite(loss):
-            raise ValueError(f"the loss of another process is not finite at update {step}")
+            raise Diverged(f"the loss of another process is not finite at update {step}")
         found = nonfinite_tensors(network_of(pl_module))
-        raise ValueError(
+        raise Diverged(
             f"the loss is {loss} at update {step}"
             + (f"; these are not finite either: {listed(found)}" if found else "")
             + ("; last.ckpt was saved before" if trainer.checkpoint_callbacks else "")
