@@ -20,7 +20,11 @@ ROOT = Path(__file__).parent.parent
 
 
 def main(configs: list[str]) -> None:
-    found = [p for p in sorted(ROOT.glob("configs/**/*.yaml")) if p.parent.name != "cluster"]
+    found = [
+        p
+        for p in sorted(ROOT.glob("configs/**/*.yaml"))
+        if p.parent.name not in ("cluster", "sweep")
+    ]
     for config in configs or [str(path.relative_to(ROOT)) for path in found]:
         with TemporaryDirectory() as folder:
             print(line(config, Path(folder)), flush=True)

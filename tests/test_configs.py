@@ -10,7 +10,8 @@ from lit_makemore.cli import main
 from tests.conftest import NAMES, ROOT
 
 CLUSTER = sorted((ROOT / "configs" / "cluster").glob("*.yaml"))
-CONFIGS = sorted({*(ROOT / "configs").rglob("*.yaml")} - {*CLUSTER})
+SWEEPS = {*(ROOT / "configs" / "sweep").glob("*.yaml")}  # tests/commands/test_sweep.py
+CONFIGS = sorted({*(ROOT / "configs").rglob("*.yaml")} - {*CLUSTER} - SWEEPS)
 
 
 @pytest.mark.filterwarnings("ignore:Skipping learning rate finder")  # in a fast_dev_run

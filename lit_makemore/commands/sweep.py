@@ -155,7 +155,8 @@ def _train(study: "Study", trial: "Trial", seed: Value | None, folder: RunFolder
         print(f"{said}: diverged ({error})")
         return
     except Stopped as stopped:
-        raise Stopped(stopped.signum, f"{run.name}: {stopped}; the same sweep goes on") from None
+        line = f"{run.name}: {stopped}; the same sweep command goes on, too"
+        raise Stopped(stopped.signum, line) from None
     except (ValueError, OSError, MisconfigurationException) as error:
         raise ValueError(f"{said}: {error}") from error
     study.settle(trial)

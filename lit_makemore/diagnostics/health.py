@@ -1,5 +1,6 @@
 """Verdicts while the network trains: what is not healthy, and what to try."""
 
+import logging
 import sys
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import asdict
@@ -19,6 +20,8 @@ from lit_makemore.diagnostics.probe import network_of
 from lit_makemore.diagnostics.verdicts import CHECKS, Bands, Verdict, judge
 from lit_makemore.network.restored import evaluating
 from lit_makemore.training.schedules import is_round
+
+logger = logging.getLogger(__name__)
 
 FROM = 1000  # the update from which val is compared with counting; the end of a run is, in any case
 TABLE_WIDTH, INDENT = 100, 19  # columns
@@ -137,7 +140,7 @@ class Health(Monitor):
         if trainer.is_global_zero:
             erase = "\r\033[K" if sys.stderr.isatty() else ""  # erases the progress line
             for line in failed:
-                print(f"{erase}unhealthy: {line}", file=sys.stderr)
+                logger.warning("%sunhealthy: %s", erase, line)
 
     def _stop_if_asked(self, trainer: pl.Trainer, step: int, verdicts: list[Verdict]) -> None:
         if not self.fail_on:

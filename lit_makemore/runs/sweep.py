@@ -103,7 +103,9 @@ class Sweep:
 
     @property
     def n_trials(self) -> int:
-        return self.trials or prod(len(points(axis)) for axis in self.axes.values())
+        if self.sampler == "grid":
+            return prod(len(points(axis)) for axis in self.axes.values())
+        return self.trials or 0
 
     @property
     def configs(self) -> list[str]:

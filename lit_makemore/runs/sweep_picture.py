@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from io import BytesIO
 from math import ceil, inf, isfinite
-from statistics import quantiles, stdev
+from statistics import median, stdev
 from typing import Any
 
 from matplotlib.backends.backend_agg import FigureCanvasAgg
@@ -14,6 +14,7 @@ from lit_makemore.runs.sweep import Range, Sweep, Value
 from lit_makemore.runs.tables import shown
 
 ACROSS = 3  # parts beside each other
+FAR = 4  # times as far from the best loss as the median is
 MARGIN = 0.05  # of the height, above and below the losses
 
 
@@ -41,7 +42,7 @@ def picture(sweep: Sweep, trials: Sequence[Point]) -> bytes:
     across = min(len(axes), ACROSS)
     down = ceil(len(axes) / across)
     figure = Figure(figsize=(4.6 * across if across > 1 else 6.4, 3.4 * down), layout="constrained")
-    low, high = _limits([trial.value for trial in trials])
+    low, high = limits([trial.value for trial in trials])
     parts = figure.subplots(down, across, sharey=True, squeeze=False).flatten()
     for part in parts[len(axes) :]:
         part.remove()
@@ -84,13 +85,12 @@ def _placer(part: Any, axis: Range | Sequence[Value]) -> Any:
     return lambda value: places.get(str(value), 0)
 
 
-def _limits(values: Sequence[float]) -> tuple[float, float]:
+def limits(values: Sequence[float]) -> tuple[float, float]:
     """The ends of the y-axis: from the best value to what is not far worse than most."""
     finite = sorted(value for value in values if isfinite(value))
     if not finite:
         return 0.0, 1.0
-    quarter = quantiles(finite, n=4) if len(finite) > 1 else [finite[0]] * 3
-    bound = quarter[2] + 3 * (quarter[2] - finite[0])
+    bound = median(finite) + FAR * (median(finite) - finite[0])
     top = max(value for value in finite if value <= bound)
     margin = MARGIN * (top - finite[0]) or 0.01
     room = 2 * margin if top < max(values, default=inf) else margin

@@ -1,0 +1,237 @@
+"""`sweep` from the command line: results, bad input, kills, several workers."""
+
+import csv
+import json
+import random
+import shlex
+import signal
+import subprocess
+import sys
+import time
+from contextlib import suppress
+from pathlib import Path
+
+import pytest
+import torch
+import yaml
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+from tensorboard.plugins.hparams.plugin_data_pb2 import HParamsPluginData
+
+from lit_makemore import checkpoint
+from lit_makemore.cli import main
+from lit_makemore.commands.sweep import check
+from lit_makemore.commands.sweep_file import read
+from tests.conftest import NAMES, ROOT
+from tests.reliability import small_disk
+
+SWEEPS = sorted((ROOT / "configs" / "sweep").glob("*.yaml"))
+
+
+@pytest.fixture
+def describe(tmp_path, word_list):
+    """Writes the file of a sweep over 30 words; more keys replace what it has."""
+
+    def describe(steps: int = 20, **more) -> Path:
+        config = {
+            "data": {"path": str(word_list), "batch_size": 16},
+            "model": {"n_hidden": 20, "n_layer": 2, "engine": "eager"},
+            "trainer": {"max_steps": steps, "log_every_n_steps": 10, "accelerator": "cpu"},
+            "diagnostics": {"enabled": False},
+            "threads": 1,
+        }
+        (tmp_path / "tiny.yaml").write_text(yaml.dump(config))
+        described = {"config": str(tmp_path / "tiny.yaml"), "space": {"model.lr": [0.1, 0.2]}}
+        path = tmp_path / "s.yaml"
+        path.write_text(yaml.dump({**described, **more}))
+        return path
+
+    return describe
+
+
+def command(path: Path, *more: str) -> list[str]:
+    return ["sweep", "--config", str(path), "--runs_dir", str(path.parent / "runs"), *more]
+
+
+def worker(path: Path, *more: str) -> subprocess.Popen:
+    return subprocess.Popen(
+        [sys.executable, "train.py", *command(path, *more)],
+        cwd=ROOT,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+def rows(folder: Path) -> list[dict[str, str]]:
+    with (folder / "sweep.csv").open(newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def weights(run: Path) -> dict[str, torch.Tensor]:
+    return checkpoint.read(run / "checkpoints" / "last.ckpt")["state_dict"]
+
+
+def test_a_sweep_ends_in_a_table_and_the_command_of_the_winner(describe, tmp_path, capsys):
+    path = describe(space={"model.lr": [0.1, 1e37], "seed_everything": [1, 2]})
+    assert main(command(path)) == 0
+    printed = capsys.readouterr().out
+    folder = tmp_path / "runs" / "s"
+    found = {float(row["model.lr"]): row for row in rows(folder)}
+    assert found.keys() == {0.1, 1e37}
+    assert found[1e37]["val_loss"] == ""  # it diverged, and the sweep went on
+    trial = f"{int(found[0.1]['trial']):03}"
+    runs = sorted(folder.glob(f"{trial}-seed*"))
+    assert [run.name[-5:] for run in runs] == ["seed1", "seed2"]
+    both = [json.loads((run / "summary.json").read_text())["test_loss"] for run in runs]
+    assert float(found[0.1]["test_loss"]) == pytest.approx(sum(both) / 2)
+    assert float(found[0.1]["test_loss_sd"]) == pytest.approx(abs(both[0] - both[1]) / 2**0.5)
+    page = (folder / "sweep.md").read_text()
+    typed = next(line for line in page.splitlines() if " fit --config " in line)
+    assert typed in printed
+    assert "--model.lr 0.1 " in typed
+    assert page.splitlines()[-1].split(" | ")[1:3] == ["1e+37", "diverged"]
+    assert (folder / "sweep.png").read_bytes().startswith(b"\x89PNG")
+
+    # the command trains the same network, to the last bit
+    words = shlex.split(typed)
+    assert main([*words[words.index("fit") :], "--runs_dir", str(tmp_path / "alone")]) == 0
+    ours = weights(runs[0])
+    alone = weights(tmp_path / "alone" / "s-best")
+    assert all(torch.equal(ours[name], alone[name]) for name in alone)
+
+    # TensorBoard's HParams page opens with what varies
+    event = EventAccumulator(str(folder / "000-seed1")).Reload().summary_metadata
+    content = event["_hparams_/experiment"].plugin_data.content
+    infos = HParamsPluginData.FromString(content).experiment.hparam_infos
+    assert {info.name for info in infos if info.differs} == {"lr", "seed"}
+
+    # again: nothing is trained, the same table
+    before = {p: p.stat().st_mtime_ns for p in folder.glob("*/checkpoints/last.ckpt")}
+    capsys.readouterr()
+    assert main(command(path)) == 0
+    assert before == {p: p.stat().st_mtime_ns for p in folder.glob("*/checkpoints/last.ckpt")}
+    assert capsys.readouterr().out in printed
+
+
+@pytest.mark.parametrize(
+    ("changed", "said"),
+    [
+        ({"smapler": "grid"}, "there is no key smapler; did you mean sampler?"),
+        ({"sampler": "gird"}, "gird"),
+        ({"space": {}}, "the space is empty"),
+        ({"space": {"model.lr": 0.1}}, "a list of values, or a mapping of low, high, log"),
+        ({"space": {"model.lr": {"low": 0.1, "hihg": 1}}}, "there is no key hihg"),
+        ({"space": {"model.lrr": [0.1]}}, "there is no option --model.lrr; did you mean --model"),
+        ({"space": {"model.lr": ["fast"]}}, "fast"),
+        ({"space": {"model.lr": [0.1, -1.0]}}, "--model.lr must be positive, not -1.0"),
+        ({"space": {"model.n_hidden": {"low": 0, "high": 5}}}, "n_hidden"),
+        ({"options": {"name": "x"}}, "a sweep sets --name itself"),
+        ({"options": {"trainer.devices": 2}}, "one device, not on 2"),
+        ({"config": "none.yaml"}, "none.yaml"),
+        ({"trials": 3}, "leave out trials"),
+    ],
+    ids=str,
+)
+def test_bad_input_is_one_line_before_the_first_trial(describe, tmp_path, capsys, changed, said):
+    with pytest.raises(SystemExit) as ended:  # from the parser of fit or from us
+        raise SystemExit(main(command(describe(**changed))))
+    assert ended.value.code
+    error = capsys.readouterr().err
+    assert said in error
+    assert error.count("\n") == 1
+    assert not (tmp_path / "runs").exists()
+
+
+def test_other_bad_input(describe, tmp_path, capsys, monkeypatch):
+    path = describe()
+    assert main(command(path, "--name", "a/b")) == 1
+    assert main(["sweep", "--config", str(tmp_path / "no.yaml")]) == 1
+    path.write_text("- 1\n")
+    assert main(command(path)) == 1
+    path.write_bytes(b"\xff\xfe\x00")
+    assert main(command(path)) == 1
+    assert capsys.readouterr().err.count("\n") == 4
+    monkeypatch.setitem(sys.modules, "optuna", None)
+    monkeypatch.delitem(sys.modules, "lit_makemore.runs.study", raising=False)
+    assert main(command(describe())) == 1
+    assert "pip install optuna" in capsys.readouterr().err
+    assert not (tmp_path / "runs").exists()
+
+
+@pytest.mark.parametrize("path", SWEEPS, ids=lambda path: path.stem)
+def test_a_sweep_that_ships_can_be_trained(path):
+    text = path.read_text()
+    assert f"python train.py sweep --config {path.relative_to(ROOT)}" in text.split("\n\n")[0]
+    if "names_small" not in text and not NAMES.exists():
+        pytest.skip("data/names.txt is not there")
+    assert check(read(path))
+
+
+@pytest.mark.slow
+def test_ctrl_c_saves_and_the_same_command_goes_on(describe, tmp_path):
+    path = describe(steps=30_000, space={"model.lr": [0.01]})
+    first = worker(path)
+    run = tmp_path / "runs" / "s" / "000"
+    while not (run / "checkpoints" / "last.ckpt").exists():
+        assert first.poll() is None, first.communicate()
+        time.sleep(0.1)
+    first.send_signal(signal.SIGINT)
+    error = first.communicate()[1]
+    assert first.returncode == 130
+    assert "the same sweep command goes on" in error
+    saved = checkpoint.read(run / "checkpoints" / "last.ckpt")["global_step"]
+    out, error = worker(path).communicate()
+    assert f"resuming {run} at update {saved:,}" in error
+    assert "The best trial is 000" in out
+
+
+@pytest.mark.slow
+def test_workers_that_are_killed_leave_a_study_that_ends_right(describe, tmp_path):
+    """Two workers, five kills; then every run is as if nothing had happened, and counted once."""
+    space = {"model.lr": [0.01, 0.03, 0.1, 0.3], "seed_everything": [1, 2]}
+    path, chance = describe(steps=3000, space=space), random.Random(1)
+    workers = [worker(path), worker(path)]
+    for _ in range(5):
+        time.sleep(chance.uniform(2, 8))
+        which = chance.randrange(2)
+        workers[which].kill()
+        workers[which].communicate()
+        workers[which] = worker(path)
+    for one in workers:
+        error = one.communicate()[1]
+        assert one.returncode == 0, error
+    last = worker(path)
+    assert "trials are not finished" not in last.communicate()[0]
+    assert last.returncode == 0
+    assert (
+        sorted(float(row["model.lr"]) for row in rows(tmp_path / "runs" / "s")) == space["model.lr"]
+    )
+    assert main(command(path, "--name", "whole")) == 0
+    for run in (tmp_path / "runs" / "whole").glob("*-seed*"):
+        apart = weights(run), weights(tmp_path / "runs" / "s" / run.name)
+        assert all(torch.equal(apart[0][name], apart[1][name]) for name in apart[0]), run
+
+
+@pytest.mark.slow
+def test_a_full_disk_ends_a_sweep_which_goes_on_when_there_is_room(describe, tmp_path):
+    path = describe(steps=3000, space={"model.lr": [0.01, 0.02, 0.03]})
+    try:
+        with small_disk(tmp_path / "disk", 8):
+            place = ["--runs_dir", str(tmp_path / "disk" / "runs")]
+            first = worker(path, *place)
+            while not (tmp_path / "disk" / "runs" / "s" / "000" / "checkpoints").exists():
+                assert first.poll() is None, first.communicate()
+                time.sleep(0.1)
+            ballast = tmp_path / "disk" / "ballast"
+            with ballast.open("wb", buffering=0) as file, suppress(OSError):
+                while True:
+                    file.write(bytes(4096))
+            error = first.communicate()[1]
+            assert first.returncode == 1
+            assert "No space left" in error.splitlines()[-1]
+            ballast.unlink()
+            out, error = worker(path, *place).communicate()
+            assert "The best trial is" in out, error
+            assert len(rows(tmp_path / "disk" / "runs" / "s")) == 3
+    except OSError as error:
+        pytest.skip(f"no small disk: {error}")

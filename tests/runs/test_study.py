@@ -1,0 +1,167 @@
+"""The study of a sweep, with runs that are only pretended: who gets which run, what counts."""
+
+import json
+from itertools import product
+from math import inf
+from statistics import mean
+
+import pytest
+
+from lit_makemore.runs.study import FILE, Study
+from lit_makemore.runs.sweep import Range, Sweep
+
+GRID = Sweep(config="a.yaml", space={"model.lr": [0.1, 0.2, 0.3], "model.n_layer": [1, 2]})
+SEEDS = Sweep(config="a.yaml", space={"model.lr": [0.1, 0.2], "seed_everything": [1, 2, 3]})
+
+
+def finish(folder, val: float) -> None:
+    """Leaves a run as `fit` does at its end."""
+    (folder.path / "summary.json").write_text(json.dumps({"val_loss": val}))
+    folder.close()
+
+
+def work(study: Study) -> list:
+    """All runs that a worker gets, each done at once; their losses are their learning rates."""
+    done = []
+    while found := study.take():
+        trial, seed, folder = found
+        finish(folder, trial.parameters.get("model.lr", 0.0) + (seed or 0))
+        study.settle(trial)
+        done.append((trial, seed))
+    return done
+
+
+@pytest.mark.parametrize("workers", [1, 2, 3])
+def test_workers_do_every_point_of_a_grid_once(tmp_path, workers):
+    studies = [Study(tmp_path, GRID, {}) for _ in range(workers)]
+    done = []
+    held = [study.take() for study in studies]  # all at the same time
+    while any(held):
+        for i, (study, found) in enumerate(zip(studies, held, strict=True)):
+            if found:
+                trial, _, folder = found
+                finish(folder, 1.0)
+                study.settle(trial)
+                done.append(tuple(trial.parameters.values()))
+                held[i] = study.take()
+    assert sorted(done) == sorted(product([0.1, 0.2, 0.3], [1, 2]))
+    assert [trial.value for trial in studies[0].trials()] == [1.0] * 6
+
+
+def test_a_trial_of_seeds_is_several_runs_and_their_mean(tmp_path):
+    study = Study(tmp_path, SEEDS, {})
+    runs = work(study)
+    assert sorted((t.parameters["model.lr"], seed) for t, seed in runs) == sorted(
+        product([0.1, 0.2], [1, 2, 3])
+    )
+    for trial in study.trials():
+        assert trial.value == pytest.approx(trial.parameters["model.lr"] + 2)
+    assert (tmp_path / "000-seed1" / "summary.json").exists()
+
+
+def test_workers_share_the_seeds_of_one_trial(tmp_path):
+    alone = Sweep(config="a.yaml", space={"seed_everything": [1, 2, 3]})
+    studies = [Study(tmp_path, alone, {}) for _ in range(4)]
+    held = [study.take() for study in studies]
+    assert [found and found[1] for found in held] == [1, 2, 3, None]
+    for found in held[:3]:
+        finish(found[2], 1.0)
+    studies[3].settle(held[0][0])
+    assert [trial.value for trial in studies[0].trials()] == [1.0]
+
+
+def test_a_run_whose_lock_is_free_is_taken_up(tmp_path):
+    first, second = Study(tmp_path, GRID, {}), Study(tmp_path, GRID, {})
+    trial, _, folder = first.take()
+    other, _, _ = second.take()
+    assert (trial.number, other.number) == (0, 1)
+    folder.close()  # as if the first worker had been killed
+    again, _, _ = Study(tmp_path, GRID, {}).take()
+    assert again.number == trial.number
+    assert len(first.trials()) == 2
+
+
+def test_a_finished_run_is_not_repeated_if_its_worker_was_killed_before_it_told(tmp_path):
+    trial, _, folder = Study(tmp_path, GRID, {}).take()
+    finish(folder, 1.5)
+    after, _, _ = Study(tmp_path, GRID, {}).take()
+    assert after.number == 1
+    assert Study(tmp_path, GRID, {}).trials()[0].value == 1.5
+
+
+def test_a_diverged_run_is_the_worst_value_and_ends_its_trial(tmp_path):
+    study = Study(tmp_path, SEEDS, {})
+    trial, _, folder = study.take()
+    study.diverged(trial)
+    folder.close()
+    assert [t.number for t, _ in work(study)] == [1, 1, 1]
+    assert study.trials()[0].value == inf
+
+
+@pytest.mark.parametrize("sampler", ["random", "tpe"])
+def test_drawn_trials_are_counted_by_the_study_and_never_alike(tmp_path, sampler):
+    space = {"model.lr": Range(1e-3, 1.0, log=True), "model.n_hidden": Range(10, 99)}
+    sweep = Sweep(config="a.yaml", space=space, sampler=sampler, trials=12)
+    for _ in range(3):  # a worker that is killed after each of some trials
+        trial, _, folder = Study(tmp_path, sweep, {}).take()
+        finish(folder, 1.0)
+    studies = [Study(tmp_path, sweep, {}) for _ in range(2)]
+    found = [work(study) for study in studies]
+    trials = studies[0].trials()
+    assert len(trials) == 12
+    assert len(found[0]) + len(found[1]) == 9
+    assert len({trial.parameters["model.lr"] for trial in trials}) == 12
+    for trial in trials:
+        assert 1e-3 <= trial.parameters["model.lr"] <= 1.0
+        assert isinstance(trial.parameters["model.n_hidden"], int)
+
+
+def test_tpe_looks_near_what_was_good(tmp_path):
+    sweep = Sweep("a.yaml", {"model.lr": Range(0.0, 1.0)}, sampler="tpe", trials=40)
+    work(Study(tmp_path, sweep, {}))  # the loss is the rate
+    rates = [trial.parameters["model.lr"] for trial in Study(tmp_path, sweep, {}).trials()]
+    assert mean(rates[20:]) < 0.5 * mean(rates[:10])
+
+
+def test_more_trials_may_be_added(tmp_path):
+    space = {"model.lr": Range(0.1, 1.0)}
+    work(Study(tmp_path, Sweep("a.yaml", space, sampler="random", trials=3), {}))
+    more = Study(tmp_path, Sweep("a.yaml", space, sampler="random", trials=5), {})
+    assert len(work(more)) == 2
+
+
+def test_the_study_of_another_sweep_is_refused(tmp_path):
+    Study(tmp_path, GRID, {"model.n_hidden": 100})
+    Study(tmp_path, GRID, {"model.n_hidden": 100})
+    with pytest.raises(ValueError, match=r"n_hidden: 100 -> 50; choose another --name"):
+        Study(tmp_path, GRID, {"model.n_hidden": 50})
+    with pytest.raises(ValueError, match=r"objective: val_loss -> train_loss"):
+        Study(
+            tmp_path, Sweep("a.yaml", GRID.space, objective="train_loss"), {"model.n_hidden": 100}
+        )
+
+
+def test_the_folder_of_a_run_is_no_sweep(tmp_path):
+    (tmp_path / "config.yaml").touch()
+    with pytest.raises(ValueError, match="is the folder of a run"):
+        Study(tmp_path, GRID, {})
+
+
+def test_a_line_that_a_full_disk_cut_is_made_again(tmp_path):
+    study = Study(tmp_path, GRID, {})
+    trial, _, folder = study.take()
+    whole = (tmp_path / FILE).read_bytes()
+    with (tmp_path / FILE).open("ab") as journal:
+        journal.write(b'{"op_code":6,"wor')
+    finish(folder, 1.0)
+    study.settle(trial)
+    assert (tmp_path / FILE).read_bytes().startswith(whole + b'{"op_code":6')
+    assert Study(tmp_path, GRID, {}).trials()[0].value == 1.0
+
+
+def test_a_damaged_study_is_one_line(tmp_path):
+    Study(tmp_path, GRID, {})
+    journal = tmp_path / FILE
+    journal.write_bytes(b"rubbish\n" + journal.read_bytes())
+    with pytest.raises(ValueError, match="is damaged"):
+        Study(tmp_path, GRID, {})
