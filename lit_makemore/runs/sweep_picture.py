@@ -15,6 +15,7 @@ from lit_makemore.runs.tables import shown
 
 ACROSS = 3  # parts beside each other
 FAR = 4  # times as far from the best loss as the median is
+WIDE = 30  # how many times the smallest value the largest one is, for a logarithmic axis
 MARGIN = 0.05  # of the height, above and below the losses
 
 
@@ -77,8 +78,11 @@ def _placer(part: Any, axis: Range | Sequence[Value]) -> Any:
     numbers = [x for x in values if isinstance(x, int | float) and not isinstance(x, bool)]
     if values and len(numbers) == len(values):
         ratio = max(numbers) / min(numbers) if min(numbers) > 0 else 1
-        if axis.log if isinstance(axis, Range) else ratio >= 30:
+        if axis.log if isinstance(axis, Range) else ratio >= WIDE:
             part.set_xscale("log")
+        if not isinstance(axis, Range):
+            part.set_xticks(values, [shown(value) for value in values])
+            part.minorticks_off()
         return lambda value: value
     places = {str(value): i for i, value in enumerate(values)}
     part.set_xticks(range(len(values)), [shown(value) for value in values])
