@@ -31,7 +31,7 @@ from lit_makemore.training.option_conflicts import check_fit
 if TYPE_CHECKING:
     from lit_makemore.runs.study import Study, Trial
 
-OURS = ("config", "name", "runs_dir", "resume", "resume_override", "trainer.fast_dev_run")
+OURS = ("config", "name", "runs_dir", "resume", "resume_override")
 COLUMNS = {"trainer.max_steps": "steps", SEEDS: "seed"}  # of the HParams page, where they differ
 HELP = """usage: {program} sweep --config FILE [--name NAME] [--runs_dir FOLDER]
 
@@ -74,7 +74,7 @@ def sweep(config: str, name: str | None = None, runs_dir: str = "runs") -> None:
         from lit_makemore.runs.study import Study
     except ModuleNotFoundError as error:
         raise ValueError(
-            f"sweep needs Optuna, and {error.name} is missing: pip install optuna"
+            f"sweep needs Optuna, and {error.name} is missing: pip install optuna scipy"
         ) from error
     path = shipped.find(config)
     searched = sweep_file.read(path)
@@ -108,6 +108,8 @@ def check(searched: Sweep) -> dict[str, Any]:
             raise ValueError(f"a sweep sets --{option} itself; leave it out")
     for parameters in searched.ends():
         cli = MakemoreCLI("fit", fit_arguments(searched, parameters, (searched.seeds or [None])[0]))
+        if cli.config.trainer.fast_dev_run:
+            raise ValueError("--trainer.fast_dev_run reaches nothing to compare; leave it out")
         cli.build(logger=False, callbacks=[], enable_checkpointing=False, enable_progress_bar=False)
         if cli.trainer.world_size > 1:
             raise ValueError(

@@ -65,7 +65,8 @@ def notes(seed: int) -> list[str]:
     if task and size and int(size) > 1 and str(seed) != task:
         lines.append(
             f"task {task} of an array of {size}: they repeat the same run unless their options "
-            "differ; configs/cluster/sweep.sbatch gives each task other runs"
+            "differ, for example by --seed_everything $SLURM_ARRAY_TASK_ID in the batch script; "
+            "configs/cluster/sweep.sbatch shares the runs of a sweep"
         )
     return lines
 

@@ -127,6 +127,7 @@ def test_a_sweep_ends_in_a_table_and_the_command_of_the_winner(describe, tmp_pat
         ({"space": {"model.n_hidden": {"low": 0, "high": 5}}}, "n_hidden"),
         ({"options": {"name": "x"}}, "a sweep sets --name itself"),
         ({"options": {"trainer.devices": 2}}, "one device, not on 2"),
+        ({"options": {"trainer.fast_dev_run": 2}}, "reaches nothing to compare"),
         ({"config": "none.yaml"}, "none.yaml"),
         ({"trials": 3}, "leave out trials"),
     ],
