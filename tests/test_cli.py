@@ -110,6 +110,7 @@ def test_accumulated_gradients_count_as_one_update(fit, tmp_path):
     assert [step for step, _ in curves["1_losses/val"]] == [20, 40, 60]
 
 
+@pytest.mark.slow
 def test_the_last_weights_are_validated_whatever_the_interval(fit, tmp_path):
     assert fit("--trainer.max_steps", "50") == 0
     folder = tmp_path / "runs" / "tiny"
@@ -167,6 +168,7 @@ def test_validate_and_test_repeat_the_summary_and_write_nothing(fit, tmp_path, c
     assert {p: p.stat().st_mtime_ns for p in folder.rglob("*")} == before
 
 
+@pytest.mark.slow
 def test_a_runs_own_config_repeats_it(fit, tmp_path):
     assert fit() == 0
     assert main(["fit", "--config", str(tmp_path / "runs" / "tiny" / "config.yaml")]) == 0
@@ -245,6 +247,7 @@ def test_a_signal_ends_a_fit_without_a_folder_too(fit, monkeypatch, capsys):
     assert capsys.readouterr().err.endswith("stopped by SIGTERM at update 0\n")
 
 
+@pytest.mark.slow
 def test_overfitting_two_batches_drives_their_loss_down(fit, tmp_path):
     assert fit("--trainer.overfit_batches", "2", "--trainer.max_steps", "300") == 0
     losses = [loss for _, loss in scalars(tmp_path / "runs" / "tiny")["1_losses/train"]]

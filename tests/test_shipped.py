@@ -39,6 +39,7 @@ def test_other_names_stay_as_they_are(elsewhere, name):
     assert shipped.find(name) == Path(name)
 
 
+@pytest.mark.slow
 def test_the_quick_start_and_its_run_work_from_another_folder(elsewhere, tmp_path, monkeypatch):
     arguments = ["--trainer.max_steps", "2", "--trainer.accelerator", "cpu"]
     assert main(["fit", "--config", "configs/quickstart.yaml", *arguments]) == 0

@@ -30,6 +30,7 @@ def options(word_list, tmp_path):
     torch.set_num_threads(threads)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("device", "precision"), PRECISIONS)
 def test_every_command_works(options, tmp_path, word_list, capsys, device, precision):
     usual = options(device, precision)

@@ -61,6 +61,7 @@ def test_a_fit_repeats_none_of_lightnings_notes(capfd, caplog, tmp_path, word_li
     assert "Trainer.fit" not in text
 
 
+@pytest.mark.slow
 def test_a_model_summary_is_shown(capfd, caplog, tmp_path, word_list):
     text = said(capfd, caplog, tmp_path, word_list, "--trainer.enable_model_summary", "true")
     assert "Trainable params" in text

@@ -58,6 +58,7 @@ def test_the_weight_chosen_has_the_lowest_loss(data):
     assert choose_weight(net, data.count_model, batches) == pytest.approx(min(each, key=each.get))
 
 
+@pytest.mark.slow
 def test_a_checkpoint_needs_nothing_else_for_its_mixture(tmp_path, data, word_list, capsys):
     """`validate`, `predict` and `sample` use it; the figure is the one that was reported."""
     arguments = ["fit", "--data.path", str(word_list), "--data.batch_size", "16"]

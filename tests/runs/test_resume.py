@@ -256,6 +256,7 @@ def test_a_finished_run_says_so_and_goes_on_for_more_steps(command, tmp_path, ca
     assert_same_run(runs / "run", runs / "whole")
 
 
+@pytest.mark.slow
 def test_a_longer_run_is_not_finished_because_the_shorter_one_was(command, stopping, tmp_path):
     runs = tmp_path / "runs"
     assert main(command("run", "--trainer.max_steps", "60")) == 0
