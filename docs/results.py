@@ -134,8 +134,9 @@ each, and two of them ran at a time, beside other work. So their wall-clock is t
 An arrow (→) marks our result for the row above it. The figures of the lectures come from their
 notebooks ([nn-zero-to-hero](https://github.com/karpathy/nn-zero-to-hero)). The other figures are
 those that their authors printed. Uniform, unigram, bigram and Kneser–Ney (discount 0.8) are count
-models. `fit` prints their losses. The tests compare these losses with the figures of this table,
-and also the lowest loss that three characters allow.
+models. `fit` prints their losses; of Kneser–Ney, with the order and the discount that are best on
+val. The tests compare these losses with the figures of this table, and also the lowest loss that
+three characters allow.
 
 `one_layer` and `deep` reach the published final losses if they start from the random numbers of
 their authors. `pytest -m slow tests/training/test_replay.py` tests this.

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from lit_makemore.atomic import replacing
 from lit_makemore.counts.mixture import Mixture
-from lit_makemore.counts.ngrams import KneserNey
+from lit_makemore.counts.ngrams import DISCOUNT, KneserNey
 from lit_makemore.network.conditioned import ConditionedSampler, sampler
 from lit_makemore.network.fold import fold
 from lit_makemore.network.generate import Wanted, generate, seeded
@@ -149,7 +149,12 @@ def describe(
     if mixture is not None:
         counts, weight = mixture
         rows, numbers = counts.rows()
-        entry["mixture"] = {"weight": weight, "rows": rows, "counts": numbers}
+        entry["mixture"] = {
+            "weight": weight,
+            "rows": rows,
+            "counts": numbers,
+            "discount": counts.discount,
+        }
     return entry
 
 
@@ -159,7 +164,9 @@ def stored_mixture(entry: dict[str, Any]) -> tuple[KneserNey | None, float]:
     if found is None:
         return None, 1.0
     vocab_size = len(Vocabulary(entry["chars"]))
-    return KneserNey.from_rows(found["rows"], found["counts"], vocab_size), found["weight"]
+    discount = found.get("discount", DISCOUNT)  # which earlier versions always had
+    counts = KneserNey.from_rows(found["rows"], found["counts"], vocab_size, discount)
+    return counts, found["weight"]
 
 
 def check_network(

@@ -7,18 +7,16 @@ import torch
 
 from lit_makemore import checkpoint
 from lit_makemore.atomic import write_text
+from lit_makemore.counts.ngrams import KneserNey
 from lit_makemore.network.mlp import MLP
+
+ARCHITECTURE = {"n_hidden": 8, "n_layer": 2, "init": {"gain": 1.0}}
 
 
 def entries(net: MLP) -> dict:
-    architecture = {
-        "n_hidden": 8,
-        "n_layer": 2,
-        "init": {"gain": 1.0},
-    }
     hashes = torch.tensor([1, 3])
     return {
-        checkpoint.KEY: checkpoint.describe("ab", 2, architecture, hashes, "eager", None),
+        checkpoint.KEY: checkpoint.describe("ab", 2, ARCHITECTURE, hashes, "eager", None),
         "state_dict": {f"net.{k}": v for k, v in net.state_dict().items()},
         "global_step": 7,
     }
@@ -34,6 +32,21 @@ def test_a_network_comes_back_from_the_file_alone(tmp_path):
     assert loaded.vocab.chars == "ab"
     assert (loaded.block_size, loaded.global_step) == (2, 7)
     assert loaded.train_hashes.tolist() == [1, 3]
+
+
+def test_the_counts_of_a_mixture_come_back_with_their_own_order_and_discount(tmp_path):
+    x, y = torch.tensor([[1], [2], [1]]), torch.tensor([2, 0, 1])  # of a network that sees two
+    counts = KneserNey(x, y, torch.tensor([3, 2, 1]), 3, discount=0.6)
+    stored, network = entries(MLP(3, 2, n_hidden=8, n_layer=2)), ("ab", 2, ARCHITECTURE)
+    stored[checkpoint.KEY] = checkpoint.describe(
+        *network, torch.tensor([1, 3]), "eager", (counts, 0.0)
+    )
+    checkpoint.write(stored, tmp_path / "x.ckpt")
+    found = checkpoint.load(tmp_path / "x.ckpt").predictor
+    # (2 after 1, 3 times; 1 after 1, once): (3 - 0.6 + 0.6 * 2 * p) / 4, p of no character before
+    p = (1 - 0.6 + 0.6 * 3 / 3) / 3
+    expected = (3 - 0.6 + 0.6 * 2 * p) / 4
+    assert found(torch.tensor([[0, 1]])).exp()[0, 2].item() == pytest.approx(expected)
 
 
 def test_a_failed_write_leaves_the_previous_checkpoint(tmp_path, monkeypatch):

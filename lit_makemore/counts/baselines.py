@@ -8,15 +8,15 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor
 
-from lit_makemore.counts.ngrams import Baseline, Bigram, KneserNey, Uniform, Unigram
+from lit_makemore.counts.ngrams import Baseline, Bigram, Uniform, Unigram
 from lit_makemore.words.splits import Split
 
 Figures = dict[str, float | None]
 """Losses in nats by name: train, val, test, val_novel, test_novel; None if there are no words."""
 
 
-def fit(x: Tensor, y: Tensor, n: Tensor, vocab_size: int) -> dict[str, Baseline]:
-    """Counts the training examples for every baseline.
+def simple_models(x: Tensor, y: Tensor, n: Tensor, vocab_size: int) -> dict[str, Baseline]:
+    """The baselines of at most two characters, counted on the training examples.
 
     Args:
         x: (D, T) windows of the distinct training examples, as `windows.distinct` returns them.
@@ -28,7 +28,6 @@ def fit(x: Tensor, y: Tensor, n: Tensor, vocab_size: int) -> dict[str, Baseline]
         "uniform": Uniform(vocab_size),
         "unigram": Unigram(y, n, vocab_size),
         "bigram": Bigram(x, y, n, vocab_size),
-        "kneser_ney": KneserNey(x, y, n, vocab_size),
     }
 
 

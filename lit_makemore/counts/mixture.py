@@ -15,7 +15,7 @@ from lit_makemore.counts.ngrams import Baseline
 from lit_makemore.network.mlp import probabilities
 from lit_makemore.words.windows import EvaluationBatch
 
-WEIGHTS = torch.arange(1, 21, dtype=torch.float64) / 20  # the weights that choose_weight tries
+WEIGHTS = torch.arange(21, dtype=torch.float64) / 20  # the weights that choose_weight tries
 
 
 class Mixture(nn.Module):

@@ -3,6 +3,7 @@
 Shapes: D distinct training examples, M windows, T block_size, V vocab_size.
 """
 
+from copy import copy
 from typing import Protocol
 
 import torch
@@ -74,7 +75,7 @@ class Bigram:
 
 
 class KneserNey:
-    """Interpolated Kneser–Ney smoothing.
+    """Interpolated Kneser–Ney smoothing. Of longer windows it reads the last T characters.
 
     The distribution after a window h is mixed with the one after a shorter window: h without its
     first character, and so on, down to the empty window and the uniform distribution. If h occurs
@@ -124,10 +125,23 @@ class KneserNey:
             self._levels.append(_Level(seen, counts, vocab_size))
 
     @classmethod
-    def from_rows(cls, rows: Tensor, counts: Tensor, vocab_size: int) -> "KneserNey":
+    def from_rows(
+        cls, rows: Tensor, counts: Tensor, vocab_size: int, discount: float = DISCOUNT
+    ) -> "KneserNey":
         """The model of the examples that `rows` returned. Any integer types will do."""
         rows = rows.long()
-        return cls(rows[:, :-1], rows[:, -1], counts.long(), vocab_size)
+        return cls(rows[:, :-1], rows[:, -1], counts.long(), vocab_size, discount)
+
+    def with_discount(self, discount: float) -> "KneserNey":
+        """The same counts with another discount."""
+        other = copy(self)
+        other.discount = discount
+        return other
+
+    @property
+    def order(self) -> int:
+        """T: how many characters it looks back."""
+        return len(self._contexts)
 
     def rows(self) -> tuple[Tensor, Tensor]:
         """The examples counted, in small types: windows with their next tokens (D, T + 1), n (D,).

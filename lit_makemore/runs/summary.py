@@ -19,6 +19,7 @@ from lit_makemore import __version__, checkpoint
 from lit_makemore.atomic import write_text
 from lit_makemore.counts.baselines import Figures, without_nan
 from lit_makemore.counts.mixture import Mixture
+from lit_makemore.counts.ngrams import KneserNey
 from lit_makemore.diagnostics.health import TABLE_WIDTH
 from lit_makemore.network.sampling import Sampler
 from lit_makemore.training.datamodule import NamesDataModule
@@ -40,6 +41,7 @@ class Result:
         net: what the best losses are of: the network, or its mixture with counts.
         network: the losses of the network alone, if it is mixed with counts.
         baselines: the losses of the count models, by name.
+        counts: the best count model, Kneser–Ney.
     """
 
     best: Figures
@@ -48,6 +50,7 @@ class Result:
     net: nn.Module
     network: Figures | None
     baselines: dict[str, Figures]
+    counts: KneserNey
 
 
 def evaluate_run(net: nn.Module, data: NamesDataModule, best: Path | None) -> Result:
@@ -69,6 +72,7 @@ def evaluate_run(net: nn.Module, data: NamesDataModule, best: Path | None) -> Re
         net=best_net.eval(),
         network=split_losses(best_net.net, data) if isinstance(best_net, Mixture) else None,
         baselines=data.baselines,
+        counts=data.best_counts,
     )
 
 
@@ -105,6 +109,7 @@ def facts_of(result: Result, data: NamesDataModule) -> dict[str, Any]:
         **_keyed(result.best),
         "final": _keyed(result.final),
         "baselines": result.baselines,
+        "kneser_ney": {"order": result.counts.order, "discount": result.counts.discount},
         "data": {
             "path": data.path,
             "sha256": data.corpus.sha256,
@@ -159,7 +164,12 @@ def text(result: Result, samples: list[tuple[str, str]]) -> str:
     rows = {"best weights" if result.kept else "last weights": result.best}
     if result.network:
         rows["network alone"] = result.network
+    order, discount = result.counts.order, result.counts.discount
+    before = "one character" if order == 1 else f"up to {order} characters"
     parts = [table({**rows, **result.baselines})]
+    parts.append(
+        f"(kneser_ney: {before} before the next one, discount {discount}; the val words chose both)"
+    )
     if isinstance(result.net, Mixture):
         weight = result.net.weight
         parts.append(

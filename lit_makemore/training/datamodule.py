@@ -10,8 +10,9 @@ import torch
 from torch import Tensor
 
 from lit_makemore import shipped
-from lit_makemore.counts.baselines import Figures, fit, losses_of
-from lit_makemore.counts.ngrams import Baseline, KneserNey
+from lit_makemore.counts.baselines import Figures, losses_of, simple_models
+from lit_makemore.counts.chosen import choose_counts
+from lit_makemore.counts.ngrams import KneserNey
 from lit_makemore.counts.targets import Expected, Given, Taught
 from lit_makemore.training.engines.group_size import group_size
 from lit_makemore.training.loaders import EvaluationLoader, MinibatchLoader, WordLoader
@@ -196,21 +197,26 @@ class NamesDataModule(pl.LightningDataModule):
         return word_hashes(self.corpus.words())[self.numbers[0]].unique()
 
     @cached_property
-    def _baselines(self) -> dict[str, Baseline]:
-        x, y, counts = self.splits["train"].examples
-        return fit(x, y, counts[:, 0], len(self.vocab))
-
-    @property
     def count_model(self) -> KneserNey:
-        """Kneser–Ney of the training words."""
-        model = self._baselines["kneser_ney"]
-        assert isinstance(model, KneserNey)
-        return model
+        """Kneser–Ney of the training words, with which no word of val has to do: for targets."""
+        x, y, counts = self.splits["train"].examples
+        return KneserNey(x, y, counts[:, 0], len(self.vocab))
+
+    @cached_property
+    def best_counts(self) -> KneserNey:
+        """Kneser–Ney of the training words whose order and discount the val words chose."""
+        train, val = (
+            (x, y, counts[:, 0])
+            for x, y, counts in (self.splits[name].examples for name in ("train", "val"))
+        )
+        return choose_counts(train, val, len(self.vocab))
 
     @cached_property
     def baselines(self) -> dict[str, Figures]:
         """The losses of the count models on every split, by the name of the model."""
-        return losses_of(self._baselines, self.splits)
+        x, y, counts = self.splits["train"].examples
+        simple = simple_models(x, y, counts[:, 0], len(self.vocab))
+        return losses_of({**simple, "kneser_ney": self.best_counts}, self.splits)
 
     def state_dict(self) -> dict[str, Any]:
         """The place in the order of the minibatches.

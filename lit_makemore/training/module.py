@@ -59,8 +59,8 @@ class LitMLP(pl.LightningModule):
             or torch (biased, then unbiased).
         redundant_bias: whether Linear layers keep the bias that BatchNorm makes redundant.
         dropout: share of the hidden units that is left out at random in training.
-        count_mixture: whether predictions mix the network with the count model. Each validation
-            chooses the weight. Only the network is trained.
+        count_mixture: whether predictions mix the network with the best count model. Each
+            validation chooses the network's weight, from 0 to 1. Only the network is trained.
         init: the initial values of the parameters.
         optimizer: sgd is plain, without momentum; adamw has betas 0.9 and 0.999.
         lr: the base learning rate; the peak of a one-cycle schedule.
@@ -148,7 +148,7 @@ class LitMLP(pl.LightningModule):
         option_conflicts.check_fit(self.hparams, self.trainer, data)
         if data is not None:
             self.train_hashes = data.train_hashes
-            self.counts = data.count_model if self.hparams["count_mixture"] else None
+            self.counts = data.best_counts if self.hparams["count_mixture"] else None
         choice = choose(
             self.trainer, self.hparams["engine"], self.hparams["backward"], self.engine_before
         )

@@ -45,7 +45,7 @@ def check_fit(options: Any, trainer: pl.Trainer, data: Any) -> None:
     if options.count_mixture:
         if processes > 1:
             raise ValueError("--model.count_mixture true works on one process only")
-        if trainer.limit_val_batches == 0 or not hasattr(type(data), "count_model"):
+        if trainer.limit_val_batches == 0 or not hasattr(type(data), "best_counts"):
             raise ValueError(
                 "--model.count_mixture true chooses its weight on the val words: it needs "
                 "NamesDataModule, and --trainer.limit_val_batches other than 0"

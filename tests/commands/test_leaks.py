@@ -44,7 +44,11 @@ def test_other_words_in_val_and_test_change_nothing_trained(tmp_path, targets):
         found.append(torch.load(last, weights_only=True))
     one, two = found
     assert one["lit_makemore"]["mixture"].keys() == two["lit_makemore"]["mixture"].keys()
-    for key in ("rows", "counts"):
-        assert torch.equal(*(entries["lit_makemore"]["mixture"][key] for entries in found))
+    # val chooses how many characters are counted together, but not what is counted
+    mixtures = [entries["lit_makemore"]["mixture"] for entries in found]
+    pairs = [
+        (256 * m["rows"][:, -2].long() + m["rows"][:, -1]).bincount(m["counts"]) for m in mixtures
+    ]
+    assert torch.equal(*pairs)
     for name, tensor in one["state_dict"].items():
         assert torch.equal(two["state_dict"][name], tensor), name

@@ -6,7 +6,7 @@ from lit_makemore.counts.targets import Expected
 from lit_makemore.training.datamodule import NamesDataModule
 from lit_makemore.words.windows import distinct
 from tests.conftest import WORDS, needs_names
-from tests.counts.test_ngrams import examples
+from tests.counts.test_ngrams import every_model, examples
 
 PUBLISHED = {  # to 1e-3, split seed 42
     "uniform": {"train": 3.2958, "val": 3.2958, "test": 3.2958},
@@ -21,7 +21,7 @@ def test_the_published_figures_are_reached():
     data = NamesDataModule()
     data.setup()
     train = data.splits["train"].windows
-    fitted = baselines.fit(*distinct(train, 27), 27)
+    fitted = every_model(*distinct(train, 27), 27)
     for name, figures in PUBLISHED.items():
         for split, published in figures.items():
             x, y, counts = data.splits[split.removesuffix("_novel")].examples
@@ -37,8 +37,8 @@ def test_distinct_examples_count_as_often_as_they_occur():
     x, y = (torch.tensor(part) for part in examples(WORDS, 3))
     once, vocab_size = torch.ones_like(y), int(y.max()) + 1
     rows, counts = torch.cat([x, y[:, None]], 1).unique(dim=0, return_counts=True)
-    whole = baselines.fit(x, y, once, vocab_size)
-    short = baselines.fit(rows[:, :-1], rows[:, -1], counts, vocab_size)
+    whole = every_model(x, y, once, vocab_size)
+    short = every_model(rows[:, :-1], rows[:, -1], counts, vocab_size)
     for name in whole:
         torch.testing.assert_close(whole[name].probabilities(x), short[name].probabilities(x))
         assert baselines.loss(whole[name], x, y, once) == pytest.approx(
@@ -50,7 +50,7 @@ def test_losses_of_a_split_are_on_all_words_and_on_novel_ones(word_list):
     data = NamesDataModule(str(word_list), splits=(0.5, 0.25, 0.25))
     data.setup()
     x, y, n = data.splits["train"].examples
-    fitted = baselines.fit(x, y, n[:, 0], len(data.vocab))
+    fitted = every_model(x, y, n[:, 0], len(data.vocab))
     figures = baselines.losses_of(fitted, data.splits)
     assert list(figures) == ["uniform", "unigram", "bigram", "kneser_ney"]
     for name, row in figures.items():

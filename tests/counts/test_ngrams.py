@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from lit_makemore.counts import baselines
-from lit_makemore.counts.ngrams import KneserNey
+from lit_makemore.counts.ngrams import Baseline, KneserNey
 from lit_makemore.training.datamodule import NamesDataModule
 from tests.conftest import WORDS, needs_names
 
@@ -18,6 +18,10 @@ def test_five_characters_reach_the_published_figures_too():
     for split, published in (("val", 1.9836), ("test", 1.9869)):
         x, y, counts = data.splits[split].examples
         assert baselines.loss(model, x, y, counts[:, 0]) == pytest.approx(published, abs=1e-4)
+
+
+def every_model(*examples) -> dict[str, Baseline]:
+    return {**baselines.simple_models(*examples), "kneser_ney": KneserNey(*examples)}
 
 
 def examples(words: list[str], block_size: int) -> tuple[list[tuple[int, ...]], list[int]]:
@@ -75,7 +79,7 @@ def test_kneser_ney_is_its_definition(block_size):
 
 def test_every_baseline_is_a_distribution():
     x, y = (torch.tensor(part) for part in examples(WORDS, 3))
-    for baseline in baselines.fit(x, y, torch.ones_like(y), int(y.max()) + 1).values():
+    for baseline in every_model(x, y, torch.ones_like(y), int(y.max()) + 1).values():
         p = baseline.probabilities(torch.randint(0, int(y.max()) + 1, (50, 3)))
         torch.testing.assert_close(p.sum(1), torch.ones(50, dtype=torch.float64))
         assert p.min() > 0
@@ -84,11 +88,11 @@ def test_every_baseline_is_a_distribution():
 def test_kneser_ney_is_rebuilt_from_its_rows():
     x, y = (torch.tensor(part) for part in examples(WORDS, 3))
     vocab_size = int(y.max()) + 1
-    model = KneserNey(x, y, torch.ones_like(y), vocab_size)
+    model = KneserNey(x, y, torch.ones_like(y), vocab_size, discount=0.6)
     rows, counts = model.rows()
     assert (rows.dtype, counts.dtype) == (torch.uint8, torch.int32)
     assert torch.equal(rows.long(), torch.cat([x, y[:, None]], 1))
-    again = KneserNey.from_rows(rows, counts, vocab_size)
+    again = KneserNey.from_rows(rows, counts, vocab_size, 0.6)
     assert torch.equal(model.probabilities(x), again.probabilities(x))
     assert KneserNey(x, y, torch.ones_like(y), 300).rows()[0].dtype == torch.int16
 
@@ -96,7 +100,8 @@ def test_kneser_ney_is_rebuilt_from_its_rows():
 def test_the_probability_of_one_token_is_that_of_the_distribution_to_the_bit(word_list):
     data = NamesDataModule(str(word_list))
     data.setup()
-    for name, model in data._baselines.items():
+    x, y, n = data.splits["train"].examples
+    for name, model in every_model(x, y, n[:, 0], len(data.vocab)).items():
         for x, y, _ in (split.examples for split in data.splits.values()):
             whole = model.probabilities(x).gather(1, y[:, None])
             assert torch.equal(model.probabilities(x, y), whole), name

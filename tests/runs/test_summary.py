@@ -1,7 +1,9 @@
 import pytest
+import torch
 from torch import nn
 
 from lit_makemore.cli import main
+from lit_makemore.counts.ngrams import KneserNey
 from lit_makemore.network.mlp import MLP
 from lit_makemore.runs.summary import (
     Result,
@@ -50,7 +52,9 @@ def test_a_network_that_never_ends_a_name_costs_little(word_list):
 
 def result(val: float | None) -> Result:
     losses = {"train": 2.0, "val": val, "test": 2.0}
-    return Result(losses, losses, True, nn.Identity(), None, {"kneser_ney": {"val": 2.3347}})
+    counts = KneserNey(torch.tensor([[0]]), torch.tensor([1]), torch.tensor([1]), 2)
+    figures = {"kneser_ney": {"val": 2.3347}}
+    return Result(losses, losses, True, nn.Identity(), None, figures, counts)
 
 
 @pytest.mark.parametrize(

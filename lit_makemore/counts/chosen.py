@@ -1,0 +1,46 @@
+"""The best that counting reaches on a list: the val words choose Kneser–Ney's order and discount.
+
+Shapes: D distinct examples, T block_size, V vocab_size.
+"""
+
+from math import isfinite
+
+from torch import Tensor
+
+from lit_makemore.counts.baselines import loss
+from lit_makemore.counts.ngrams import DISCOUNT, KneserNey
+
+DISCOUNTS = (0.5, 0.6, 0.7, 0.75, 0.8, 0.85, 0.9, 0.95)
+Examples = tuple[Tensor, Tensor, Tensor]
+"""Distinct windows (D, T), their next tokens (D,) and how often each occurs (D,)."""
+
+
+def choose_counts(train: Examples, val: Examples, vocab_size: int) -> KneserNey:
+    """Kneser–Ney of the training examples with the lowest loss on the val examples.
+
+    Every order from 1 to T is tried with every discount of DISCOUNTS. Of equals the first is taken;
+    without val examples it is the longest order with the usual discount.
+
+    Args:
+        train: the examples to count.
+        val: the examples that choose.
+        vocab_size: V.
+    """
+    x, y, n = train
+    least, best = float("inf"), KneserNey(x, y, n, vocab_size, DISCOUNT)
+    for order in range(1, x.size(1) + 1):
+        model = KneserNey(x[:, -order:], y, n, vocab_size)
+        for discount in DISCOUNTS:
+            tried = model.with_discount(discount)
+            found = loss(tried, *val)
+            if isfinite(found) and found < least:
+                least, best = found, tried
+    return best if best.order == x.size(1) else _without_repeats(best)
+
+
+def _without_repeats(model: KneserNey) -> KneserNey:
+    """The same model. What its examples no longer differ in is counted, and takes no memory."""
+    rows, n = model.rows()
+    once, inverse = rows.unique(dim=0, return_inverse=True)
+    counts = inverse.bincount(n.double())  # sums are exact
+    return KneserNey.from_rows(once, counts, model.vocab_size, model.discount)
