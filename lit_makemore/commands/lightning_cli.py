@@ -24,6 +24,7 @@ from lit_makemore.runs import slurm
 from lit_makemore.runs.checkpoints import AtomicCheckpointIO
 from lit_makemore.training.datamodule import NamesDataModule
 from lit_makemore.training.module import LitMLP
+from lit_makemore.training.recipe import Role, examples_of, options_for
 
 TRAINER_DEFAULTS: dict[str, Any] = {
     # Updates are the only axis: epochs never end a run, and validations count updates too.
@@ -101,6 +102,9 @@ class MakemoreCLI(LightningCLI):
         add("--name", str | None, None, "Name of the run folder; by default that of the config.")
         add("--runs_dir", str, "runs", "Folder that contains the run folders.")
         add("--threads", int | None, None, "CPU threads of torch; by default chosen by size.")
+        text = """The length of the list chooses batch size, updates, validations and dropout, where
+            no option does: for a network, or for a teacher. config.yaml then has their values."""
+        add("--recipe", Role | None, None, text)
         if self.command == "fit":
             resume = "Continue a run: true, auto (if there is one), its folder or checkpoint."
             add("--resume", str | None, None, resume)
@@ -116,6 +120,19 @@ class MakemoreCLI(LightningCLI):
         parser.link_arguments("seed_everything", "data.seed")
         # A logger is made when the run folder is known: see `loggers`.
         parser.add_instantiator(_later, Logger)
+
+    def parse_arguments(self, parser: LightningArgumentParser, args: Any) -> None:
+        """Parses the options. What the recipe chooses are defaults, which any option replaces."""
+        super().parse_arguments(parser, args)
+        if self.config.recipe is None or not hasattr(self.config.data, "items"):
+            return
+        examples = examples_of(NamesDataModule(**self.config.data))
+        chosen = options_for(self.config.recipe, examples)
+        parser.set_defaults(
+            {f"{group}.{name}": v for group, values in chosen.items() for name, v in values.items()}
+        )
+        super().parse_arguments(parser, args)
+        self.config.recipe = None  # now there are plain values
 
     def before_instantiate_classes(self) -> None:
         groups = {"model": LitMLP, "data": NamesDataModule, "diagnostics": Diagnostics}

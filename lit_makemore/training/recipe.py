@@ -1,0 +1,54 @@
+"""The options that follow from the length of a word list. Pure functions.
+
+A network learns a short list by heart in a few hundred updates. A longer list takes more updates,
+and less dropout. The factors were chosen on nine lists that docs/your_words.md names.
+"""
+
+from math import log10
+from typing import Any, Literal, get_args
+
+from lit_makemore.training.datamodule import NamesDataModule
+
+Role = Literal["network", "teacher"]
+BATCH_SIZE = 256
+PASSES = 30  # of a teacher through the examples
+UPDATES = (100, 3000)  # the fewest and the most updates of a teacher
+VALIDATIONS = 10  # of the network; a teacher is only validated at its end
+
+
+def options_for(role: Role, examples: int) -> dict[str, dict[str, Any]]:
+    """The options of a run, by group.
+
+    Args:
+        role: network, for the one that is wanted; teacher, for one that it learns from.
+        examples: how many training examples the list has.
+
+    Raises:
+        ValueError: an unknown role.
+    """
+    if role not in get_args(Role):
+        raise ValueError(f"--recipe is network or teacher, not {role!r}")
+    fewest, most = UPDATES
+    updates = min(max(PASSES * examples // BATCH_SIZE, fewest), most)
+    if role == "teacher":
+        steps, interval, dropout = updates, updates, teacher_dropout(examples)
+    else:
+        interval, dropout = 2 * updates // VALIDATIONS, 0.1
+        steps = interval * VALIDATIONS
+    return {
+        "data": {"batch_size": BATCH_SIZE},
+        "model": {"dropout": dropout},
+        "trainer": {"max_steps": steps, "val_check_interval": interval},
+    }
+
+
+def teacher_dropout(examples: int) -> float:
+    """0.65 up to 3,000 examples, 0.3 less for ten times as many, at least 0.1; in steps of 0.05."""
+    share = 0.65 - 0.3 * log10(max(examples, 3000) / 3000)
+    return round(20 * max(share, 0.1)) / 20
+
+
+def examples_of(data: NamesDataModule) -> int:
+    """How many training examples a list has, to a word or so: its characters and end marks."""
+    share = len(data.numbers[0]) / data.corpus.n_words
+    return round(share * len(data.corpus.text))
