@@ -164,8 +164,12 @@ NETWORKS = [
     Network("redundant_bias", "biases before BatchNorm", f"{QUICK} --model.redundant_bias true"),
     Network("window_8", "eight characters", f"{QUICK} --data.block_size 8"),
     Network("dropout", "20 % dropout", f"{QUICK} --model.dropout 0.2"),
-    Network("quickstart", "three layers, names_small.txt", "--config configs/quickstart.yaml"),
-    Network("names", "the recommended recipe", NAMES),
+    Network(
+        "quickstart",
+        "three layers, eight characters, mixed with counts, names_small.txt",
+        "--config configs/quickstart.yaml",
+    ),
+    Network("names", "the lecture's network, trained faster", NAMES),
     Network("names_small", "… on names_small.txt", f"{NAMES} --data.path data/names_small.txt"),
     Network("numbers", "… on 900 of the 1,000 numbers of three digits: training words are "
             "natural", f"{NAMES} --data.path LIST.numbers --trainer.max_steps 200"),

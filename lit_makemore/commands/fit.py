@@ -48,7 +48,8 @@ HELP = """usage: {program} fit --config FILE [--config FILE …] [--OPTION VALUE
 Trains a network. Later configs and options replace earlier ones.
 
   --config configs/quickstart.yaml    a configuration; configs/ has more
-  --data.path FILE                    your own words, one a line; --data.lowercase true
+  --data.path FILE                    your own words, one a line, with --config configs/words.yaml;
+                                      --data.lowercase true
   --data.column NAME                  the column of the words, if the file is a table (CSV)
   --data.block_size N                 how many characters the network sees
   --data.batch_size N                 number of examples in one update
