@@ -46,7 +46,8 @@ best printed neural (Flax) | ~47k | 3 | 120k × 128 | 1.9249 | 2.0769 | | names_
 lowest loss that 3 characters allow | | 3 | | 1.8691 | | |
 Kneser–Ney 4-gram | counts | 3 | | 1.9230 | 2.0608 | 2.0636 | names_mixture
 lecture, WaveNet | 76,579 | 8 | | | 1.9937 | | best_small
-best public WaveNet re-run | ~76k | 8 | | | 1.9878 | 1.9826 | best_small
+public WaveNet re-run | ~76k | 8 | | | 1.9878 | 1.9826 | best_small
+best public WaveNet re-run | ~287k | 8 | | | 1.9775 | | best
 Kneser–Ney 6-gram, discount 0.9 | counts | 5 | | | 1.9836 | 1.9869 | best
 """
 
