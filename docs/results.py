@@ -25,11 +25,25 @@ KEPT = ("config", "params", "steps", "batch_size", "block_size", "seed", "wall_s
 HEAD = ["params", "window", "steps × batch", "wall-clock", "train", "val", "test"]
 NOVEL = ["val, novel", "test, novel", "seeds", "commit"]
 SEEDS = dict.fromkeys(
-    ("names_distilled.yaml", "names_mixture.yaml", "best_small.yaml", "best.yaml"), range(42, 47)
+    (
+        "names_distilled.yaml",
+        "names_mixture.yaml",
+        "best_small.yaml",
+        "best.yaml",
+        "ten_seconds.yaml",
+    ),
+    range(42, 47),
 ) | {"names.yaml": range(42, 52)}
 DEEP = 2.0962  # the published val loss of deep, which names.yaml reaches sooner
 AT_ONCE = 2  # runs of a thread each
-TELLING = ("reference/deep", "names", "names_distilled", "best_small", "best")  # README's rows
+TELLING = (
+    "reference/deep",
+    "names",
+    "names_distilled",
+    "ten_seconds",
+    "best_small",
+    "best",
+)  # README's rows
 
 # Others' figures: name, parameters, window, steps × batch, train, val, test, our configuration.
 PUBLISHED = """
