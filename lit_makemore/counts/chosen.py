@@ -7,7 +7,6 @@ from math import isfinite
 
 from torch import Tensor
 
-from lit_makemore.counts.baselines import loss
 from lit_makemore.counts.ngrams import DISCOUNT, KneserNey
 
 DISCOUNTS = (0.5, 0.6, 0.7, 0.75, 0.8, 0.85, 0.9, 0.95)
@@ -27,14 +26,14 @@ def choose_counts(train: Examples, val: Examples, vocab_size: int) -> KneserNey:
         vocab_size: V.
     """
     x, y, n = train
+    val_x, val_y, val_n = val
     least, best = float("inf"), KneserNey(x, y, n, vocab_size, DISCOUNT)
-    for order in range(1, x.size(1) + 1):
+    for order in range(1, x.size(1) + 1 if len(val_y) else 1):
         model = KneserNey(x[:, -order:], y, n, vocab_size)
-        for discount in DISCOUNTS:
-            tried = model.with_discount(discount)
-            found = loss(tried, *val)
+        for discount, p in zip(DISCOUNTS, model.with_each(DISCOUNTS, val_x, val_y), strict=True):
+            found = -float(p.squeeze(1).log() @ val_n.double())
             if isfinite(found) and found < least:
-                least, best = found, tried
+                least, best = found, model.with_discount(discount)
     return best if best.order == x.size(1) else _without_repeats(best)
 
 

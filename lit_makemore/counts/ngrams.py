@@ -3,6 +3,7 @@
 Shapes: D distinct training examples, M windows, T block_size, V vocab_size.
 """
 
+from collections.abc import Iterable, Iterator
 from copy import copy
 from typing import Protocol
 
@@ -151,7 +152,21 @@ class KneserNey:
         return self._rows, self._counts
 
     def probabilities(self, x: Tensor, y: Tensor | None = None) -> Tensor:
-        p = Uniform(self.vocab_size).probabilities(x, y)
+        return next(self.with_each([self.discount], x, y))
+
+    def with_each(
+        self, discounts: Iterable[float], x: Tensor, y: Tensor | None = None
+    ) -> Iterator[Tensor]:
+        """The probabilities with each of several discounts; the windows are looked up once."""
+        seen = list(self._seen(x, y))
+        for discount in discounts:
+            p = Uniform(self.vocab_size).probabilities(x, y)
+            for at, counts, kinds, total in seen:
+                p[at] = ((counts - discount).clamp(min=0) + discount * kinds * p[at]) / total
+            yield p
+
+    def _seen(self, x: Tensor, y: Tensor | None) -> Iterator[tuple[Tensor, ...]]:
+        """For each length the windows that occur: where they are, c(h w), n(h) and c(h)."""
         number = torch.zeros(len(x), dtype=torch.int64)
         at = torch.arange(len(x))  # the windows whose last `length` characters were seen
         for length, level in enumerate(self._levels):
@@ -163,9 +178,7 @@ class KneserNey:
                 at, number = at[found], number[found]
             counts = level.counts(number, None if y is None else y[at])  # (seen windows, V or 1)
             kinds, total = level.kinds[number, None], level.totals[number, None]  # n(h), c(h)
-            discounted = (counts - self.discount).clamp(min=0)
-            p[at] = (discounted + self.discount * kinds * p[at]) / total
-        return p
+            yield at, counts, kinds, total
 
 
 class _Level:
