@@ -1,7 +1,9 @@
 """Where a command writes its text: a file, or stdout."""
 
+import csv
 import sys
 from collections.abc import Iterable
+from io import StringIO
 
 from lit_makemore.atomic import replacing
 
@@ -18,3 +20,10 @@ def write(parts: Iterable[str], path: str | None) -> None:
     with replacing(path) as file:
         for part in parts:
             file.write(part.encode())
+
+
+def csv_row(cells: Iterable[object]) -> str:
+    """One line of a CSV, with its end."""
+    line = StringIO()
+    csv.writer(line, lineterminator="\n").writerow(cells)
+    return line.getvalue()

@@ -1,9 +1,7 @@
 """`predict`: scores the words of a file, a CSV row for each, in the order of the file."""
 
-import csv
 import sys
-from contextlib import nullcontext
-from io import TextIOWrapper
+from collections.abc import Iterator
 from itertools import chain
 from typing import Any
 
@@ -11,14 +9,14 @@ import torch
 from torch import Tensor
 
 from lit_makemore import checkpoint
-from lit_makemore.atomic import replacing
+from lit_makemore.commands import output as outputs
 from lit_makemore.commands.evaluate import READ_ONLY
 from lit_makemore.commands.lightning_cli import MakemoreCLI, asks_for_help
 from lit_makemore.commands.program import program
 from lit_makemore.commands.quiet import quiet_lightning
 from lit_makemore.training.loaders import WordLoader
 from lit_makemore.training.module import LitMLP
-from lit_makemore.words.corpus import read_words, word_hashes
+from lit_makemore.words.corpus import are_among, read_words
 
 HELP = """usage: {program} predict --ckpt_path FILE --data.predict_path FILE
 
@@ -80,25 +78,21 @@ def write(chunks: list[Scores], train_hashes: Tensor, path: str | None) -> None:
     The loss per character is in nats; the end mark is a character too. A word that the vocabulary
     cannot spell has an empty score; a line on stderr says how many there are.
     """
-    unspelled = 0
-    with replacing(path) if path else nullcontext(sys.stdout.buffer) as binary:
-        out = TextIOWrapper(binary, encoding="utf-8", newline="")
-        rows = csv.writer(out, lineterminator="\n")
-        rows.writerow(["word", "log_probability", "loss_per_char", "in_train"])
-        for chunk in chunks:
-            known = torch.isin(word_hashes(word for word, _ in chunk), train_hashes).tolist()
-            for (word, log_p), in_train in zip(chunk, known, strict=True):
-                if log_p is None:
-                    rows.writerow([word, "", "", int(in_train)])
-                    unspelled += 1
-                else:
-                    per_char = -log_p / (len(word) + 1)
-                    rows.writerow([word, f"{log_p:.6f}", f"{per_char:.6f}", int(in_train)])
-        out.flush()
-        out.detach()
-    if unspelled:
+    outputs.write(_rows(chunks, train_hashes), path)
+    if unspelled := sum(log_p is None for chunk in chunks for _, log_p in chunk):
         print(
             f"{unspelled} words have no score: they contain characters that never occur in the "
             "training words",
             file=sys.stderr,
         )
+
+
+def _rows(chunks: list[Scores], train_hashes: Tensor) -> Iterator[str]:
+    yield outputs.csv_row(["word", "log_probability", "loss_per_char", "in_train"])
+    for chunk in chunks:
+        known = are_among((word for word, _ in chunk), train_hashes).tolist()
+        for (word, log_p), in_train in zip(chunk, known, strict=True):
+            scores = ["", ""]
+            if log_p is not None:
+                scores = [f"{log_p:.6f}", f"{-log_p / (len(word) + 1):.6f}"]
+            yield outputs.csv_row([word, *scores, int(in_train)])

@@ -3,7 +3,6 @@
 import sys
 from collections.abc import Iterable, Iterator
 
-import torch
 from torch import Tensor
 
 from lit_makemore import checkpoint
@@ -14,7 +13,7 @@ from lit_makemore.network.conditioned import ConditionedSampler
 from lit_makemore.network.generate import Wanted, generate, seeded
 from lit_makemore.network.sampling import Decoding, Draw, Sampler
 from lit_makemore.words.conditions import Condition
-from lit_makemore.words.corpus import word_hashes
+from lit_makemore.words.corpus import are_among
 
 
 def run(args: list[str], begun: float) -> None:
@@ -82,7 +81,7 @@ def _lines(draws: Iterable[Draw], train_hashes: Tensor | None, limit: int) -> It
     for draw in draws:
         cut += int(draw.cut.sum())
         if train_hashes is not None:
-            known = torch.isin(word_hashes(iter(draw.names)), train_hashes)
+            known = are_among(draw.names, train_hashes)
             columns = draw.log_probabilities.tolist(), known.tolist(), draw.cut.tolist()
             yield "".join(
                 f"{name}\t{p:.4f}\t{'cut' if c else 'train' if k else 'new'}\n"

@@ -1,16 +1,12 @@
 """`score`: how probable words are to a trained network, and which of their letters are unlikely."""
 
-import csv
 import json
 import math
 import sys
 import unicodedata
 from collections.abc import Iterator
 from dataclasses import dataclass
-from io import StringIO
 from typing import Literal
-
-import torch
 
 from lit_makemore import checkpoint
 from lit_makemore.commands import output as outputs
@@ -18,7 +14,7 @@ from lit_makemore.commands import threads
 from lit_makemore.commands.parsing import call
 from lit_makemore.network.scoring import character_scores
 from lit_makemore.words.conditions import needs_lowercase
-from lit_makemore.words.corpus import read_words, word_hashes
+from lit_makemore.words.corpus import are_among, read_words
 
 CHUNK = 4096  # words that are scored at once
 EIGHTHS = " ▏▎▍▌▋▊▉"
@@ -112,7 +108,7 @@ def _scored(model: checkpoint.Checkpoint, words: list[str]) -> Iterator[Scored]:
         network = model.predictor, model.vocab, model.block_size
         log_p, lengths = character_scores(*network, spelled)
         rows = iter((-log_p).split(lengths.tolist()))
-        known = torch.isin(word_hashes(iter(chunk)), model.train_hashes).tolist()
+        known = are_among(chunk, model.train_hashes).tolist()
         for word, in_train in zip(chunk, known, strict=True):
             surprise = next(rows).tolist() if model.vocab.spells(word) else None
             yield Scored(word, in_train, surprise)
@@ -120,18 +116,12 @@ def _scored(model: checkpoint.Checkpoint, words: list[str]) -> Iterator[Scored]:
 
 def _csv(scored: Iterator[Scored]) -> Iterator[str]:
     names = list(Scored("", False, None).columns())
-    yield _csv_row(names)
+    yield outputs.csv_row(names)
     for one in scored:
         columns = one.columns() | {"in_train": int(one.in_train)}
         if one.surprise is not None:
             columns["surprise"] = " ".join(f"{value:.4f}" for value in one.surprise)
-        yield _csv_row([columns[name] for name in names])
-
-
-def _csv_row(values: list) -> str:
-    text = StringIO()
-    csv.writer(text, lineterminator="\n").writerow(values)
-    return text.getvalue()
+        yield outputs.csv_row([columns[name] for name in names])
 
 
 def _json(scored: Iterator[Scored]) -> Iterator[str]:

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from lit_makemore.network.conditioned import ConditionedSampler
 from lit_makemore.network.sampling import GIVE_UP, Draw, Sampler
-from lit_makemore.words.corpus import word_hashes
+from lit_makemore.words.corpus import are_among
 from lit_makemore.words.neighbours import is_near
 
 
@@ -82,7 +82,7 @@ def _chosen(
 ) -> list[int]:
     """The numbers of the first wanted names of a batch, at most num; adds them to `seen`."""
     chosen = []
-    known = torch.isin(word_hashes(iter(draw.names)), train_hashes).tolist()
+    known = are_among(draw.names, train_hashes).tolist()
     for i, name in enumerate(draw.names):
         if wanted.unique and name in seen:
             continue

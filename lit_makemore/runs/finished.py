@@ -11,6 +11,7 @@ from typing import Any
 import yaml
 
 from lit_makemore.runs.earlier_options import modernised
+from lit_makemore.runs.folder import is_finished
 from lit_makemore.runs.resume import that_count
 
 
@@ -29,11 +30,6 @@ class Finished:
     options: dict[str, Any]
     seed: int
     summary: dict[str, Any]
-
-
-def is_finished(folder: Path) -> bool:
-    """Whether a run has its summary, which is written last."""
-    return (folder / "summary.json").is_file()
 
 
 def read(folder: Path) -> Finished:

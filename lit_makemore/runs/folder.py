@@ -89,6 +89,11 @@ class RunFolder:
             self._lock = None
 
 
+def is_finished(folder: Path) -> bool:
+    """Whether a run has its summary, which is written last."""
+    return (folder / "summary.json").is_file()
+
+
 def taken(root: Path, name: str) -> RunFolder | None:
     """Makes a run folder where there is none, and locks it; None if another process holds it."""
     path = root / name

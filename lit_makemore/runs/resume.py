@@ -13,6 +13,7 @@ import yaml
 from lit_makemore.atomic import replacing
 from lit_makemore.checkpoint import KEY, read
 from lit_makemore.runs.earlier_options import modernised
+from lit_makemore.runs.folder import is_finished
 
 SAME_RESULT = (  # options that may differ: they change no digit of the result
     "config",
@@ -150,7 +151,7 @@ def _first_whole(paths: list[Path], folder: Path, max_steps: int) -> Resumption:
             notes.append(f"{error}: falling back to {next_one.name}")
             continue
         step, ours = entries["global_step"], entries[KEY]
-        done = (folder / "summary.json").is_file() and 0 < max_steps <= step
+        done = is_finished(folder) and 0 < max_steps <= step
         engine = ours["stepping"].replace("ordinary", "eager")  # its name in earlier versions
         return Resumption(folder, path, step, ours["threads"], engine, done, tuple(notes))
     raise AssertionError("there is at least one path")

@@ -24,8 +24,7 @@ from optuna.samplers import BaseSampler, GridSampler, RandomSampler, TPESampler
 from optuna.storages import JournalStorage
 from optuna.storages.journal import JournalFileBackend
 
-from lit_makemore.runs.finished import is_finished
-from lit_makemore.runs.folder import RunFolder, alone, taken
+from lit_makemore.runs.folder import RunFolder, alone, is_finished, taken
 from lit_makemore.runs.sweep import Range, Sweep, Value, points
 
 FILE = "study.journal"

@@ -9,7 +9,8 @@ from statistics import mean, stdev
 from typing import TYPE_CHECKING, Any
 
 from lit_makemore.atomic import replacing, write_text
-from lit_makemore.runs.finished import Finished, is_finished, losses, mean_and_sd, read
+from lit_makemore.runs.finished import Finished, losses, mean_and_sd, read
+from lit_makemore.runs.folder import is_finished
 from lit_makemore.runs.sweep import SEEDS
 from lit_makemore.runs.sweep_picture import Point, picture
 from lit_makemore.runs.tables import aligned, markdown, short_names, shown

@@ -1,7 +1,7 @@
 """The options that follow from the length of a word list. Pure functions.
 
 A network learns a short list by heart in a few hundred updates. A longer list takes more updates,
-and less dropout. The factors were chosen on nine lists that docs/your_words.md names.
+and less dropout. The factors were chosen on eight lists that docs/lists.md names.
 """
 
 from math import log10

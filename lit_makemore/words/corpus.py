@@ -7,7 +7,7 @@ import unicodedata
 import urllib.error
 import urllib.request
 from array import array
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import partial
 from http.client import HTTPException
@@ -159,6 +159,11 @@ def word_hashes(words: Iterator[str]) -> Tensor:
     """The hash of each word, (words,) int64: enough to tell whether a word was trained on."""
     values = array("q", map(word_hash, words))
     return torch.frombuffer(values, dtype=torch.int64) if values else torch.empty(0).long()
+
+
+def are_among(words: Iterable[str], hashes: Tensor) -> Tensor:
+    """Whether each word is among those with these hashes, (words,) bool."""
+    return torch.isin(word_hashes(iter(words)), hashes)
 
 
 def word_hash(word: str) -> int:
