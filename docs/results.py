@@ -14,12 +14,9 @@ import tempfile
 from concurrent.futures import ThreadPoolExecutor
 from itertools import groupby
 from pathlib import Path
-from statistics import mean
+from statistics import mean, stdev
 
 from scipy.stats import ttest_1samp
-
-from lit_makemore.runs.finished import mean_and_sd
-from lit_makemore.runs.tables import markdown
 
 ROOT = Path(__file__).parent.parent
 RESULTS = ROOT / "docs" / "results.json"
@@ -187,7 +184,7 @@ def ours(found: dict[str, list[dict]]) -> str:
             weight = "–".join(f"{share:.2f}" for share in shares)
             said = f"the network alone (weight in the mixture: {weight})"
             table.append([said, *figures(alone)])
-    return markdown(table) + "\n"
+    return markdown(table)
 
 
 def beside(found: dict[str, list[dict]]) -> str:
@@ -198,13 +195,18 @@ def beside(found: dict[str, list[dict]]) -> str:
         table.append([name, params, window, steps, "", train, val, test, *[""] * len(NOVEL)])
         if config in found:
             table.append([f"→ {config}.yaml", *figures(found[config])])
-    return markdown(table) + "\n"
+    return markdown(table)
 
 
 def figures(rows: list[dict]) -> list[str]:
     """A configuration's cells, below HEAD and NOVEL."""
     first = rows[0]
-    losses = [mean_and_sd([row[key] for row in rows]) for key in LOSSES]
+
+    def cell(key: str) -> str:
+        values = [row[key] for row in rows]
+        return f"{mean(values):.4f}" + (f" ± {stdev(values):.4f}" if len(values) > 1 else "")
+
+    losses = [cell(key) for key in LOSSES]
     return [
         f"{first['params']:,}",
         str(first.get("block_size", 3)),
@@ -214,6 +216,11 @@ def figures(rows: list[dict]) -> list[str]:
         str(len(rows)),
         first["git_commit"],
     ]
+
+
+def markdown(table: list[list[str]]) -> str:
+    lines = [table[0], ["---"] * len(table[0]), *table[1:]]
+    return "\n".join(f"| {' | '.join(cells)} |" for cells in lines) + "\n"
 
 
 def where() -> str:

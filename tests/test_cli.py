@@ -9,6 +9,7 @@ import random
 import signal
 import subprocess
 import sys
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -30,25 +31,32 @@ STEPS = 60
 def fit(tmp_path, word_list):
     """Runs `fit` on 30 words into tmp_path/runs, with more arguments after the usual ones."""
 
-    def run(*more: str) -> int:
-        config = tmp_path / "tiny.yaml"
-        config.write_text(
-            yaml.dump(
-                {
-                    "data": {"path": str(word_list), "batch_size": 16},
-                    "model": {"n_hidden": 20, "n_layer": 2},
-                    "trainer": {
-                        "max_steps": STEPS,
-                        "val_check_interval": 20,
-                        "log_every_n_steps": 10,
-                    },
-                }
-            )
-        )
-        arguments = ["fit", "--config", str(config), "--runs_dir", str(tmp_path / "runs")]
-        return main([*arguments, "--trainer.accelerator", "cpu", *more])
+    return partial(train, tmp_path, word_list)
 
-    return run
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory) -> str:
+    """The best checkpoint of one usual fit, for tests that only read it."""
+    folder = tmp_path_factory.mktemp("trained")
+    words = folder / "words.txt"
+    words.write_text("\n".join(WORDS) + "\n")
+    assert train(folder, words) == 0
+    return best(folder)
+
+
+def train(folder: Path, words: Path, *more: str) -> int:
+    config = folder / "tiny.yaml"
+    config.write_text(
+        yaml.dump(
+            {
+                "data": {"path": str(words), "batch_size": 16},
+                "model": {"n_hidden": 20, "n_layer": 2},
+                "trainer": {"max_steps": STEPS, "val_check_interval": 20, "log_every_n_steps": 10},
+            }
+        )
+    )
+    arguments = ["fit", "--config", str(config), "--runs_dir", str(folder / "runs")]
+    return main([*arguments, "--trainer.accelerator", "cpu", *more])
 
 
 def scalars(folder: Path) -> dict[str, list[tuple[int, float]]]:
@@ -382,10 +390,9 @@ def test_names_that_do_not_end_are_counted(fit, tmp_path, capsys):
     assert captured.err.count("\n") == 1
 
 
-def test_a_prefix_in_the_wrong_case_says_so(fit, tmp_path, capsys):
-    assert fit() == 0
+def test_a_prefix_in_the_wrong_case_says_so(trained, capsys):
     capsys.readouterr()
-    assert main(["sample", "--ckpt_path", best(tmp_path), "--prefix", "Emma"]) == 1
+    assert main(["sample", "--ckpt_path", trained, "--prefix", "Emma"]) == 1
     expected = "error: the training words are lower-case; use --prefix emma, not Emma\n"
     assert capsys.readouterr().err == expected
 
@@ -403,10 +410,9 @@ def test_a_prefix_in_the_wrong_case_says_so(fit, tmp_path, capsys):
     ],
     ids=" ".join,
 )
-def test_bad_sampling_options_are_one_line(fit, tmp_path, capsys, arguments):
-    assert fit() == 0
+def test_bad_sampling_options_are_one_line(trained, capsys, arguments):
     capsys.readouterr()
-    assert main(["sample", "--ckpt_path", best(tmp_path), *arguments]) == 1
+    assert main(["sample", "--ckpt_path", trained, *arguments]) == 1
     captured = capsys.readouterr()
     assert captured.out == ""
     assert captured.err.startswith("error: ")

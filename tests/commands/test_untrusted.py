@@ -2,6 +2,7 @@
 
 import os
 import pickle
+import shutil
 import zipfile
 from pathlib import Path
 
@@ -10,6 +11,7 @@ import torch
 import yaml
 
 from lit_makemore.cli import main
+from tests.conftest import WORDS
 
 
 class Payload:
@@ -22,13 +24,25 @@ class Payload:
         return os.mkdir, (str(self.mark),)
 
 
-@pytest.fixture
-def run(tmp_path, word_list):
-    arguments = ["fit", "--data.path", str(word_list), "--data.batch_size", "16", "--name", "run"]
-    arguments += ["--runs_dir", str(tmp_path / "runs"), "--trainer.max_steps", "20"]
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory):
+    """A folder with runs/run, and with a copy of it that no test changes."""
+    folder = tmp_path_factory.mktemp("untrusted")
+    words = folder / "words.txt"
+    words.write_text("\n".join(WORDS) + "\n")
+    arguments = ["fit", "--data.path", str(words), "--data.batch_size", "16", "--name", "run"]
+    arguments += ["--runs_dir", str(folder / "runs"), "--trainer.max_steps", "20"]
     arguments += ["--model.n_hidden", "8", "--trainer.accelerator", "cpu"]
     assert main(arguments) == 0
-    return tmp_path / "runs" / "run"
+    shutil.copytree(folder / "runs", folder / "copy")
+    return folder
+
+
+@pytest.fixture
+def run(trained):
+    shutil.rmtree(trained / "runs")  # the folder is the same one: config.yaml names it
+    shutil.copytree(trained / "copy", trained / "runs")
+    return trained / "runs" / "run"
 
 
 def commands(run: Path) -> dict[str, list[str]]:
