@@ -1,28 +1,19 @@
 """`fit`: trains a network in a run folder of its own, after the teachers that it learns from."""
 
-import gc
-import json
 import logging
-import sys
-from collections.abc import Collection, Iterator
-from contextlib import contextmanager
-from pathlib import Path
+from collections.abc import Collection
 from time import perf_counter
 from typing import Any
 
 import lightning.pytorch as pl
 import torch
-import yaml
-from lightning.pytorch.utilities.exceptions import MisconfigurationException
-from lightning.pytorch.utilities.rank_zero import rank_zero_only
 
-from lit_makemore import shipped
-from lit_makemore.atomic import write_text
 from lit_makemore.commands import threads
 from lit_makemore.commands.lightning_cli import MakemoreCLI, asks_for_help
-from lit_makemore.commands.parsing import of_today
+from lit_makemore.commands.notes import notes, say
 from lit_makemore.commands.program import program
 from lit_makemore.commands.quiet import quiet_lightning
+from lit_makemore.commands.teachers import is_config, train_teachers
 from lit_makemore.diagnostics.curves import TrainingCurves
 from lit_makemore.diagnostics.health import Health, val_losses
 from lit_makemore.diagnostics.lr_finder import LearningRateCurve
@@ -39,8 +30,6 @@ from lit_makemore.runs.signals import ASKING, Stopped, note, noted
 from lit_makemore.runs.stop_on_nan import FiniteGuard
 from lit_makemore.runs.stop_on_signal import StopAfterCheckpoints, StopOnSignal, TakeSigterm
 from lit_makemore.runs.weight_averaging import CurrentWeights
-from lit_makemore.training.engines.choice import choose
-from lit_makemore.training.option_conflicts import check_fit
 
 SAVE_EVERY_N_STEPS, SAVE_SECONDS = 1000, 2.0
 HELP = """usage: {program} fit --config FILE [--config FILE …] [--OPTION VALUE …]
@@ -88,7 +77,7 @@ def run(args: list[str], begun: float) -> None:
         shown = cli.config.trainer.enable_progress_bar is not False
         with notes(logging.INFO if shown else logging.WARNING):
             if not cli.config.trainer.fast_dev_run:
-                _say(*slurm.notes(cli.config.seed_everything))
+                say(*slurm.notes(cli.config.seed_everything))
             tables = train(cli, begun)
     if tables:
         print(tables)
@@ -118,7 +107,7 @@ def train(
         return None
     found = _find_run(cli)
     if found and found.finished:
-        _say(
+        say(
             f"{found.folder} is already finished (update {found.step:,}); "
             "to train longer, set a larger --trainer.max_steps"
         )
@@ -133,7 +122,7 @@ def train(
     # Without any update there is nothing to restore: the run starts again.
     ckpt_path = str(found.path) if found and found.path and found.step else None
     try:
-        data.teachers = _train_teachers(cli, folder)
+        data.teachers = train_teachers(cli, folder, train)
         with noted(*ASKING):
             trainer.fit(cli.model, data, ckpt_path=ckpt_path, weights_only=True)
         return _close(cli, folder, begun) if trainer.is_global_zero else None
@@ -168,7 +157,7 @@ def _try_out(cli: MakemoreCLI) -> None:
         enable_progress_bar=False,
     )
     data = cli.datamodule
-    if any(_is_config(teacher) for teacher in data.teachers):
+    if any(is_config(teacher) for teacher in data.teachers):
         data.teachers, data.targets = (), "kneser_ney"  # teachers would have to be trained first
     with noted(*ASKING):
         cli.trainer.fit(cli.model, data)
@@ -196,14 +185,14 @@ def _find_run(cli: MakemoreCLI) -> resume.Resumption | None:
         config.resume, config.runs_dir, config.name, cli.stem, config.trainer.max_steps
     )
     if found is None:
-        _say("nothing to resume: starting a new run")
+        say("nothing to resume: starting a new run")
         return None
     if config.threads is None and found.threads:
         threads.use(found.threads)
     changed = resume.check(found, cli.dump(), config.resume_override)
-    _say(*found.notes, *changed)
+    say(*found.notes, *changed)
     if found.path and not found.finished:
-        _say(f"resuming {found.folder or found.path} at update {found.step:,}")
+        say(f"resuming {found.folder or found.path} at update {found.step:,}")
     return found
 
 
@@ -232,92 +221,6 @@ def _callbacks(
         *checkpoints,
         stop,  # last: it ends the run, after everything is saved
     ]
-
-
-def _train_teachers(cli: MakemoreCLI, folder: RunFolder) -> tuple[str, ...]:
-    """Trains each configuration among data.teachers, in teachers/1, 2 … of the run folder.
-
-    A teacher that an earlier, stopped run has trained is not trained again.
-
-    Returns:
-        The checkpoints of all teachers. Of a teacher that is trained here it is the last one: the
-        best one would be chosen by words that are held out.
-    """
-    teachers = [str(shipped.find(teacher)) for teacher in cli.datamodule.teachers]
-    if not any(map(_is_config, teachers)):
-        return tuple(teachers)
-    if cli.trainer.world_size > 1:
-        raise ValueError(
-            "several processes cannot train teachers; train them first, and give their checkpoints "
-            "to --data.teachers"
-        )
-    # Everything that can be refused is refused now, and not after minutes of training.
-    options: Any = cli.model.hparams
-    check_fit(options, cli.trainer, cli.datamodule)
-    choose(cli.trainer, options.engine, options.backward)
-    for teacher in teachers:
-        if not _is_config(teacher):
-            cli.datamodule.load_teacher(teacher)
-        elif not Path(teacher).is_file():
-            raise FileNotFoundError(f"there is no teacher at {Path(teacher).absolute()}")
-    path = folder.open()
-    write_text(path / "config.yaml", cli.dump())
-    for i, teacher in enumerate(teachers):
-        if _is_config(teacher):
-            run = path / "teachers" / str(i + 1)
-            _say(f"teacher {i + 1}: {teacher}")
-            _train_teacher(cli, teacher, run, i + 1)
-            teachers[i] = str(run / "checkpoints" / "last.ckpt")
-    return tuple(teachers)
-
-
-def _train_teacher(cli: MakemoreCLI, teacher: str, run: Path, number: int) -> None:
-    threads_of_ours = torch.get_num_threads()
-    options = _teacher_options(cli.config, teacher, run, number)
-    with torch.random.fork_rng():  # the random state of the run that it teaches must not change
-        try:
-            train(MakemoreCLI("fit", options, [teacher]), perf_counter())
-        except (ValueError, OSError, MisconfigurationException) as error:
-            raise ValueError(f"{teacher}: {error}") from error
-    threads.use(threads_of_ours)
-    reached = json.loads((run / "summary.json").read_text("utf-8"))["final"]["val_loss"]
-    _say(f"teacher {number}: val {reached:.4f}")
-    gc.collect()  # else its Trainer and its words would stay in memory
-
-
-def _teacher_options(ours: Any, teacher: str, run: Path, number: int) -> dict[str, Any]:
-    """The options of a teacher: its configuration, on the words and devices of this run."""
-    try:
-        options = yaml.safe_load(of_today(Path(teacher).read_text(encoding="utf-8")))
-        sections = {name: dict(options.get(name) or {}) for name in ("data", "model", "trainer")}
-    except (yaml.YAMLError, AttributeError, TypeError, ValueError) as error:
-        raise ValueError(f"{teacher} is not a configuration: {error}") from error
-    words = ("path", "column", "block_size", "splits", "split_seed", "lowercase", "strip", "url")
-    sections["data"].update({key: ours.data[key] for key in words}, teachers=[])
-    sections["model"].setdefault("engine", ours.model.engine)
-    sections["trainer"].update(
-        accelerator=ours.trainer.accelerator,
-        devices=ours.trainer.devices,
-        num_nodes=1,
-        strategy="auto",
-        enable_checkpointing=True,
-    )
-    for key in ("enable_progress_bar", "logger"):
-        if ours.trainer[key] is False:
-            sections["trainer"][key] = False
-    options.update(
-        **sections,
-        runs_dir=str(run.parent),
-        name=run.name,
-        resume="auto",
-        resume_override=ours.resume_override,
-        max_requeues=ours.max_requeues,
-        seed_everything=(1000 * ours.seed_everything + number) % 2**32,
-        diagnostics={"enabled": False},
-    )
-    if ours.threads is not None:
-        options["threads"] = ours.threads
-    return dict(options)
 
 
 def _close(cli: MakemoreCLI, folder: RunFolder, begun: float) -> str:
@@ -371,34 +274,9 @@ def _run_loggers(trainer: pl.Trainer) -> list[RunLogger]:
     return [logger for logger in trainer.loggers if isinstance(logger, RunLogger)]
 
 
-def _is_config(teacher: str) -> bool:
-    """Whether an entry of data.teachers is a configuration, not a checkpoint."""
-    return Path(teacher).suffix in (".yaml", ".yml")
-
-
 def _is_worth_keeping(folder: RunFolder, error: BaseException) -> bool:
     """Whether a run without an update can be continued: it was stopped, or has trained teachers."""
     if folder.path is None:
         return False
     stopped = isinstance(error, Stopped) and any(folder.path.rglob("*.ckpt"))
     return stopped or any((folder.path / "teachers").rglob("last.ckpt"))
-
-
-@contextmanager
-def notes(level: int) -> Iterator[None]:
-    """Shows the notes of this package on stderr, from a level of logging on."""
-    logger = logging.getLogger("lit_makemore")
-    handler = logging.StreamHandler()
-    is_first = rank_zero_only.rank == 0  # type: ignore[attr-defined]
-    logger.setLevel(level if is_first else logging.WARNING)
-    logger.addHandler(handler)
-    try:
-        yield
-    finally:
-        logger.removeHandler(handler)
-
-
-@rank_zero_only
-def _say(*lines: str) -> None:
-    for line in lines:
-        print(line, file=sys.stderr)

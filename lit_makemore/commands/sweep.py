@@ -13,8 +13,9 @@ from lightning.pytorch.utilities.exceptions import MisconfigurationException
 
 from lit_makemore import shipped
 from lit_makemore.commands import sweep_file
-from lit_makemore.commands.fit import notes, train
+from lit_makemore.commands.fit import train
 from lit_makemore.commands.lightning_cli import MakemoreCLI, asks_for_help
+from lit_makemore.commands.notes import notes
 from lit_makemore.commands.parsing import call
 from lit_makemore.commands.program import program
 from lit_makemore.commands.quiet import quiet_lightning

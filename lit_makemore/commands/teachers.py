@@ -1,0 +1,120 @@
+"""The teachers of a run: each is a run of its own, in a folder inside the run's."""
+
+import gc
+import json
+from collections.abc import Callable
+from pathlib import Path
+from time import perf_counter
+from typing import Any
+
+import torch
+import yaml
+from lightning.pytorch.utilities.exceptions import MisconfigurationException
+
+from lit_makemore import shipped
+from lit_makemore.atomic import write_text
+from lit_makemore.commands import threads
+from lit_makemore.commands.lightning_cli import MakemoreCLI
+from lit_makemore.commands.notes import say
+from lit_makemore.commands.parsing import of_today
+from lit_makemore.runs.folder import RunFolder
+from lit_makemore.training.engines.choice import choose
+from lit_makemore.training.option_conflicts import check_fit
+
+Train = Callable[[MakemoreCLI, float], object]
+
+
+def train_teachers(cli: MakemoreCLI, folder: RunFolder, train: Train) -> tuple[str, ...]:
+    """Trains each configuration among data.teachers, in teachers/1, 2 … of the run folder.
+
+    A teacher that an earlier, stopped run has trained is not trained again.
+
+    Args:
+        cli: the options of the run that is taught.
+        folder: its run folder.
+        train: what trains a teacher: fit.train.
+
+    Returns:
+        The checkpoints of all teachers. Of a teacher that is trained here it is the last one: the
+        best one would be chosen by words that are held out.
+    """
+    teachers = [str(shipped.find(teacher)) for teacher in cli.datamodule.teachers]
+    if not any(map(is_config, teachers)):
+        return tuple(teachers)
+    if cli.trainer.world_size > 1:
+        raise ValueError(
+            "several processes cannot train teachers; train them first, and give their checkpoints "
+            "to --data.teachers"
+        )
+    # Everything that can be refused is refused now, and not after minutes of training.
+    options: Any = cli.model.hparams
+    check_fit(options, cli.trainer, cli.datamodule)
+    choose(cli.trainer, options.engine, options.backward)
+    for teacher in teachers:
+        if not is_config(teacher):
+            cli.datamodule.load_teacher(teacher)
+        elif not Path(teacher).is_file():
+            raise FileNotFoundError(f"there is no teacher at {Path(teacher).absolute()}")
+    path = folder.open()
+    write_text(path / "config.yaml", cli.dump())
+    for i, teacher in enumerate(teachers):
+        if is_config(teacher):
+            run = path / "teachers" / str(i + 1)
+            say(f"teacher {i + 1}: {teacher}")
+            _train_teacher(cli, teacher, run, i + 1, train)
+            teachers[i] = str(run / "checkpoints" / "last.ckpt")
+    return tuple(teachers)
+
+
+def _train_teacher(cli: MakemoreCLI, teacher: str, run: Path, number: int, train: Train) -> None:
+    threads_of_ours = torch.get_num_threads()
+    options = _teacher_options(cli.config, teacher, run, number)
+    with torch.random.fork_rng():  # the random state of the run that it teaches must not change
+        try:
+            train(MakemoreCLI("fit", options, [teacher]), perf_counter())
+        except (ValueError, OSError, MisconfigurationException) as error:
+            raise ValueError(f"{teacher}: {error}") from error
+    threads.use(threads_of_ours)
+    reached = json.loads((run / "summary.json").read_text("utf-8"))["final"]["val_loss"]
+    say(f"teacher {number}: val {reached:.4f}")
+    gc.collect()  # else its Trainer and its words would stay in memory
+
+
+def _teacher_options(ours: Any, teacher: str, run: Path, number: int) -> dict[str, Any]:
+    """The options of a teacher: its configuration, on the words and devices of this run."""
+    try:
+        options = yaml.safe_load(of_today(Path(teacher).read_text(encoding="utf-8")))
+        sections = {name: dict(options.get(name) or {}) for name in ("data", "model", "trainer")}
+    except (yaml.YAMLError, AttributeError, TypeError, ValueError) as error:
+        raise ValueError(f"{teacher} is not a configuration: {error}") from error
+    words = ("path", "column", "block_size", "splits", "split_seed", "lowercase", "strip", "url")
+    sections["data"].update({key: ours.data[key] for key in words}, teachers=[])
+    sections["model"].setdefault("engine", ours.model.engine)
+    sections["trainer"].update(
+        accelerator=ours.trainer.accelerator,
+        devices=ours.trainer.devices,
+        num_nodes=1,
+        strategy="auto",
+        enable_checkpointing=True,
+    )
+    for key in ("enable_progress_bar", "logger"):
+        if ours.trainer[key] is False:
+            sections["trainer"][key] = False
+    options.update(
+        **sections,
+        runs_dir=str(run.parent),
+        name=run.name,
+        resume="auto",
+        resume_override=ours.resume_override,
+        max_requeues=ours.max_requeues,
+        seed_everything=(1000 * ours.seed_everything + number) % 2**32,
+        diagnostics={"enabled": False},
+    )
+    if ours.threads is not None:
+        options["threads"] = ours.threads
+    return dict(options)
+
+
+def is_config(teacher: str) -> bool:
+    """Whether an entry of data.teachers is a configuration, not a checkpoint."""
+    return Path(teacher).suffix in (".yaml", ".yml")
