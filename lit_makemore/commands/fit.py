@@ -20,7 +20,7 @@ from lit_makemore.diagnostics.lr_finder import LearningRateCurve
 from lit_makemore.diagnostics.memorised import known_samples
 from lit_makemore.diagnostics.progress import ProgressLine
 from lit_makemore.diagnostics.settings import monitors
-from lit_makemore.runs import resume, slurm, summary
+from lit_makemore.runs import closing_table, resume, slurm, summary
 from lit_makemore.runs.checkpoints import BestCheckpoint, LastCheckpoint
 from lit_makemore.runs.exact_resume import ExactResume
 from lit_makemore.runs.folder import RunFolder
@@ -259,7 +259,7 @@ def _close(cli: MakemoreCLI, folder: RunFolder, begun: float) -> str:
         # one step on, so that a resume with more steps takes them back
         logger.log_metrics(losses, trainer.global_step + 1)
     failed = health.failed if health else None
-    parts = [summary.headline(result, failed), summary.text(result, samples)]
+    parts = [closing_table.headline(result, failed), closing_table.text(result, samples)]
     if health:
         parts.append(health.table())
     parts.append(

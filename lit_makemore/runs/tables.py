@@ -1,8 +1,7 @@
 """Tables as text: for a terminal, and as Markdown."""
 
 from collections.abc import Sequence
-
-from lit_makemore.runs.summary import displayed_width
+from unicodedata import category, combining, east_asian_width
 
 
 def aligned(rows: Sequence[Sequence[str]]) -> str:
@@ -37,3 +36,20 @@ def shown(value: object) -> str:
     if value is None or isinstance(value, bool):
         return {None: "null", True: "true", False: "false"}[value]
     return f"{value:.4g}" if isinstance(value, float) else str(value)
+
+
+def shortened(name: str, width: int) -> str:
+    """The name, with … for what does not fit into a width."""
+    if displayed_width(name) <= width:
+        return name
+    while displayed_width(name) >= width:
+        name = name[: min(width, len(name) - 1)]
+    return name + "…"
+
+
+def displayed_width(text: str) -> int:
+    """The columns of a terminal that a text takes: two for a Chinese character or an emoji."""
+    return sum(
+        0 if combining(c) or category(c) == "Cf" else 1 + (east_asian_width(c) in "WF")
+        for c in text
+    )

@@ -8,7 +8,7 @@ import pytest
 from lit_makemore.cli import main
 from lit_makemore.diagnostics.health import Health
 from lit_makemore.diagnostics.verdicts import CHECKS, Verdict
-from lit_makemore.runs.summary import displayed_width
+from lit_makemore.runs.tables import displayed_width
 
 
 def health(tmp_path, *options: str) -> dict[str, str]:

@@ -1,40 +1,6 @@
-import pytest
-import torch
-from torch import nn
-
-from lit_makemore.cli import main
-from lit_makemore.counts.ngrams import KneserNey
 from lit_makemore.network.mlp import MLP
-from lit_makemore.runs.summary import (
-    Result,
-    columns,
-    displayed_width,
-    draw_samples,
-    headline,
-    shortened,
-    table,
-)
+from lit_makemore.runs.summary import draw_samples
 from lit_makemore.training.datamodule import NamesDataModule
-
-
-def test_names_stand_in_five_columns():
-    lines = columns([(name, "new") for name in "ada bo cleo dario edda fina".split()]).split("\n")
-    assert lines[1] == "  ada     bo      cleo    dario   edda"
-    assert lines[2] == "  fina"
-
-
-@pytest.mark.parametrize("name", ["q" * 300, "中" * 300, "e\u0301" * 300, "ab" * 9, "👩‍👩‍👧" * 40])
-def test_whatever_the_names_the_table_fits_100_columns(name):
-    samples = [(name, where) for where in ("new", "train", "held out", "cut")] * 5
-    lines = columns(samples).split("\n")
-    assert max(map(displayed_width, lines)) <= 100
-    assert sum(line.count(name[:5]) for line in lines) >= 20
-
-
-def test_only_what_does_not_fit_is_shortened():
-    assert shortened("abcdef", 6) == "abcdef"
-    assert shortened("abcdefg", 6) == "abcde…"
-    assert shortened("中中中中", 6) == "中中…"
 
 
 def test_a_network_that_never_ends_a_name_costs_little(word_list):
@@ -48,58 +14,3 @@ def test_a_network_that_never_ends_a_name_costs_little(word_list):
     samples = draw_samples(net, data)
     assert {(len(name), where) for name, where in samples} == {(100, "cut")}
     assert sum(seen) <= 20 * 100
-
-
-def result(val: float | None) -> Result:
-    losses = {"train": 2.0, "val": val, "test": 2.0}
-    counts = KneserNey(torch.tensor([[0]]), torch.tensor([1]), torch.tensor([1]), 2)
-    figures = {"kneser_ney": {"val": 2.3347}}
-    return Result(losses, losses, True, nn.Identity(), None, figures, counts)
-
-
-@pytest.mark.parametrize(
-    ("val", "failed", "line"),
-    [
-        (2.3744, [], "val 2.3744: 1.7 % worse than counting (Kneser–Ney 2.3347); healthy"),
-        (2.0608, [], "val 2.0608: 11.7 % better than counting (Kneser–Ney 2.3347); healthy"),
-        (2.3340, [], "val 2.3340: as good as counting (Kneser–Ney 2.3347); healthy"),
-        (
-            4.6302,
-            ["overfit", "baseline"],
-            "val 4.6302: 98.3 % worse than counting (Kneser–Ney 2.3347); "
-            "not healthy (overfit, baseline)",
-        ),
-        (None, None, "val unknown; health not judged"),
-    ],
-)
-def test_the_first_line_says_in_words_what_the_run_reached(val, failed, line):
-    assert headline(result(val), failed) == line
-
-
-def test_a_long_list_of_failures_is_counted():
-    failed = ["initial_loss", "saturation", "dead", "update_ratio", "baseline"]
-    line = headline(result(75.8), failed)
-    assert line.endswith("; not healthy (5 checks)")
-    assert len(line) <= 100
-
-
-def test_large_figures_stay_in_their_columns():
-    row = dict.fromkeys(("train", "val", "test", "val_novel", "test_novel"), 123_456.7)
-    lines = table({"best weights": row}).split("\n")
-    assert len({len(line) for line in lines if line}) == 1
-
-
-@pytest.mark.parametrize("char", ["q", "中"])
-def test_the_closing_tables_fit_100_columns_whatever_the_words(char, tmp_path, capsys):
-    path = tmp_path / "words.txt"
-    path.write_text("".join(f"{char * (280 + i)}{'ab'[i % 2]}\n" for i in range(20)))
-    arguments = ["fit", "--data.path", str(path), "--data.batch_size", "16", "--name", "run"]
-    arguments += ["--runs_dir", str(tmp_path), "--trainer.max_steps", "20"]
-    assert main([*arguments, "--model.n_hidden", "8", "--diagnostics.pictures", "false"]) == 0
-    lines = capsys.readouterr().out.rstrip().split("\n")
-    assert lines[0].startswith("val ")
-    assert "counting (Kneser–Ney" in lines[0]
-    assert "health" in lines
-    paths = [line for line in lines if str(tmp_path) in line]  # are as long as they are
-    assert len(paths) == 2
-    assert max(displayed_width(line) for line in lines if line not in paths) <= 100
