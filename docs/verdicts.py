@@ -1,6 +1,7 @@
 """The referee of the verdicts: networks known to be sick or healthy, and what is said of them.
 
-    python docs/verdicts.py write   trains all, writes docs/verdicts.md and draws docs/diagnostics/
+    python docs/verdicts.py write   trains all but RECORDED, writes docs/verdicts.md and draws
+                                    docs/diagnostics/
     python docs/verdicts.py check   trains the quick ones; exit status 1 if a verdict is wrong
 
 A sick network must fail its checks, and may fail others; a healthy one must fail none.
@@ -20,6 +21,7 @@ from pathlib import Path
 from random import Random
 
 from PIL import Image
+from results import by_config
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from lit_makemore.cli import main as lit_makemore
@@ -219,8 +221,7 @@ def train(network: Network, folder: Path, draws: bool) -> dict:
 
 def recorded(name: str) -> tuple[Network, dict]:
     """A configuration that docs/results.py has trained, with the summary of its first seed."""
-    rows = json.loads((ROOT / "docs" / "results.json").read_text())
-    row = next(row for row in rows if row["config"] == f"configs/{name}.yaml")
+    row = by_config()[name][0]
     network = Network(name, "of docs/results.md", f"--config {row['config']}")
     summary = {"steps": row["steps"], "health": row["unhealthy"]}
     return network, summary | {"final": {"val_loss": row["final_val_loss"]}}
@@ -300,7 +301,8 @@ def main(command: str) -> int:
                 picture(Path(folder) / name).save(
                     ROOT / "docs" / "diagnostics" / f"{name}.png", optimize=True
                 )
-    for network, summary in map(recorded, RECORDED):
+    for name in RECORDED:
+        network, summary = recorded(name)
         networks.append(network)
         summaries.append(summary)
     if command == "write":

@@ -104,7 +104,7 @@ def _teacher_options(ours: Any, teacher: str, run: Path, number: int) -> dict[st
         **sections,
         runs_dir=str(run.parent),
         name=run.name,
-        resume="auto" if run.exists() else "false",  # there is none: nothing is worth a line
+        resume="auto" if run.exists() else "false",  # auto would say that it begins a new run
         resume_override=ours.resume_override,
         max_requeues=ours.max_requeues,
         seed_everything=(1000 * ours.seed_everything + number) % 2**32,
