@@ -2,7 +2,7 @@
 
 The ordinary run tries a few inputs; 10,000 take some minutes:
 
-    FUZZ_EXAMPLES=2000 pytest -m long tests/test_fuzz.py
+    FUZZ_EXAMPLES=2000 pytest -m long tests/commands/test_fuzz.py
 """
 
 import io
