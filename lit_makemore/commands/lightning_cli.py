@@ -159,9 +159,11 @@ class MakemoreCLI(LightningCLI):
         """Makes the trainer alone: `predict` takes the model from its checkpoint."""
         self._trainer_arguments = trainer_arguments
         try:
-            self.config_init = self.parser.instantiate_classes(
-                Namespace(trainer=self.config.trainer)
-            )
+            # self.parser would make the data too, and so read, or download, a list
+            parser = _Parser()
+            parser.add_lightning_class_args(self.trainer_class, "trainer")
+            parser.add_instantiator(_later, Logger)
+            self.config_init = parser.instantiate_classes(Namespace(trainer=self.config.trainer))
             self.trainer = self.instantiate_trainer()
         except ValueError as error:
             raise ValueError(telling(str(error))) from error

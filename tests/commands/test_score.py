@@ -103,6 +103,10 @@ def test_bad_use_is_one_line(capsys, arguments, line):
 
 
 def test_predict_needs_no_list_and_no_configuration(tmp_path, monkeypatch, capsys):
+    def fetch(*args):
+        raise AssertionError("names.txt is asked for")
+
+    monkeypatch.setattr("lit_makemore.training.datamodule.fetch", fetch)
     monkeypatch.chdir(tmp_path)
     (tmp_path / "given.txt").write_text("selma\nzoë\n")
     usual = ["--ckpt_path", CKPT, "--data.predict_path", "given.txt"]
