@@ -4,6 +4,7 @@ import signal
 from typing import Any
 
 from lit_makemore.commands.lightning_cli import MakemoreCLI, asks_for_help
+from lit_makemore.commands.processes import disconnected_afterwards
 from lit_makemore.commands.program import program
 from lit_makemore.commands.quiet import quiet_lightning
 from lit_makemore.runs.stop_on_signal import TakeSigterm
@@ -37,7 +38,7 @@ def run(args: list[str], begun: float) -> None:
     if asks_for_help(args):
         print(HELP.format(program=program(), command=args[0], split=SPLITS[args[0]]), end="")
         return
-    with quiet_lightning():
+    with quiet_lightning(), disconnected_afterwards():
         cli = MakemoreCLI(args[0], args[1:])
         cli.build(**READ_ONLY)
         evaluate = cli.trainer.validate if args[0] == "validate" else cli.trainer.test

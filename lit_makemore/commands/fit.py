@@ -11,6 +11,7 @@ import torch
 from lit_makemore.commands import threads
 from lit_makemore.commands.lightning_cli import MakemoreCLI, asks_for_help
 from lit_makemore.commands.notes import notes, say
+from lit_makemore.commands.processes import disconnected_afterwards
 from lit_makemore.commands.program import program
 from lit_makemore.commands.quiet import quiet_lightning
 from lit_makemore.commands.teachers import is_config, train_teachers
@@ -72,7 +73,7 @@ def run(args: list[str], begun: float) -> None:
     if asks_for_help(args):
         print(HELP.format(program=program()), end="")
         return
-    with quiet_lightning():
+    with quiet_lightning(), disconnected_afterwards():
         cli = MakemoreCLI("fit", args[1:])
         shown = cli.config.trainer.enable_progress_bar is not False
         with notes(logging.INFO if shown else logging.WARNING):

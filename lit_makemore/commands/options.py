@@ -70,8 +70,6 @@ def check(command: str, config: Any, groups: Mapping[str, type]) -> None:
                 f"{name} cannot count passes: a run that is resumed inside one would have an "
                 "average more; use update_starting_at_step"
             )
-    if config.threads is not None and config.threads < 1:
-        raise ValueError(f"--threads must be at least 1, not {config.threads}")
     if command == "fit" and trainer.sync_batchnorm and config.model.bn_variance != "torch":
         raise ValueError(
             "--trainer.sync_batchnorm true normalises by torch's variance; "

@@ -12,6 +12,7 @@ from lit_makemore import checkpoint
 from lit_makemore.commands import output as outputs
 from lit_makemore.commands.evaluate import READ_ONLY
 from lit_makemore.commands.lightning_cli import MakemoreCLI, asks_for_help
+from lit_makemore.commands.processes import disconnected_afterwards
 from lit_makemore.commands.program import program
 from lit_makemore.commands.quiet import quiet_lightning
 from lit_makemore.training.loaders import WordLoader
@@ -43,7 +44,7 @@ def run(args: list[str], begun: float) -> None:
     if asks_for_help(args):
         print(HELP.format(program=program()), end="")
         return
-    with quiet_lightning():
+    with quiet_lightning(), disconnected_afterwards():
         cli = MakemoreCLI("predict", args[1:])
         data = cli.config.data
         if data.predict_path is None:

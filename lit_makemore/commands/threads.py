@@ -15,6 +15,7 @@ import torch
 # native steps a second as one, above it 0.92 to 1.01 times, on two cores of an AMD EPYC that other
 # programs used, too: OMP_WAIT_POLICY=passive python -m tests.benchmarks.threads
 SMALL = 100_000_000
+MOST = 1024  # some 100,000 threads end the process with a segmentation fault
 ASKED = os.environ.get("OMP_NUM_THREADS", "")  # by the user: `use` has not set it yet
 CGROUPS = Path("/sys/fs/cgroup")
 MEMBERSHIP = Path("/proc/self/cgroup")
@@ -27,10 +28,20 @@ def use(n: int) -> None:
 
 
 def asked(option: int | None) -> int | None:
-    """What the user says: the option, else OMP_NUM_THREADS."""
-    if option is None and ASKED.isdecimal() and int(ASKED) > 0:
-        return int(ASKED)
-    return option
+    """What the user says: the option, else OMP_NUM_THREADS.
+
+    Raises:
+        ValueError: there would be more than MOST, or none.
+    """
+    if option is not None:
+        return _checked("--threads", option)
+    return _checked("OMP_NUM_THREADS", int(ASKED)) if ASKED.isdecimal() and int(ASKED) else None
+
+
+def _checked(name: str, n: int) -> int:
+    if not 1 <= n <= MOST:
+        raise ValueError(f"{name} must be 1 to {MOST}, not {n}")
+    return n
 
 
 def for_training(parameters: int, batch_size: int, processes: int = 1) -> int:

@@ -64,6 +64,23 @@ def test_a_small_network_trains_on_one_thread_and_processes_share_the_cores(monk
 
 
 @pytest.mark.parametrize(
+    ("variable", "option", "expected"),
+    [("", None, None), ("0", None, None), ("x", None, None), ("3", None, 3), ("400000", 2, 2)],
+)
+def test_the_option_comes_before_the_variable(monkeypatch, variable, option, expected):
+    monkeypatch.setattr(threads, "ASKED", variable)
+    assert threads.asked(option) == expected
+
+
+def test_too_many_are_refused_by_the_name_that_asked(monkeypatch):
+    monkeypatch.setattr(threads, "ASKED", "400000")
+    with pytest.raises(ValueError, match="^OMP_NUM_THREADS must be 1 to 1024, not 400000$"):
+        threads.asked(None)
+    with pytest.raises(ValueError, match="^--threads must be 1 to 1024, not 5000000000$"):
+        threads.asked(5_000_000_000)
+
+
+@pytest.mark.parametrize(
     ("environment", "options", "count"),
     [
         pytest.param({}, [], 1, marks=pytest.mark.slow),

@@ -150,6 +150,38 @@ def test_the_failure_of_one_ends_all(tmp_path, word_list, rank):
     assert said == ["rank 1: error: broken" if rank else "error: broken"]
 
 
+CONNECTED = """
+import sys
+from torch import distributed
+from lit_makemore.cli import main
+status = main()
+print("connected" if distributed.is_initialized() else "closed", file=sys.stderr)
+sys.exit(status)
+"""
+
+
+@pytest.mark.parametrize("command", ["fit", "validate", "predict"])
+def test_no_process_ends_with_an_open_connection(tmp_path, word_list, command):
+    """A thread that waits for Python at its end would abort the process, at random."""
+    script = tmp_path / "connected.py"
+    script.write_text(CONNECTED)
+    arguments = fit(tmp_path, word_list, "run", 2, *SHORT)
+    if command != "fit":
+        assert run(arguments).returncode == 0
+        folder = tmp_path / "run"
+        what = ["--config", str(folder / "config.yaml")]
+        if command == "predict":
+            what = ["--data.predict_path", str(word_list), "--trainer.accelerator", "cpu"]
+            what += ["--trainer.devices", "2", "--trainer.strategy", "ddp"]
+        best = str(folder / "checkpoints" / "best.ckpt")
+        arguments = [sys.executable, "", command, *what, "--ckpt_path", best]
+    arguments[1] = str(script)
+    done = run(arguments, env={**os.environ, "PYTHONPATH": str(ROOT)})
+    assert done.returncode == 0, done.stderr
+    said = done.stderr.splitlines()
+    assert (said.count("closed"), said.count("connected")) == (2, 0), done.stderr
+
+
 @pytest.mark.parametrize(
     ("ranks", "signum", "status"),
     [
