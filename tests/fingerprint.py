@@ -41,8 +41,6 @@ def line(config: str, folder: Path) -> str:
         (folder / Path(teacher).name).write_text(yaml.safe_dump(shorter))
     if teachers:
         options["data.teachers"] = [str(folder / Path(teacher).name) for teacher in teachers]
-    if config == "configs/teachers/window_8.yaml":
-        options["data.block_size"] = 8
     arguments = [f"--{key}={value}" for key, value in options.items()]
     command = [sys.executable, "train.py", "fit", "--config", config, *arguments]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)

@@ -87,8 +87,9 @@ def _teacher_options(ours: Any, teacher: str, run: Path, number: int) -> dict[st
         sections = {name: dict(options.get(name) or {}) for name in ("data", "model", "trainer")}
     except (yaml.YAMLError, AttributeError, TypeError, ValueError) as error:
         raise ValueError(f"{teacher} is not a configuration: {error}") from error
-    words = ("path", "column", "block_size", "splits", "split_seed", "lowercase", "strip", "url")
+    words = ("path", "column", "splits", "split_seed", "lowercase", "strip", "url")
     sections["data"].update({key: ours.data[key] for key in words}, teachers=[])
+    sections["data"].setdefault("block_size", ours.data.block_size)
     sections["model"].setdefault("engine", ours.model.engine)
     sections["trainer"].update(
         accelerator=ours.trainer.accelerator,

@@ -5,6 +5,7 @@ T block_size, V vocab_size.
 """
 
 from collections.abc import Callable, Iterator, Sequence
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -59,24 +60,39 @@ class Expected:
 class Given:
     """The examples of a stream with the targets that a given function returns for their windows.
 
+    The function may see further back than the network. Then the target of a window is the mean
+    over all examples with this window, of what the function returns for each.
+
     Args:
         windows: the N examples.
         vocab_size: V.
-        distribution: distinct windows (D, T) to their targets (D, V).
+        distribution: distinct windows (D, S) to their targets (D, V).
+        seen: S, how many characters the function sees; T if None.
     """
 
     def __init__(
-        self, windows: Windows, vocab_size: int, distribution: Callable[[Tensor], Tensor]
+        self,
+        windows: Windows,
+        vocab_size: int,
+        distribution: Callable[[Tensor], Tensor],
+        seen: int | None = None,
     ) -> None:
         self._windows = windows
         number, _ = window_numbers(windows, vocab_size)
-        first = torch.empty(int(number.max()) + 1, dtype=torch.int64)
-        first[number] = torch.arange(len(number))  # some example of each window
         self._number = number.int().to(windows.device)  # of each example's window, (N,)
-        self._table = torch.empty(len(first), vocab_size, device=windows.device)
-        for part in torch.arange(len(first)).split(2**14):
-            targets = distribution(windows[first[part]][0].cpu()).to(self._table.dtype)
-            self._table[part] = targets.to(windows.device)  # not every device has float64
+        whole, whole_number = windows, number  # as the function sees them
+        if seen not in (None, windows.block_size):
+            whole = windows.of_length(seen)
+            whole_number, _ = window_numbers(whole, vocab_size)
+        counts = whole_number.bincount()
+        example = torch.empty(len(counts), dtype=torch.int64)
+        example[whole_number] = torch.arange(len(number))  # some example of each window
+        share = counts / number.bincount()[number[example]]  # of the examples with T equal tokens
+        table = torch.zeros(int(number.max()) + 1, vocab_size)
+        for part in torch.arange(len(example)).split(2**14):
+            targets = distribution(whole[example[part]][0].cpu())
+            table.index_add_(0, number[example[part]], (targets * share[part, None]).float())
+        self._table = table.to(windows.device)
 
     def __len__(self) -> int:
         return len(self._windows)
@@ -87,6 +103,13 @@ class Given:
         return x, self._table[self._number[index.to(self._number.device)].long()]
 
 
+class Teacher(NamedTuple):
+    """A network, windows (D, block_size) to logits (D, V), in evaluation mode, on the CPU."""
+
+    net: nn.Module
+    block_size: int
+
+
 class Taught:
     """Knowledge distillation: the mean of the teachers' distributions, mixed with the counts'.
 
@@ -95,20 +118,19 @@ class Taught:
     https://arxiv.org/abs/1503.02531).
 
     Args:
-        teachers: networks, windows (D, T) to logits (D, V), in evaluation mode, on the CPU.
-        counts: the count model.
+        teachers: the networks. Of longer windows each reads the last characters.
+        counts: the count model, which does so, too.
         counts_share: the count model's share of the target.
     """
 
-    def __init__(
-        self, teachers: Sequence[nn.Module], counts: Baseline, counts_share: float
-    ) -> None:
+    def __init__(self, teachers: Sequence[Teacher], counts: Baseline, counts_share: float) -> None:
         self._teachers, self._counts, self._share = teachers, counts, counts_share
 
     @torch.no_grad()
     def __call__(self, x: Tensor) -> Tensor:
-        """Windows (D, T) to targets (D, V)."""
-        taught = torch.stack([probabilities(teacher(x)) for teacher in self._teachers]).mean(0)
+        """Windows (D, S) to targets (D, V); S is the longest block_size, or more."""
+        each = [probabilities(net(x[:, -block_size:])) for net, block_size in self._teachers]
+        taught = torch.stack(each).mean(0)
         return (1 - self._share) * taught + self._share * self._counts.probabilities(x)
 
 

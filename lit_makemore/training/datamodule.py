@@ -13,7 +13,7 @@ from lit_makemore import shipped
 from lit_makemore.counts.baselines import Figures, losses_of, simple_models
 from lit_makemore.counts.chosen import choose_counts
 from lit_makemore.counts.ngrams import KneserNey
-from lit_makemore.counts.targets import Expected, Given, Taught
+from lit_makemore.counts.targets import Expected, Given, Taught, Teacher
 from lit_makemore.training.engines.group_size import group_size
 from lit_makemore.training.loaders import EvaluationLoader, MinibatchLoader, WordLoader
 from lit_makemore.training.minibatch_order import Sampling
@@ -54,7 +54,7 @@ class NamesDataModule(pl.LightningDataModule):
             distribution of the count model; teacher on the mean distribution of trained networks,
             mixed with that of the count model.
         teachers: checkpoints of trained networks, for --data.targets teacher. `fit` also takes
-            configurations: it trains them first.
+            configurations: it trains them first. A teacher may see more characters, or fewer.
         counts_share: the share of the count model in the targets of teachers.
         seed: seed of the order of the minibatches.
         splits: shares of the words for training, validation and test.
@@ -183,11 +183,13 @@ class NamesDataModule(pl.LightningDataModule):
         if self.targets == "kneser_ney":
             return Given(windows, vocab_size, self.count_model.probabilities)
         teachers = [self.load_teacher(path) for path in self.teachers]
-        return Given(windows, vocab_size, Taught(teachers, self.count_model, self.counts_share))
+        seen = max([self.block_size, *(teacher.block_size for teacher in teachers)])
+        taught = Taught(teachers, self.count_model, self.counts_share)
+        return Given(windows, vocab_size, taught, seen)
 
-    def load_teacher(self, path: str) -> torch.nn.Module:
+    def load_teacher(self, path: str) -> Teacher:
         """The network of a teacher's checkpoint; raises as teachers.load_teacher does."""
-        return load_teacher(path, self.block_size, self.chars, self.train_hashes)
+        return load_teacher(path, self.chars, self.train_hashes)
 
     @property
     def train_hashes(self) -> Tensor:

@@ -61,6 +61,10 @@ class Windows:
         self._padded = torch.cat([stream.new_zeros(block_size), stream])
         self._offsets = torch.arange(block_size + 1)
 
+    def of_length(self, block_size: int) -> "Windows":
+        """The same examples, with windows of another length."""
+        return Windows(self._padded[self.block_size :], block_size).to(self.device)
+
     def __len__(self) -> int:
         return len(self._padded) - self.block_size
 

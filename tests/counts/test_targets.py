@@ -5,7 +5,7 @@ import torch
 import torch.nn.functional as F
 
 from lit_makemore.counts.ngrams import Uniform
-from lit_makemore.counts.targets import Expected, Given, Taught, window_numbers
+from lit_makemore.counts.targets import Expected, Given, Taught, Teacher, window_numbers
 from lit_makemore.network.mlp import MLP, cross_entropy
 from lit_makemore.words.windows import Windows
 from tests.conftest import WORDS
@@ -80,11 +80,31 @@ def test_given_targets_are_those_of_each_examples_window(block_size):
     assert torch.equal(targets.double(), distribution(x))
 
 
+@pytest.mark.parametrize(("block_size", "seen"), [(1, 3), (3, 16), (2, 2)])
+def test_a_function_that_sees_more_gives_its_mean_over_the_examples(block_size, seen):
+    words = WORDS * 2 + WORDS[:3]  # not all equally often
+    windows = Windows(stream(words), block_size)
+
+    def distribution(x):
+        """Depends on every character of the window."""
+        sums = (x.double() * torch.arange(1, seen + 1) ** 2).sum(1, keepdim=True)
+        return sums / torch.arange(1, V + 1)
+
+    each = defaultdict(list)
+    for x, _ in zip(*lecture(words, seen), strict=True):
+        each[tuple(x[-block_size:])].append(distribution(torch.tensor([x]))[0])
+    index = torch.randperm(len(windows))
+    x, targets = Given(windows, V, distribution, seen)[index]
+    assert torch.equal(x, windows[index][0])
+    expected = torch.stack([torch.stack(each[tuple(row)]).mean(0) for row in x.tolist()])
+    torch.testing.assert_close(targets.double(), expected, rtol=1e-6, atol=1e-6)
+
+
 def test_a_teacher_in_bfloat16_teaches_in_float32():
     torch.manual_seed(0)
     teacher, x = MLP(V, n_hidden=8, n_layer=1).eval().bfloat16(), torch.randint(0, V, (7, 3))
     expected = F.softmax(teacher(x).double(), 1)
-    found = Taught([teacher], Uniform(V), 0.0)(x)
+    found = Taught([Teacher(teacher, 3)], Uniform(V), 0.0)(x)
     torch.testing.assert_close(found, expected, rtol=1e-6, atol=1e-6)
 
 
@@ -93,6 +113,15 @@ def test_what_is_taught_is_the_teachers_mean_and_a_share_of_the_counts():
     teachers = [MLP(V, n_hidden=8, n_layer=1).eval() for _ in range(3)]
     x = torch.randint(0, V, (7, 3))
     mean = sum(F.softmax(teacher(x), 1) for teacher in teachers) / 3
-    found = Taught(teachers, Uniform(V), 0.25)(x)
+    found = Taught([Teacher(net, 3) for net in teachers], Uniform(V), 0.25)(x)
     torch.testing.assert_close(found, (0.75 * mean + 0.25 / V).double())
     torch.testing.assert_close(found.sum(1), torch.ones(7).double())
+
+
+def test_each_teacher_reads_as_many_characters_as_it_sees():
+    torch.manual_seed(0)
+    short, long = (MLP(V, T, n_hidden=8, n_layer=1).eval() for T in (2, 5))
+    x = torch.randint(0, V, (7, 5))
+    expected = (F.softmax(short(x[:, 3:]), 1) + F.softmax(long(x), 1)) / 2
+    found = Taught([Teacher(short, 2), Teacher(long, 5)], Uniform(V), 0.0)(x)
+    torch.testing.assert_close(found, expected.double())
