@@ -95,12 +95,21 @@ def _run(args: list[str], debug: bool) -> int:
     except Exception as error:
         if debug:
             raise
-        line = " ".join(str(error).split())
-        if not isinstance(error, ValueError | OSError):  # these say what to do
-            line = f"{type(error).__name__}: {line}; --debug shows where"
         whose = f"rank {_rank()}: " if _rank() else ""
-        print(f"{whose}error: {line}", file=sys.stderr)
+        print(f"{whose}error: {_line(error)}", file=sys.stderr)
         return 1
+
+
+def _line(error: Exception) -> str:
+    """What the user reads of an error."""
+    line = " ".join(str(error).split())
+    if isinstance(error, ValueError | OSError):  # these say what to do
+        return line
+    kind = type(error).__name__
+    if kind in ("MemoryError", "OutOfMemoryError") or "can't allocate memory" in line:  # torch's
+        line = "use a smaller network, shorter windows, a smaller batch or fewer samples"
+        return f"there is not enough memory: {line}; --debug shows where"
+    return f"{kind}: {line}; --debug shows where"
 
 
 def _open_streams() -> None:

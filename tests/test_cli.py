@@ -529,6 +529,25 @@ def test_the_commands_are_listed(capsys, arguments, status):
         assert command in captured.out + captured.err
 
 
+@pytest.mark.parametrize(
+    "error",
+    [
+        MemoryError(),
+        RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 8 bytes"),
+        torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 8.00 GiB"),
+    ],
+    ids=["Python", "CPU", "GPU"],
+)
+def test_too_little_memory_names_the_remedy(monkeypatch, capsys, error):
+    def fail(args, begun):
+        raise error
+
+    monkeypatch.setattr("lit_makemore.commands.sample.run", fail)
+    assert main(["sample"]) == 1
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith("error: there is not enough memory: use a smaller network")
+
+
 def test_help_and_sample_do_not_import_lightning():
     code = "import sys; from lit_makemore.cli import main; main(sys.argv[1:]); "
     code += "print(sorted({'lightning', 'torch'} & set(sys.modules)))"

@@ -9,6 +9,7 @@ from typing import Any, get_args
 
 import lightning.pytorch as pl
 
+LARGEST = 2**63  # torch counts with 64 bits
 INTERVALS = (
     "val_check_interval",
     "check_val_every_n_epoch",
@@ -39,6 +40,9 @@ def check(command: str, config: Any, groups: Mapping[str, type]) -> None:
     Raises:
         ValueError: the options make no run; the line says what to do.
     """
+    for name, value in vars(config.as_flat()).items():
+        if isinstance(value, int) and abs(value) >= LARGEST:
+            raise ValueError(f"--{name} {value} does not fit into 64 bits")
     for group, kind in groups.items():
         _check_group(group, config[group], kind)
     if command != "fit" and not config.ckpt_path:

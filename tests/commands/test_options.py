@@ -31,6 +31,8 @@ def error(tmp_path, word_list, capsys):
         (["--trainer.log_every_n_steps", "0"], "log_every_n_steps must be at least 1, not 0"),
         (["--trainer.val_check_interval", "-5"], "val_check_interval must be at least 1"),
         (["--trainer.check_val_every_n_epoch", "1"], "--trainer.val_check_interval 1.0, not"),
+        (["--data.batch_size", str(2**63)], f"--data.batch_size {2**63} does not fit into 64 bits"),
+        (["--data.split_seed", str(-(2**70))], "does not fit into 64 bits"),
         (["--threads", "0"], "--threads must be 1 to 1024, not 0"),
         (["--threads", "400000"], "--threads must be 1 to 1024, not 400000"),
         (["--trainer.precision", "16-mixed"], "on this CPU use bf16-mixed"),
