@@ -70,18 +70,19 @@ def make(configs: list[str]) -> None:
     """Trains configurations in a temporary folder. Adds all runs at the end: a results file that
     changed earlier would mark the commits of the later runs as dirty."""
     every = sorted({row["config"] for row in load()} | {f"configs/{name}" for name in SEEDS})
+    seeded = []
     with tempfile.TemporaryDirectory() as folder:
         for config in configs or every:
             name = Path(config).name
             command = [sys.executable, "train.py", "fit", "--config", config, "--runs_dir", folder]
             if name not in SEEDS:
                 subprocess.run(command, cwd=ROOT)
-                continue
-            alike = [*command, "--threads", "1"]
-            with ThreadPoolExecutor(AT_ONCE) as pool:
-                for seed in SEEDS[name]:
-                    own = ["--seed_everything", str(seed), "--name", f"{name}-{seed}"]
-                    pool.submit(subprocess.run, [*alike, *own], cwd=ROOT)
+            for seed in SEEDS.get(name, ()):
+                own = ["--threads", "1", "--seed_everything", str(seed), "--name", f"{name}-{seed}"]
+                seeded.append([*command, *own])
+        with ThreadPoolExecutor(AT_ONCE) as pool:
+            for command in seeded:
+                pool.submit(subprocess.run, command, cwd=ROOT)
         add([str(path.parent) for path in Path(folder).glob("*/summary.json")])
 
 
