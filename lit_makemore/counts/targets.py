@@ -80,17 +80,17 @@ class Given:
         self._windows = windows
         number, _ = window_numbers(windows, vocab_size)
         self._number = number.int().to(windows.device)  # of each example's window, (N,)
-        whole, whole_number = windows, number  # as the function sees them
+        longer, longer_number = windows, number
         if seen not in (None, windows.block_size):
-            whole = windows.of_length(seen)
-            whole_number, _ = window_numbers(whole, vocab_size)
-        counts = whole_number.bincount()
+            longer = windows.of_length(seen)
+            longer_number, _ = window_numbers(longer, vocab_size)
+        counts = longer_number.bincount()
         example = torch.empty(len(counts), dtype=torch.int64)
-        example[whole_number] = torch.arange(len(number))  # some example of each window
-        share = counts / number.bincount()[number[example]]  # of the examples with T equal tokens
+        example[longer_number] = torch.arange(len(number))  # some example of each longer window
+        share = counts / number.bincount()[number[example]]  # of the examples with its T characters
         table = torch.zeros(int(number.max()) + 1, vocab_size)
         for part in torch.arange(len(example)).split(2**14):
-            targets = distribution(whole[example[part]][0].cpu())
+            targets = distribution(longer[example[part]][0].cpu())
             table.index_add_(0, number[example[part]], (targets * share[part, None]).float())
         self._table = table.to(windows.device)
 
