@@ -14,6 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from lit_makemore.atomic import replacing
+from lit_makemore.counts.known_words import KnownWords
 from lit_makemore.counts.mixture import Mixture
 from lit_makemore.counts.ngrams import DISCOUNT, KneserNey
 from lit_makemore.network.conditioned import ConditionedSampler, sampler
@@ -25,9 +26,10 @@ from lit_makemore.network.scoring import scores
 from lit_makemore.words.conditions import Condition
 from lit_makemore.words.vocab import Vocabulary, difference
 
-# Format 1 had no "." in `chars`: it was the end mark. Otherwise the formats are the same.
-FORMAT_VERSION = 2
-READABLE = (1, 2)
+# Format 1 had no "." in `chars`: it was the end mark. Format 3 may have known words, which an
+# earlier version would overlook. Otherwise the formats are the same.
+FORMAT_VERSION = 3
+READABLE = (1, 2, 3)
 KEY = "lit_makemore"  # the entry of this program
 LIGHTNING_ENTRIES = {"state_dict": dict, "global_step": int}
 OUR_ENTRIES = {
@@ -63,6 +65,11 @@ class Checkpoint:
     architecture: dict[str, Any]
 
     @property
+    def known_words(self) -> KnownWords | None:
+        """The factors of training words in the mixture; None without."""
+        return self.predictor.known if isinstance(self.predictor, Mixture) else None
+
+    @property
     def mixture(self) -> tuple[KneserNey, float] | None:
         """The counts that the network is mixed with and its weight; None without."""
         if not isinstance(self.predictor, Mixture):
@@ -73,7 +80,9 @@ class Checkpoint:
     def folded(self) -> "Checkpoint":
         """The same in float32 with Batch Normalization folded away, as an export holds it."""
         net = fold(self.net).float()
-        predictor = net if self.mixture is None else Mixture(net, *self.mixture)
+        predictor: nn.Module = net
+        if self.mixture is not None:
+            predictor = Mixture(net, *self.mixture, self.known_words)
         no_norm = {"batch_norm": False, "logits_batch_norm": False}
         return replace(self, net=net, predictor=predictor, architecture=self.architecture | no_norm)
 
@@ -125,7 +134,7 @@ def describe(
     architecture: dict[str, Any],
     train_hashes: Tensor,
     engine: str,
-    mixture: tuple[KneserNey, float] | None,
+    mixture: nn.Module | None,
 ) -> dict[str, Any]:
     """The entry under KEY.
 
@@ -135,7 +144,7 @@ def describe(
         architecture: the arguments of MLP.
         train_hashes: (words,) int64, the sorted hashes of the distinct training words.
         engine: what stepped the run.
-        mixture: the count model that the network is mixed with, and the weight of the network.
+        mixture: the mixture of the network with counts, if the run has one.
     """
     entry = {
         "format_version": FORMAT_VERSION,
@@ -146,27 +155,36 @@ def describe(
         "threads": torch.get_num_threads(),
         "stepping": engine,
     }
-    if mixture is not None:
-        counts, weight = mixture
+    if isinstance(mixture, Mixture):
+        counts: Any = mixture.counts
         rows, numbers = counts.rows()
         entry["mixture"] = {
-            "weight": weight,
+            "weight": mixture.weight,
             "rows": rows,
             "counts": numbers,
             "discount": counts.discount,
         }
+        if (known := mixture.known) is not None and known.q is not None:
+            entry["known_words"] = {
+                "rows": known.rows,
+                "q": known.q,
+                "mass": known.mass,
+                "share": known.share,
+            }
     return entry
 
 
-def stored_mixture(entry: dict[str, Any]) -> tuple[KneserNey | None, float]:
-    """The count model of an entry under KEY and the weight of the network; None and 1 without."""
+def stored_mixture(entry: dict[str, Any]) -> tuple[KneserNey, float, KnownWords | None] | None:
+    """What the network of an entry under KEY is mixed with: the count model, the weight of the
+    network, and the factors of training words; None without."""
     found = entry.get("mixture")
     if found is None:
-        return None, 1.0
+        return None
     vocab_size = len(Vocabulary(entry["chars"]))
     discount = found.get("discount", DISCOUNT)  # which earlier versions always had
     counts = KneserNey.from_rows(found["rows"], found["counts"], vocab_size, discount)
-    return counts, found["weight"]
+    known = entry.get("known_words")
+    return counts, found["weight"], KnownWords(vocab_size=vocab_size, **known) if known else None
 
 
 def check_network(
@@ -251,10 +269,10 @@ def _rebuilt(entries: dict[str, Any], ours: dict[str, Any]) -> Checkpoint:
     }
     net.to(next(iter(weights.values())).dtype).load_state_dict(weights)
     net.eval()
-    counts, weight = stored_mixture(ours)
+    mixture = stored_mixture(ours)
     return Checkpoint(
         net,
-        net if counts is None else Mixture(net, counts, weight),
+        net if mixture is None else Mixture(net, *mixture),
         vocab,
         ours["block_size"],
         ours["train_hashes"],

@@ -7,6 +7,7 @@ import torch
 
 from lit_makemore import checkpoint
 from lit_makemore.atomic import write_text
+from lit_makemore.counts.mixture import Mixture
 from lit_makemore.counts.ngrams import KneserNey
 from lit_makemore.network.mlp import MLP
 
@@ -39,7 +40,7 @@ def test_the_counts_of_a_mixture_come_back_with_their_own_order_and_discount(tmp
     counts = KneserNey(x, y, torch.tensor([3, 2, 1]), 3, discount=0.6)
     stored, network = entries(MLP(3, 2, n_hidden=8, n_layer=2)), ("ab", 2, ARCHITECTURE)
     stored[checkpoint.KEY] = checkpoint.describe(
-        *network, torch.tensor([1, 3]), "eager", (counts, 0.0)
+        *network, torch.tensor([1, 3]), "eager", Mixture(torch.nn.Identity(), counts, 0.0)
     )
     checkpoint.write(stored, tmp_path / "x.ckpt")
     found = checkpoint.load(tmp_path / "x.ckpt").predictor

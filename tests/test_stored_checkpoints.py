@@ -3,7 +3,7 @@
 format_1/ holds runs of 60 updates on 30 words, made before the package had rooms: a plain one with
 `model.clip_norm`, a mixture with counts, one with steps that torch compiled, one with its teacher.
 Their end mark was ".". format_2/ holds a plain run and a mixture on 30 words of which some have a
-".". expected.json is what the version of that time printed of them.
+".". format_3/ holds a mixture that knows its training words. expected.json is what the version of that time printed of them.
 """
 
 import json
@@ -18,15 +18,23 @@ from tests.conftest import ROOT
 TESTS = ROOT / "tests"
 EXPECTED = {
     f"{folder}/{name}": of_run
-    for folder in ("format_1", "format_2")
+    for folder in ("format_1", "format_2", "format_3")
     for name, of_run in json.loads((TESTS / folder / "expected.json").read_text()).items()
 }
-SCORED = {"format_1": "ada\nselma\nmarta\n", "format_2": "St. Ives\nBude\nSt. Bude.\n"}
+SCORED = {
+    "format_1": "ada\nselma\nmarta\n",
+    "format_2": "St. Ives\nBude\nSt. Bude.\n",
+    "format_3": "St. Ives\nBude\nSt. Bude.\n",
+}
 MODELS = {
     "plain": [],
     "mixture": [
         *("--model.count_mixture", "true", "--model.optimizer", "adamw", "--model.lr", "0.01"),
         *("--data.targets", "expected"),
+    ],
+    "known": [
+        *("--model.count_mixture", "true", "--model.known_words", "true"),
+        *("--model.optimizer", "adamw", "--model.lr", "0.01", "--data.block_size", "10"),
     ],
     "fused": [
         *("--model.optimizer", "adamw", "--model.lr", "0.01", "--data.sampling", "shuffled"),

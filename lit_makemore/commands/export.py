@@ -61,14 +61,13 @@ def export(ckpt_path: str, format: Format = "html", output: str | None = None) -
     print(f"{path}: {count:,} parameters, {len(content):,} bytes")
     if left_out:
         print(
-            f"the network alone, without the counts of its mixture: {left_out}; "
-            "its losses differ from those of the run",
+            f"without {left_out}; its losses differ from those of the run",
             file=sys.stderr,
         )
 
 
 Written = tuple[bytes, str]
-"""The content of a file, and why the mixture's counts are not in it; empty if nothing is left
+"""The content of a file, and what of the mixture is not in it, and why; empty if nothing is left
 out."""
 
 
@@ -94,7 +93,7 @@ def _onnx(model: checkpoint.Checkpoint) -> Written:
     proto = program.model_proto
     for part in (*proto.graph.node, *proto.graph.input, *proto.graph.output):
         part.ClearField("metadata_props")  # how this program was called, with paths of this machine
-    left_out = "ONNX cannot hold them" if model.mixture else ""
+    left_out = "the counts of its mixture: ONNX cannot hold them" if model.mixture else ""
     return proto.SerializeToString(), left_out
 
 
@@ -120,6 +119,9 @@ def _safetensors(model: checkpoint.Checkpoint) -> Written:
         rows, numbers = counts.rows()
         tensors |= {"counts.rows": rows, "counts.numbers": numbers}
         description["mixture"] = json.dumps({"weight": weight, "discount": counts.discount})
+    if (known := model.known_words) is not None and known.q is not None:
+        tensors |= {"known_words.rows": known.rows, "known_words.q": known.q}
+        description["known_words"] = json.dumps({"mass": known.mass, "share": known.share})
     return save(tensors, description), ""
 
 

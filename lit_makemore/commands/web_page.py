@@ -42,7 +42,10 @@ def web_page(model: Checkpoint) -> tuple[str, str]:
         counts, weight = model.mixture
         rows = packed_counts(counts)
         if len(rows) > MOST_COUNTS:
-            left_out = f"they take {len(rows):,} bytes, a page has at most {MOST_COUNTS:,}"
+            left_out = (
+                f"the counts of its mixture: they take {len(rows):,} bytes, a page has at most "
+                f"{MOST_COUNTS:,}"
+            )
         else:
             content["weight"] = weight
             content["counts"] = {
@@ -50,6 +53,9 @@ def web_page(model: Checkpoint) -> tuple[str, str]:
                 "width": counts.rows()[0].size(1),
                 "discount": counts.discount,
             }
+    if model.known_words is not None:
+        known_words = "the known words: a page does not hold the training words"
+        left_out = f"{left_out}; {known_words}" if left_out else known_words
     page = (PARTS / "page.html").read_text(encoding="utf-8")
     for name in ("names", "page"):
         script = (PARTS / f"{name}.js").read_text(encoding="utf-8")

@@ -11,6 +11,7 @@ from collections.abc import Iterable
 import torch
 from torch import Tensor, nn
 
+from lit_makemore.counts.known_words import KnownWords
 from lit_makemore.counts.ngrams import Baseline
 from lit_makemore.network.mlp import probabilities
 from lit_makemore.words.windows import EvaluationBatch
@@ -25,18 +26,24 @@ class Mixture(nn.Module):
         net: windows (B, T) to logits (B, V).
         counts: the count model.
         weight: a, the network's weight.
+        known: the factors of training words; None leaves the mixture as it is.
     """
 
-    def __init__(self, net: nn.Module, counts: Baseline, weight: float) -> None:
+    def __init__(
+        self, net: nn.Module, counts: Baseline, weight: float, known: KnownWords | None = None
+    ) -> None:
         super().__init__()
-        self.net, self.counts, self.weight = net, counts, weight
+        self.net, self.counts, self.weight, self.known = net, counts, weight, known
         self.train(net.training)
 
     def forward(self, x: Tensor) -> Tensor:
         p = probabilities(self.net(x))
         q = self.counts.probabilities(x.cpu())
         q = q.to(p.dtype).to(p.device)  # in this order: not every device has float64
-        return (self.weight * p + (1 - self.weight) * q).log()
+        mixed = (self.weight * p + (1 - self.weight) * q).log()
+        if self.known is None:
+            return mixed
+        return mixed + self.known.log_factors(x.cpu()).to(p.dtype).to(p.device)
 
 
 @torch.no_grad()

@@ -51,6 +51,11 @@ def text(result: Result, samples: list[tuple[str, str]]) -> str:
             f"(predictions mix {weight:.2f} of the network with {1 - weight:.2f} of Kneser–Ney; "
             "the val words chose these weights)"
         )
+        if known := result.net.known:
+            parts.append(
+                f"(training words have {100 * known.share:.0f} % of the probability, as among the "
+                f"val words, not the {100 * known.mass:.0f} % that this mixture would give them)"
+            )
     return "\n".join([*parts, columns(samples)])
 
 

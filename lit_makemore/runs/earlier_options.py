@@ -3,6 +3,7 @@
 from typing import Any
 
 OLD = ("clip_norm", "fused")  # of the group model
+NEW = {"known_words": False}  # of the group model, with what earlier versions did
 
 
 def modernised(options: dict[str, Any]) -> dict[str, Any]:
@@ -11,7 +12,7 @@ def modernised(options: dict[str, Any]) -> dict[str, Any]:
     model.clip_norm is trainer.gradient_clip_val now. Of model.fused, false is model.engine eager,
     and auto takes the place of the rest: steps compiled by torch are gone.
     """
-    model = {name: value for name, value in options["model"].items() if name not in OLD}
+    model = {k: v for k, v in (NEW | options["model"]).items() if k not in OLD}
     limit, fused = (options["model"].get(name) for name in OLD)
     found = {**options, "model": model}
     if limit is not None:

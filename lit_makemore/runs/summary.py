@@ -97,6 +97,8 @@ def facts_of(result: Result, data: NamesDataModule) -> dict[str, Any]:
     mixture: dict[str, Any] = {}
     if isinstance(result.net, Mixture) and result.network:
         mixture = {"mixture_weight": result.net.weight, "network": _keyed(result.network)}
+        if known := result.net.known:
+            mixture["known_words"] = {"mass": known.mass, "share": known.share}
     versions = {name: version(name) for name in ("torch", "lightning", "torchmetrics")}
     return {
         **mixture,

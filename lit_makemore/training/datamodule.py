@@ -12,6 +12,7 @@ from torch import Tensor
 from lit_makemore import shipped
 from lit_makemore.counts.baselines import Figures, losses_of, simple_models
 from lit_makemore.counts.chosen import choose_counts
+from lit_makemore.counts.known_words import KnownWords
 from lit_makemore.counts.ngrams import KneserNey
 from lit_makemore.counts.targets import Expected, Given, Taught, Teacher
 from lit_makemore.training.engines.group_size import group_size
@@ -203,6 +204,12 @@ class NamesDataModule(pl.LightningDataModule):
         """Kneser–Ney of the training words, with which no word of val has to do: for targets."""
         x, y, counts = self.splits["train"].examples
         return KneserNey(x, y, counts[:, 0], len(self.vocab))
+
+    @cached_property
+    def known_words(self) -> KnownWords:
+        """The training words, for --model.known_words true."""
+        x, y, _ = self.splits["train"].examples
+        return KnownWords.of_examples(x, y, len(self.vocab))
 
     @cached_property
     def best_counts(self) -> KneserNey:

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from lit_makemore.checkpoint import KEY, check_network, describe, stored_mixture
+from lit_makemore.counts.known_words import KnownWords
 from lit_makemore.counts.mixture import Mixture
 from lit_makemore.counts.ngrams import KneserNey
 from lit_makemore.network.backprop import gradients
@@ -61,6 +62,9 @@ class LitMLP(pl.LightningModule):
         dropout: share of the hidden units that is left out at random in training.
         count_mixture: whether predictions mix the network with the best count model. Each
             validation chooses the network's weight, from 0 to 1. Only the network is trained.
+        known_words: whether the mixture gives training words the share that they have among the
+            val words. A network knows many by heart, and gives them more. Each validation measures
+            it. Words as long as the window, or longer, do not count.
         init: the initial values of the parameters.
         optimizer: sgd is plain, without momentum; adamw has betas 0.9 and 0.999.
         lr: the base learning rate; the peak of a one-cycle schedule.
@@ -89,6 +93,7 @@ class LitMLP(pl.LightningModule):
         redundant_bias: bool = False,
         dropout: float = 0.0,
         count_mixture: bool = False,
+        known_words: bool = False,
         init: Init = Init(),
         optimizer: Literal["sgd", "adamw"] = "sgd",
         lr: float = 0.1,
@@ -112,6 +117,7 @@ class LitMLP(pl.LightningModule):
         self.train_hashes = torch.empty(0, dtype=torch.int64)  # of the words trained on
         self.counts: KneserNey | None = None  # what the network is mixed with
         self.mixture_weight = 1.0
+        self.known: KnownWords | None = None  # the factors of training words in the mixture
         self.engine: EngineName = "eager"
         self.engine_before: str | None = None  # of a run that is resumed
         self._step: Step | None = None
@@ -130,7 +136,7 @@ class LitMLP(pl.LightningModule):
         """What is evaluated and sampled from: the network, or its mixture with the counts."""
         if self.counts is None:
             return self.net
-        return Mixture(self.net, self.counts, self.mixture_weight)
+        return Mixture(self.net, self.counts, self.mixture_weight, self.known)
 
     def configure_callbacks(self) -> list[pl.Callback]:
         if self.trainer.state.fn == "fit":
@@ -149,6 +155,7 @@ class LitMLP(pl.LightningModule):
         if data is not None:
             self.train_hashes = data.train_hashes
             self.counts = data.best_counts if self.hparams["count_mixture"] else None
+            self.known = data.known_words if self.hparams["known_words"] else None
         choice = choose(
             self.trainer, self.hparams["engine"], self.hparams["backward"], self.engine_before
         )
@@ -282,7 +289,7 @@ class LitMLP(pl.LightningModule):
                 logger.log_metrics(named, step=self.global_step)
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        mixture = None if self.counts is None else (self.counts, self.mixture_weight)
+        mixture = self.predictor() if self.counts is not None else None
         network = self.vocab.chars, self.hparams["block_size"], self.architecture
         checkpoint[KEY] = describe(*network, self.train_hashes, self.engine, mixture)
 
@@ -290,6 +297,6 @@ class LitMLP(pl.LightningModule):
         network = self.vocab.chars, self.hparams["block_size"], self.architecture
         check_network(checkpoint[KEY], *network)
         self.train_hashes = checkpoint[KEY]["train_hashes"]
-        counts, weight = stored_mixture(checkpoint[KEY])
-        if counts is not None:
-            self.counts, self.mixture_weight = counts, weight
+        stored = stored_mixture(checkpoint[KEY])
+        if stored is not None:
+            self.counts, self.mixture_weight, self.known = stored

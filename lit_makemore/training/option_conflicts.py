@@ -29,6 +29,10 @@ def check_model(options: Any) -> None:
         raise ValueError(f"--model.warmup is a share of the run in [0, 1), not {options.warmup}")
     if options.weight_decay and options.optimizer == "sgd":
         raise ValueError("--model.weight_decay needs --model.optimizer adamw; set it to 0 for sgd")
+    if options.known_words and not options.count_mixture:
+        raise ValueError(
+            "--model.known_words true is a part of a mixture: it needs --model.count_mixture true"
+        )
     if options.backward == "manual" and options.optimizer != "sgd":
         raise ValueError(f"{MANUAL}; it has --model.optimizer {options.optimizer}")
     if options.backward == "manual" and options.dropout:
