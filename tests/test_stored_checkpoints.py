@@ -3,7 +3,8 @@
 format_1/ holds runs of 60 updates on 30 words, made before the package had rooms: a plain one with
 `model.clip_norm`, a mixture with counts, one with steps that torch compiled, one with its teacher.
 Their end mark was ".". format_2/ holds a plain run and a mixture on 30 words of which some have a
-".". format_3/ holds a mixture that knows its training words. expected.json is what the version of that time printed of them.
+".". format_3/ holds a mixture that knows its training words. expected.json is what the version of
+that time printed of them.
 """
 
 import json
