@@ -35,7 +35,8 @@ MODELS = {
     ],
     "known": [
         *("--model.count_mixture", "true", "--model.known_words", "true"),
-        *("--model.optimizer", "adamw", "--model.lr", "0.01", "--data.block_size", "10"),
+        *("--data.block_size", "10", "--data.targets", "expected"),
+        *("--model.optimizer", "adamw", "--model.lr", "0.1"),
     ],
     "fused": [
         *("--model.optimizer", "adamw", "--model.lr", "0.01", "--data.sampling", "shuffled"),

@@ -280,6 +280,8 @@ class LitMLP(pl.LightningModule):
         named = {f"{split}/{name}": value for name, value in metrics.compute().items()}
         if self.counts is not None:
             named[f"{split}/mixture_weight"] = self.mixture_weight
+        if self.known is not None:  # as the network memorises, it rises
+            named[f"{split}/known_words"] = self.known.mass
         metrics.reset()
         in_fit = self.trainer.state.fn == "fit"
         # What validate and test return, and a Trainer of theirs logs

@@ -15,6 +15,7 @@ from lit_makemore import checkpoint
 from lit_makemore.cli import main
 from lit_makemore.commands import export
 from lit_makemore.commands.web_page import MOST_COUNTS, packed_counts, web_page
+from lit_makemore.counts.known_words import KnownWords
 from lit_makemore.counts.mixture import Mixture
 from lit_makemore.counts.ngrams import KneserNey
 from lit_makemore.network.mlp import MLP
@@ -230,6 +231,31 @@ def test_safetensors_is_enough_to_build_the_predictor_again(tmp_path, capsys):
     stored = checkpoint.load(STORED / "mixture/checkpoints/last.ckpt")
     x = windows(stored, prefixes(stored, 100))
     torch.testing.assert_close(Mixture(net, counts, mixture["weight"])(x), stored.predictor(x))
+
+
+def test_known_words_are_in_safetensors_and_not_in_a_page():
+    safetensors = pytest.importorskip("safetensors.torch")
+    stored = checkpoint.load(ROOT / "tests/format_3/known/checkpoints/last.ckpt")
+    without = Mixture(stored.net, *stored.mixture)
+    fitted = stored.known_words.fitted(without, 9, 10)
+    model = replace(stored, predictor=Mixture(stored.net, *stored.mixture, fitted)).folded()
+    _, left_out = web_page(model)
+    assert left_out == "the known words: a page does not hold the training words"
+    written, left_out = export.WRITERS["safetensors"](model)
+    assert left_out == ""
+    tensors = safetensors.load(written)
+    length = int.from_bytes(written[:8], "little")
+    described = json.loads(written[8 : 8 + length])["__metadata__"]
+    known = KnownWords(
+        tensors["known_words.rows"],
+        len(described["chars"]) + 1,
+        tensors["known_words.q"],
+        **json.loads(described["known_words"]),
+    )
+    x = windows(stored, prefixes(stored, 100))
+    expected = model.predictor(x) - without(x)
+    assert expected.abs().max() > 1
+    torch.testing.assert_close(known.log_factors(x).float(), expected, rtol=1e-4, atol=1e-4)
 
 
 @pytest.mark.slow

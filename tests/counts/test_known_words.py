@@ -127,6 +127,7 @@ def test_a_run_reports_saves_and_evaluates_them(tmp_path, word_list, capsys):
     data.setup()
     loss = evaluate(model.predictor, data.evaluation_loader("val"))["loss"]
     assert f"{loss:.4f}" in shown
+    assert f"{known.mass:.4f}" in shown
     assert (
         loss < evaluate(Mixture(model.net, *model.mixture), data.evaluation_loader("val"))["loss"]
     )
