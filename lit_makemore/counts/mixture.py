@@ -43,7 +43,8 @@ class Mixture(nn.Module):
         mixed = (self.weight * p + (1 - self.weight) * q).log()
         if self.known is None:
             return mixed
-        return mixed + self.known.log_factors(x.cpu()).to(p.dtype).to(p.device)
+        mixed = mixed + self.known.log_factors(x.cpu()).to(p.dtype).to(p.device)
+        return mixed.log_softmax(1)  # the factors may be of the weights at the last validation
 
 
 @torch.no_grad()
