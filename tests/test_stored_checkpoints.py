@@ -102,7 +102,8 @@ def test_it_is_resumed_to_the_same_losses(stored, run):
     arguments = [*options(run), *override, "--resume", f"runs/{name}", "--trainer.max_steps", "90"]
     assert main(["fit", *arguments]) == 0
     found = json.loads((stored / "summary.json").read_text())["final"]
-    tolerance = 1e-5 if name == "fused" else 0.0  # by another engine
+    # fused: by another engine; known: the factors are sums of exponentials
+    tolerance = {"fused": 1e-5, "known": 1e-7}.get(name, 0.0)
     for split, loss in EXPECTED[run]["resumed_to_90"].items():
         assert found[split] == pytest.approx(loss, abs=tolerance), split
 
