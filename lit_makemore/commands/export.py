@@ -93,8 +93,10 @@ def _onnx(model: checkpoint.Checkpoint) -> Written:
     proto = program.model_proto
     for part in (*proto.graph.node, *proto.graph.input, *proto.graph.output):
         part.ClearField("metadata_props")  # how this program was called, with paths of this machine
-    left_out = "the counts of its mixture: ONNX cannot hold them" if model.mixture else ""
-    return proto.SerializeToString(), left_out
+    left_out = "the counts of its mixture" if model.mixture else ""
+    if model.known_words is not None:
+        left_out += " and its known words"
+    return proto.SerializeToString(), f"{left_out}: ONNX cannot hold them" if left_out else ""
 
 
 @contextmanager
@@ -119,7 +121,8 @@ def _safetensors(model: checkpoint.Checkpoint) -> Written:
         rows, numbers = counts.rows()
         tensors |= {"counts.rows": rows, "counts.numbers": numbers}
         description["mixture"] = json.dumps({"weight": weight, "discount": counts.discount})
-    if (known := model.known_words) is not None and known.q is not None:
+    if (known := model.known_words) is not None:
+        assert known.q is not None  # a mixture has fitted ones only
         tensors |= {"known_words.rows": known.rows, "known_words.q": known.q}
         description["known_words"] = json.dumps({"mass": known.mass, "share": known.share})
     return save(tensors, description), ""
