@@ -134,7 +134,7 @@ def describe(
     architecture: dict[str, Any],
     train_hashes: Tensor,
     engine: str,
-    mixture: nn.Module | None,
+    predictor: nn.Module | None,
 ) -> dict[str, Any]:
     """The entry under KEY.
 
@@ -144,7 +144,7 @@ def describe(
         architecture: the arguments of MLP.
         train_hashes: (words,) int64, the sorted hashes of the distinct training words.
         engine: what stepped the run.
-        mixture: the mixture of the network with counts, if the run has one.
+        predictor: what is evaluated. Of a mixture, what the network is mixed with is described.
     """
     entry = {
         "format_version": FORMAT_VERSION,
@@ -155,16 +155,16 @@ def describe(
         "threads": torch.get_num_threads(),
         "stepping": engine,
     }
-    if isinstance(mixture, Mixture):
-        counts: Any = mixture.counts
+    if isinstance(predictor, Mixture):
+        counts: Any = predictor.counts
         rows, numbers = counts.rows()
         entry["mixture"] = {
-            "weight": mixture.weight,
+            "weight": predictor.weight,
             "rows": rows,
             "counts": numbers,
             "discount": counts.discount,
         }
-        if (known := mixture.known) is not None and known.q is not None:
+        if (known := predictor.known) is not None:
             entry["known_words"] = {
                 "rows": known.rows,
                 "q": known.q,

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from lit_makemore.network.mlp import probabilities
-from lit_makemore.words.windows import row_numbers
+from lit_makemore.words.windows import ranges, row_numbers
 
 
 class KnownWords:
@@ -33,10 +33,10 @@ class KnownWords:
 
     Args:
         rows: (E, T + 1) windows that show a whole prefix of training words, with the next token:
-            the edges of the tree of these prefixes.
+            the edges of the tree of these prefixes, sorted as windows.distinct sorts them.
         vocab_size: V.
-        q: (E,) the probability that the prefix with this next token becomes a training word; as
-            long as it is None, no distribution is changed.
+        q: (E,) the probability that the prefix with this next token becomes a training word; None
+            before the factors are fitted.
         mass: the probability of all training words.
         share: what it shall be.
     """
@@ -57,9 +57,7 @@ class KnownWords:
         goes_on = (self._next != 0) & torch.isin(child, parent)
         self.rows, self.vocab_size = rows, vocab_size
         self._parent, self._child = parent, torch.where(goes_on, child, -1)
-        self._keys = parent * vocab_size + self._next
-        self._order = self._keys.argsort()
-        self._sorted = self._keys[self._order]
+        self._keys = parent * vocab_size + self._next  # sorted, as the rows are
         self._set(q, mass, share)
 
     @classmethod
@@ -130,16 +128,12 @@ class KnownWords:
     def log_factors(self, x: Tensor) -> Tensor:
         """Windows (M, T) to log(f(prefix c) / f(prefix)) of each character c, (M, V) float64."""
         factors = torch.zeros((len(x), self.vocab_size), dtype=torch.float64)
-        if self.q is None:
-            return factors
         node = self._node(x)
         (at,) = (node >= 0).nonzero(as_tuple=True)
         node = node[at]
-        first = torch.searchsorted(self._sorted, node * self.vocab_size)
-        count = torch.searchsorted(self._sorted, (node + 1) * self.vocab_size) - first
-        row = torch.arange(len(at)).repeat_interleave(count)
-        before = (count.cumsum(0) - count)[row]  # edges of the rows above
-        edge = self._order[first[row] + torch.arange(len(row)) - before]
+        first = torch.searchsorted(self._keys, node * self.vocab_size)
+        count = torch.searchsorted(self._keys, (node + 1) * self.vocab_size) - first
+        row, edge = ranges(first, count)
         found = torch.full((len(at), self.vocab_size), self._log_other, dtype=torch.float64)
         found[row, self._next[edge]] = self._log_edge[edge]
         factors[at] = found - self._log_node[node, None]
@@ -151,8 +145,8 @@ class KnownWords:
         node = torch.where(x[:, 0] == 0, 0, -1)
         for token in x.T:
             wanted = node * self.vocab_size + token
-            at = torch.searchsorted(self._sorted, wanted).clamp(max=len(self._sorted) - 1)
-            found = (self._sorted[at] == wanted) & (node >= 0)
-            step = torch.where(found, self._child[self._order[at]], -1)
+            at = torch.searchsorted(self._keys, wanted).clamp(max=len(self._keys) - 1)
+            found = (self._keys[at] == wanted) & (node >= 0)
+            step = torch.where(found, self._child[at], -1)
             node = torch.where(token == 0, node, step)
         return node

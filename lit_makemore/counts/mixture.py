@@ -26,14 +26,15 @@ class Mixture(nn.Module):
         net: windows (B, T) to logits (B, V).
         counts: the count model.
         weight: a, the network's weight.
-        known: the factors of training words; None leaves the mixture as it is.
+        known: the factors of training words; None, or before they are fitted: the mixture alone.
     """
 
     def __init__(
         self, net: nn.Module, counts: Baseline, weight: float, known: KnownWords | None = None
     ) -> None:
         super().__init__()
-        self.net, self.counts, self.weight, self.known = net, counts, weight, known
+        self.net, self.counts, self.weight = net, counts, weight
+        self.known = known if known is not None and known.q is not None else None
         self.train(net.training)
 
     def forward(self, x: Tensor) -> Tensor:

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from lit_makemore.counts.ngrams import Baseline
 from lit_makemore.network.mlp import probabilities
-from lit_makemore.words.windows import Windows
+from lit_makemore.words.windows import Windows, ranges
 
 
 class Expected:
@@ -49,9 +49,7 @@ class Expected:
         x, _ = self._windows[index]
         number = self._number[index.to(self._number.device)].long()
         lengths = self._length[number]
-        row = torch.arange(len(x), device=x.device).repeat_interleave(lengths)
-        before = (lengths.cumsum(0) - lengths)[row]  # number of pairs in the rows above
-        pair = self._start[number][row] + torch.arange(len(row), device=x.device) - before
+        row, pair = ranges(self._start[number], lengths)
         targets = torch.zeros(len(x), self._vocab_size, device=x.device)
         targets[row, self._next[pair]] = self._share[pair]
         return x, targets

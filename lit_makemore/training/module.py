@@ -291,9 +291,8 @@ class LitMLP(pl.LightningModule):
                 logger.log_metrics(named, step=self.global_step)
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        mixture = self.predictor() if self.counts is not None else None
         network = self.vocab.chars, self.hparams["block_size"], self.architecture
-        checkpoint[KEY] = describe(*network, self.train_hashes, self.engine, mixture)
+        checkpoint[KEY] = describe(*network, self.train_hashes, self.engine, self.predictor())
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         network = self.vocab.chars, self.hparams["block_size"], self.architecture

@@ -29,11 +29,15 @@ def select_words(stream: Tensor, numbers: Tensor) -> Tensor:
     starts = lengths.cumsum(0, dtype=torch.int32) - lengths
     pieces = []
     for part in numbers.split(2**13):  # bounds the memory that the indices take
-        length = lengths[part].long()
-        before = length.cumsum(0) - length  # tokens of the words before each word
-        offset = torch.arange(int(length.sum())) - before.repeat_interleave(length)
-        pieces.append(stream[starts[part].repeat_interleave(length) + offset])
+        pieces.append(stream[ranges(starts[part], lengths[part].long())[1]])
     return torch.cat(pieces)
+
+
+def ranges(first: Tensor, count: Tensor) -> tuple[Tensor, Tensor]:
+    """The numbers first[i] … first[i] + count[i] - 1 of each i, (N,), and before them their i."""
+    i = torch.arange(len(first), device=first.device).repeat_interleave(count)
+    before = (count.cumsum(0) - count)[i]  # how many numbers the earlier ones have
+    return i, first[i] + torch.arange(len(i), device=first.device) - before
 
 
 def word_lengths(stream: Tensor) -> Tensor:
