@@ -43,7 +43,7 @@ class ExactResume(pl.Callback):
             )
         if not pl_module.hparams["count_mixture"]:
             pl_module.counts = None
-        if not pl_module.hparams.get("known_words"):
+        if not pl_module.hparams["known_words"]:
             pl_module.known = None
         if checkpoint["global_step"]:  # not the checkpoint that the finder makes for its trial
             self._keep_found_rate(trainer, pl_module, checkpoint)

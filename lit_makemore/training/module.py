@@ -30,7 +30,7 @@ from lit_makemore.training.engines.referee import disagreement
 from lit_makemore.training.engines.step import Step
 from lit_makemore.training.lightning_internals import count_updates
 from lit_makemore.training.metrics import SplitMetrics
-from lit_makemore.training.mixture_weight import MixtureWeight
+from lit_makemore.training.mixture_fit import MixtureFit
 from lit_makemore.training.schedules import one_cycle, step_decay
 from lit_makemore.words.vocab import Vocabulary
 from lit_makemore.words.windows import EvaluationBatch
@@ -141,7 +141,7 @@ class LitMLP(pl.LightningModule):
     def configure_callbacks(self) -> list[pl.Callback]:
         if self.trainer.state.fn == "fit":
             self.automatic_optimization = True  # Lightning checks the options; `setup` decides
-        return [MixtureWeight()] if self.hparams["count_mixture"] else []
+        return [MixtureFit()] if self.hparams["count_mixture"] else []
 
     def setup(self, stage: str) -> None:
         if self.trainer.strategy.root_device.type == "mps":  # which has no float64

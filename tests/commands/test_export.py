@@ -259,6 +259,15 @@ def test_known_words_are_in_safetensors_and_not_in_a_page():
 
 
 @pytest.mark.slow
+def test_onnx_names_the_known_words_that_it_leaves_out():
+    pytest.importorskip("onnx")
+    pytest.importorskip("onnxscript")
+    model = checkpoint.load(ROOT / "tests/format_3/known/checkpoints/last.ckpt").folded()
+    _, left_out = export.WRITERS["onnx"](model)
+    assert left_out == "the counts of its mixture and its known words: ONNX cannot hold them"
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize("architecture", ARCHITECTURES, ids=str)
 def test_onnx_gives_the_same_logits_for_any_number_of_windows(architecture):
     runtime = pytest.importorskip("onnxruntime")

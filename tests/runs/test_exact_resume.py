@@ -208,6 +208,6 @@ def test_every_process_goes_on_with_its_own_random_state(rank, processes):
     loops = pl.Trainer(accelerator="cpu", logger=False).fit_loop.state_dict()
     saved = {KEY: {}, "global_step": 0, "callbacks": {callback.state_key: state}}
     saved["loops"] = {"fit_loop": loops}
-    module = SimpleNamespace(hparams={"count_mixture": True})
+    module = SimpleNamespace(hparams={"count_mixture": True, "known_words": True})
     callback.on_load_checkpoint(trainer, module, saved)
     assert dropout() == expected[rank]

@@ -7,7 +7,7 @@ import lightning.pytorch as pl
 from lit_makemore.counts.mixture import Mixture, choose_weight
 
 
-class MixtureWeight(pl.Callback):
+class MixtureFit(pl.Callback):
     """Before each validation of a fit: the weight with which the val loss is lowest.
 
     With --model.known_words true also the factors that give training words their share of val.
