@@ -143,7 +143,8 @@ def page(found: dict[str, list[dict]]) -> str:
   training of the teachers. It does not include the evaluation at the end.
 
 `python docs/results.py make` and `write` made this page. Runs with several seeds had one thread
-each, and two of them ran at a time, beside other work. So their wall-clock is that of the shortest.
+each, and two of them ran at a time, beside other work. So their wall-clock is that of the shortest;
+of best.yaml this is the first seed, alone on both cores.
 
 ## Published results and ours
 
