@@ -13,7 +13,7 @@ from time import perf_counter
 
 from lit_makemore.commands.program import program
 from lit_makemore.runs.signals import ASKING, Stopped, noted
-from lit_makemore.training.engines import build
+from lit_makemore.training.native import build
 
 USAGE = """usage: {program} <command> [options]
 

@@ -25,7 +25,7 @@ from typing import Any
 import torch
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-from lit_makemore import checkpoint
+from lit_makemore import model as checkpoint
 from lit_makemore.runs.summary import git_commit
 from tests.report import write_page
 

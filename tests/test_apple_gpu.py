@@ -9,7 +9,7 @@ import yaml
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from lit_makemore.cli import main
-from lit_makemore.training.engines import choice
+from lit_makemore.training import engine as choice
 from lit_makemore.training.metrics import SplitMetrics
 from lit_makemore.training.module import LitMLP
 from tests.conftest import ROOT

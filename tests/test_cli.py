@@ -17,9 +17,9 @@ import torch
 import yaml
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-from lit_makemore import checkpoint
+from lit_makemore import model as checkpoint
 from lit_makemore.cli import main
-from lit_makemore.network.scoring import score
+from lit_makemore.sampling.scoring import score
 from lit_makemore.training.module import LitMLP
 from lit_makemore.words.corpus import word_hash
 from tests.conftest import ROOT, WORDS

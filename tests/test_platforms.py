@@ -6,7 +6,7 @@ import sys
 
 import pytest
 
-from lit_makemore import checkpoint
+from lit_makemore import model as checkpoint
 from tests.conftest import ROOT
 
 # Other people's packages are imported first: here they are those for Linux.

@@ -9,7 +9,7 @@ import pytest
 import yaml
 from setuptools import find_packages
 
-from lit_makemore import shipped
+from lit_makemore import files
 from lit_makemore.cli import main
 from lit_makemore.commands.program import program
 from tests.conftest import ROOT
@@ -28,15 +28,15 @@ def elsewhere(tmp_path, monkeypatch) -> Path:
 
 def test_a_file_of_the_working_folder_comes_first(elsewhere):
     name = "data/names_small.txt"
-    assert shipped.find(name) == ROOT / name
+    assert files.find(name) == ROOT / name
     (elsewhere / "data").mkdir()
     (elsewhere / name).write_text("mine")
-    assert shipped.find(name) == Path(name)
+    assert files.find(name) == Path(name)
 
 
 @pytest.mark.parametrize("name", ["data/none.txt", "README.md", "/data/names_small.txt"])
 def test_other_names_stay_as_they_are(elsewhere, name):
-    assert shipped.find(name) == Path(name)
+    assert files.find(name) == Path(name)
 
 
 @pytest.mark.slow
@@ -76,7 +76,7 @@ def test_the_teachers_of_a_configuration_are_found(elsewhere, word_list, capsys)
     """Each named teacher is a file, wherever the command runs."""
     for path in ROOT.glob("configs/*.yaml"):
         teachers = yaml.safe_load(path.read_text(encoding="utf-8"))["data"].get("teachers", [])
-        assert all(shipped.find(teacher).is_file() for teacher in teachers)
+        assert all(files.find(teacher).is_file() for teacher in teachers)
     arguments = ["fit", "--data.path", str(word_list), "--trainer.max_steps", "2"]
     arguments += ["--data.targets", "teacher", "--trainer.devices", "1"]
     arguments += ["--data.teachers", "[configs/teachers/window_3.yaml, configs/none.yaml]"]

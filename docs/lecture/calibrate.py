@@ -9,7 +9,7 @@ import sys
 
 import torch
 
-from lit_makemore import checkpoint
+from lit_makemore import model as checkpoint
 from lit_makemore.network.layers import BatchNorm1d
 from lit_makemore.network.mlp import MLP
 from lit_makemore.runs.summary import split_losses

@@ -12,10 +12,10 @@ from typing import Literal
 
 import torch
 
-from lit_makemore import checkpoint
-from lit_makemore.atomic import replacing
+from lit_makemore import model as checkpoint
 from lit_makemore.commands.parsing import call
 from lit_makemore.commands.web_page import web_page
+from lit_makemore.files import replacing
 
 Format = Literal["html", "onnx", "safetensors"]
 NEEDS = {"html": [], "onnx": ["onnx", "onnxscript"], "safetensors": ["safetensors"]}

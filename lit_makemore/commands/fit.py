@@ -15,7 +15,6 @@ from lit_makemore.commands.processes import disconnected_afterwards
 from lit_makemore.commands.program import program
 from lit_makemore.commands.quiet import quiet_lightning
 from lit_makemore.commands.teachers import is_config, train_teachers
-from lit_makemore.diagnostics.curves import TrainingCurves
 from lit_makemore.diagnostics.health import Health, val_losses
 from lit_makemore.diagnostics.lr_finder import LearningRateCurve
 from lit_makemore.diagnostics.memorised import known_samples
@@ -31,6 +30,7 @@ from lit_makemore.runs.signals import ASKING, Stopped, note, noted
 from lit_makemore.runs.stop_on_nan import FiniteGuard
 from lit_makemore.runs.stop_on_signal import StopAfterCheckpoints, StopOnSignal, TakeSigterm
 from lit_makemore.runs.weight_averaging import CurrentWeights
+from lit_makemore.training.curves import TrainingCurves
 
 SAVE_EVERY_N_STEPS, SAVE_SECONDS = 1000, 2.0
 HELP = """usage: {program} fit --config FILE [--config FILE …] [--OPTION VALUE …]

@@ -11,8 +11,8 @@ import torch
 import yaml
 from torch import Tensor
 
-from lit_makemore import checkpoint as checkpoints
-from lit_makemore import shipped
+from lit_makemore import files
+from lit_makemore import model as checkpoints
 from lit_makemore.commands.parsing import Parser, call
 from lit_makemore.network.fold import check_fold
 from lit_makemore.network.gradcheck import (
@@ -113,8 +113,8 @@ def _comparisons(
 
 
 def _names() -> Corpus:
-    names = shipped.find(NAMES_PATH)
-    return read_corpus(names if names.exists() else shipped.find(SMALL_PATH))
+    names = files.find(NAMES_PATH)
+    return read_corpus(names if names.exists() else files.find(SMALL_PATH))
 
 
 def _draw(
@@ -137,7 +137,7 @@ def _configured(config: str, generator: torch.Generator) -> tuple[MLP, Corpus, i
     from lit_makemore.training.datamodule import NamesDataModule
     from lit_makemore.training.module import LitMLP
 
-    path = shipped.find(config)
+    path = files.find(config)
     if not path.is_file():
         raise FileNotFoundError(f"no configuration at {path.absolute()}")
     try:

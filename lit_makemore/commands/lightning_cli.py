@@ -15,7 +15,7 @@ from lightning.pytorch.callbacks import Checkpoint, DeviceStatsMonitor, Progress
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
 from lightning.pytorch.loggers import Logger
 
-from lit_makemore import shipped
+from lit_makemore import files
 from lit_makemore.commands import options, threads
 from lit_makemore.commands.parsing import OneLineErrors, of_today, telling
 from lit_makemore.commands.program import program
@@ -233,9 +233,9 @@ def _with_shipped_configs(args: list[str]) -> list[str]:
     for before, arg in zip(["", *args], args, strict=False):
         option, equals, path = arg.partition("=")
         if before == "--config":
-            arg = str(shipped.find(arg))
+            arg = str(files.find(arg))
         elif option == "--config" and equals:
-            arg = f"--config={shipped.find(path)}"
+            arg = f"--config={files.find(path)}"
         found.append(arg)
     return found
 

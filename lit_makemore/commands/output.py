@@ -5,7 +5,7 @@ import sys
 from collections.abc import Iterable
 from io import StringIO
 
-from lit_makemore.atomic import replacing
+from lit_makemore.files import replacing
 
 
 def write(parts: Iterable[str], path: str | None) -> None:

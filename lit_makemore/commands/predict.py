@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from lit_makemore import checkpoint
+from lit_makemore import model as checkpoint
 from lit_makemore.commands import output as outputs
 from lit_makemore.commands.evaluate import READ_ONLY
 from lit_makemore.commands.lightning_cli import MakemoreCLI, asks_for_help

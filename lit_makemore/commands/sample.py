@@ -5,14 +5,14 @@ from collections.abc import Iterable, Iterator
 
 from torch import Tensor
 
-from lit_makemore import checkpoint
+from lit_makemore import model as checkpoint
 from lit_makemore.commands import output as outputs
 from lit_makemore.commands import threads
 from lit_makemore.commands.parsing import call
-from lit_makemore.network.conditioned import ConditionedSampler
-from lit_makemore.network.generate import Wanted, generate, seeded
-from lit_makemore.network.sampling import Decoding, Draw, Sampler
-from lit_makemore.words.conditions import Condition
+from lit_makemore.sampling.conditioned import ConditionedSampler
+from lit_makemore.sampling.conditions import Condition
+from lit_makemore.sampling.generate import Wanted, generate, seeded
+from lit_makemore.sampling.sampler import Decoding, Draw, Sampler
 from lit_makemore.words.corpus import are_among
 
 

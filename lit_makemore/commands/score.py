@@ -8,12 +8,12 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Literal
 
-from lit_makemore import checkpoint
+from lit_makemore import model as checkpoint
 from lit_makemore.commands import output as outputs
 from lit_makemore.commands import threads
 from lit_makemore.commands.parsing import call
-from lit_makemore.network.scoring import character_scores
-from lit_makemore.words.conditions import needs_lowercase
+from lit_makemore.sampling.conditions import needs_lowercase
+from lit_makemore.sampling.scoring import character_scores
 from lit_makemore.words.corpus import are_among, read_words
 
 CHUNK = 4096  # words that are scored at once

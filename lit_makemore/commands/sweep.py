@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import yaml
 from lightning.pytorch.utilities.exceptions import MisconfigurationException
 
-from lit_makemore import shipped
+from lit_makemore import files
 from lit_makemore.commands import sweep_file
 from lit_makemore.commands.fit import train
 from lit_makemore.commands.lightning_cli import MakemoreCLI, asks_for_help
@@ -26,7 +26,7 @@ from lit_makemore.runs.signals import Stopped
 from lit_makemore.runs.stop_on_nan import Diverged
 from lit_makemore.runs.sweep import SEEDS, Sweep, Value, fit_arguments
 from lit_makemore.runs.tables import shown
-from lit_makemore.training.engines.choice import choose
+from lit_makemore.training.engine import choose
 from lit_makemore.training.option_conflicts import check_fit
 
 if TYPE_CHECKING:
@@ -77,7 +77,7 @@ def sweep(config: str, name: str | None = None, runs_dir: str = "runs") -> None:
         raise ValueError(
             f"sweep needs Optuna, and {error.name} is missing: pip install optuna scipy"
         ) from error
-    path = shipped.find(config)
+    path = files.find(config)
     searched = sweep_file.read(path)
     name = name or path.stem
     if Path(name).name != name:

@@ -11,14 +11,14 @@ import torch
 import yaml
 from lightning.pytorch.utilities.exceptions import MisconfigurationException
 
-from lit_makemore import shipped
-from lit_makemore.atomic import write_text
+from lit_makemore import files
 from lit_makemore.commands import threads
 from lit_makemore.commands.lightning_cli import MakemoreCLI
 from lit_makemore.commands.notes import say
 from lit_makemore.commands.parsing import of_today
+from lit_makemore.files import write_text
 from lit_makemore.runs.folder import RunFolder
-from lit_makemore.training.engines.choice import choose
+from lit_makemore.training.engine import choose
 from lit_makemore.training.option_conflicts import check_fit
 
 Train = Callable[[MakemoreCLI, float], object]
@@ -38,7 +38,7 @@ def train_teachers(cli: MakemoreCLI, folder: RunFolder, train: Train) -> tuple[s
         The checkpoints of all teachers. Of a teacher that is trained here it is the last one: the
         best one would be chosen by words that are held out.
     """
-    teachers = [str(shipped.find(teacher)) for teacher in cli.datamodule.teachers]
+    teachers = [str(files.find(teacher)) for teacher in cli.datamodule.teachers]
     if not any(map(is_config, teachers)):
         return tuple(teachers)
     if cli.trainer.world_size > 1:

@@ -11,10 +11,10 @@ from typing import Any
 
 import torch
 
-from lit_makemore.checkpoint import Checkpoint
 from lit_makemore.counts.ngrams import KneserNey
+from lit_makemore.model import Checkpoint
 from lit_makemore.network.layers import Linear
-from lit_makemore.words.word_filter import POSITIONS, WordFilter
+from lit_makemore.sampling.word_filter import POSITIONS, WordFilter
 
 PARTS = Path(__file__).with_name("page")
 MOST_COUNTS = 400_000  # bytes: a browser reads them in about a second

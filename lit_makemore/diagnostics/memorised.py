@@ -4,7 +4,7 @@ import torch
 from torch import Tensor, nn
 
 from lit_makemore.diagnostics.outcome import Known
-from lit_makemore.network.sampling import Sampler
+from lit_makemore.sampling.sampler import Sampler
 from lit_makemore.words.corpus import word_hashes
 from lit_makemore.words.splits import Split
 from lit_makemore.words.vocab import Vocabulary

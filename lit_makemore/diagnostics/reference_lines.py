@@ -12,10 +12,10 @@ from lightning.pytorch.loggers import TensorBoardLogger
 from tensorboard.compat.proto.summary_pb2 import Summary
 from torch.utils.tensorboard import SummaryWriter
 
-from lit_makemore.atomic import write_text
 from lit_makemore.counts.baselines import Figures
 from lit_makemore.diagnostics.probe import hidden_of, network_of
 from lit_makemore.diagnostics.updates import GUIDE
+from lit_makemore.files import write_text
 
 POINTS = (
     200  # a line of two points would be an outlier, which TensorBoard leaves out of the picture

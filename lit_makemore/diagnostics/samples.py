@@ -7,8 +7,8 @@ import torch
 
 from lit_makemore.diagnostics import events
 from lit_makemore.network.restored import evaluating
-from lit_makemore.network.sampling import Sampler
-from lit_makemore.network.scoring import score
+from lit_makemore.sampling.sampler import Sampler
+from lit_makemore.sampling.scoring import score
 from lit_makemore.training.schedules import is_round
 from lit_makemore.words.splits import whereabouts
 

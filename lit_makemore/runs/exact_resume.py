@@ -6,7 +6,7 @@ import lightning.pytorch as pl
 import torch
 from lightning.pytorch.callbacks import LearningRateFinder
 
-from lit_makemore.checkpoint import KEY
+from lit_makemore.model import KEY
 
 
 class ExactResume(pl.Callback):

@@ -8,7 +8,7 @@ import lightning.pytorch as pl
 from lightning.pytorch.callbacks import ModelCheckpoint, SpikeDetection
 from lightning.pytorch.loggers import Logger
 
-from lit_makemore.atomic import write_text
+from lit_makemore.files import write_text
 from lit_makemore.runs.checkpoints import BestCheckpoint, LastCheckpoint
 from lit_makemore.runs.folder import RunFolder
 from lit_makemore.runs.logger import RunLogger, settings_of

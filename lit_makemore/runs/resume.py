@@ -10,8 +10,8 @@ from typing import Any
 import torch
 import yaml
 
-from lit_makemore.atomic import replacing
-from lit_makemore.checkpoint import KEY, read
+from lit_makemore.files import replacing
+from lit_makemore.model import KEY, read
 from lit_makemore.runs.earlier_options import modernised
 from lit_makemore.runs.folder import is_finished
 

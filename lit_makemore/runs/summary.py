@@ -12,12 +12,13 @@ from typing import Any
 import torch
 from torch import nn
 
-from lit_makemore import __version__, checkpoint
-from lit_makemore.atomic import write_text
+from lit_makemore import __version__
+from lit_makemore import model as checkpoint
 from lit_makemore.counts.baselines import Figures, without_nan
 from lit_makemore.counts.mixture import Mixture
 from lit_makemore.counts.ngrams import KneserNey
-from lit_makemore.network.sampling import Sampler
+from lit_makemore.files import write_text
+from lit_makemore.sampling.sampler import Sampler
 from lit_makemore.training.datamodule import NamesDataModule
 from lit_makemore.training.metrics import evaluate
 from lit_makemore.words.splits import known_words, repeated_words, whereabouts

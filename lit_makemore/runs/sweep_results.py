@@ -8,7 +8,7 @@ from pathlib import Path
 from statistics import mean, stdev
 from typing import TYPE_CHECKING, Any
 
-from lit_makemore.atomic import replacing, write_text
+from lit_makemore.files import replacing, write_text
 from lit_makemore.runs.finished import Finished, losses, mean_and_sd, read
 from lit_makemore.runs.folder import is_finished
 from lit_makemore.runs.sweep import SEEDS

@@ -9,13 +9,13 @@ import lightning.pytorch as pl
 import torch
 from torch import Tensor
 
-from lit_makemore import shipped
+from lit_makemore import files
 from lit_makemore.counts.baselines import Figures, losses_of, simple_models
 from lit_makemore.counts.chosen import choose_counts
 from lit_makemore.counts.known_words import KnownWords
 from lit_makemore.counts.ngrams import KneserNey
 from lit_makemore.counts.targets import Expected, Given, Taught, Teacher
-from lit_makemore.training.engines.group_size import group_size
+from lit_makemore.training.groups import group_size
 from lit_makemore.training.loaders import EvaluationLoader, MinibatchLoader, WordLoader
 from lit_makemore.training.minibatch_order import Sampling
 from lit_makemore.training.teachers import load_teacher
@@ -104,7 +104,7 @@ class NamesDataModule(pl.LightningDataModule):
         self.path, self.url, self.predict_path = path, url, predict_path
         self.lowercase, self.strip = lowercase, strip
         self.prepare_data()
-        self.corpus = read_corpus(shipped.find(path), lowercase, strip, column)
+        self.corpus = read_corpus(files.find(path), lowercase, strip, column)
         self.vocab = Vocabulary(self.corpus.chars)
         self.chars, self.block_size = self.vocab.chars, block_size
         self.batch_size, self.sampling, self.targets = batch_size, sampling, targets
@@ -116,7 +116,7 @@ class NamesDataModule(pl.LightningDataModule):
     def prepare_data(self) -> None:
         """Downloads names.txt if it is the list in use and is not there."""
         if self.path == NAMES_PATH:
-            fetch(shipped.find(self.path), self.url)
+            fetch(files.find(self.path), self.url)
 
     def setup(self, stage: str | None = None) -> None:
         """Builds the splits on the device of the trainer and, before a fit, the train loader."""

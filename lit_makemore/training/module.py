@@ -13,25 +13,25 @@ import lightning.pytorch as pl
 import torch
 from torch import Tensor, nn
 
-from lit_makemore.checkpoint import KEY, check_network, describe, stored_mixture
 from lit_makemore.counts.known_words import KnownWords
 from lit_makemore.counts.mixture import Mixture
 from lit_makemore.counts.ngrams import KneserNey
+from lit_makemore.model import KEY, check_network, describe, stored_mixture
 from lit_makemore.network.backprop import gradients
 from lit_makemore.network.layers import Variance
 from lit_makemore.network.mlp import MLP, Activation, Init, cross_entropy
-from lit_makemore.network.scoring import scores
+from lit_makemore.sampling.scoring import scores
 from lit_makemore.training import option_conflicts
-from lit_makemore.training.engines import build
-from lit_makemore.training.engines.choice import EngineName, choose
-from lit_makemore.training.engines.eager import EagerStep
-from lit_makemore.training.engines.native import NativeStep
-from lit_makemore.training.engines.referee import disagreement
-from lit_makemore.training.engines.step import Step
+from lit_makemore.training.eager import EagerStep
+from lit_makemore.training.engine import EngineName, choose
 from lit_makemore.training.lightning_internals import count_updates
 from lit_makemore.training.metrics import SplitMetrics
 from lit_makemore.training.mixture_fit import MixtureFit
+from lit_makemore.training.native import build
+from lit_makemore.training.native.native import NativeStep
+from lit_makemore.training.native.referee import disagreement
 from lit_makemore.training.schedules import one_cycle, step_decay
+from lit_makemore.training.step import Step
 from lit_makemore.words.vocab import Vocabulary
 from lit_makemore.words.windows import EvaluationBatch
 

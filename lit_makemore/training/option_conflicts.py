@@ -1,6 +1,6 @@
 """Which options exclude each other. Such a combination raises a ValueError of one line.
 
-docs/beyond.md has the same as a table. engines/choice.py says what the native step needs.
+docs/beyond.md has the same as a table. engine.py says what the native step needs.
 """
 
 from typing import Any

@@ -4,7 +4,7 @@ from pathlib import Path
 
 from torch import Tensor
 
-from lit_makemore import checkpoint
+from lit_makemore import model as checkpoint
 from lit_makemore.counts.targets import Teacher
 from lit_makemore.words.vocab import difference
 

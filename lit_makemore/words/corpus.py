@@ -18,7 +18,7 @@ from typing import IO
 import torch
 from torch import Tensor
 
-from lit_makemore.atomic import replacing
+from lit_makemore.files import replacing
 from lit_makemore.words.lines import Changes, head, read_lines
 from lit_makemore.words.table import columns, listed, separator
 from lit_makemore.words.vocab import END

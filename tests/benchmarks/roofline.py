@@ -12,8 +12,8 @@ from time import perf_counter
 import torch
 
 from lit_makemore.network.mlp import MLP
-from lit_makemore.training.engines import build
-from lit_makemore.training.engines.native import NativeStep
+from lit_makemore.training.native import build
+from lit_makemore.training.native.native import NativeStep
 
 NETWORKS = {
     "one_layer, batch 32": (32, {"n_layer": 1}),

@@ -16,8 +16,8 @@ from torch.nn.functional import cross_entropy
 
 from lit_makemore.commands.threads import cores
 from lit_makemore.network.mlp import MLP
-from lit_makemore.training.engines import build
-from lit_makemore.training.engines.native import NativeStep
+from lit_makemore.training.native import build
+from lit_makemore.training.native.native import NativeStep
 
 NETWORKS = {"n_hidden 64": (3, 64), "n_hidden 100": (3, 100), "n_hidden 300": (3, 300)}
 NETWORKS |= {"best_small, n_hidden 158": (8, 158), "best, n_hidden 512": (8, 512)}

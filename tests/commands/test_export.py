@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import torch
 
-from lit_makemore import checkpoint
+from lit_makemore import model as checkpoint
 from lit_makemore.cli import main
 from lit_makemore.commands import export
 from lit_makemore.commands.web_page import MOST_COUNTS, packed_counts, web_page
@@ -19,13 +19,13 @@ from lit_makemore.counts.known_words import KnownWords
 from lit_makemore.counts.mixture import Mixture
 from lit_makemore.counts.ngrams import KneserNey
 from lit_makemore.network.mlp import MLP
-from lit_makemore.network.repeatable import draw_names
+from lit_makemore.sampling.word_filter import WordFilter
 from lit_makemore.words.corpus import word_hash, word_hashes
 from lit_makemore.words.vocab import Vocabulary
 from lit_makemore.words.windows import Windows, distinct, encode
-from lit_makemore.words.word_filter import WordFilter
 from tests.conftest import ROOT, WORDS
 from tests.exported_page import CHROMIUM, PHONE, draw, opened
+from tests.sampling.repeatable import draw_names
 
 STORED = ROOT / "tests" / "format_1"
 STRANGE = "</script>!-{}\"'&. é😀\u0627"

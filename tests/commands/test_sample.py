@@ -3,7 +3,7 @@ import re
 import pytest
 import torch
 
-from lit_makemore import checkpoint
+from lit_makemore import model as checkpoint
 from lit_makemore.cli import main
 from lit_makemore.words.corpus import word_hash
 from tests.conftest import ROOT

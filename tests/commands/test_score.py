@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 
-from lit_makemore import checkpoint
+from lit_makemore import model as checkpoint
 from lit_makemore.cli import main
 from tests.commands.test_sample import CKPT
 from tests.conftest import WORDS

@@ -17,7 +17,7 @@ import yaml
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from tensorboard.plugins.hparams.plugin_data_pb2 import HParamsPluginData
 
-from lit_makemore import checkpoint
+from lit_makemore import model as checkpoint
 from lit_makemore.cli import main
 from lit_makemore.commands.sweep import check
 from lit_makemore.commands.sweep_file import read

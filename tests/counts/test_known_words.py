@@ -5,13 +5,13 @@ import math
 import pytest
 import torch
 
-from lit_makemore import checkpoint
+from lit_makemore import model as checkpoint
 from lit_makemore.cli import main
 from lit_makemore.counts.known_words import KnownWords
 from lit_makemore.counts.mixture import Mixture
 from lit_makemore.counts.ngrams import Uniform
 from lit_makemore.network.mlp import MLP
-from lit_makemore.network.scoring import scores
+from lit_makemore.sampling.scoring import scores
 from lit_makemore.training.datamodule import NamesDataModule
 from lit_makemore.training.metrics import evaluate
 from lit_makemore.words.windows import Windows, distinct

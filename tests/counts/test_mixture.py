@@ -4,7 +4,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from lit_makemore import checkpoint
+from lit_makemore import model as checkpoint
 from lit_makemore.cli import main
 from lit_makemore.counts.baselines import loss
 from lit_makemore.counts.chosen import DISCOUNTS

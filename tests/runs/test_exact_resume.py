@@ -9,8 +9,8 @@ import pytest
 import torch
 
 from lit_makemore import commands
-from lit_makemore.checkpoint import KEY
 from lit_makemore.cli import main
+from lit_makemore.model import KEY
 from lit_makemore.runs.exact_resume import ExactResume
 from lit_makemore.runs.stop_on_signal import StopOnSignal
 

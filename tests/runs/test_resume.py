@@ -12,7 +12,7 @@ import pytest
 import torch
 import yaml
 
-from lit_makemore import checkpoint
+from lit_makemore import model as checkpoint
 from lit_makemore.cli import main
 from lit_makemore.runs import resume
 from lit_makemore.runs.checkpoints import LastCheckpoint

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from lit_makemore import checkpoint
+from lit_makemore import model as checkpoint
 from tests.conftest import ROOT, WORDS
 from tests.parallel import fit, run, signal_one_by_one
 from tests.reliability import differences

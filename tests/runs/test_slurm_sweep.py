@@ -9,7 +9,7 @@ import pytest
 import torch
 import yaml
 
-from lit_makemore import checkpoint
+from lit_makemore import model as checkpoint
 from lit_makemore.cli import main
 from lit_makemore.runs.finished import all_below
 from tests.commands.test_sweep import rows, weights

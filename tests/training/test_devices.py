@@ -8,12 +8,12 @@ import pytest
 import torch
 from lightning.pytorch.plugins import TorchSyncBatchNorm
 
-from lit_makemore import checkpoint
+from lit_makemore import model as checkpoint
 from lit_makemore.network.mlp import MLP
-from lit_makemore.network.sampling import Sampler
-from lit_makemore.network.scoring import score
 from lit_makemore.runs.checkpoints import AtomicCheckpointIO
 from lit_makemore.runs.exact_resume import ExactResume
+from lit_makemore.sampling.sampler import Sampler
+from lit_makemore.sampling.scoring import score
 from lit_makemore.training.datamodule import NamesDataModule
 from lit_makemore.training.metrics import evaluate
 from lit_makemore.training.module import LitMLP

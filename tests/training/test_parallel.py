@@ -10,7 +10,7 @@ import time
 import pytest
 import torch
 
-from lit_makemore import checkpoint
+from lit_makemore import model as checkpoint
 from tests.conftest import ROOT, WORDS
 from tests.parallel import BARE, fit, run, signal_one_by_one
 from tests.reliability import curves, differences

@@ -12,7 +12,7 @@ from torch import Tensor
 from lit_makemore.network.gradcheck import ROUNDINGS, layer_values, sizes_of_terms
 from lit_makemore.network.mlp import cross_entropy
 from lit_makemore.network.restored import buffers_restored
-from lit_makemore.training.engines.native import NativeStep
+from lit_makemore.training.native.native import NativeStep
 
 TOLERANCE = 1e-3
 """Largest relative error of a gradient in the 2-norm, beside what rounding of its terms explains.

@@ -4,9 +4,9 @@ from math import prod
 import pytest
 import torch
 
-from lit_makemore.network.repeatable import Random, draw_names
 from lit_makemore.words.vocab import Vocabulary
-from tests.network.test_sampling import Repeats, Spells
+from tests.sampling.repeatable import Random, draw_names
+from tests.sampling.test_sampler import Repeats, Spells
 
 AB = Vocabulary("ab")
 

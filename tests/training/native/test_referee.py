@@ -5,10 +5,10 @@ import torch
 
 from lit_makemore.network.mlp import MLP
 from lit_makemore.training.datamodule import NamesDataModule
-from lit_makemore.training.engines import build, referee
-from lit_makemore.training.engines.native import NativeStep
-from lit_makemore.training.engines.referee import disagreement
 from lit_makemore.training.module import LitMLP
+from lit_makemore.training.native import build, referee
+from lit_makemore.training.native.native import NativeStep
+from lit_makemore.training.native.referee import disagreement
 from tests.training.test_module import trainer
 
 

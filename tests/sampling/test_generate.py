@@ -1,11 +1,11 @@
 import pytest
 import torch
 
-from lit_makemore.network.generate import Wanted, generate, seeded
-from lit_makemore.network.sampling import Sampler
+from lit_makemore.sampling.generate import Wanted, generate, seeded
+from lit_makemore.sampling.sampler import Sampler
 from lit_makemore.words.corpus import word_hashes
-from tests.network.test_conditioned import ABC, drawn, network
-from tests.words.test_neighbours import distance
+from tests.sampling.test_conditioned import ABC, drawn, network
+from tests.sampling.test_neighbours import distance
 
 TRAINED = ["abc", "cab", "c", "aa"]
 

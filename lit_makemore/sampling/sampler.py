@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from lit_makemore.network.mlp import log_probabilities
-from lit_makemore.network.scoring import logits_of
+from lit_makemore.sampling.scoring import logits_of
 from lit_makemore.words.vocab import END, Vocabulary
 
 BATCH = 4096  # always draws so many names at once: then a longer draw begins as a shorter one does

@@ -2,8 +2,8 @@ import pytest
 import torch
 
 from lit_makemore.network.mlp import MLP
-from lit_makemore.network.scoring import PIECE, logits_of, score
-from tests.network.test_sampling import LETTERS, network
+from lit_makemore.sampling.scoring import PIECE, logits_of, score
+from tests.sampling.test_sampler import LETTERS, network
 
 WORDS = ["a", "marta", "maximilian"]
 LOW_PRECISION = {

@@ -3,8 +3,8 @@ from itertools import product
 import pytest
 import torch
 
+from lit_makemore.sampling.neighbours import is_near, within_one_edit
 from lit_makemore.words.corpus import word_hashes
-from lit_makemore.words.neighbours import is_near, within_one_edit
 
 WORDS = ["".join(letters) for n in range(6) for letters in product("ab", repeat=n)]
 

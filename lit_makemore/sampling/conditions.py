@@ -3,7 +3,7 @@
 import unicodedata
 from dataclasses import dataclass
 
-from lit_makemore.words.patterns import MANY, Automaton, parse, quoted
+from lit_makemore.sampling.patterns import MANY, Automaton, parse, quoted
 from lit_makemore.words.vocab import Vocabulary
 
 

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from lit_makemore.training.engines import build
-from lit_makemore.training.engines.build import BuildError
+from lit_makemore.training.native import build
+from lit_makemore.training.native.build import BuildError
 from tests.conftest import ROOT
 
 FAKE = """#!/bin/sh
@@ -101,7 +101,7 @@ def test_a_library_that_cannot_be_loaded_is_named(cache, tmp_path, monkeypatch):
 
 @pytest.mark.slow
 def test_two_processes_may_build_at_once(cache):
-    code = "from lit_makemore.training.engines import build; build.library()"
+    code = "from lit_makemore.training.native import build; build.library()"
     processes = [subprocess.Popen([sys.executable, "-c", code]) for _ in range(3)]
     assert [process.wait() for process in processes] == [0, 0, 0]
     assert len([*cache.iterdir()]) == 1

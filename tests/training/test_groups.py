@@ -7,10 +7,10 @@ import pytest
 import torch
 from lightning.pytorch.callbacks import ModelCheckpoint
 
+from lit_makemore.training import groups
 from lit_makemore.training.datamodule import NamesDataModule
-from lit_makemore.training.engines import group_size
 from lit_makemore.training.module import LitMLP
-from tests.training.engines.test_eager import OneByOne
+from tests.training.test_eager import OneByOne
 from tests.training.test_module import trainer
 
 pytestmark = pytest.mark.filterwarnings("ignore:Using ModelCheckpoint with manual optimization")
@@ -60,7 +60,7 @@ def fit(word_list, folder, steps, engine, every=150, model_arguments=None, **tra
 @pytest.fixture
 def pair(word_list, tmp_path, monkeypatch):
     """Fits by single eager steps and by native groups; compares everything that has a step."""
-    monkeypatch.setattr(group_size, "LARGEST", 40)
+    monkeypatch.setattr(groups, "LARGEST", 40)
 
     def run(steps, **arguments):
         alone = fit(word_list, tmp_path / "alone", steps, "eager", **arguments)

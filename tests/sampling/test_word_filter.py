@@ -3,8 +3,8 @@ from math import exp
 import pytest
 import torch
 
+from lit_makemore.sampling.word_filter import WordFilter
 from lit_makemore.words.corpus import word_hash, word_hashes
-from lit_makemore.words.word_filter import WordFilter
 from tests.conftest import WORDS
 
 

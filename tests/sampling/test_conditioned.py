@@ -8,12 +8,12 @@ import pytest
 import torch
 from scipy.stats import chisquare
 
-from lit_makemore.network import conditioned
-from lit_makemore.network.conditioned import ConditionedSampler, find_places, sampler
 from lit_makemore.network.mlp import MLP
-from lit_makemore.network.sampling import Decoding, Sampler
-from lit_makemore.network.scoring import score
-from lit_makemore.words.conditions import Condition
+from lit_makemore.sampling import conditioned
+from lit_makemore.sampling.conditioned import ConditionedSampler, find_places, sampler
+from lit_makemore.sampling.conditions import Condition
+from lit_makemore.sampling.sampler import Decoding, Sampler
+from lit_makemore.sampling.scoring import score
 from lit_makemore.words.vocab import Vocabulary
 
 ABC = Vocabulary("abc")

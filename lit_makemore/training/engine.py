@@ -7,8 +7,8 @@ import lightning.pytorch as pl
 from lightning.pytorch.callbacks import LearningRateFinder, ModelCheckpoint, Timer
 from lightning.pytorch.utilities.model_helpers import is_overridden
 
-from lit_makemore.training.engines import build
 from lit_makemore.training.lightning_internals import detects_anomaly
+from lit_makemore.training.native import build
 
 EngineName = Literal["eager", "native"]
 

@@ -4,10 +4,10 @@ import lightning.pytorch as pl
 import pytest
 
 from lit_makemore.training.datamodule import NamesDataModule
-from lit_makemore.training.engines import build
-from lit_makemore.training.engines.choice import choose
+from lit_makemore.training.engine import choose
 from lit_makemore.training.module import LitMLP
-from tests.training.engines.test_eager import OneByOne
+from lit_makemore.training.native import build
+from tests.training.test_eager import OneByOne
 from tests.training.test_module import trainer
 
 

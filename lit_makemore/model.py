@@ -13,17 +13,17 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from lit_makemore.atomic import replacing
 from lit_makemore.counts.known_words import KnownWords
 from lit_makemore.counts.mixture import Mixture
 from lit_makemore.counts.ngrams import DISCOUNT, KneserNey
-from lit_makemore.network.conditioned import ConditionedSampler, sampler
+from lit_makemore.files import replacing
 from lit_makemore.network.fold import fold
-from lit_makemore.network.generate import Wanted, generate, seeded
 from lit_makemore.network.mlp import MLP, Init
-from lit_makemore.network.sampling import Decoding, Sampler
-from lit_makemore.network.scoring import scores
-from lit_makemore.words.conditions import Condition
+from lit_makemore.sampling.conditioned import ConditionedSampler, sampler
+from lit_makemore.sampling.conditions import Condition
+from lit_makemore.sampling.generate import Wanted, generate, seeded
+from lit_makemore.sampling.sampler import Decoding, Sampler
+from lit_makemore.sampling.scoring import scores
 from lit_makemore.words.vocab import Vocabulary, difference
 
 # Format 1 had no "." in `chars`: it was the end mark. Format 3 may have known words, which an

@@ -1,6 +1,6 @@
 import pytest
 
-from lit_makemore.words.conditions import Condition
+from lit_makemore.sampling.conditions import Condition
 from lit_makemore.words.vocab import Vocabulary
 
 LETTERS = Vocabulary("abcdefghijklmnopqrstuvwxyz")

@@ -6,8 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lit_makemore.network.mlp import MLP, Init
-from lit_makemore.network.sampling import BATCH, Decoding, Sampler
-from lit_makemore.network.scoring import score
+from lit_makemore.sampling.sampler import BATCH, Decoding, Sampler
+from lit_makemore.sampling.scoring import score
 from lit_makemore.words.vocab import END, Vocabulary
 
 LETTERS = Vocabulary("abcdefghijklmnopqrstuvwxyz")

@@ -5,10 +5,10 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 import torch
 
-from lit_makemore import checkpoint
-from lit_makemore.atomic import write_text
+from lit_makemore import model as checkpoint
 from lit_makemore.counts.mixture import Mixture
 from lit_makemore.counts.ngrams import KneserNey
+from lit_makemore.files import write_text
 from lit_makemore.network.mlp import MLP
 
 ARCHITECTURE = {"n_hidden": 8, "n_layer": 2, "init": {"gain": 1.0}}

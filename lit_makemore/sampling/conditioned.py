@@ -21,7 +21,9 @@ import torch
 from torch import Tensor, nn
 
 from lit_makemore.network.mlp import log_probabilities
-from lit_makemore.network.sampling import (
+from lit_makemore.sampling.conditions import Condition
+from lit_makemore.sampling.patterns import Automaton
+from lit_makemore.sampling.sampler import (
     LONGEST,
     Decoding,
     Draw,
@@ -31,9 +33,7 @@ from lit_makemore.network.sampling import (
     names_at_once,
     spell,
 )
-from lit_makemore.network.scoring import logits_of
-from lit_makemore.words.conditions import Condition
-from lit_makemore.words.patterns import Automaton
+from lit_makemore.sampling.scoring import logits_of
 from lit_makemore.words.vocab import Vocabulary
 
 MAX_CELLS = 2**21  # places times vocabulary, and

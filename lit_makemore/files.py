@@ -1,4 +1,4 @@
-"""Writing files atomically: a file is complete or not there at all."""
+"""Files: written whole or not at all; where the shipped ones lie."""
 
 import os
 from collections.abc import Iterator
@@ -6,6 +6,11 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import IO
 from uuid import uuid4
+
+# configs/ and data/ come with the program. In a checkout they lie beside the package, in an
+# installation inside it.
+SHIPPED = ("configs", "data")
+PACKAGE = Path(__file__).resolve().parent
 
 
 @contextmanager
@@ -39,3 +44,13 @@ def write_text(path: str | Path, text: str) -> None:
     """Writes a UTF-8 text file atomically."""
     with replacing(path) as file:
         file.write(text.encode())
+
+
+def find(path: str | Path) -> Path:
+    """The path itself if a file is there or none ships under this name; else the shipped file."""
+    path = Path(path)
+    if not path.exists() and path.parts[:1] in [(folder,) for folder in SHIPPED]:
+        for root in (PACKAGE.parent, PACKAGE):
+            if (root / path).is_file():
+                return root / path
+    return path

@@ -11,8 +11,8 @@ from torch import nn
 
 from lit_makemore.network.gradcheck import ROUNDINGS, layer_values, sizes_of_terms
 from lit_makemore.network.mlp import MLP, cross_entropy
-from lit_makemore.training.engines import build
-from lit_makemore.training.engines.native import NativeStep
+from lit_makemore.training.native import build
+from lit_makemore.training.native.native import NativeStep
 
 SIZES = {
     "B": st.integers(1, 70),

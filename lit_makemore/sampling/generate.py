@@ -6,10 +6,10 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from lit_makemore.network.conditioned import ConditionedSampler
-from lit_makemore.network.sampling import GIVE_UP, Draw, Sampler
+from lit_makemore.sampling.conditioned import ConditionedSampler
+from lit_makemore.sampling.neighbours import is_near
+from lit_makemore.sampling.sampler import GIVE_UP, Draw, Sampler
 from lit_makemore.words.corpus import are_among
-from lit_makemore.words.neighbours import is_near
 
 
 @dataclass(frozen=True)

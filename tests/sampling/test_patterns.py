@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lit_makemore.words.patterns import Automaton, quoted
+from lit_makemore.sampling.patterns import Automaton, quoted
 
 PATTERNS = st.text("ab?*", max_size=6)
 WORDS = ["".join(letters) for n in range(7) for letters in product("abc", repeat=n)]
