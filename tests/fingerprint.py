@@ -37,7 +37,7 @@ def line(config: str, folder: Path) -> str:
     teachers = given.get("data", {}).get("teachers", [])
     for teacher in set(teachers):
         shorter = yaml.safe_load((ROOT / teacher).read_text())
-        shorter["trainer"]["max_steps"] = TEACHER_STEPS
+        shorter.setdefault("trainer", {})["max_steps"] = TEACHER_STEPS
         (folder / Path(teacher).name).write_text(yaml.safe_dump(shorter))
     if teachers:
         options["data.teachers"] = [str(folder / Path(teacher).name) for teacher in teachers]
@@ -51,6 +51,7 @@ def line(config: str, folder: Path) -> str:
     state = torch.load(folder / "run" / "checkpoints" / "last.ckpt", weights_only=True)
     digest = hashlib.sha256()
     for name, tensor in sorted(state["state_dict"].items()):
+        name = name.removeprefix("model.")
         if name.startswith("net."):
             digest.update(name.encode() + tensor.numpy().tobytes())
     return f"{config} {losses} {digest.hexdigest()[:16]}"

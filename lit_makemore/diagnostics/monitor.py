@@ -99,8 +99,6 @@ class Monitor(pl.Callback):
         without this method runs forward on the batch's first element, and there are no gradients.
         """
         if due.probe is None:
-            if not module.automatic_optimization:  # a group, here of one minibatch
-                batch = [part[0] for part in batch]
             loss: Any = getattr(module, "loss", None)
 
             def forward() -> Tensor | None:

@@ -7,6 +7,7 @@ import lightning.pytorch as pl
 from lightning.pytorch.callbacks import LearningRateFinder, ModelCheckpoint, Timer
 from lightning.pytorch.utilities.model_helpers import is_overridden
 
+from lit_makemore.training.groups import AtUpdates
 from lit_makemore.training.lightning_internals import detects_anomaly
 from lit_makemore.training.native import build
 
@@ -102,6 +103,8 @@ def needs_every_batch(callback: pl.Callback) -> bool:
 
     A callback that may be called once a group has the class attribute takes_groups = True.
     """
+    if isinstance(callback, AtUpdates):
+        return "due" not in vars(type(callback))
     if getattr(callback, "takes_groups", False) or isinstance(callback, ModelCheckpoint | Timer):
         return False
     acts = any(is_overridden(hook, callback, parent=pl.Callback) for hook in BATCH_HOOKS)

@@ -5,6 +5,7 @@ checkpoints and monitors still happen after the update that they are due at: a g
 """
 
 from collections.abc import Iterator
+from math import inf
 
 import lightning.pytorch as pl
 
@@ -14,11 +15,29 @@ from lit_makemore.training.schedules import until_due
 LARGEST = 1000  # minibatches of a group; bounds how long a signal or the progress line waits
 
 
+class AtUpdates(pl.Callback):
+    """A callback that acts at some updates. Those between them may be one group.
+
+    A subclass says when it acts by a method `due` of its own. One that inherits `due` may act at
+    every update, for all this program knows; then updates are made one by one.
+    """
+
+    alone = False
+    """Whether it must see the minibatch of an update that is due, and so the update by itself."""
+
+    def due(self, step: int) -> float:
+        """The number of the first update after number `step` at which it acts; inf for none."""
+        return inf
+
+
 def group_size(trainer: pl.Trainer) -> int:
     """Minibatches from here to the next update after which something is due."""
     step, position = trainer.global_step, trainer.fit_loop.epoch_loop.batch_progress.current.ready
     gaps = [n - step % n for n in _intervals(trainer)]
-    for callback in trainer.callbacks:  # type: ignore[attr-defined]  # a probed update is a group of its own
+    for callback in trainer.callbacks:  # type: ignore[attr-defined]
+        if isinstance(callback, AtUpdates) and (due := callback.due(step)) < inf:
+            gaps.append(max(int(due) - step - callback.alone, 1))
+        # a probed update is a group of its own
         if interval := getattr(callback, "probe_interval", 0):
             gaps.append(max(until_due(step, interval) - 1, 1))
     if isinstance(trainer.val_check_batch, int):

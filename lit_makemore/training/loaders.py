@@ -81,7 +81,7 @@ class MinibatchLoader:
         while self.order.left:
             index = self.order.next(self._group_size())[:, self._rows]  # (G, B)
             x, y = self.examples[index.flatten()]
-            if self.group is None:
+            if len(index) == 1:  # an ordinary minibatch
                 yield x, y
             else:
                 yield x.unflatten(0, index.shape), y.unflatten(0, index.shape)

@@ -138,6 +138,11 @@ class LitMLP(pl.LightningModule):
             return self.net
         return Mixture(self.net, self.counts, self.mixture_weight, self.known)
 
+    @property
+    def model(self) -> nn.Module:
+        """What predicts: the network, or its mixture with the counts."""
+        return self.predictor()
+
     def configure_callbacks(self) -> list[pl.Callback]:
         if self.trainer.state.fn == "fit":
             self.automatic_optimization = True  # Lightning checks the options; `setup` decides
@@ -166,8 +171,10 @@ class LitMLP(pl.LightningModule):
 
     def training_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> Any:
         """The loss of a minibatch; of a group, after its updates, the mean and the sum."""
-        x, y = batch
         if not self.automatic_optimization:
+            x, y = batch
+            if x.ndim == 2:
+                x, y = x[None], y[None]
             self._step = self._step or self._start_engine(x[0], y[0])
             step = self.global_step
             total = self._step(x, y, [self.lr_at(step + i) for i in range(len(x))])
