@@ -125,11 +125,12 @@ class NameModel(nn.Module):
         model.mixture, model.train_hashes = self.mixture, self.train_hashes
         return model.eval()
 
-    def get_extra_state(self) -> dict[str, Any]:
-        return {"train_hashes": self.train_hashes}
+    def get_extra_state(self) -> Tensor:
+        """train_hashes: no buffer, because it stays on the CPU."""
+        return self.train_hashes
 
-    def set_extra_state(self, state: dict[str, Any]) -> None:
-        self.train_hashes = state["train_hashes"].cpu()
+    def set_extra_state(self, state: Tensor) -> None:
+        self.train_hashes = state.cpu()
 
     def described(self, engine: str) -> dict[str, Any]:
         """The entry of a checkpoint under KEY; `engine` is what stepped the run."""

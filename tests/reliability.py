@@ -143,10 +143,10 @@ def small_disk(folder: Path, megabytes: int):
 
 def full_disk(folder: Path) -> dict:
     """A run whose disk fills up; then there is room again, and it goes on."""
-    run(command(folder, "whole-disk", "--model.engine", "eager"))
+    run(command(folder, "whole-disk", "--model.engine", "autograd"))
     disk = folder / "disk"
     with small_disk(disk, 8):
-        arguments = command(disk, "run", "--model.engine", "eager", "--resume", "auto")
+        arguments = command(disk, "run", "--model.engine", "autograd", "--resume", "auto")
         process = start(arguments)
         last = disk / "run" / "checkpoints" / "last.ckpt"
         while not (last.exists() and checkpoint.read(last)["global_step"] >= 1000):

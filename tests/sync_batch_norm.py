@@ -16,7 +16,7 @@ from tests.training.test_module import trainer
 def main(device: str, processes: str, words: str, output: str) -> None:
     torch.manual_seed(1)
     data = NamesDataModule(words, batch_size=16)
-    model = LitMLP(data.chars, 3, n_hidden=20, n_layer=2, engine="eager")
+    model = LitMLP(data.chars, 3, n_hidden=20, n_layer=2, engine="autograd")
     runner = trainer(
         20,
         accelerator=device,

@@ -7,7 +7,6 @@ Shapes: B batch, D distinct windows, T block_size, V vocab_size.
 """
 
 from collections.abc import Iterable
-from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -68,8 +67,8 @@ class Mixture(nn.Module):
             "Kneser–Ney; the val words chose these weights"
         ]
 
-    def get_extra_state(self) -> dict[str, Any]:
-        return {"weight": self.weight}
+    def get_extra_state(self) -> Tensor:
+        return torch.tensor(self.weight, dtype=torch.float64)
 
-    def set_extra_state(self, state: dict[str, Any]) -> None:
-        self.weight = state["weight"]
+    def set_extra_state(self, state: Tensor) -> None:
+        self.weight = float(state)

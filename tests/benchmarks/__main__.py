@@ -41,7 +41,7 @@ from tests.report import write_page
 DEEP = "configs/reference/deep.yaml"
 COMMIT = git_commit()  # before the figures change the tree
 NATIVE = ["--model.engine", "native"]
-EAGER = ["--model.engine", "eager"]
+EAGER = ["--model.engine", "autograd"]
 MANUAL = ["--model.backward", "manual"]
 ONE_THREAD = {"OMP_NUM_THREADS": "1"}
 NOTEBOOK_STEPS = 100_000  # of its training, as published

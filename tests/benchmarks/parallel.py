@@ -104,7 +104,7 @@ def fit_ms(processes: int, batch: int) -> float:
         command += ["--trainer.max_steps", str(steps), "--runs_dir", folder, "--threads", "1"]
         command += ["--trainer.accelerator", "cpu", "--trainer.devices", str(processes)]
         command += ["--trainer.strategy", "ddp"] if processes > 1 else []
-        command += ["--model.engine", "eager", "--name", "run"]
+        command += ["--model.engine", "autograd", "--name", "run"]
         subprocess.run(command, cwd=ROOT, check=True, capture_output=True)
         summary = json.loads((Path(folder) / "run" / "summary.json").read_text())
     return 1e3 / summary["steps_per_s"]

@@ -34,7 +34,7 @@ class Snapshots(pl.Callback):
         return {k: p.detach().clone() for k, p in parameters_of(module.net).items()}
 
 
-def fit(word_list, engine="eager", trainer_arguments=None, **arguments):
+def fit(word_list, engine="autograd", trainer_arguments=None, **arguments):
     torch.manual_seed(1)
     data = NamesDataModule(str(word_list), batch_size=16)
     model = LitMLP(data.chars, 3, n_hidden=8, n_layer=2, engine=engine, **arguments)

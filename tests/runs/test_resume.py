@@ -206,7 +206,7 @@ main(sys.argv[1:])
 @pytest.mark.slow
 def test_a_kill_during_a_save_leaves_the_checkpoint_before_it(command, tmp_path):
     runs = tmp_path / "runs"
-    more = ["--model.engine", "eager"]
+    more = ["--model.engine", "autograd"]
     assert main(command("whole", *more)) == 0
     settings = command("parts", *more)
     killed = subprocess.run([sys.executable, "-c", KILLED_WHILE_SAVING, *settings], cwd=ROOT)
@@ -427,7 +427,7 @@ def test_what_is_listed_as_harmless_is_no_difference():
 def test_signals_end_a_process_with_their_status(tmp_path, word_list, signum, status):
     arguments = ["train.py", "fit", "--data.path", str(word_list), "--data.batch_size", "16"]
     arguments += ["--name", "run", "--runs_dir", str(tmp_path), "--trainer.max_steps", "1000000"]
-    arguments += ["--model.engine", "eager", "--trainer.val_check_interval", "200"]
+    arguments += ["--model.engine", "autograd", "--trainer.val_check_interval", "200"]
     process = subprocess.Popen(
         [sys.executable, *arguments], cwd=ROOT, stderr=subprocess.PIPE, text=True
     )

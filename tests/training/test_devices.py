@@ -181,7 +181,7 @@ def test_with_synchronised_batch_norm_processes_learn_what_one_does(
     found = torch.load(tmp_path / "found.pt", weights_only=True, map_location="cpu")
     torch.manual_seed(1)
     data = NamesDataModule(str(word_list), batch_size=16)
-    model = LitMLP(data.chars, 3, n_hidden=20, n_layer=2, engine="eager")
+    model = LitMLP(data.chars, 3, n_hidden=20, n_layer=2, engine="autograd")
     trainer(20, accelerator=device, devices=1).fit(model, data)
     expected = model.cpu().state_dict()
     assert found.keys() == expected.keys()

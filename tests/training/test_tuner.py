@@ -25,7 +25,7 @@ class Seen(pl.Callback):
 @pytest.fixture
 def parts(word_list, tmp_path):
     data = NamesDataModule(str(word_list), batch_size=16)
-    model = LitMLP(data.chars, 3, n_hidden=10, n_layer=1, engine="eager")
+    model = LitMLP(data.chars, 3, n_hidden=10, n_layer=1, engine="autograd")
     quiet = {"logger": False, "enable_checkpointing": False, "enable_progress_bar": False}
     seen = Seen()
     trainer = pl.Trainer(

@@ -1,8 +1,8 @@
 """The referee of the native step: it must do what a copy of the module does.
 
 The copy makes a few whole updates in a Trainer of its own, by the module's own training_step,
-forward, loss and configure_optimizers. The native step makes the same ones on a second copy. Then
-parameters, buffers and the optimizer's state must agree, and the copy must have done nothing else.
+forward, loss and configure_optimizers. The native step makes each of them from the same state. The
+parameters, the buffers and the optimizer's state must agree, and the copy must do nothing else.
 
 AdamW turns the rounding error of a gradient that is zero into a whole step. Its parameters are
 therefore compared only where the gradient is more than that; its averages are compared everywhere.
@@ -17,6 +17,7 @@ from contextlib import contextmanager, redirect_stdout
 from copy import deepcopy
 from io import StringIO
 from itertools import islice
+from math import isfinite
 from typing import Any
 
 import lightning.pytorch as pl
@@ -29,11 +30,12 @@ from lit_makemore.training.native import build
 from lit_makemore.training.native.native import NativeStep
 
 UPDATES = 3  # momentum shows only in the second
-TOLERANCE = 1e-3
-"""Largest relative difference in the 2-norm. Correct ones differ by about 1e-6, and by 1e-4 where
-rounding moves a ReLU over its kink."""
+TOLERANCE = {"loss": 1e-5, "tanh": 1e-4, "relu": 1e-3}
+"""Largest relative difference of a loss, and of a tensor in the 2-norm. Correct ones differ by
+about 1e-7 and 1e-6; by 1e-4 where rounding moves a ReLU over its kink."""
 ROUNDING = 1e-5
 """The difference of an entry that rounding explains, in units of the largest tensor's size."""
+EPS = torch.finfo(torch.float32).eps
 OPTIMIZERS: dict[type, dict[str, Any]] = {  # with the settings that native.cpp takes for granted
     torch.optim.SGD: {"momentum": 0, "weight_decay": 0, "nesterov": False, "maximize": False},
     torch.optim.AdamW: {"amsgrad": False, "maximize": False, "decoupled_weight_decay": True},
@@ -51,35 +53,43 @@ def disagreement(module: Any, trainer: pl.Trainer, loader: MinibatchLoader) -> s
         loader: where its minibatches come from.
     """
     updates = min(UPDATES, trainer.max_steps) if trainer.max_steps > 0 else UPDATES
-    ours = MinibatchLoader(loader.examples, loader.batch_size, torch.Generator().manual_seed(0))
+    first = MinibatchLoader(loader.examples, loader.batch_size, torch.Generator().manual_seed(0))
     with torch.random.fork_rng([]):
         torch.manual_seed(0)
         batches: list[tuple[Tensor, Tensor]] = []
         while len(batches) < updates:
-            batches += islice(ours, updates - len(batches))
-        native = deepcopy(module)
+            batches += islice(first, updates - len(batches))
+        copy, native = deepcopy(module), deepcopy(module)
         native.trainer = trainer
         optimizer = native.configure_optimizers()
         if why := unknown_optimizer(optimizer, native):
             return why
         limit: Any = trainer.gradient_clip_val
         step = NativeStep(build.library(), native.net, optimizer, len(batches[0][0]), limit or None)
-        masks = []
+        start, masks = _copied(_state(native, optimizer)), []
         for i, (x, y) in enumerate(batches):
             step(x[None], y[None], [native.lr_at(i)])
             masks.append(step.dropout_masks())
-        copy, before = deepcopy(module), _notes(module)
+        before = _notes(module)
         with _quiet() as printed:
-            theirs = _train(copy, trainer, batches, masks)
+            theirs, losses, states = _train(copy, trainer, batches, masks)
         if theirs.callback_metrics:
             return f"training_step logs {next(iter(theirs.callback_metrics))}"
         if printed.getvalue():
             return "it prints while it trains"
         if changed := [name for name, text in _notes(copy).items() if before.get(name) != text]:
             return f"{changed[0]} changes while it trains"
-        if type(theirs.optimizers[0]) is not type(optimizer) or theirs.lr_scheduler_configs:
-            return "its optimizer differs from run to run"
-        return _apart(module, copy, theirs.optimizers[0], native, optimizer)
+        step.updates = 0
+        for i, ((x, y), reached) in enumerate(zip(batches, states, strict=True)):
+            ours = _state(native, optimizer, like=start)
+            loss = float(step(x[None], y[None], [native.lr_at(i)]))
+            if not abs(loss - losses[i]) <= TOLERANCE["loss"] * abs(losses[i]) and isfinite(loss):
+                return f"the loss is {losses[i]:.7g}, not {loss:.7g}, in update {i + 1}"
+            kinks = any(isinstance(layer, nn.ReLU) for layer in native.net.layers)
+            if why := _apart(start, ours, reached, TOLERANCE["relu" if kinks else "tanh"]):
+                return f"{why} in update {i + 1}"
+            start = reached
+        return None
 
 
 def unknown_optimizer(optimizer: Any, module: Any) -> str | None:
@@ -98,19 +108,53 @@ def unknown_optimizer(optimizer: Any, module: Any) -> str | None:
     return None
 
 
-def _train(module: Any, trainer: pl.Trainer, batches: Any, masks: Any) -> pl.Trainer:
-    """Lets Lightning train a copy on some minibatches; returns the Trainer that did it."""
+def _train(
+    module: Any, trainer: pl.Trainer, batches: Any, masks: Any
+) -> tuple[pl.Trainer, list[float], list[dict[str, Tensor]]]:
+    """Lets Lightning train a copy; returns its Trainer, and each update's loss and state."""
     module.hparams.update(engine="autograd", count_mixture=False)
     for i in masks[0]:
         module.net.layers[i] = _Masked([each[i] for each in masks])
+    states = _States()
     theirs = pl.Trainer(
-        accelerator="cpu", devices=1, max_steps=trainer.max_steps, max_epochs=1,
+        accelerator="cpu", devices=1, max_steps=trainer.max_steps, max_epochs=1, callbacks=[states],
         gradient_clip_val=trainer.gradient_clip_val, limit_val_batches=0, log_every_n_steps=0,
         gradient_clip_algorithm=trainer.gradient_clip_algorithm, logger=False,
         enable_checkpointing=False, enable_progress_bar=False, enable_model_summary=False,
     )  # fmt: skip
     theirs.fit(module, DataLoader(batches, batch_size=None))
-    return theirs
+    return theirs, states.losses, states.found
+
+
+class _States(pl.Callback):
+    def __init__(self) -> None:
+        self.losses: list[float] = []
+        self.found: list[dict[str, Tensor]] = []
+
+    def on_train_batch_end(
+        self, trainer: pl.Trainer, pl_module: Any, outputs: Any, *args: Any
+    ) -> None:
+        self.losses.append(float(outputs["loss"]))
+        state = _state(pl_module, trainer.optimizers[0])
+        self.found.append(_copied(state))
+
+
+def _copied(state: dict[str, Tensor]) -> dict[str, Tensor]:
+    return {name: tensor.clone() for name, tensor in state.items()}
+
+
+def _state(module: Any, optimizer: Any, like: dict[str, Tensor] | None = None) -> dict[str, Tensor]:
+    """Parameters, buffers and the optimizer's state by name; set to those of `like` if given."""
+    net = module.net
+    found = {name: p.detach() for name, p in net.named_parameters()}
+    found |= {f"{name} (buffer)": buffer for name, buffer in net.named_buffers()}
+    for name, p in net.named_parameters():
+        kept = {key: t for key, t in optimizer.state[p].items() if isinstance(t, Tensor)}
+        found |= {f"{key} of {name}": t for key, t in kept.items()}
+    if like is not None:
+        for name, tensor in found.items():
+            tensor.copy_(like[name])
+    return found
 
 
 class _Masked(nn.Module):
@@ -153,36 +197,35 @@ def _notes(module: Any) -> dict[str, str]:
 
 
 def _apart(
-    start: Any, theirs: Any, their_optimizer: Any, ours: Any, our_optimizer: Any
+    start: dict[str, Tensor],
+    ours: dict[str, Tensor],
+    theirs: dict[str, Tensor],
+    tolerance: float,
 ) -> str | None:
-    """The first tensor in which two copies differ by more than rounding, in words."""
-    buffers = dict(ours.net.named_buffers()), dict(theirs.net.named_buffers())
-    before = dict(start.net.named_parameters())
-    changes = tuple(
-        {name: (p - before[name]).detach() for name, p in module.net.named_parameters()}
-        for module in (ours, theirs)
-    )
-    moments = tuple(
-        {f"{key} of {name}": value.detach()
-         for name, p in module.net.named_parameters()
-         for key, value in optimizer.state[p].items() if key != "step"}
-        for module, optimizer in ((ours, our_optimizer), (theirs, their_optimizer))
-    )  # fmt: skip
-    if moments[1]:  # AdamW
-        sizes = {n: p for n, p in moments[1].items() if n.startswith("exp_avg_sq")}
-        largest = max(float(size.max()) for size in sizes.values())
-        clear = {n.rpartition(" ")[2]: size > 1e-4 * largest for n, size in sizes.items()}
-        changes = tuple({n: p * clear[n] for n, p in each.items()} for each in changes)
-    for a, b in (buffers, changes, moments):
-        if a.keys() != b.keys():
-            return "the network has changed its parts"
-        size = max((float(t.float().square().mean().sqrt()) for t in b.values()), default=0.0)
-        for name in b:
-            mine, other = a[name].double(), b[name].double()
-            if not other.isfinite().all():
-                return None  # the run is diverging, which another part of the program says
-            limit = TOLERANCE * other.norm() + ROUNDING * size * other.numel() ** 0.5
-            if not (mine - other).norm() <= limit:
-                share = float((mine - other).norm() / other.norm().clamp(min=1e-30))
-                return f"{name} differs by {share:.1g} after {UPDATES} updates of each"
+    """The first tensor in which two updates from one state differ by more than rounding."""
+    if ours.keys() != theirs.keys():
+        return f"it has {min(ours.keys() ^ theirs.keys())}"
+    squares = {name: t for name, t in theirs.items() if name.startswith("exp_avg_sq of ")}
+    largest = max((float(t.max()) for t in squares.values()), default=0.0)
+    sizes: dict[str, float] = {}  # of the largest tensor of each kind
+    pairs = {}
+    for name, b in theirs.items():
+        a, kind = ours[name], name.rpartition(" ")[0] or "change"
+        if kind == "change":
+            a, b = a - start[name], b - start[name]
+            if squares:
+                clear = squares[f"exp_avg_sq of {name}"] > 1e-4 * largest
+                a, b = a * clear, b * clear
+        elif name.endswith("(buffer)"):
+            kind = "buffer"
+        a, b = a.double(), b.double()
+        if not b.isfinite().all():
+            return None  # the run is diverging, which another part of the program says
+        pairs[name] = a, b, kind, EPS * float(start[name].double().norm())  # a change has its rounding
+        sizes[kind] = max(sizes.get(kind, 0.0), float(b.square().mean().sqrt()))
+    for name, (a, b, kind, least) in pairs.items():
+        difference, size = float((a - b).norm()), float(b.norm())
+        limit = tolerance * size + ROUNDING * sizes[kind] * b.numel() ** 0.5 + least
+        if not difference <= limit:
+            return f"{name} differs by {difference / max(size, 1e-30):.1g}"
     return None

@@ -1,27 +1,24 @@
-import logging
+"""What the referee accepts, and what it says. Edits of the module are in training/test_edits.py."""
 
 import pytest
 import torch
 
-from lit_makemore.network.mlp import MLP
 from lit_makemore.training.datamodule import NamesDataModule
 from lit_makemore.training.module import LitMLP
-from lit_makemore.training.native import build, referee
 from lit_makemore.training.native.native import NativeStep
 from lit_makemore.training.native.referee import disagreement
 from tests.training.test_module import trainer
 
 
-def step_of(**options) -> NativeStep:
+def parts(word_list, **options):
     torch.manual_seed(1)
-    net = MLP(27, n_hidden=20, n_layer=2, **options)
-    return NativeStep(build.library(), net, torch.optim.SGD(net.parameters(), 0.1), 16)
+    data = NamesDataModule(str(word_list), batch_size=16)
+    module = LitMLP(data.chars, 3, n_hidden=20, n_layer=2, **options)
+    data.setup()
+    return module, trainer(100), data.train_dataloader()
 
 
-def minibatch():
-    return torch.randint(0, 27, (16, 3)), torch.randint(0, 27, (16,))
-
-
+@pytest.mark.parametrize("optimizer", ["sgd", "adamw"])
 @pytest.mark.parametrize(
     "options",
     [
@@ -29,51 +26,38 @@ def minibatch():
         {"dropout": 0.4},
         {"redundant_bias": True, "logits_batch_norm": True},
         {"activation": "relu", "batch_norm": False},
+        {"activation": "linear", "bn_variance": "unbiased", "schedule": "one_cycle"},
     ],
 )
-def test_a_right_step_is_accepted_and_nothing_changes(options):
-    step = step_of(**options)
-    before = {name: tensor.clone() for name, tensor in step.net.state_dict().items()}
-    random = torch.get_rng_state()
-    batch = minibatch()
-    torch.set_rng_state(random)
-    assert disagreement(step, *batch) is None
+def test_a_right_step_is_accepted_and_nothing_changes(word_list, optimizer, options):
+    module, runner, loader = parts(word_list, optimizer=optimizer, lr=0.01, **options)
+    before = {name: tensor.clone() for name, tensor in module.net.state_dict().items()}
+    random, order = torch.get_rng_state(), loader.state_dict()
+    assert disagreement(module, runner, loader) is None
     assert torch.equal(torch.get_rng_state(), random)
-    for name, tensor in step.net.state_dict().items():
+    assert str(loader.state_dict()) == str(order)
+    for name, tensor in module.net.state_dict().items():
         assert torch.equal(tensor, before[name]), name
 
 
-@pytest.mark.parametrize("name", ["embedding.weight", "layers.0.weight", "layers.4.bias"])
-def test_a_gradient_that_is_one_per_cent_too_large_is_found(monkeypatch, name):
-    step, gradients = step_of(), NativeStep.gradients
+@pytest.mark.parametrize("name", ["embedding.weight", "layers.0.weight", "layers.6.bias"])
+@pytest.mark.parametrize("optimizer", ["sgd", "adamw"])
+def test_a_change_that_is_one_per_cent_too_large_is_found(monkeypatch, word_list, name, optimizer):
+    call = NativeStep.__call__
 
-    def wrong(self, x, y):
-        loss, found = gradients(self, x, y)
-        return loss, {**found, name: found[name] * 1.01}
+    def wrong(self, x, y, lrs):
+        parameter = dict(self.net.named_parameters())[name]
+        before = parameter.detach().clone()
+        total = call(self, x, y, lrs)
+        parameter.data += 0.01 * (parameter.data - before)
+        return total
 
-    monkeypatch.setattr(NativeStep, "gradients", wrong)
-    assert f"gradient of {name} is off by 1.0e-02" in disagreement(step, *minibatch())
-
-
-def test_a_diverging_network_is_not_the_steps_fault():
-    step = step_of()
-    step.net.layers[0].weight.data[0, 0] = torch.nan
-    assert disagreement(step, *minibatch()) is None
+    monkeypatch.setattr(NativeStep, "__call__", wrong)
+    module, runner, loader = parts(word_list, optimizer=optimizer, lr=0.01)
+    assert f"{name} differs by 0.0" in disagreement(module, runner, loader)
 
 
-def test_a_wrong_step_is_said_and_the_run_goes_on_eagerly(word_list, monkeypatch, caplog):
-    """With the bits of an eager run."""
-    states = {}
-    for engine in ("eager", "auto"):
-        torch.manual_seed(1)
-        data = NamesDataModule(str(word_list), batch_size=16)
-        model = LitMLP(data.chars, 3, n_hidden=8, n_layer=1, engine=engine)
-        if engine == "auto":
-            monkeypatch.setattr(referee, "TOLERANCE", -1.0)
-        with caplog.at_level(logging.WARNING):
-            trainer(10).fit(model, data)
-        assert model.engine == "eager"
-        states[engine] = model.state_dict()
-    assert "the native step is wrong here (the loss is" in caplog.text
-    for name, tensor in states["eager"].items():
-        assert torch.equal(states["auto"][name], tensor), name
+def test_a_diverging_network_is_not_the_steps_fault(word_list):
+    module, runner, loader = parts(word_list)
+    module.net.layers[0].weight.data[0, 0] = torch.nan
+    assert disagreement(module, runner, loader) is None
