@@ -19,8 +19,7 @@ from tensorboard.plugins.hparams.plugin_data_pb2 import HParamsPluginData
 
 from lit_makemore import model as checkpoint
 from lit_makemore.cli import main
-from lit_makemore.commands.sweep import check
-from lit_makemore.commands.sweep_file import read
+from lit_makemore.commands.sweep import check, described_in
 from tests.conftest import NAMES, ROOT
 from tests.reliability import small_disk
 
@@ -121,6 +120,8 @@ def test_a_sweep_ends_in_a_table_and_the_command_of_the_winner(describe, tmp_pat
         ({"space": {}}, "the space is empty"),
         ({"space": {"model.lr": 0.1}}, "a list of values, or a mapping of low, high, log"),
         ({"space": {"model.lr": {"low": 0.1, "hihg": 1}}}, "there is no key hihg"),
+        ({"space": {"model.lr": [[0.1]]}}, "a list of values, or a mapping"),
+        ({"space": {"model.lr": {"low": 0.1, "high": "b"}}}, "points, not {"),
         ({"space": {"model.lrr": [0.1]}}, "there is no option --model.lrr; did you mean --model"),
         ({"space": {"model.lr": ["fast"]}}, "fast"),
         ({"space": {"model.lr": [0.1, -1.0]}}, "--model.lr must be positive, not -1.0"),
@@ -165,7 +166,7 @@ def test_a_sweep_that_ships_can_be_trained(path):
     assert f"python train.py sweep --config {path.relative_to(ROOT)}" in text.split("\n\n")[0]
     if "names_small" not in text and not NAMES.exists():
         pytest.skip("data/names.txt is not there")
-    assert check(read(path))
+    assert check(described_in(path))
 
 
 @pytest.mark.slow

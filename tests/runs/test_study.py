@@ -25,7 +25,7 @@ def work(study: Study) -> list:
     done = []
     while found := study.take():
         trial, seed, folder = found
-        finish(folder, trial.parameters.get("model.lr", 0.0) + (seed or 0))
+        finish(folder, trial.params.get("model.lr", 0.0) + (seed or 0))
         study.settle(trial)
         done.append((trial, seed))
     return done
@@ -42,7 +42,7 @@ def test_workers_do_every_point_of_a_grid_once(tmp_path, workers):
                 trial, _, folder = found
                 finish(folder, 1.0)
                 study.settle(trial)
-                done.append(tuple(trial.parameters.values()))
+                done.append(tuple(trial.params.values()))
                 held[i] = study.take()
     assert sorted(done) == sorted(product([0.1, 0.2, 0.3], [1, 2]))
     assert [trial.value for trial in studies[0].trials()] == [1.0] * 6
@@ -51,11 +51,11 @@ def test_workers_do_every_point_of_a_grid_once(tmp_path, workers):
 def test_a_trial_of_seeds_is_several_runs_and_their_mean(tmp_path):
     study = Study(tmp_path, SEEDS, {})
     runs = work(study)
-    assert sorted((t.parameters["model.lr"], seed) for t, seed in runs) == sorted(
+    assert sorted((t.params["model.lr"], seed) for t, seed in runs) == sorted(
         product([0.1, 0.2], [1, 2, 3])
     )
     for trial in study.trials():
-        assert trial.value == pytest.approx(trial.parameters["model.lr"] + 2)
+        assert trial.value == pytest.approx(trial.params["model.lr"] + 2)
     assert (tmp_path / "000-seed1" / "summary.json").exists()
 
 
@@ -92,7 +92,7 @@ def test_a_finished_run_is_not_repeated_if_its_worker_was_killed_before_it_told(
 def test_a_diverged_run_is_the_worst_value_and_ends_its_trial(tmp_path):
     study = Study(tmp_path, SEEDS, {})
     trial, _, folder = study.take()
-    study.diverged(trial)
+    study.enter(trial, inf)
     folder.close()
     assert [t.number for t, _ in work(study)] == [1, 1, 1]
     assert study.trials()[0].value == inf
@@ -110,16 +110,16 @@ def test_drawn_trials_are_counted_by_the_study_and_never_alike(tmp_path, sampler
     trials = studies[0].trials()
     assert len(trials) == 12
     assert len(found[0]) + len(found[1]) == 9
-    assert len({trial.parameters["model.lr"] for trial in trials}) == 12
+    assert len({trial.params["model.lr"] for trial in trials}) == 12
     for trial in trials:
-        assert 1e-3 <= trial.parameters["model.lr"] <= 1.0
-        assert isinstance(trial.parameters["model.n_hidden"], int)
+        assert 1e-3 <= trial.params["model.lr"] <= 1.0
+        assert isinstance(trial.params["model.n_hidden"], int)
 
 
 def test_tpe_looks_near_what_was_good(tmp_path):
     sweep = Sweep("a.yaml", {"model.lr": Range(0.0, 1.0)}, sampler="tpe", trials=40)
     work(Study(tmp_path, sweep, {}))  # the loss is the rate
-    rates = [trial.parameters["model.lr"] for trial in Study(tmp_path, sweep, {}).trials()]
+    rates = [trial.params["model.lr"] for trial in Study(tmp_path, sweep, {}).trials()]
     assert mean(rates[20:]) < 0.5 * mean(rates[:10])
 
 
@@ -145,18 +145,6 @@ def test_the_folder_of_a_run_is_no_sweep(tmp_path):
     (tmp_path / "config.yaml").touch()
     with pytest.raises(ValueError, match="is the folder of a run"):
         Study(tmp_path, GRID, {})
-
-
-def test_a_line_that_a_full_disk_cut_is_made_again(tmp_path):
-    study = Study(tmp_path, GRID, {})
-    trial, _, folder = study.take()
-    whole = (tmp_path / FILE).read_bytes()
-    with (tmp_path / FILE).open("ab") as journal:
-        journal.write(b'{"op_code":6,"wor')
-    finish(folder, 1.0)
-    study.settle(trial)
-    assert (tmp_path / FILE).read_bytes().startswith(whole + b'{"op_code":6')
-    assert Study(tmp_path, GRID, {}).trials()[0].value == 1.0
 
 
 def test_a_damaged_study_is_one_line(tmp_path):
