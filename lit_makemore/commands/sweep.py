@@ -102,13 +102,11 @@ def described_in(path: Path) -> Sweep:
     try:
         return Sweep(**vars(parser.instantiate(parser.parse_string(path.read_text("utf-8")))))
     except ValueError as error:
-        line = (
-            parser.one_line(str(error)).replace(" option --", " key ").replace("mean --", "mean ")
-        )
-        if "valid subclass of Range" in line:
+        line = parser.one_line(str(error)).replace("no option --", "no key ").replace("--", "")
+        if "runs.sweep.Range" in str(error) and "no key" not in line:
             line = (
                 "each option in space takes a list of values, or a mapping of low, high, log and "
-                f"points. {line[line.find('Got value') :]}"
+                f"points, not {str(error).rpartition('Given value: ')[2]}"
             )
         raise ValueError(f"{path}: {line.removesuffix('; see --help')}") from error
 
