@@ -18,17 +18,9 @@ from lit_makemore.runs.folder import is_finished
 from lit_makemore.runs.resume import that_count
 from lit_makemore.runs.tables import aligned, short_names, shown
 
-LOSSES = {  # what a table calls them, and summary.json
-    "val": "val_loss",
-    "test": "test_loss",
-    "val, novel": "val_loss_novel",
-    "test, novel": "test_loss_novel",
-}
+HEAD = ("val", "test", "val, novel", "test, novel")
+LOSSES = ("val_loss", "test_loss", "val_loss_novel", "test_loss_novel")  # in summary.json
 SPLIT = ("splits", "split_seed", "lowercase", "strip")
-NOTE = (
-    "p: the chance that the first row leads by as much or more, if the true losses are equal\n"
-    "(Welch's one-sided t-test over the seeds)"
-)
 
 
 @dataclass(frozen=True)
@@ -93,17 +85,15 @@ def losses(row: Iterable[Finished], key: str) -> list[float]:
     return [run.summary[key] for run in row if run.summary.get(key) is not None]
 
 
+def cells(row: Sequence[Finished]) -> list[str]:
+    """What a table says below HEAD, mean ± standard deviation; "–" for no losses."""
+    by_key = [losses(row, key) for key in LOSSES]
+    return [mean_and_sd(found) if found else "–" for found in by_key]
+
+
 def mean_and_sd(values: Sequence[float]) -> str:
-    """ "2.0922 ± 0.0019"; one value alone has no standard deviation; "–" for none."""
-    if not values:
-        return "–"
-    spread = f" ± {stdev(values):.4f}" if len(values) > 1 else ""
-    return f"{mean(values):.4f}{spread}"
-
-
-def figures(row: Sequence[Finished]) -> list[str]:
-    """The cells of a row below the names of LOSSES."""
-    return [mean_and_sd(losses(row, key)) for key in LOSSES.values()]
+    """ "2.0922 ± 0.0019"; one value alone has no standard deviation."""
+    return f"{mean(values):.4f}" + (f" ± {stdev(values):.4f}" if len(values) > 1 else "")
 
 
 def seconds(row: Sequence[Finished]) -> str:
@@ -124,15 +114,19 @@ def comparison(runs: Sequence[Finished]) -> str:
     names = short_names(
         [name for name in options if len({str(row[0].options.get(name)) for row in rows}) > 1]
     )
-    tested = ["val", "test"] if len(rows[0]) > 1 and any(len(row) > 1 for row in rows[1:]) else []
-    head = ["run", *names.values(), "seeds", *LOSSES, "health", "s/run"]
-    table = [[*head, *(f"p, {split}" for split in tested)]]
+    tested = LOSSES[:2] if len(rows[0]) > 1 and any(len(row) > 1 for row in rows[1:]) else ()
+    head = ["run", *names.values(), "seeds", *HEAD, "health", "s/run"]
+    table = [head + ["p, val", "p, test"][: len(tested)]]
     for row in rows:
         more = f" and {len(row) - 1} more" if len(row) > 1 else ""
-        cells = [f"{row[0].folder}{more}", *(shown(row[0].options.get(name)) for name in names)]
-        cells += [str(len(row)), *figures(row), _health(row), seconds(row)]
-        table.append([*cells, *(_p(rows[0], row, LOSSES[split]) for split in tested)])
-    return "\n\n".join([aligned(table), *([NOTE] if tested else []), *_warnings(runs)])
+        values = [shown(row[0].options.get(name)) for name in names]
+        line = [f"{row[0].folder}{more}", *values, str(len(row)), *cells(row), _health(row)]
+        table.append([*line, seconds(row), *(_p(rows[0], row, key) for key in tested)])
+    note = (
+        "p: the chance that the first row leads by as much or more, if the true losses are equal\n"
+        "(Welch's one-sided t-test over the seeds)"
+    )
+    return "\n\n".join([aligned(table), *([note] if tested else []), *_warnings(runs)])
 
 
 def _rows(runs: Sequence[Finished]) -> list[list[Finished]]:

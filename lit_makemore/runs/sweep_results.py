@@ -13,7 +13,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 from lit_makemore.files import replacing, write_text
-from lit_makemore.runs.comparison import LOSSES, Finished, figures, losses, read, seconds
+from lit_makemore.runs.comparison import HEAD, LOSSES, Finished, cells, losses, read, seconds
 from lit_makemore.runs.folder import is_finished
 from lit_makemore.runs.sweep import SEEDS, Range, Sweep, Value
 from lit_makemore.runs.tables import aligned, markdown, short_names, shown
@@ -47,16 +47,11 @@ class Trial:
 
 def best_first(study: "Study") -> list[Trial]:
     """The finished trials of a study by their objective; those that diverged are last."""
-    found = [
-        Trial(
-            one.number,
-            one.params,
-            one.value,
-            [read(path) for path, _ in study.runs(one) if is_finished(path)],
-        )
-        for one in study.trials()
-        if one.value is not None
-    ]
+    found = []
+    for one in study.trials():
+        if one.value is not None:
+            runs = [read(path) for path, _ in study.runs(one) if is_finished(path)]
+            found.append(Trial(one.number, one.params, one.value, runs))
     return sorted(found, key=lambda trial: (trial.value, trial.number))
 
 
@@ -104,11 +99,11 @@ def write(folder: Path, sweep: Sweep, trials: Sequence[Trial], command: str) -> 
 def _table(sweep: Sweep, trials: Sequence[Trial]) -> list[list[str]]:
     """Cells; losses in nats, mean ± standard deviation over the seeds."""
     names = short_names(list(sweep.axes))
-    rows = [["trial", *names.values(), *LOSSES, "s/run"]]
+    rows = [["trial", *names.values(), *HEAD, "s/run"]]
     for one in trials:
         found = ["diverged", *[""] * len(LOSSES)]
         if isfinite(one.value):
-            found = [*figures(one.runs), seconds(one.runs)]
+            found = [*cells(one.runs), seconds(one.runs)]
         rows.append([f"{one.number:03}", *(shown(one.parameters[name]) for name in names), *found])
     return rows
 
@@ -117,14 +112,14 @@ def _csv(sweep: Sweep, trials: Sequence[Trial]) -> str:
     """Every trial in the order of its number, unrounded; an empty cell for what there is not."""
     text = StringIO()
     rows = csv.writer(text, lineterminator="\n")
-    spread = [column for key in LOSSES.values() for column in (key, f"{key}_sd")]
+    spread = [column for key in LOSSES for column in (key, f"{key}_sd")]
     rows.writerow(["trial", *sweep.axes, "runs", *spread, "wall_s"])
     for one in sorted(trials, key=lambda trial: trial.number):
-        cells: list[Any] = [one.number, *map(one.parameters.get, sweep.axes), len(one.runs)]
-        for key in LOSSES.values():
+        line: list[Any] = [one.number, *map(one.parameters.get, sweep.axes), len(one.runs)]
+        for key in LOSSES:
             found = losses(one.runs, key) if isfinite(one.value) else []
-            cells += [mean(found) if found else "", stdev(found) if len(found) > 1 else ""]
-        rows.writerow([*cells, round(sum(run.summary["wall_s"] for run in one.runs), 2)])
+            line += [mean(found) if found else "", stdev(found) if len(found) > 1 else ""]
+        rows.writerow([*line, round(sum(run.summary["wall_s"] for run in one.runs), 2)])
     return text.getvalue()
 
 
