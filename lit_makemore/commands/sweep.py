@@ -39,12 +39,7 @@ COLUMNS = {"trainer.max_steps": "steps", SEEDS: "seed"}  # of the HParams page, 
 
 
 def run(args: list[str], begun: float) -> None:
-    """Runs the command.
-
-    Raises:
-        ValueError, OSError: bad input; the line says what to do.
-        Stopped: a signal came, and the run that was being trained has been saved.
-    """
+    """Runs `sweep` with the options of the command line."""
     call(sweep, args)
 
 
@@ -56,6 +51,10 @@ def sweep(config: str, name: str | None = None, runs_dir: str = "runs") -> None:
             another terminal is another worker. After Ctrl-C or a kill it goes on.
         name: the folder of the sweep, runs/NAME; by default that of the file.
         runs_dir: the folder that contains it.
+
+    Raises:
+        ValueError, OSError: bad input; the line says what to do.
+        Stopped: a signal came, and the run that was being trained has been saved.
     """
     try:
         from lit_makemore.runs.study import Study

@@ -151,7 +151,7 @@ def picture(sweep: Sweep, trials: Sequence[Trial]) -> bytes:
         part.grid(alpha=0.25)
         if i % across == 0:
             part.set_ylabel(f"{key}, nats per character")
-        if len(axes) == 1:
+        if len(axes) == 1 and place is not shown:
             line = sorted((place(one.parameters[name]), one.value) for one in inside)
             part.plot([x for x, _ in line], [y for _, y in line], color="tab:blue", linewidth=1)
         for ones, colour in ((inside[1:], "tab:blue"), (inside[:1], "tab:red")):

@@ -189,11 +189,11 @@ def test_ctrl_c_saves_and_the_same_command_goes_on(describe, tmp_path):
 
 @pytest.mark.slow
 def test_workers_that_are_killed_leave_a_study_that_ends_right(describe, tmp_path):
-    """Two workers, five kills; then every run is as if nothing had happened, and counted once."""
+    """Two workers, three kills; then every run is as if nothing had happened, and counted once."""
     space = {"model.lr": [0.01, 0.03, 0.1, 0.3], "seed_everything": [1, 2]}
-    path, chance = describe(steps=3000, space=space), random.Random(1)
+    path, chance = describe(steps=2000, space=space), random.Random(1)
     workers = [worker(path), worker(path)]
-    for _ in range(5):
+    for _ in range(3):
         time.sleep(chance.uniform(2, 8))
         which = chance.randrange(2)
         workers[which].kill()

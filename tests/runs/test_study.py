@@ -7,6 +7,7 @@ from statistics import mean
 
 import pytest
 
+from lit_makemore.runs.folder import taken
 from lit_makemore.runs.study import FILE, Study
 from lit_makemore.runs.sweep import Range, Sweep
 
@@ -89,6 +90,37 @@ def test_a_finished_run_is_not_repeated_if_its_worker_was_killed_before_it_told(
     assert Study(tmp_path, GRID, {}).trials()[0].value == 1.5
 
 
+@pytest.mark.parametrize("sampler", ["grid", "random", "tpe"])
+def test_a_trial_whose_worker_was_killed_while_it_drew_is_drawn_to_the_end(tmp_path, sampler):
+    space = GRID.space if sampler == "grid" else {"model.lr": Range(0.1, 1.0), "seed_everything": [1, 2]}
+    sweep = Sweep("a.yaml", space, sampler=sampler, trials=None if sampler == "grid" else 2)
+    killed = Study(tmp_path, sweep, {})
+    killed._study.ask()  # no parameter yet
+    found = {tuple(trial.params.values()) for trial, _ in work(Study(tmp_path, sweep, {}))}
+    assert len(found) == sweep.n_trials
+    whole = work(Study(tmp_path / "whole", sweep, {}))  # as if nobody had been killed
+    assert {tuple(trial.params.values()) for trial, _ in whole} == found
+
+
+def test_of_a_trial_that_is_being_drawn_others_take_no_seed(tmp_path):
+    study, other = Study(tmp_path, SEEDS, {}), Study(tmp_path, SEEDS, {})
+    study._study.ask()
+    drawing = taken(tmp_path, "000-seed1")  # who draws holds the first run
+    assert other.take()[0].number == 1
+    drawing.close()
+    assert study.take()[2].path.name == "000-seed1"
+
+
+def test_two_workers_that_add_a_trial_too_many_train_it_when_more_are_asked_for(tmp_path):
+    space = {"model.lr": Range(0.1, 1.0)}
+    study = Study(tmp_path, Sweep("a.yaml", space, sampler="random", trials=2), {})
+    for _ in range(3):
+        study._study.ask()
+    assert len(work(study)) == len(study.trials()) == 2
+    more = Study(tmp_path, Sweep("a.yaml", space, sampler="random", trials=4), {})
+    assert [trial.number for trial, _ in work(more)] == [2, 3]
+
+
 def test_a_diverged_run_is_the_worst_value_and_ends_its_trial(tmp_path):
     study = Study(tmp_path, SEEDS, {})
     trial, _, folder = study.take()
@@ -121,13 +153,6 @@ def test_tpe_looks_near_what_was_good(tmp_path):
     work(Study(tmp_path, sweep, {}))  # the loss is the rate
     rates = [trial.params["model.lr"] for trial in Study(tmp_path, sweep, {}).trials()]
     assert mean(rates[20:]) < 0.5 * mean(rates[:10])
-
-
-def test_more_trials_may_be_added(tmp_path):
-    space = {"model.lr": Range(0.1, 1.0)}
-    work(Study(tmp_path, Sweep("a.yaml", space, sampler="random", trials=3), {}))
-    more = Study(tmp_path, Sweep("a.yaml", space, sampler="random", trials=5), {})
-    assert len(work(more)) == 2
 
 
 def test_the_study_of_another_sweep_is_refused(tmp_path):
