@@ -92,8 +92,8 @@ def test_a_finished_run_is_not_repeated_if_its_worker_was_killed_before_it_told(
 
 @pytest.mark.parametrize("sampler", ["grid", "random", "tpe"])
 def test_a_trial_whose_worker_was_killed_while_it_drew_is_drawn_to_the_end(tmp_path, sampler):
-    space = GRID.space if sampler == "grid" else {"model.lr": Range(0.1, 1.0), "seed_everything": [1, 2]}
-    sweep = Sweep("a.yaml", space, sampler=sampler, trials=None if sampler == "grid" else 2)
+    drawn = {"model.lr": Range(0.1, 1.0), "seed_everything": [1, 2]}
+    sweep = GRID if sampler == "grid" else Sweep("a.yaml", drawn, sampler=sampler, trials=2)
     killed = Study(tmp_path, sweep, {})
     killed._study.ask()  # no parameter yet
     found = {tuple(trial.params.values()) for trial, _ in work(Study(tmp_path, sweep, {}))}
