@@ -1,11 +1,10 @@
 """`compare`: finished runs beside each other."""
 
-import sys
 from pathlib import Path
 
+from lit_makemore.commands.parsing import call
 from lit_makemore.commands.program import program
-from lit_makemore.runs.comparison import comparison
-from lit_makemore.runs.finished import all_below
+from lit_makemore.runs.comparison import all_below, comparison
 
 HELP = """usage: {program} compare RUN [RUN …]
 
@@ -18,20 +17,20 @@ have a one-sided t-test (this needs SciPy): p says how easily chance alone gives
 """
 
 
-def run(args: list[str], begun: float) -> int | None:
+def run(args: list[str], begun: float) -> None:
     """Runs `compare`.
 
     Raises:
         ValueError, OSError: bad input; the line says what to do.
     """
-    paths = args[1:]
-    if {"-h", "--help"} & {*paths}:
+    if {"-h", "--help"} & {*args}:
         print(HELP.format(program=program()), end="")
-        return None
-    if not paths or any(path.startswith("-") for path in paths):
-        what = next((path for path in paths if path.startswith("-")), None)
-        wrong = f"there is no option {what}" if what else "which runs?"
-        print(f"error: {wrong}: compare RUN [RUN …]; see compare --help", file=sys.stderr)
-        return 2
-    print(comparison(all_below(map(Path, paths))))
-    return None
+    else:
+        call(compare, args)
+
+
+def compare(*runs: str) -> None:
+    """Prints the table of finished runs; see HELP."""
+    if not runs:
+        raise ValueError("which runs? compare RUN [RUN …]; see compare --help")
+    print(comparison(all_below(map(Path, runs))))

@@ -1,13 +1,16 @@
 """What a sweep is: a configuration, and the options that vary around it."""
 
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from math import exp, log, prod
+from math import prod
 from typing import Literal
+
+import numpy as np
 
 Value = bool | int | float | str | None
 SEEDS = "seed_everything"
-MOST_POINTS = 100_000  # of a grid
+MOST = 100_000  # points of a grid
 
 
 @dataclass(frozen=True)
@@ -34,11 +37,9 @@ class Range:
         """The points that a grid tries, in ascending order."""
         if self.points is None:
             return list(range(int(self.low), int(self.high) + 1))
-        ends = (log(self.low), log(self.high)) if self.log else (self.low, self.high)
-        even = [ends[0] + (ends[1] - ends[0]) * i / (self.points - 1) for i in range(self.points)]
-        found = [exp(x) if self.log else x for x in even]
+        found = (np.geomspace if self.log else np.linspace)(self.low, self.high, self.points)
         if self.of_integers:
-            return list(dict.fromkeys(round(x) for x in found))
+            return list(dict.fromkeys(round(x) for x in found.tolist()))
         return [float(f"{x:.6g}") for x in found]
 
 
@@ -54,6 +55,9 @@ class Sweep:
         sampler: grid tries everything; random draws; tpe looks near what was good.
         trials: how many are made; a grid knows it by itself.
         objective: the loss that counts, by its name in summary.json.
+
+    Raises:
+        ValueError: the space makes no sweep; the line says what to do.
     """
 
     config: str | list[str]
@@ -64,32 +68,23 @@ class Sweep:
     objective: Literal["val_loss", "val_loss_novel", "train_loss"] = "val_loss"
 
     def __post_init__(self) -> None:
-        """Checks what types do not say.
-
-        Raises:
-            ValueError: the space makes no sweep; the line says what to do.
-        """
-        if not self.space:
-            raise ValueError("the space is empty; name an option that varies, as model.lr")
         for name, axis in self.space.items():
             _check_axis(name, axis, self.sampler == "grid" or name == SEEDS)
-        if not all(type(seed) is int for seed in self.seeds or ()):
-            raise ValueError(f"{SEEDS} in the space takes integers, not {self.seeds}")
-        if both := self.space.keys() & self.options.keys():
-            raise ValueError(f"{min(both)} is in the space and in the options; leave one out")
-        if self.sampler == "grid" and self.trials is not None:
-            raise ValueError(
-                f"a grid has as many trials as points, here {self.n_trials}; leave out trials, or "
-                "set sampler to random or tpe"
-            )
-        if self.sampler == "grid" and self.n_trials > MOST_POINTS:
-            raise ValueError(f"the grid has {self.n_trials:,} points; use sampler random or tpe")
-        if self.sampler != "grid" and not self.axes:
-            raise ValueError("seeds alone leave nothing to draw; set sampler to grid")
-        if self.sampler != "grid" and (self.trials is None or self.trials < 1):
-            raise ValueError(
-                f"sampler {self.sampler} needs the number of trials, at least 1, not {self.trials}"
-            )
+        drawn, n = self.sampler != "grid", self.n_trials
+        twice = ", ".join(self.space.keys() & self.options.keys())
+        strange = [seed for seed in self.seeds or () if type(seed) is not int]
+        _refuse(
+            (not self.space, "the space is empty; name an option that varies, as model.lr"),
+            (strange, f"{SEEDS} in the space takes integers, not {strange}"),
+            (twice, f"{twice} is in the space and in the options; leave one out"),
+            (self.trials is not None and not drawn, f"a grid has {n} trials; leave out trials"),
+            (not drawn and n > MOST, f"the grid has {n:,} points; use sampler random or tpe"),
+            (drawn and not self.axes, "seeds alone leave nothing to draw; use sampler grid"),
+            (
+                drawn and n < 1,
+                f"sampler {self.sampler} needs a number of trials, not {self.trials}",
+            ),
+        )
 
     @property
     def axes(self) -> dict[str, Range | list[Value]]:
@@ -121,52 +116,46 @@ class Sweep:
         others = [{**first, name: x} for name, values in by_axis.items() for x in values[1:]]
         return [first, *others]
 
+    def arguments(self, parameters: Mapping[str, Value], seed: Value | None) -> list[str]:
+        """The command line of a run, after `fit`, as words.
+
+        Args:
+            parameters: the values of the axes.
+            seed: of the run; None if seeds are no axis.
+        """
+        words = [word for config in self.configs for word in ("--config", config)]
+        seeds = {} if seed is None else {SEEDS: seed}
+        for name, value in {**self.options, **parameters, **seeds}.items():
+            words += [f"--{name}", value if isinstance(value, str) else json.dumps(value)]
+        return words
+
 
 def points(axis: Range | Sequence[Value]) -> list[Value]:
     """What a grid tries of an axis."""
     return axis.grid() if isinstance(axis, Range) else list(axis)
 
 
-def fit_arguments(
-    sweep: Sweep, parameters: Mapping[str, Value], seed: Value | None = None
-) -> list[str]:
-    """The command line of a run, after `fit`, as words.
-
-    Args:
-        sweep: the sweep.
-        parameters: the values of its axes.
-        seed: of the run; None if seeds are no axis.
-    """
-    words = [word for config in sweep.configs for word in ("--config", config)]
-    seeds = {} if seed is None else {SEEDS: seed}
-    for name, value in {**sweep.options, **parameters, **seeds}.items():
-        words += [f"--{name}", _typed(value)]
-    return words
-
-
-def _typed(value: Value | list[Value]) -> str:
-    """A value as it is typed on a command line."""
-    if isinstance(value, list):
-        return f"[{', '.join(map(_typed, value))}]"
-    if value is None or isinstance(value, bool):
-        return {None: "null", True: "true", False: "false"}[value]
-    return str(value)
-
-
 def _check_axis(name: str, axis: Range | list[Value], in_grid: bool) -> None:
     if isinstance(axis, list):
-        if not axis:
-            raise ValueError(f"{name} has no values in the space; give it some, or leave it out")
-        if twice := [value for i, value in enumerate(axis) if value in axis[:i]]:
-            raise ValueError(f"{name} has {twice[0]} twice in the space")
+        twice = ", ".join(str(value) for i, value in enumerate(axis) if value in axis[:i])
+        _refuse(
+            (not axis, f"{name} has no values in the space; give it some, or leave it out"),
+            (twice, f"{name} has {twice} twice in the space"),
+        )
         return
-    if not axis.low < axis.high:
-        raise ValueError(f"{name}: low must be below high, not {axis.low} and {axis.high}")
-    if axis.log and axis.low <= 0:
-        raise ValueError(f"{name}: with log, low must be positive, not {axis.low}")
-    if not in_grid and axis.points is not None:
-        raise ValueError(f"{name}: points are for sampler grid; leave them out")
-    if axis.points is not None and axis.points < 2:
-        raise ValueError(f"{name}: points must be at least 2, not {axis.points}")
-    if in_grid and axis.points is None and not axis.of_integers:
-        raise ValueError(f"{name}: a grid needs to know how many; add points to low and high")
+    low, high, n = axis.low, axis.high, axis.points
+    endless = in_grid and n is None and not axis.of_integers
+    _refuse(
+        (low >= high, f"{name}: low must be below high, not {low} and {high}"),
+        (axis.log and low <= 0, f"{name}: with log, low must be positive, not {low}"),
+        (n is not None and not in_grid, f"{name}: points are for sampler grid; leave them out"),
+        (n is not None and n < 2, f"{name}: points must be at least 2, not {n}"),
+        (endless, f"{name}: a grid needs to know how many; add points to low and high"),
+    )
+
+
+def _refuse(*cases: tuple[object, str]) -> None:
+    """Raises a ValueError with the first message whose condition holds."""
+    for condition, message in cases:
+        if condition:
+            raise ValueError(message)

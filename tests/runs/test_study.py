@@ -7,6 +7,7 @@ from statistics import mean
 
 import pytest
 
+from lit_makemore.runs.folder import taken
 from lit_makemore.runs.study import FILE, Study
 from lit_makemore.runs.sweep import Range, Sweep
 
@@ -25,7 +26,7 @@ def work(study: Study) -> list:
     done = []
     while found := study.take():
         trial, seed, folder = found
-        finish(folder, trial.parameters.get("model.lr", 0.0) + (seed or 0))
+        finish(folder, trial.params.get("model.lr", 0.0) + (seed or 0))
         study.settle(trial)
         done.append((trial, seed))
     return done
@@ -42,7 +43,7 @@ def test_workers_do_every_point_of_a_grid_once(tmp_path, workers):
                 trial, _, folder = found
                 finish(folder, 1.0)
                 study.settle(trial)
-                done.append(tuple(trial.parameters.values()))
+                done.append(tuple(trial.params.values()))
                 held[i] = study.take()
     assert sorted(done) == sorted(product([0.1, 0.2, 0.3], [1, 2]))
     assert [trial.value for trial in studies[0].trials()] == [1.0] * 6
@@ -51,11 +52,11 @@ def test_workers_do_every_point_of_a_grid_once(tmp_path, workers):
 def test_a_trial_of_seeds_is_several_runs_and_their_mean(tmp_path):
     study = Study(tmp_path, SEEDS, {})
     runs = work(study)
-    assert sorted((t.parameters["model.lr"], seed) for t, seed in runs) == sorted(
+    assert sorted((t.params["model.lr"], seed) for t, seed in runs) == sorted(
         product([0.1, 0.2], [1, 2, 3])
     )
     for trial in study.trials():
-        assert trial.value == pytest.approx(trial.parameters["model.lr"] + 2)
+        assert trial.value == pytest.approx(trial.params["model.lr"] + 2)
     assert (tmp_path / "000-seed1" / "summary.json").exists()
 
 
@@ -89,10 +90,41 @@ def test_a_finished_run_is_not_repeated_if_its_worker_was_killed_before_it_told(
     assert Study(tmp_path, GRID, {}).trials()[0].value == 1.5
 
 
+@pytest.mark.parametrize("sampler", ["grid", "random", "tpe"])
+def test_a_trial_whose_worker_was_killed_while_it_drew_is_drawn_to_the_end(tmp_path, sampler):
+    drawn = {"model.lr": Range(0.1, 1.0), "seed_everything": [1, 2]}
+    sweep = GRID if sampler == "grid" else Sweep("a.yaml", drawn, sampler=sampler, trials=2)
+    killed = Study(tmp_path, sweep, {})
+    killed._study.ask()  # no parameter yet
+    found = {tuple(trial.params.values()) for trial, _ in work(Study(tmp_path, sweep, {}))}
+    assert len(found) == sweep.n_trials
+    whole = work(Study(tmp_path / "whole", sweep, {}))  # as if nobody had been killed
+    assert {tuple(trial.params.values()) for trial, _ in whole} == found
+
+
+def test_of_a_trial_that_is_being_drawn_others_take_no_seed(tmp_path):
+    study, other = Study(tmp_path, SEEDS, {}), Study(tmp_path, SEEDS, {})
+    study._study.ask()
+    drawing = taken(tmp_path, "000-seed1")  # who draws holds the first run
+    assert other.take()[0].number == 1
+    drawing.close()
+    assert study.take()[2].path.name == "000-seed1"
+
+
+def test_two_workers_that_add_a_trial_too_many_train_it_when_more_are_asked_for(tmp_path):
+    space = {"model.lr": Range(0.1, 1.0)}
+    study = Study(tmp_path, Sweep("a.yaml", space, sampler="random", trials=2), {})
+    for _ in range(3):
+        study._study.ask()
+    assert len(work(study)) == len(study.trials()) == 2
+    more = Study(tmp_path, Sweep("a.yaml", space, sampler="random", trials=4), {})
+    assert [trial.number for trial, _ in work(more)] == [2, 3]
+
+
 def test_a_diverged_run_is_the_worst_value_and_ends_its_trial(tmp_path):
     study = Study(tmp_path, SEEDS, {})
     trial, _, folder = study.take()
-    study.diverged(trial)
+    study.enter(trial, inf)
     folder.close()
     assert [t.number for t, _ in work(study)] == [1, 1, 1]
     assert study.trials()[0].value == inf
@@ -110,24 +142,17 @@ def test_drawn_trials_are_counted_by_the_study_and_never_alike(tmp_path, sampler
     trials = studies[0].trials()
     assert len(trials) == 12
     assert len(found[0]) + len(found[1]) == 9
-    assert len({trial.parameters["model.lr"] for trial in trials}) == 12
+    assert len({trial.params["model.lr"] for trial in trials}) == 12
     for trial in trials:
-        assert 1e-3 <= trial.parameters["model.lr"] <= 1.0
-        assert isinstance(trial.parameters["model.n_hidden"], int)
+        assert 1e-3 <= trial.params["model.lr"] <= 1.0
+        assert isinstance(trial.params["model.n_hidden"], int)
 
 
 def test_tpe_looks_near_what_was_good(tmp_path):
     sweep = Sweep("a.yaml", {"model.lr": Range(0.0, 1.0)}, sampler="tpe", trials=40)
     work(Study(tmp_path, sweep, {}))  # the loss is the rate
-    rates = [trial.parameters["model.lr"] for trial in Study(tmp_path, sweep, {}).trials()]
+    rates = [trial.params["model.lr"] for trial in Study(tmp_path, sweep, {}).trials()]
     assert mean(rates[20:]) < 0.5 * mean(rates[:10])
-
-
-def test_more_trials_may_be_added(tmp_path):
-    space = {"model.lr": Range(0.1, 1.0)}
-    work(Study(tmp_path, Sweep("a.yaml", space, sampler="random", trials=3), {}))
-    more = Study(tmp_path, Sweep("a.yaml", space, sampler="random", trials=5), {})
-    assert len(work(more)) == 2
 
 
 def test_the_study_of_another_sweep_is_refused(tmp_path):
@@ -145,18 +170,6 @@ def test_the_folder_of_a_run_is_no_sweep(tmp_path):
     (tmp_path / "config.yaml").touch()
     with pytest.raises(ValueError, match="is the folder of a run"):
         Study(tmp_path, GRID, {})
-
-
-def test_a_line_that_a_full_disk_cut_is_made_again(tmp_path):
-    study = Study(tmp_path, GRID, {})
-    trial, _, folder = study.take()
-    whole = (tmp_path / FILE).read_bytes()
-    with (tmp_path / FILE).open("ab") as journal:
-        journal.write(b'{"op_code":6,"wor')
-    finish(folder, 1.0)
-    study.settle(trial)
-    assert (tmp_path / FILE).read_bytes().startswith(whole + b'{"op_code":6')
-    assert Study(tmp_path, GRID, {}).trials()[0].value == 1.0
 
 
 def test_a_damaged_study_is_one_line(tmp_path):

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from lit_makemore.runs.sweep import Range, Sweep, fit_arguments
+from lit_makemore.runs.sweep import Range, Sweep
 
 LR = {"model.lr": [0.1, 0.2]}
 
@@ -26,7 +26,7 @@ def test_a_grid_knows_its_trials_and_seeds_are_no_trials():
 def test_a_run_is_the_command_line_of_fit():
     options = {"trainer.callbacks": None, "model.lr_milestones": [1, 2], "model.batch_norm": True}
     sweep = Sweep(["a.yaml", "b.yaml"], LR, options)
-    assert fit_arguments(sweep, {"model.lr": 1e-05}, 3) == [
+    assert sweep.arguments({"model.lr": 1e-05}, 3) == [
         "--config", "a.yaml", "--config", "b.yaml", "--trainer.callbacks", "null",
         "--model.lr_milestones", "[1, 2]", "--model.batch_norm", "true",
         "--model.lr", "1e-05", "--seed_everything", "3",
@@ -51,9 +51,9 @@ def test_each_value_and_each_end_is_tried_before_the_first_trial():
         ({"space": {"model.lr": Range(0.1, 1.0, points=1)}}, "at least 2"),
         ({"space": {"seed_everything": ["x"]}}, "takes integers"),
         ({"space": {"seed_everything": Range(0.5, 2, points=2)}}, "takes integers"),
-        ({"space": LR, "trials": 3}, "as many trials as points, here 2"),
-        ({"space": LR, "sampler": "random"}, "needs the number of trials"),
-        ({"space": LR, "sampler": "tpe", "trials": 0}, "at least 1, not 0"),
+        ({"space": LR, "trials": 3}, "a grid has 2 trials"),
+        ({"space": LR, "sampler": "random"}, "needs a number of trials"),
+        ({"space": LR, "sampler": "tpe", "trials": 0}, "a number of trials, not 0"),
         ({"space": {"seed_everything": [1]}, "sampler": "tpe", "trials": 2}, "seeds alone"),
         ({"space": LR, "options": {"model.lr": 0.3}}, "model.lr is in the space and in the"),
         ({"space": {"a": Range(1, 400), "b": Range(1, 400)}}, "160,000 points"),

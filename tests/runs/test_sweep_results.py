@@ -2,19 +2,29 @@
 
 from io import BytesIO
 from math import inf
+from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from PIL import Image
 
-from lit_makemore.runs.study import Trial
+from lit_makemore.runs.comparison import Finished
 from lit_makemore.runs.sweep import Range, Sweep
-from lit_makemore.runs.sweep_picture import Point, limits, picture
-from lit_makemore.runs.sweep_results import best_first
+from lit_makemore.runs.sweep_results import Trial, best_first, limits, picture
+
+SEEDS = Sweep("x", {"seed_everything": [1, 2]})
+ONE = Sweep("x", {"a": Range(0.1, 1.0, log=True)}, sampler="random", trials=3)
+FOUR = Sweep("x", {**ONE.space, "b": ["tanh", None, True], "c": [1, 2], "d": [8, 512]},
+             sampler="random", trials=3)  # fmt: skip
 
 
 def test_the_lowest_loss_is_the_best_and_a_diverged_trial_the_last():
-    trials = [Trial(i, {}, value) for i, value in enumerate((2.5, inf, 2.25, 3.0))]
-    assert [trial.number for trial in best_first(trials)] == [2, 0, 3, 1]
+    trials = [
+        SimpleNamespace(number=i, params={}, value=value)
+        for i, value in enumerate((2.5, inf, None, 2.25, 3.0))
+    ]
+    study = SimpleNamespace(trials=lambda: trials, runs=lambda trial: [])
+    assert [trial.number for trial in best_first(study)] == [3, 0, 4, 1]
 
 
 def test_the_y_axis_ends_below_what_is_far_worse_than_most():
@@ -24,20 +34,12 @@ def test_the_y_axis_ends_below_what_is_far_worse_than_most():
     assert limits([inf]) == (0.0, 1.0)
 
 
-@pytest.mark.parametrize(
-    "space",
-    [
-        {"a": Range(0.1, 1.0, log=True)},
-        {"a": Range(0.1, 1.0, log=True), "b": ["tanh", None, True], "c": [1, 2], "d": [8, 512]},
-        {"seed_everything": [1, 2]},
-    ],
-    ids=len,
-)
+@pytest.mark.parametrize("sweep", [ONE, FOUR, SEEDS], ids=lambda sweep: len(sweep.space))
 @pytest.mark.parametrize("values", [(2.5, 2.0, inf), (inf, inf, inf), (2.0,)], ids=str)
-def test_there_is_a_picture_of_any_sweep(space, values):
-    sweep = Sweep("x", space, sampler="random" if "a" in space else "grid",
-                  trials=3 if "a" in space else None)  # fmt: skip
-    every = {"a": 0.5, "b": None, "c": 1, "d": 8, "seed_everything": 2}
-    points = [Point(every, value, [value, value + 0.1]) for value in values]
-    picture_ = Image.open(BytesIO(picture(sweep, points)))
-    assert picture_.width > 400
+def test_there_is_a_picture_of_any_sweep(sweep, values):
+    every = {"a": 0.5, "b": None, "c": 1, "d": 8}
+    trials = [
+        Trial(i, every, value, [Finished(Path(), {}, seed, {"val_loss": 2.0}) for seed in (1, 2)])
+        for i, value in enumerate(values)
+    ]
+    assert Image.open(BytesIO(picture(sweep, trials))).width > 400
