@@ -14,7 +14,7 @@ import torch
 
 from lit_makemore import model as checkpoint
 from lit_makemore.commands.parsing import call
-from lit_makemore.commands.web_page import web_page
+from lit_makemore.commands.web_page import beside_network, web_page
 from lit_makemore.files import replacing
 
 Format = Literal["html", "onnx", "safetensors"]
@@ -40,10 +40,8 @@ def export(ckpt_path: str, format: Format = "html", output: str | None = None) -
     """
     missing = [package for package in NEEDS[format] if find_spec(package) is None]
     if missing:
-        raise ValueError(
-            f"--format {format} needs {' and '.join(missing)}, not installed; "
-            f"pip install {' '.join(missing)}"
-        )
+        packages = f"{' and '.join(missing)}, not installed; pip install {' '.join(missing)}"
+        raise ValueError(f"--format {format} needs {packages}")
     path = Path(output or f"{Path(ckpt_path).stem}.{format}")
     model = checkpoint.load(ckpt_path).folded()
     if not all(parameter.isfinite().all() for parameter in model.net.parameters()):
@@ -60,15 +58,11 @@ def export(ckpt_path: str, format: Format = "html", output: str | None = None) -
     count = sum(parameter.numel() for parameter in model.net.parameters())
     print(f"{path}: {count:,} parameters, {len(content):,} bytes")
     if left_out:
-        print(
-            f"without {left_out}; its losses differ from those of the run",
-            file=sys.stderr,
-        )
+        print(f"without {left_out}; its losses differ from those of the run", file=sys.stderr)
 
 
 Written = tuple[bytes, str]
-"""The content of a file, and what of the mixture is not in it, and why; empty if nothing is left
-out."""
+"""The content of a file, and what it leaves out of the model, and why; "" if it has everything."""
 
 
 def _html(model: checkpoint.Checkpoint) -> Written:
@@ -93,9 +87,9 @@ def _onnx(model: checkpoint.Checkpoint) -> Written:
     proto = program.model_proto
     for part in (*proto.graph.node, *proto.graph.input, *proto.graph.output):
         part.ClearField("metadata_props")  # how this program was called, with paths of this machine
-    left_out = "the counts of its mixture" if model.mixture else ""
-    if model.known_words is not None:
-        left_out += " and its known words"
+    names = ("the counts of its mixture", "its known words")
+    parts = zip(names, beside_network(model), strict=True)
+    left_out = " and ".join(name for name, part in parts if part is not None)
     return proto.SerializeToString(), f"{left_out}: ONNX cannot hold them" if left_out else ""
 
 
@@ -116,12 +110,13 @@ def _safetensors(model: checkpoint.Checkpoint) -> Written:
 
     tensors = model.net.state_dict()
     description = _description(model) | {"architecture": json.dumps(model.architecture)}
-    if model.mixture is not None:
-        counts, weight = model.mixture
+    mixture, known = beside_network(model)
+    if mixture is not None:
+        counts, weight = mixture
         rows, numbers = counts.rows()
         tensors |= {"counts.rows": rows, "counts.numbers": numbers}
         description["mixture"] = json.dumps({"weight": weight, "discount": counts.discount})
-    if (known := model.known_words) is not None:
+    if known is not None:
         assert known.q is not None  # a mixture has fitted ones only
         tensors |= {"known_words.rows": known.rows, "known_words.q": known.q}
         description["known_words"] = json.dumps({"mass": known.mass, "share": known.share})

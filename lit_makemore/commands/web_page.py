@@ -11,6 +11,7 @@ from typing import Any
 
 import torch
 
+from lit_makemore.counts.known_words import KnownWords
 from lit_makemore.counts.ngrams import KneserNey
 from lit_makemore.model import Checkpoint
 from lit_makemore.network.layers import Linear
@@ -20,48 +21,44 @@ PARTS = Path(__file__).with_name("page")
 MOST_COUNTS = 400_000  # bytes: a browser reads them in about a second
 
 
-def web_page(model: Checkpoint) -> tuple[str, str]:
-    """The page, and a sentence on what it does not hold; an empty one if it holds everything.
+def beside_network(model: Checkpoint) -> tuple[tuple[KneserNey, float] | None, KnownWords | None]:
+    """What a model has beside its network: counts with the network's weight, and known words."""
+    return model.mixture, model.known_words
 
-    Args:
-        model: the network, with Batch Normalization folded away.
-    """
-    known = WordFilter(model.train_hashes)
+
+def web_page(model: Checkpoint) -> tuple[str, str]:
+    """The page of a folded model, and what it does not hold; empty if it holds everything."""
+    train_words, left_out = WordFilter(model.train_hashes), []
+    mixture, known_words = beside_network(model)
     content: dict[str, Any] = {
         "chars": model.vocab.chars,
         "blockSize": model.block_size,
         "network": _network(model),
         "filter": {
-            "bits": _base64(known.packed()),
+            "bits": _base64(train_words.packed()),
             "positions": POSITIONS,
-            "errorRate": known.error_rate,
+            "errorRate": train_words.error_rate,
         },
     }
-    left_out = ""
-    if model.mixture is not None:
-        counts, weight = model.mixture
-        rows = packed_counts(counts)
-        if len(rows) > MOST_COUNTS:
-            left_out = (
+    if mixture is not None:
+        counts, weight = mixture
+        if len(rows := packed_counts(counts)) > MOST_COUNTS:
+            left_out.append(
                 f"the counts of its mixture: they take {len(rows):,} bytes, a page has at most "
                 f"{MOST_COUNTS:,}"
             )
         else:
-            content["weight"] = weight
-            content["counts"] = {
-                "rows": _base64(rows),
-                "width": counts.rows()[0].size(1),
-                "discount": counts.discount,
-            }
-    if model.known_words is not None:
-        known_words = "the known words: a page does not hold the training words"
-        left_out = f"{left_out}; {known_words}" if left_out else known_words
+            width = counts.rows()[0].size(1)
+            described = {"rows": _base64(rows), "width": width, "discount": counts.discount}
+            content |= {"weight": weight, "counts": described}
+    if known_words is not None:
+        left_out.append("the known words: a page does not hold the training words")
     page = (PARTS / "page.html").read_text(encoding="utf-8")
     for name in ("names", "page"):
         script = (PARTS / f"{name}.js").read_text(encoding="utf-8")
         page = page.replace(f"{{{{ {name} }}}}", script)
     # The text cannot have "</script": base64 has no "<", and in sorted characters "/" comes first.
-    return page.replace("{{ network }}", json.dumps(content)), left_out
+    return page.replace("{{ network }}", json.dumps(content)), "; ".join(left_out)
 
 
 def packed_counts(counts: KneserNey) -> bytes:
