@@ -12,10 +12,10 @@ from typing import Literal
 
 import torch
 
-from lit_makemore import model as checkpoint
 from lit_makemore.commands.parsing import call
 from lit_makemore.commands.web_page import beside_network, web_page
 from lit_makemore.files import replacing
+from lit_makemore.model import NameModel, load
 
 Format = Literal["html", "onnx", "safetensors"]
 NEEDS = {"html": [], "onnx": ["onnx", "onnxscript"], "safetensors": ["safetensors"]}
@@ -43,7 +43,7 @@ def export(ckpt_path: str, format: Format = "html", output: str | None = None) -
         packages = f"{' and '.join(missing)}, not installed; pip install {' '.join(missing)}"
         raise ValueError(f"--format {format} needs {packages}")
     path = Path(output or f"{Path(ckpt_path).stem}.{format}")
-    model = checkpoint.load(ckpt_path).folded()
+    model = load(ckpt_path).folded()
     if not all(parameter.isfinite().all() for parameter in model.net.parameters()):
         raise ValueError(
             f"--ckpt_path {ckpt_path}: some parameters are not finite; use an earlier checkpoint"
@@ -65,12 +65,12 @@ Written = tuple[bytes, str]
 """The content of a file, and what it leaves out of the model, and why; "" if it has everything."""
 
 
-def _html(model: checkpoint.Checkpoint) -> Written:
+def _html(model: NameModel) -> Written:
     page, left_out = web_page(model)
     return page.encode(), left_out
 
 
-def _onnx(model: checkpoint.Checkpoint) -> Written:
+def _onnx(model: NameModel) -> Written:
     window = torch.zeros((2, model.block_size), dtype=torch.int64)
     with _quiet():
         program = torch.onnx.export(
@@ -105,17 +105,17 @@ def _quiet() -> Iterator[None]:
             logging.disable(logging.NOTSET)
 
 
-def _safetensors(model: checkpoint.Checkpoint) -> Written:
+def _safetensors(model: NameModel) -> Written:
     from safetensors.torch import save
 
     tensors = model.net.state_dict()
     description = _description(model) | {"architecture": json.dumps(model.architecture)}
     mixture, known = beside_network(model)
     if mixture is not None:
-        counts, weight = mixture
-        rows, numbers = counts.rows()
-        tensors |= {"counts.rows": rows, "counts.numbers": numbers}
-        description["mixture"] = json.dumps({"weight": weight, "discount": counts.discount})
+        counts = mixture.counts
+        tensors |= {"counts.rows": counts.rows, "counts.numbers": counts.counts}
+        described = {"weight": mixture.weight, "discount": counts.discount}
+        description["mixture"] = json.dumps(described)
     if known is not None:
         assert known.q is not None  # a mixture has fitted ones only
         tensors |= {"known_words.rows": known.rows, "known_words.q": known.q}
@@ -123,7 +123,7 @@ def _safetensors(model: checkpoint.Checkpoint) -> Written:
     return save(tensors, description), ""
 
 
-def _description(model: checkpoint.Checkpoint) -> dict[str, str]:
+def _description(model: NameModel) -> dict[str, str]:
     """What is needed to build the network again and to use it; values are text."""
     return {
         "chars": model.vocab.chars,  # token i is chars[i - 1]; token 0 is the end mark
@@ -131,7 +131,7 @@ def _description(model: checkpoint.Checkpoint) -> dict[str, str]:
     }
 
 
-WRITERS: dict[Format, Callable[[checkpoint.Checkpoint], Written]] = {
+WRITERS: dict[Format, Callable[[NameModel], Written]] = {
     "html": _html,
     "onnx": _onnx,
     "safetensors": _safetensors,

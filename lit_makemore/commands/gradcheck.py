@@ -8,8 +8,8 @@ import yaml
 from torch import Tensor
 
 from lit_makemore import files
-from lit_makemore import model as checkpoints
 from lit_makemore.commands.parsing import Parser, call
+from lit_makemore.model import load
 from lit_makemore.network import gradcheck as checks
 from lit_makemore.network.fold import check_fold
 from lit_makemore.network.layers import BatchNorm1d
@@ -83,7 +83,7 @@ def _comparisons(
     else:
         corpus = _names()
     if checkpoint:
-        model = checkpoints.load(checkpoint)
+        model = load(checkpoint)
         if apart := difference(model.vocab.chars, corpus.chars):
             raise ValueError(
                 f"the network spells with other characters: {apart}; name its --config"

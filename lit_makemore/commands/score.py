@@ -10,10 +10,10 @@ from dataclasses import dataclass
 from io import StringIO
 from typing import Literal
 
-from lit_makemore import model as checkpoint
 from lit_makemore.commands import threads
 from lit_makemore.commands.parsing import call
 from lit_makemore.files import write_parts
+from lit_makemore.model import NameModel, load
 from lit_makemore.sampling.conditions import needs_lowercase
 from lit_makemore.sampling.scoring import character_scores
 from lit_makemore.words.corpus import are_among, read_words
@@ -81,7 +81,7 @@ def score(
     """
     if not words and file is None:
         raise ValueError("score needs words: score --ckpt_path FILE emma zoe, or --file FILE")
-    model = checkpoint.load(ckpt_path)
+    model = load(ckpt_path)
     given = [unicodedata.normalize("NFC", word) for word in words if word]
     given += read_words(file) if file else []
     if lowercase:
@@ -100,11 +100,11 @@ def score(
         )
 
 
-def _scored(model: checkpoint.Checkpoint, words: list[str]) -> Iterator[Scored]:
+def _scored(model: NameModel, words: list[str]) -> Iterator[Scored]:
     for start in range(0, len(words), CHUNK):
         chunk = words[start : start + CHUNK]
         spelled = [word for word in chunk if model.vocab.spells(word)]
-        log_p, lengths = character_scores(model.predictor, model.vocab, model.block_size, spelled)
+        log_p, lengths = character_scores(model, model.vocab, model.block_size, spelled)
         rows = iter((-log_p).split(lengths.tolist()))
         known = are_among(chunk, model.train_hashes).tolist()
         for word, in_train in zip(chunk, known, strict=True):

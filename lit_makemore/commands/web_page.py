@@ -12,8 +12,9 @@ from typing import Any
 import torch
 
 from lit_makemore.counts.known_words import KnownWords
+from lit_makemore.counts.mixture import Mixture
 from lit_makemore.counts.ngrams import KneserNey
-from lit_makemore.model import Checkpoint
+from lit_makemore.model import NameModel
 from lit_makemore.network.layers import Linear
 from lit_makemore.sampling.word_filter import POSITIONS, WordFilter
 
@@ -21,12 +22,14 @@ PARTS = Path(__file__).with_name("page")
 MOST_COUNTS = 400_000  # bytes: a browser reads them in about a second
 
 
-def beside_network(model: Checkpoint) -> tuple[tuple[KneserNey, float] | None, KnownWords | None]:
-    """What a model has beside its network: counts with the network's weight, and known words."""
-    return model.mixture, model.known_words
+def beside_network(model: NameModel) -> tuple[Mixture | None, KnownWords | None]:
+    """What a model has beside its network: a mixture with counts, and the known words around it."""
+    if isinstance(model.mixture, KnownWords):
+        return model.mixture.mixture, model.mixture
+    return model.mixture, None
 
 
-def web_page(model: Checkpoint) -> tuple[str, str]:
+def web_page(model: NameModel) -> tuple[str, str]:
     """The page of a folded model, and what it does not hold; empty if it holds everything."""
     train_words, left_out = WordFilter(model.train_hashes), []
     mixture, known_words = beside_network(model)
@@ -41,16 +44,16 @@ def web_page(model: Checkpoint) -> tuple[str, str]:
         },
     }
     if mixture is not None:
-        counts, weight = mixture
+        counts = mixture.counts
         if len(rows := packed_counts(counts)) > MOST_COUNTS:
             left_out.append(
                 f"the counts of its mixture: they take {len(rows):,} bytes, a page has at most "
                 f"{MOST_COUNTS:,}"
             )
         else:
-            width = counts.rows()[0].size(1)
+            width = counts.rows.size(1)
             described = {"rows": _base64(rows), "width": width, "discount": counts.discount}
-            content |= {"weight": weight, "counts": described}
+            content |= {"weight": mixture.weight, "counts": described}
     if known_words is not None:
         left_out.append("the known words: a page does not hold the training words")
     page = (PARTS / "page.html").read_text(encoding="utf-8")
@@ -67,7 +70,7 @@ def packed_counts(counts: KneserNey) -> bytes:
     The rows are sorted. Of each one: how many tokens it has in common with the row before, its
     other tokens, its count; numbers of seven bits a byte, the lowest first.
     """
-    rows, numbers = (tensor.tolist() for tensor in counts.rows())
+    rows, numbers = counts.rows.tolist(), counts.counts.tolist()
     packed, before = bytearray(), [-1] * len(rows[0])
     for row, number in sorted(zip(rows, numbers, strict=True)):
         shared = next(i for i, token in enumerate(row) if token != before[i])
@@ -80,7 +83,7 @@ def packed_counts(counts: KneserNey) -> bytes:
     return bytes(packed)
 
 
-def _network(model: Checkpoint) -> dict[str, Any]:
+def _network(model: NameModel) -> dict[str, Any]:
     net = model.net
     linear = [layer for layer in net.layers if isinstance(layer, Linear)]
     parameters = [net.embedding.weight]
