@@ -109,7 +109,8 @@ def _safetensors(model: NameModel) -> Written:
     from safetensors.torch import save
 
     tensors = model.net.state_dict()
-    description = _description(model) | {"architecture": json.dumps(model.architecture)}
+    architecture = {name: value for name, value in model.architecture.items() if name != "init"}
+    description = _description(model) | {"architecture": json.dumps(architecture)}
     mixture, known = beside_network(model)
     if mixture is not None:
         counts = mixture.counts
@@ -117,7 +118,7 @@ def _safetensors(model: NameModel) -> Written:
         described = {"weight": mixture.weight, "discount": counts.discount}
         description["mixture"] = json.dumps(described)
     if known is not None:
-        assert known.q is not None  # a mixture has fitted ones only
+        assert known.q is not None
         tensors |= {"known_words.rows": known.rows, "known_words.q": known.q}
         description["known_words"] = json.dumps({"mass": known.mass, "share": known.share})
     return save(tensors, description), ""

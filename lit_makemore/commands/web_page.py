@@ -23,9 +23,13 @@ MOST_COUNTS = 400_000  # bytes: a browser reads them in about a second
 
 
 def beside_network(model: NameModel) -> tuple[Mixture | None, KnownWords | None]:
-    """What a model has beside its network: a mixture with counts, and the known words around it."""
+    """What a model has beside its network: a mixture with counts, and the known words around it.
+
+    Known words without factors, as of words that are all longer than the window, change nothing.
+    """
     if isinstance(model.mixture, KnownWords):
-        return model.mixture.mixture, model.mixture
+        known = model.mixture
+        return known.mixture, known if known.q is not None else None
     return model.mixture, None
 
 
