@@ -1,7 +1,8 @@
 """Files: written whole or not at all; where the shipped ones lie."""
 
 import os
-from collections.abc import Iterator
+import sys
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO
@@ -42,8 +43,16 @@ def replacing(path: str | Path) -> Iterator[IO[bytes]]:
 
 def write_text(path: str | Path, text: str) -> None:
     """Writes a UTF-8 text file atomically."""
+    write_parts(path, [text])
+
+
+def write_parts(path: str | Path | None, parts: Iterable[str]) -> None:
+    """Writes parts of a text, each as soon as it is there, to a file; to stdout if path is None."""
+    if path is None:
+        sys.stdout.writelines(parts)
+        return
     with replacing(path) as file:
-        file.write(text.encode())
+        file.writelines(part.encode() for part in parts)
 
 
 def find(path: str | Path) -> Path:

@@ -12,11 +12,10 @@ from typing import Literal
 
 import torch
 
-from lit_makemore import model as checkpoint
 from lit_makemore.commands.parsing import call
-from lit_makemore.commands.web_page import web_page
-from lit_makemore.counts.known_words import KnownWords
+from lit_makemore.commands.web_page import beside_network, web_page
 from lit_makemore.files import replacing
+from lit_makemore.model import NameModel, load
 
 Format = Literal["html", "onnx", "safetensors"]
 NEEDS = {"html": [], "onnx": ["onnx", "onnxscript"], "safetensors": ["safetensors"]}
@@ -41,12 +40,10 @@ def export(ckpt_path: str, format: Format = "html", output: str | None = None) -
     """
     missing = [package for package in NEEDS[format] if find_spec(package) is None]
     if missing:
-        raise ValueError(
-            f"--format {format} needs {' and '.join(missing)}, not installed; "
-            f"pip install {' '.join(missing)}"
-        )
+        packages = f"{' and '.join(missing)}, not installed; pip install {' '.join(missing)}"
+        raise ValueError(f"--format {format} needs {packages}")
     path = Path(output or f"{Path(ckpt_path).stem}.{format}")
-    model = checkpoint.load(ckpt_path).folded()
+    model = load(ckpt_path).folded()
     if not all(parameter.isfinite().all() for parameter in model.net.parameters()):
         raise ValueError(
             f"--ckpt_path {ckpt_path}: some parameters are not finite; use an earlier checkpoint"
@@ -61,23 +58,19 @@ def export(ckpt_path: str, format: Format = "html", output: str | None = None) -
     count = sum(parameter.numel() for parameter in model.net.parameters())
     print(f"{path}: {count:,} parameters, {len(content):,} bytes")
     if left_out:
-        print(
-            f"without {left_out}; its losses differ from those of the run",
-            file=sys.stderr,
-        )
+        print(f"without {left_out}; its losses differ from those of the run", file=sys.stderr)
 
 
 Written = tuple[bytes, str]
-"""The content of a file, and what of the mixture is not in it, and why; empty if nothing is left
-out."""
+"""The content of a file, and what it leaves out of the model, and why; "" if it has everything."""
 
 
-def _html(model: checkpoint.NameModel) -> Written:
+def _html(model: NameModel) -> Written:
     page, left_out = web_page(model)
     return page.encode(), left_out
 
 
-def _onnx(model: checkpoint.NameModel) -> Written:
+def _onnx(model: NameModel) -> Written:
     window = torch.zeros((2, model.block_size), dtype=torch.int64)
     with _quiet():
         program = torch.onnx.export(
@@ -94,9 +87,9 @@ def _onnx(model: checkpoint.NameModel) -> Written:
     proto = program.model_proto
     for part in (*proto.graph.node, *proto.graph.input, *proto.graph.output):
         part.ClearField("metadata_props")  # how this program was called, with paths of this machine
-    left_out = "the counts of its mixture" if model.mixture else ""
-    if isinstance(model.mixture, KnownWords):
-        left_out += " and its known words"
+    names = ("the counts of its mixture", "its known words")
+    parts = zip(names, beside_network(model), strict=True)
+    left_out = " and ".join(name for name, part in parts if part is not None)
     return proto.SerializeToString(), f"{left_out}: ONNX cannot hold them" if left_out else ""
 
 
@@ -112,25 +105,26 @@ def _quiet() -> Iterator[None]:
             logging.disable(logging.NOTSET)
 
 
-def _safetensors(model: checkpoint.NameModel) -> Written:
+def _safetensors(model: NameModel) -> Written:
     from safetensors.torch import save
 
     tensors = model.net.state_dict()
-    description = _description(model) | {"architecture": json.dumps(model.architecture)}
-    if model.mixture is not None:
-        mixture = getattr(model.mixture, "mixture", model.mixture)
-        counts, weight = mixture.counts, mixture.weight
-        rows, numbers = counts.rows, counts.counts
-        tensors |= {"counts.rows": rows, "counts.numbers": numbers}
-        description["mixture"] = json.dumps({"weight": weight, "discount": counts.discount})
-    if isinstance(known := model.mixture, KnownWords):
-        assert known.q is not None  # a mixture has fitted ones only
+    architecture = {name: value for name, value in model.architecture.items() if name != "init"}
+    description = _description(model) | {"architecture": json.dumps(architecture)}
+    mixture, known = beside_network(model)
+    if mixture is not None:
+        counts = mixture.counts
+        tensors |= {"counts.rows": counts.rows, "counts.numbers": counts.counts}
+        described = {"weight": mixture.weight, "discount": counts.discount}
+        description["mixture"] = json.dumps(described)
+    if known is not None:
+        assert known.q is not None
         tensors |= {"known_words.rows": known.rows, "known_words.q": known.q}
         description["known_words"] = json.dumps({"mass": known.mass, "share": known.share})
     return save(tensors, description), ""
 
 
-def _description(model: checkpoint.NameModel) -> dict[str, str]:
+def _description(model: NameModel) -> dict[str, str]:
     """What is needed to build the network again and to use it; values are text."""
     return {
         "chars": model.vocab.chars,  # token i is chars[i - 1]; token 0 is the end mark
@@ -138,7 +132,7 @@ def _description(model: checkpoint.NameModel) -> dict[str, str]:
     }
 
 
-WRITERS: dict[Format, Callable[[checkpoint.NameModel], Written]] = {
+WRITERS: dict[Format, Callable[[NameModel], Written]] = {
     "html": _html,
     "onnx": _onnx,
     "safetensors": _safetensors,

@@ -1,8 +1,4 @@
-"""`gradcheck`: compares hand-derived gradients with autograd's.
-
-The network is the lecture's exercise, one of a configuration, or a trained one. If it has Batch
-Normalization, it is also compared with the same network that has it folded away.
-"""
+"""`gradcheck`: compares hand-derived gradients with autograd's."""
 
 from collections.abc import Iterator
 from typing import Literal
@@ -12,16 +8,10 @@ import yaml
 from torch import Tensor
 
 from lit_makemore import files
-from lit_makemore import model as checkpoints
 from lit_makemore.commands.parsing import Parser, call
+from lit_makemore.model import load
+from lit_makemore.network import gradcheck as checks
 from lit_makemore.network.fold import check_fold
-from lit_makemore.network.gradcheck import (
-    Line,
-    check_lecture,
-    check_network,
-    lecture_parameters,
-    table,
-)
 from lit_makemore.network.layers import BatchNorm1d
 from lit_makemore.network.mlp import MLP
 from lit_makemore.words.corpus import NAMES_PATH, Corpus, read_corpus
@@ -65,18 +55,16 @@ def gradcheck(
         failed = sum(not line.agrees for line in lines)
         agree = agree and not failed
         verdict = f"{failed} disagree" if failed else "all agree"
-        print(f"{title}\n\n{table(lines, f'{what} of')}\n\n{len(lines)} {what}s: {verdict}\n")
+        print(
+            f"{title}\n\n{checks.table(lines, f'{what} of')}\n\n{len(lines)} {what}s: {verdict}\n"
+        )
     return 0 if agree else 1
 
 
 def _comparisons(
     config: str | None, checkpoint: str | None, dtype: str, batch_size: int, seed: int
-) -> Iterator[tuple[str, str, list[Line]]]:
-    """Title, what is compared, and the comparison; see `gradcheck` for the arguments.
-
-    Raises:
-        FileNotFoundError, ValueError: a file that cannot be read, a batch of fewer than two.
-    """
+) -> Iterator[tuple[str, str, list[checks.Line]]]:
+    """Title, what is compared, and the comparison; see `gradcheck` for the arguments."""
     if batch_size < 2:
         raise ValueError(
             f"--batch_size must be at least 2 for Batch Normalization, not {batch_size}"
@@ -84,9 +72,9 @@ def _comparisons(
     kind, generator = getattr(torch, dtype), torch.Generator().manual_seed(seed)
     if not (config or checkpoint):
         vocab, x, y = _draw(_names(), 3, batch_size, generator)
-        p = lecture_parameters(len(vocab), generator, kind)
+        p = checks.lecture_parameters(len(vocab), generator, kind)
         count = sum(tensor.numel() for tensor in vars(p).values())
-        lines = check_lecture(p, x, y)
+        lines = checks.check_lecture(p, x, y)
         yield f"The lecture's exercise, {count:,} parameters, {dtype}", "gradient", lines
         return
 
@@ -95,20 +83,19 @@ def _comparisons(
     else:
         corpus = _names()
     if checkpoint:
-        model = checkpoints.load(checkpoint)
+        model = load(checkpoint)
         if apart := difference(model.vocab.chars, corpus.chars):
             raise ValueError(
                 f"the network spells with other characters: {apart}; name its --config"
             )
         net, block_size = model.net, model.block_size
     _, x, y = _draw(corpus, block_size, batch_size, generator)
-    net = net.to(kind)
-    for training in (True, False):
-        lines = check_network(net.train(training), x, y)
-        mode = "training" if training else "evaluation"
-        yield f"{config or checkpoint} in {mode} mode, {dtype}", "gradient", lines
+    net, name = net.to(kind), config or checkpoint
+    for mode in ("training", "evaluation"):
+        lines = checks.check_network(net.train(mode == "training"), x, y)
+        yield f"{name} in {mode} mode, {dtype}", "gradient", lines
     if any(isinstance(layer, BatchNorm1d) for layer in net.layers):
-        title = f"{config or checkpoint} with BatchNorm1d folded into the Linear layers, {dtype}"
+        title = f"{name} with BatchNorm1d folded into the Linear layers, {dtype}"
         yield title, "output", check_fold(net, x)
 
 

@@ -9,12 +9,13 @@ import torch
 from torch import Tensor
 
 from lit_makemore import model as checkpoint
-from lit_makemore.commands import output as outputs
 from lit_makemore.commands.evaluate import READ_ONLY
 from lit_makemore.commands.lightning_cli import MakemoreCLI, asks_for_help
 from lit_makemore.commands.processes import disconnected_afterwards
 from lit_makemore.commands.program import program
 from lit_makemore.commands.quiet import quiet_lightning
+from lit_makemore.commands.score import csv_row
+from lit_makemore.files import write_parts
 from lit_makemore.training.loaders import WordLoader
 from lit_makemore.training.module import LitMLP
 from lit_makemore.words.corpus import are_among, read_words
@@ -79,7 +80,7 @@ def write(chunks: list[Scores], train_hashes: Tensor, path: str | None) -> None:
     The loss per character is in nats; the end mark is a character too. A word that the vocabulary
     cannot spell has an empty score; a line on stderr says how many there are.
     """
-    outputs.write(_rows(chunks, train_hashes), path)
+    write_parts(path, _rows(chunks, train_hashes))
     if unspelled := sum(log_p is None for chunk in chunks for _, log_p in chunk):
         print(
             f"{unspelled} words have no score: they contain characters that never occur in the "
@@ -89,11 +90,11 @@ def write(chunks: list[Scores], train_hashes: Tensor, path: str | None) -> None:
 
 
 def _rows(chunks: list[Scores], train_hashes: Tensor) -> Iterator[str]:
-    yield outputs.csv_row(["word", "log_probability", "loss_per_char", "in_train"])
+    yield csv_row(["word", "log_probability", "loss_per_char", "in_train"])
     for chunk in chunks:
         known = are_among((word for word, _ in chunk), train_hashes).tolist()
         for (word, log_p), in_train in zip(chunk, known, strict=True):
             scores = ["", ""]
             if log_p is not None:
                 scores = [f"{log_p:.6f}", f"{-log_p / (len(word) + 1):.6f}"]
-            yield outputs.csv_row([word, *scores, int(in_train)])
+            yield csv_row([word, *scores, int(in_train)])

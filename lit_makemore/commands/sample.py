@@ -5,10 +5,10 @@ from collections.abc import Iterable, Iterator
 
 from torch import Tensor
 
-from lit_makemore import model as checkpoint
-from lit_makemore.commands import output as outputs
 from lit_makemore.commands import threads
 from lit_makemore.commands.parsing import call
+from lit_makemore.files import write_parts
+from lit_makemore.model import load
 from lit_makemore.sampling.conditioned import ConditionedSampler
 from lit_makemore.sampling.conditions import Condition
 from lit_makemore.sampling.generate import Wanted, generate, seeded
@@ -64,13 +64,12 @@ def sample(
     """
     if num < 1:
         raise ValueError(f"--num must be at least 1, not {num}")
-    model = checkpoint.load(ckpt_path)
+    model = load(ckpt_path)
     condition = Condition(prefix, suffix, pattern, min_length, max_length)
     sampler = model.sampler(Decoding(temperature, top_k, top_p), condition)
     wanted = Wanted(unique, only_new, not_near)
     draws = generate(sampler, num, seeded(seed), model.train_hashes, wanted)
-    hashes = model.train_hashes if scores else None
-    outputs.write(_lines(draws, hashes, sampler.limit), output)
+    write_parts(output, _lines(draws, model.train_hashes if scores else None, sampler.limit))
     if not condition.is_simple:
         print(_probability(sampler), file=sys.stderr)
 

@@ -1,17 +1,19 @@
 """`score`: how probable words are to a trained network, and which of their letters are unlikely."""
 
+import csv
 import json
 import math
 import sys
 import unicodedata
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from io import StringIO
 from typing import Literal
 
-from lit_makemore import model as checkpoint
-from lit_makemore.commands import output as outputs
 from lit_makemore.commands import threads
 from lit_makemore.commands.parsing import call
+from lit_makemore.files import write_parts
+from lit_makemore.model import NameModel, load
 from lit_makemore.sampling.conditions import needs_lowercase
 from lit_makemore.sampling.scoring import character_scores
 from lit_makemore.words.corpus import are_among, read_words
@@ -38,11 +40,10 @@ class Scored:
 
     def columns(self) -> dict[str, str | float | bool | list[float] | None]:
         """What is known of the word, by name; floats are rounded."""
-        if self.surprise is None:
-            log_p = per_char = surprise = None
-        else:
-            log_p, per_char = -sum(self.surprise), sum(self.surprise) / len(self.surprise)
-            log_p, per_char = round(log_p, 6), round(per_char, 6)
+        log_p = per_char = surprise = None
+        if self.surprise is not None:
+            total = sum(self.surprise)
+            log_p, per_char = round(-total, 6), round(total / len(self.surprise), 6)
             surprise = [round(one, 4) for one in self.surprise]
         return {
             "word": self.word,
@@ -80,16 +81,14 @@ def score(
     """
     if not words and file is None:
         raise ValueError("score needs words: score --ckpt_path FILE emma zoe, or --file FILE")
-    model = checkpoint.load(ckpt_path)
+    model = load(ckpt_path)
     given = [unicodedata.normalize("NFC", word) for word in words if word]
     given += read_words(file) if file else []
     if lowercase:
         given = [word.lower() for word in given]
-    rows = _scored(model, given)
-    at_random = math.log(len(model.vocab))
+    rows, at_random = _scored(model, given), math.log(len(model.vocab))
     texts = {"text": _text(rows, at_random), "csv": _csv(rows), "json": _json(rows)}
-    outputs.write(texts[format], output)
-
+    write_parts(output, texts[format])
     unspelled = [word for word in given if not model.vocab.spells(word)]
     if unspelled:
         folded = any(needs_lowercase(word, model.vocab) for word in unspelled)
@@ -101,12 +100,11 @@ def score(
         )
 
 
-def _scored(model: checkpoint.NameModel, words: list[str]) -> Iterator[Scored]:
+def _scored(model: NameModel, words: list[str]) -> Iterator[Scored]:
     for start in range(0, len(words), CHUNK):
         chunk = words[start : start + CHUNK]
         spelled = [word for word in chunk if model.vocab.spells(word)]
-        network = model, model.vocab, model.block_size
-        log_p, lengths = character_scores(*network, spelled)
+        log_p, lengths = character_scores(model, model.vocab, model.block_size, spelled)
         rows = iter((-log_p).split(lengths.tolist()))
         known = are_among(chunk, model.train_hashes).tolist()
         for word, in_train in zip(chunk, known, strict=True):
@@ -114,14 +112,20 @@ def _scored(model: checkpoint.NameModel, words: list[str]) -> Iterator[Scored]:
             yield Scored(word, in_train, surprise)
 
 
+def csv_row(cells: Iterable[object]) -> str:
+    """One line of a CSV, with its end."""
+    line = StringIO()
+    csv.writer(line, lineterminator="\n").writerow(cells)
+    return line.getvalue()
+
+
 def _csv(scored: Iterator[Scored]) -> Iterator[str]:
-    names = list(Scored("", False, None).columns())
-    yield outputs.csv_row(names)
+    yield csv_row(Scored("", False, None).columns())
     for one in scored:
         columns = one.columns() | {"in_train": int(one.in_train)}
         if one.surprise is not None:
             columns["surprise"] = " ".join(f"{value:.4f}" for value in one.surprise)
-        yield outputs.csv_row([columns[name] for name in names])
+        yield csv_row(columns.values())
 
 
 def _json(scored: Iterator[Scored]) -> Iterator[str]:
@@ -135,18 +139,15 @@ def _json(scored: Iterator[Scored]) -> Iterator[str]:
 def _text(scored: Iterator[Scored], at_random: float) -> Iterator[str]:
     """Each word with a bar for each character, and a line that explains them.
 
-    Args:
-        scored: the words.
-        at_random: the surprise of a character where all are equally likely.
+    A character is unlikely above `at_random`, its surprise where all are equally likely.
     """
     for one in scored:
-        known = "a training word" if one.in_train else "not a training word"
         if one.surprise is None:
             yield f"{one.word}  no score\n\n"
             continue
-        total = sum(one.surprise)
-        per_char = total / len(one.surprise)
-        yield f"{one.word}  log p {-total:.2f}, {per_char:.2f} a character, {known}\n"
+        total, known = sum(one.surprise), "a" if one.in_train else "not a"
+        each = f"{total / len(one.surprise):.2f} a character"
+        yield f"{one.word}  log p {-total:.2f}, {each}, {known} training word\n"
         for c, surprise in zip([*one.word, "end"], one.surprise, strict=True):
             mark = "  unlikely" if surprise > at_random else ""
             yield f"  {_shown(c)} {surprise:5.2f} {_bar(surprise)}{mark}".rstrip() + "\n"

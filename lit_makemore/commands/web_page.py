@@ -12,6 +12,7 @@ from typing import Any
 import torch
 
 from lit_makemore.counts.known_words import KnownWords
+from lit_makemore.counts.mixture import Mixture
 from lit_makemore.counts.ngrams import KneserNey
 from lit_makemore.model import NameModel
 from lit_makemore.network.layers import Linear
@@ -21,49 +22,50 @@ PARTS = Path(__file__).with_name("page")
 MOST_COUNTS = 400_000  # bytes: a browser reads them in about a second
 
 
-def web_page(model: NameModel) -> tuple[str, str]:
-    """The page, and a sentence on what it does not hold; an empty one if it holds everything.
+def beside_network(model: NameModel) -> tuple[Mixture | None, KnownWords | None]:
+    """What a model has beside its network: a mixture with counts, and the known words around it.
 
-    Args:
-        model: the network, with Batch Normalization folded away.
+    Known words without factors, as of words that are all longer than the window, change nothing.
     """
-    known = WordFilter(model.train_hashes)
+    if isinstance(model.mixture, KnownWords):
+        known = model.mixture
+        return known.mixture, known if known.q is not None else None
+    return model.mixture, None
+
+
+def web_page(model: NameModel) -> tuple[str, str]:
+    """The page of a folded model, and what it does not hold; empty if it holds everything."""
+    train_words, left_out = WordFilter(model.train_hashes), []
+    mixture, known_words = beside_network(model)
     content: dict[str, Any] = {
         "chars": model.vocab.chars,
         "blockSize": model.block_size,
         "network": _network(model),
         "filter": {
-            "bits": _base64(known.packed()),
+            "bits": _base64(train_words.packed()),
             "positions": POSITIONS,
-            "errorRate": known.error_rate,
+            "errorRate": train_words.error_rate,
         },
     }
-    left_out = ""
-    if model.mixture is not None:
-        mixture = getattr(model.mixture, "mixture", model.mixture)
-        counts, weight = mixture.counts, mixture.weight
-        rows = packed_counts(counts)
-        if len(rows) > MOST_COUNTS:
-            left_out = (
+    if mixture is not None:
+        counts = mixture.counts
+        if len(rows := packed_counts(counts)) > MOST_COUNTS:
+            left_out.append(
                 f"the counts of its mixture: they take {len(rows):,} bytes, a page has at most "
                 f"{MOST_COUNTS:,}"
             )
         else:
-            content["weight"] = weight
-            content["counts"] = {
-                "rows": _base64(rows),
-                "width": counts.rows.size(1),
-                "discount": counts.discount,
-            }
-    if isinstance(model.mixture, KnownWords):
-        known_words = "the known words: a page does not hold the training words"
-        left_out = f"{left_out}; {known_words}" if left_out else known_words
+            width = counts.rows.size(1)
+            described = {"rows": _base64(rows), "width": width, "discount": counts.discount}
+            content |= {"weight": mixture.weight, "counts": described}
+    if known_words is not None:
+        left_out.append("the known words: a page does not hold the training words")
     page = (PARTS / "page.html").read_text(encoding="utf-8")
     for name in ("names", "page"):
         script = (PARTS / f"{name}.js").read_text(encoding="utf-8")
         page = page.replace(f"{{{{ {name} }}}}", script)
     # The text cannot have "</script": base64 has no "<", and in sorted characters "/" comes first.
-    return page.replace("{{ network }}", json.dumps(content)), left_out
+    return page.replace("{{ network }}", json.dumps(content)), "; ".join(left_out)
 
 
 def packed_counts(counts: KneserNey) -> bytes:
@@ -72,7 +74,7 @@ def packed_counts(counts: KneserNey) -> bytes:
     The rows are sorted. Of each one: how many tokens it has in common with the row before, its
     other tokens, its count; numbers of seven bits a byte, the lowest first.
     """
-    rows, numbers = (tensor.tolist() for tensor in (counts.rows, counts.counts))
+    rows, numbers = counts.rows.tolist(), counts.counts.tolist()
     packed, before = bytearray(), [-1] * len(rows[0])
     for row, number in sorted(zip(rows, numbers, strict=True)):
         shared = next(i for i, token in enumerate(row) if token != before[i])

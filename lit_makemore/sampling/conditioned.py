@@ -21,17 +21,16 @@ import torch
 from torch import Tensor, nn
 
 from lit_makemore.network.mlp import log_probabilities
-from lit_makemore.sampling.conditions import Condition
-from lit_makemore.sampling.patterns import Automaton
+from lit_makemore.sampling.conditions import Automaton, Condition
 from lit_makemore.sampling.sampler import (
     LONGEST,
     Decoding,
     Draw,
     Sampler,
     choose,
+    draw_batch,
     longest_name,
     names_at_once,
-    spell,
 )
 from lit_makemore.sampling.scoring import logits_of
 from lit_makemore.words.vocab import Vocabulary
@@ -172,30 +171,19 @@ class ConditionedSampler:
             generator: where random numbers come from, on the CPU.
         """
         while num > 0:
-            batch = self._batch(generator)
-            yield Draw(batch.names[:num], batch.log_probabilities[:num], batch.cut[:num])
+            yield self._batch(generator).first(num)
             num -= self.batch
 
     def _batch(self, generator: torch.Generator) -> Draw:
-        log_p = torch.zeros(self.batch)
-        alive = torch.arange(self.batch)  # the names that have not ended
-        place = torch.zeros(self.batch, dtype=torch.int64)
-        columns = []  # the characters of all names at each position
-        for position in range(self.limit):
+        def step(position: int, place: Tensor) -> tuple[Tensor, Tensor, Tensor]:
             later, may_end = self._chances[position + 1], position >= self.min_length
             cumulative = self._weights(place, later, may_end).cumsum(1)
-            uniform = torch.rand(len(alive), generator=generator, dtype=torch.float64)
+            uniform = torch.rand(len(place), generator=generator, dtype=torch.float64)
             chosen = choose(cumulative, uniform)
-            log_p[alive] += self._log_p[place, chosen]
-            columns.append(torch.zeros(self.batch, dtype=torch.int16))
-            columns[-1][alive] = chosen.short()
-            going_on = chosen != 0
-            alive, place = alive[going_on], self._following[place, chosen][going_on]
-            if len(alive) == 0:
-                break
-        rows = torch.stack(columns, 1).split(256)  # bounds the memory
-        names = [name for part in rows for name in spell(part, self.vocab)]
-        return Draw(names, log_p, torch.zeros(self.batch, dtype=torch.bool))
+            return chosen, self._log_p[place, chosen], self._following[place, chosen]
+
+        begin = torch.zeros(self.batch, dtype=torch.int64)
+        return draw_batch(step, begin, self.limit, self.vocab)
 
 
 def sampler(

@@ -1,4 +1,7 @@
-"""Names as they were asked for: what a sampler draws, without those that are not wanted."""
+"""Names as they were asked for: what a sampler draws, without those that are not wanted.
+
+Training words, and words one edit away from one, are found by their hashes alone.
+"""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -7,9 +10,8 @@ import torch
 from torch import Tensor
 
 from lit_makemore.sampling.conditioned import ConditionedSampler
-from lit_makemore.sampling.neighbours import is_near
 from lit_makemore.sampling.sampler import GIVE_UP, Draw, Sampler
-from lit_makemore.words.corpus import are_among
+from lit_makemore.words.corpus import are_among, word_hashes
 
 
 @dataclass(frozen=True)
@@ -25,11 +27,6 @@ class Wanted:
     unique: bool = False
     only_new: bool = False
     not_near: bool = False
-
-    @property
-    def all(self) -> bool:
-        """Whether every name is wanted."""
-        return not (self.unique or self.only_new or self.not_near)
 
 
 def seeded(seed: int | None) -> torch.Generator:
@@ -61,7 +58,7 @@ def generate(
     Raises:
         ValueError: too many names in a row are not wanted.
     """
-    if wanted.all:
+    if wanted == Wanted():  # all
         yield from sampler.draw(num, generator)
         return
     barren, seen = 0, set[str]()
@@ -109,3 +106,36 @@ def _none_of(tried: int, found: int, wanted: Wanted) -> str:
     else:
         what, option = "is new", "only_new"
     return f"none of {tried:,} names {what}; raise --temperature or leave out --{option}"
+
+
+def within_one_edit(word: str, chars: str) -> Iterator[str]:
+    """The word and all words that one edit makes of it, some of them more than once.
+
+    An edit inserts, deletes or replaces one character (Levenshtein, 1966).
+
+    Args:
+        word: the word.
+        chars: the characters that may be inserted.
+    """
+    yield word
+    for i in range(len(word) + 1):
+        before, after = word[:i], word[i:]
+        yield from (before + c + after for c in chars)
+        if after:
+            yield before + after[1:]
+            yield from (before + c + after[1:] for c in chars)
+
+
+def is_near(word: str, chars: str, hashes: Tensor) -> bool:
+    """Whether a word is within one edit of one of the words that have these hashes.
+
+    Args:
+        word: the word.
+        chars: the characters of those words.
+        hashes: (words,) int64, sorted.
+    """
+    wanted = word_hashes(within_one_edit(word, chars))
+    if not len(hashes):
+        return False
+    found = torch.searchsorted(hashes, wanted).clamp(max=len(hashes) - 1)
+    return bool((hashes[found] == wanted).any())

@@ -16,7 +16,6 @@ from lit_makemore.words.vocab import END, Vocabulary
 BATCH = 4096  # always draws so many names at once: then a longer draw begins as a shorter one does
 LARGEST = 2**20  # probabilities of all names at once: of a large vocabulary, fewer names
 TABLE = 2**20  # computes all distributions in advance if they are at most this many numbers
-PIECE = 64  # characters of all names that are held as a table at once
 LONGEST = 5_000  # characters; what does not end before is no name
 WORK = 50_000  # characters times vocabulary: words of few different characters are longer
 # A name that is so many times as long as the longest training word has not ended for once; a
@@ -80,10 +79,19 @@ class Draw:
     log_probabilities: Tensor  # (B,)
     cut: Tensor  # (B,) bool
 
+    def first(self, num: int) -> "Draw":
+        """At most num of the names."""
+        return Draw(self.names[:num], self.log_probabilities[:num], self.cut[:num])
+
     def at(self, numbers: list[int]) -> "Draw":
         """Some of the names."""
         names = [self.names[i] for i in numbers]
         return Draw(names, self.log_probabilities[numbers], self.cut[numbers])
+
+
+Step = Callable[[int, Tensor], tuple[Tensor, Tensor, Tensor]]
+"""The position and the places (B, …) of names in the making to their next characters (B,), the
+log-probabilities (B,) of these, and the places after them."""
 
 
 class Sampler:
@@ -112,8 +120,7 @@ class Sampler:
         tried: how many names were drawn so far, and `kept`, how many of these were not drawn again.
 
     Raises:
-        ValueError: the network is in training mode, the prefix contains an unknown character, or
-            the prefix is longer than max_length.
+        ValueError: the network is in training mode, or the prefix contains an unknown character.
     """
 
     def __init__(
@@ -130,10 +137,6 @@ class Sampler:
     ) -> None:
         if net.training:
             raise ValueError("sampling needs net.eval(): BatchNorm must use its running statistics")
-        if max_length is not None and max_length < max(len(prefix), 1):
-            raise ValueError(
-                f"--max_length must be at least {max(len(prefix), 1)}, not {max_length}"
-            )
         self.net, self.vocab, self.block_size = net, vocab, block_size
         self.decoding, self.max_length, self.fits = decoding, max_length, fits
         self.tried = self.kept = 0
@@ -175,14 +178,15 @@ class Sampler:
             batch = self._batch(generator)
             self.tried += len(batch.names)
             if self.max_length is not None or self.fits is not None:
-                batch = _ended(batch, self.fits)
+                ended = (~batch.cut).nonzero().squeeze(1).tolist()
+                batch = batch.at([i for i in ended if not self.fits or self.fits(batch.names[i])])
                 barren = 0 if batch.names else barren + 1
                 if barren == GIVE_UP:
                     raise ValueError(self._none_of(GIVE_UP * self.batch))
                 if not batch.names:
                     continue
             self.kept += len(batch.names)
-            yield Draw(batch.names[:num], batch.log_probabilities[:num], batch.cut[:num])
+            yield batch.first(num)
             num -= len(batch.names)
 
     def _none_of(self, tried: int) -> str:
@@ -192,33 +196,16 @@ class Sampler:
         return f"none of {tried:,} names fits; ask for less, or give a longer prefix"
 
     def _batch(self, generator: torch.Generator) -> Draw:
-        names = [""] * self.batch
-        log_probabilities = torch.zeros(self.batch)
-        alive = torch.arange(self.batch)  # the names that have not ended
-        window = torch.zeros((self.batch, self.block_size), dtype=torch.int64)  # (B, T)
-        for start in range(0, self.limit, PIECE):
-            begun, width = alive, min(PIECE, self.limit - start)
-            tokens = torch.zeros((self.batch, width + 1), dtype=torch.int64)
-            for position in range(start, start + width):
-                row, cumulative, log_p = self._lookup(window)
-                if position < len(self.prefix):
-                    chosen = self.prefix[position].expand(len(alive))
-                else:
-                    chosen = choose(cumulative[row], torch.rand(len(alive), generator=generator))
-                log_probabilities[alive] += log_p[row, chosen]
-                tokens[alive, position - start] = chosen
-                window = torch.cat([window[:, 1:], chosen[:, None]], 1)
-                going_on = chosen != 0
-                if not going_on.all():
-                    alive, window = alive[going_on], window[going_on]
-                if len(alive) == 0:
-                    break
-            for i, part in zip(begun.tolist(), spell(tokens[begun], self.vocab), strict=True):
-                names[i] += part
-            if len(alive) == 0:
-                break
-        cut = torch.zeros(self.batch, dtype=torch.bool).index_fill_(0, alive, True)
-        return Draw(names, log_probabilities, cut)
+        def step(position: int, window: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+            row, cumulative, log_p = self._lookup(window)
+            if position < len(self.prefix):
+                chosen = self.prefix[position].expand(len(window))
+            else:
+                chosen = choose(cumulative[row], torch.rand(len(window), generator=generator))
+            return chosen, log_p[row, chosen], torch.cat([window[:, 1:], chosen[:, None]], 1)
+
+        windows = torch.zeros((self.batch, self.block_size), dtype=torch.int64)
+        return draw_batch(step, windows, self.limit, self.vocab)
 
     def _lookup(self, window: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Two tables as `_distributions` returns them, and for windows (B, T) their rows (B,)."""
@@ -248,10 +235,32 @@ def names_at_once(vocab: Vocabulary) -> int:
     return min(BATCH, max(1, LARGEST // len(vocab)))
 
 
-def _ended(draw: Draw, fits: Callable[[str], bool] | None) -> Draw:
-    """The names of a draw that were not cut and that fit."""
-    ended = (~draw.cut).nonzero().squeeze(1).tolist()
-    return draw.at([i for i in ended if fits is None or fits(draw.names[i])])
+def draw_batch(step: Step, begin: Tensor, limit: int, vocab: Vocabulary) -> Draw:
+    """Draws names together, a character at a time, until each has ended or has `limit` of them.
+
+    Args:
+        step: makes the next step of the names that have not ended.
+        begin: (B, …), the place where each name begins.
+        limit: how many characters are drawn at most, with the end mark.
+        vocab: the characters.
+    """
+    log_p = torch.zeros(len(begin))
+    alive, place = torch.arange(len(begin)), begin  # of the names that have not ended
+    columns = []  # the characters of all names at each position
+    for position in range(limit):
+        chosen, each, place = step(position, place)
+        log_p[alive] += each
+        columns.append(torch.zeros(len(begin), dtype=torch.int16))
+        columns[-1][alive] = chosen.short()
+        going_on = chosen != 0
+        alive, place = alive[going_on], place[going_on]
+        if len(alive) == 0:
+            break
+    columns.append(torch.zeros_like(columns[-1]))
+    names = []
+    for rows in torch.stack(columns, 1).split(256):  # bounds the memory
+        names += spell(rows, vocab)
+    return Draw(names, log_p, torch.zeros(len(begin), dtype=torch.bool).index_fill_(0, alive, True))
 
 
 def choose(cumulative: Tensor, uniform: Tensor) -> Tensor:

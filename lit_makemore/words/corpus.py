@@ -3,24 +3,21 @@
 import hashlib
 import re
 import sys
-import unicodedata
 import urllib.error
 import urllib.request
 from array import array
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from functools import partial
+from functools import lru_cache
 from http.client import HTTPException
 from io import StringIO
 from pathlib import Path
-from typing import IO
 
 import torch
 from torch import Tensor
 
 from lit_makemore.files import replacing
-from lit_makemore.words.lines import Changes, head, read_lines
-from lit_makemore.words.table import columns, listed, separator
+from lit_makemore.words.reader import Changes, read_bytes, read_lines
 from lit_makemore.words.vocab import END
 
 NAMES_PATH = "data/names.txt"
@@ -31,10 +28,18 @@ MAX_FETCH = 16 * 2**20  # bytes
 MIN_WORDS = 10
 MAX_CHARS = 10_000
 
+# Control characters and those that no reader sees. Joiners (U+200C and U+200D) are not among them:
+# they are spelling in Persian, Hindi and emoji.
+CONTROL = re.compile(
+    "[\x00-\x1f\x7f-\x9f\u00ad\u061c\u200b\u200e\u200f\u202a-\u202e\u2060\u2066-\u2069\ufeff]"
+)
+MARKS = re.compile('[,;"]')  # of a table
+WEB_PAGE = re.compile("<!doctype|<html", re.IGNORECASE)
+
 
 @dataclass(frozen=True)
 class Corpus:
-    """The words of a file, in order, as one string: "emma\\nolivia\\nava\\n".
+    """The words of a file, in order, as one string: "emma\nolivia\nava\n".
 
     One string needs one byte per character; a list of words would need about nine.
 
@@ -66,12 +71,13 @@ def read_corpus(
 ) -> Corpus:
     """Reads a file with one word per line, or a column of a table, as `read_lines` does.
 
-    Skips blank lines.
+    Skips blank lines. The last corpus is remembered: as long as its file does not change, it is
+    not read again.
 
     Args:
         path: the file.
         lowercase: whether to convert every word to lower case.
-        strip: whether to remove white space from both ends of a line, and commas from its end.
+        strip: whether to remove white space from both ends of a word, and commas after it.
         column: the column of a table, by its name or its number.
 
     Raises:
@@ -79,33 +85,62 @@ def read_corpus(
         ValueError: a line is not a word, or there are too few words. The message names the file,
             the line and what to do.
     """
-    path, changes = Path(path), Changes()
-    if column is None:
-        _check_no_table(path)
-    text, n_words, blank, number = StringIO(), 0, 0, 0
-    words = partial(read_lines, path, lowercase, strip, column=column)
-    for number, word in words(changes):
-        if word:
-            _check(word, f"{path}, line {number}")
-            text.write(word + END)
-            n_words += 1
-        else:
+    path = Path(path)
+    file = path.stat() if path.is_file() else None
+    state = file and (path.resolve(), file.st_ino, file.st_size, file.st_mtime_ns)
+    return _read_corpus(path, lowercase, strip, column, state)
+
+
+@lru_cache(maxsize=1)
+def _read_corpus(
+    path: Path, lowercase: bool, strip: bool, column: str | None, state: object
+) -> Corpus:
+    content, changes = read_bytes(path), Changes()
+    text, chars, n_words, blank, number, marked = StringIO(), set[str](), 0, 0, 0, 0
+    for number, word in read_lines(path, content, lowercase, strip, changes, column):
+        if not word:
             blank += 1
+            continue
+        _check(word, f"{path}, line {number}")
+        chars.update(word)
+        if len(chars) > MAX_CHARS:
+            raise ValueError(
+                f"{path}, line {number} has the first distinct character above {MAX_CHARS:,}: so "
+                "many are not possible, since the network must see each many times"
+            )
+        text.write(word + END)
+        n_words += 1
+        marked += bool(MARKS.search(word))
     if n_words < MIN_WORDS:
         raise ValueError(
             f"{path} ends after line {number} with {n_words} words; at least {MIN_WORDS} are "
             "needed, one per line"
         )
-    joined = text.getvalue()
-    chars = sorted(set(joined) - {END})
-    if len(chars) > MAX_CHARS:
-        raise ValueError(
-            f"{path} has {len(chars):,} distinct characters; at most {MAX_CHARS:,} are possible, "
-            f"since the network must see each many times; line {_beyond(words(Changes()))} has the "
-            "first above that"
+    notes = [
+        f"{path}: {what.format(count)} (first in line {first})"
+        for what, (count, first) in changes.items()
+    ]
+    if column is None and marked == n_words:
+        notes.append(
+            f"{path}: every word has a comma, a semicolon or a quotation mark; if the file is a "
+            "table, choose the column of the words with --data.column"
         )
-    notes = changes.notes(path)
-    return Corpus(str(path), joined, "".join(chars), n_words, blank, _sha256(path), notes)
+    digest, joined = hashlib.sha256(content).hexdigest(), text.getvalue()
+    return Corpus(str(path), joined, "".join(sorted(chars)), n_words, blank, digest, tuple(notes))
+
+
+def _check(word: str, where: str) -> None:
+    if WEB_PAGE.match(word):
+        raise ValueError(f"{where}: this is a web page, not a word list; download the raw file")
+    if CONTROL.search(word):
+        told = "a control character; remove it"
+        if "\0" in word:
+            told = (
+                "NUL, as UTF-16 without its mark does: iconv -f UTF-16LE -t utf-8 FILE > NEW_FILE"
+            )
+        elif "\t" in word:
+            told = "a tab; put one word on each line, or choose a column with --data.column"
+        raise ValueError(f"{where}: {word!r} contains {told}")
 
 
 def read_words(path: str | Path, lowercase: bool = False, strip: bool = True) -> list[str]:
@@ -113,46 +148,11 @@ def read_words(path: str | Path, lowercase: bool = False, strip: bool = True) ->
 
     Raises:
         FileNotFoundError: the file does not exist.
-        ValueError: a line is too long or not UTF-8.
+        ValueError: a line is too long, or cannot be decoded.
     """
-    return [word for _, word in read_lines(Path(path), lowercase, strip, Changes()) if word]
-
-
-def _sha256(path: Path) -> str:
-    digest = hashlib.sha256()
-    with path.open("rb") as file:
-        while chunk := file.read(2**20):
-            digest.update(chunk)
-    return digest.hexdigest()
-
-
-def _check_no_table(path: Path) -> None:
-    lines = head(path)
-    if mark := separator(lines):
-        found = listed(columns(lines[0], mark))
-        raise ValueError(
-            f"{path} is a table, with these columns in its first line: {found}; choose one with "
-            "--data.column NAME, or with its number from 1 if these are no names"
-        )
-
-
-def _beyond(words: Iterator[tuple[int, str]]) -> int:
-    """The line in which the characters become more than MAX_CHARS."""
-    seen: set[str] = set()
-    for number, word in words:
-        seen |= {*word}
-        if len(seen) > MAX_CHARS:
-            return number
-    raise AssertionError("called for a list with too many characters")
-
-
-def _check(word: str, where: str) -> None:
-    if word.lower().startswith(("<!doctype", "<html")):
-        raise ValueError(f"{where}: this is a web page, not a word list; download the raw file")
-    if "\t" in word:
-        raise ValueError(f"{where}: {word!r} contains a tab; put one word on each line")
-    if any(unicodedata.category(c) == "Cc" for c in word):
-        raise ValueError(f"{where}: {word!r} contains a control character; remove it")
+    path = Path(path)
+    lines = read_lines(path, read_bytes(path), lowercase, strip, Changes())
+    return [word for _, word in lines if word]
 
 
 def word_hashes(words: Iterator[str]) -> Tensor:
@@ -191,12 +191,8 @@ def fetch(
     if path.exists():
         return
     try:
-        with replacing(path) as out:
-            digest = _download(url, out, max_bytes, timeout)
-            if digest != sha256:
-                raise ValueError(
-                    f"{url} has the sha256 {digest}, not {sha256}; put the right file at {path}"
-                )
+        with urllib.request.urlopen(url, timeout=timeout) as response:
+            content = response.read(max_bytes + 1)
     except (OSError, HTTPException) as error:
         if isinstance(error, urllib.error.HTTPError):
             error.close()
@@ -205,25 +201,12 @@ def fetch(
             f"{path.absolute()}, or train on the list that ships with the project: "
             "--config configs/quickstart.yaml"
         ) from error
-
-
-def _download(url: str, out: IO[bytes], max_bytes: int, timeout: float) -> str:
-    digest, received = hashlib.sha256(), 0
-    with urllib.request.urlopen(url, timeout=timeout) as response:
-        total = int(response.headers.get("Content-Length") or 0)
-        while chunk := response.read(2**16):
-            received += len(chunk)
-            if received > max_bytes:
-                raise ValueError(
-                    f"{url} is larger than {max_bytes:,} bytes: it is not the word list"
-                )
-            digest.update(chunk)
-            out.write(chunk)
-            if sys.stderr.isatty():
-                share = f" of {total:,}" if total else ""
-                print(f"\rdownloading {url}: {received:,}{share} bytes", end="", file=sys.stderr)
-    if sys.stderr.isatty():
-        print(file=sys.stderr)
-    else:
-        print(f"downloaded {url}: {received:,} bytes", file=sys.stderr)
-    return digest.hexdigest()
+    if len(content) > max_bytes:
+        raise ValueError(f"{url} is larger than {max_bytes:,} bytes: it is not the word list")
+    if (digest := hashlib.sha256(content).hexdigest()) != sha256:
+        raise ValueError(
+            f"{url} has the sha256 {digest}, not {sha256}; put the right file at {path}"
+        )
+    with replacing(path) as file:
+        file.write(content)
+    print(f"downloaded {url}: {len(content):,} bytes", file=sys.stderr)

@@ -5,29 +5,29 @@ import json
 import random
 import re
 import shutil
-from dataclasses import replace
+from copy import copy
+from importlib.util import find_spec
 
 import numpy as np
 import pytest
 import torch
 
-from lit_makemore import model as checkpoint
 from lit_makemore.cli import main
 from lit_makemore.commands import export
 from lit_makemore.commands.web_page import MOST_COUNTS, packed_counts, web_page
 from lit_makemore.counts.known_words import KnownWords
 from lit_makemore.counts.mixture import Mixture
 from lit_makemore.counts.ngrams import KneserNey
-from lit_makemore.network.mlp import MLP
+from lit_makemore.model import NameModel
+from lit_makemore.network.mlp import MLP, Init
 from lit_makemore.sampling.word_filter import WordFilter
 from lit_makemore.words.corpus import word_hash, word_hashes
-from lit_makemore.words.vocab import Vocabulary
+from lit_makemore.words.vocab import END, Vocabulary
 from lit_makemore.words.windows import Windows, distinct, encode
 from tests.conftest import ROOT, WORDS
 from tests.exported_page import CHROMIUM, PHONE, draw, opened
 from tests.sampling.repeatable import draw_names
 
-STORED = ROOT / "tests" / "format_1"
 STRANGE = "</script>!-{}\"'&. é😀\u0627"
 ARCHITECTURES = [
     {"n_layer": 5, "bn_variance": "unbiased"},
@@ -36,37 +36,48 @@ ARCHITECTURES = [
 ]
 
 
-def trained(chars: str = "abcdefghijklmnopqrstuvwxyz", block_size: int = 3, **architecture):
-    """A checkpoint of a random network whose running statistics have moved."""
+def random_model(
+    chars: str = "abcdefghijklmnopqrstuvwxyz", block_size: int = 3, **architecture
+) -> NameModel:
+    """A random network whose running statistics have moved."""
     torch.manual_seed(1)
     vocab = Vocabulary("".join(sorted(set(chars))))
-    net = MLP(len(vocab), block_size, **architecture)
+    model = NameModel(vocab, block_size, {"activation": "tanh", "init": Init(), **architecture})
     with torch.no_grad():
-        for parameter in net.parameters():
+        for parameter in model.net.parameters():
             parameter.add_(torch.randn_like(parameter), alpha=0.1)
     for _ in range(20):
-        net.train()(torch.randint(0, len(vocab), (64, block_size)))
-    hashes = word_hashes(iter(WORDS)).sort().values
-    return checkpoint.Checkpoint(
-        net.eval(), net, vocab, block_size, hashes, 1, {"activation": "tanh", **architecture}
-    )
+        model.net.train()(torch.randint(0, len(vocab), (64, block_size)))
+    model.train_hashes = word_hashes(iter(WORDS)).sort().values
+    return model.eval()
 
 
-def mixed(model: checkpoint.Checkpoint, words=WORDS) -> checkpoint.Checkpoint:
+def examples(model: NameModel, words: list[str]) -> tuple[torch.Tensor, ...]:
+    windows = Windows(encode("".join(word + END for word in words), model.vocab), model.block_size)
+    return distinct(windows, len(model.vocab))
+
+
+def mixed(model: NameModel) -> NameModel:
     """The same network mixed with the counts of words."""
-    end = model.vocab.itos[0]
-    stream = encode("".join(word + end for word in words), model.vocab)
-    examples = distinct(Windows(stream, model.block_size), len(model.vocab))
-    counts = KneserNey(*examples, len(model.vocab))
-    return replace(model, predictor=Mixture(model.net, counts, 0.7))
+    model = copy(model)
+    model.mixture = Mixture(KneserNey(*examples(model, WORDS), len(model.vocab)), 0.7)
+    return model
 
 
-def prefixes(model: checkpoint.Checkpoint, num: int) -> list[str]:
+def knowing(model: NameModel) -> NameModel:
+    """The same network with known words, fitted to words of which most are known."""
+    model, (x, y, n) = mixed(model), examples(model, WORDS[3:] + ["xaver", "yann"])
+    model.mixture = KnownWords(model.mixture, *examples(model, WORDS)[:2])
+    model.mixture.fit(model.net, [(x, torch.arange(len(x)), y, n[:, None].expand(-1, 2))])
+    return model
+
+
+def prefixes(model: NameModel, num: int) -> list[str]:
     draw = random.Random(1)
     return ["".join(draw.choices(model.vocab.chars, k=draw.randrange(12))) for _ in range(num)]
 
 
-def windows(model: checkpoint.Checkpoint, begun: list[str]) -> torch.Tensor:
+def windows(model: NameModel, begun: list[str]) -> torch.Tensor:
     padding = [0] * model.block_size
     return torch.tensor(
         [[*padding, *model.vocab.encode(text)][-model.block_size :] for text in begun]
@@ -81,7 +92,7 @@ def content(page: str) -> dict:
 @pytest.mark.parametrize("architecture", ARCHITECTURES, ids=str)
 def test_the_page_holds_the_network(architecture):
     """Read by numpy, in float64."""
-    model = trained(**architecture)
+    model = random_model(**architecture)
     page, left_out = web_page(model.folded())
     assert left_out == ""
     network = content(page)["network"]
@@ -123,21 +134,22 @@ def unpacked(packed: bytes, width: int) -> dict[tuple[int, ...], int]:
 def test_counts_are_packed_whole():
     rows = torch.tensor([[0, 0, 300], [0, 200, 1], [0, 200, 2], [300, 0, 0], [300, 1, 0]])
     numbers = torch.tensor([1, 127, 128, 70_000, 5])
-    counts = KneserNey.from_rows(rows, numbers, 301)
+    counts = KneserNey(rows[:, :-1], rows[:, -1], numbers, 301)
     expected = dict(zip(map(tuple, rows.tolist()), numbers.tolist(), strict=True))
     assert unpacked(packed_counts(counts), 3) == expected
 
 
 def test_a_page_of_the_lectures_network_is_small():
-    model = trained(n_hidden=100, n_layer=5)
+    model = random_model(n_hidden=100, n_layer=5)
     assert sum(parameter.numel() for parameter in model.net.parameters()) == 46_997
     names = word_hashes(f"name {i}" for i in range(25_626))  # as many as the names to train on
-    page, _ = web_page(replace(model, train_hashes=names).folded())
+    model.train_hashes = names
+    page, _ = web_page(model.folded())
     assert len(page.encode()) <= 400_000
 
 
 def test_counts_that_are_large_are_left_out_and_it_is_said(monkeypatch):
-    model = mixed(trained(n_layer=1)).folded()
+    model = mixed(random_model(n_layer=1)).folded()
     page, left_out = web_page(model)
     assert content(page)["weight"] == 0.7
     assert content(page)["counts"]["width"] == 4
@@ -150,36 +162,37 @@ def test_counts_that_are_large_are_left_out_and_it_is_said(monkeypatch):
 
 
 def test_no_character_ends_the_script():
-    model = trained(STRANGE, n_layer=1)
+    model = random_model(STRANGE, n_layer=1)
     page, _ = web_page(model.folded())
     assert content(page)["chars"] == model.vocab.chars
     assert page.count("</script>") == 3
 
 
-def run(*arguments: str, path=STORED / "mixture/checkpoints/last.ckpt") -> int:
-    return main(["export", "--ckpt_path", str(path), *arguments])
-
-
-def test_the_command_writes_beside_the_user(tmp_path, monkeypatch, capsys):
+@pytest.fixture
+def run(ckpt, tmp_path, monkeypatch):
+    """Exports the shared checkpoint, or another file, in an empty folder."""
     monkeypatch.chdir(tmp_path)
+    return lambda *arguments, path=ckpt: main(["export", "--ckpt_path", path, *arguments])
+
+
+def test_the_command_writes_beside_the_user(run, model, tmp_path, capsys):
     assert run() == 0
     out, err = capsys.readouterr()
     assert re.fullmatch(r"last.html: [\d,]+ parameters, [\d,]+ bytes\n", out)
     assert err == ""
-    stored = checkpoint.load(STORED / "mixture/checkpoints/last.ckpt")
     found = content((tmp_path / "last.html").read_text(encoding="utf-8"))
-    assert found["chars"] == stored.vocab.chars
-    assert found["weight"] == stored.predictor.weight
+    assert found["chars"] == model.vocab.chars
+    assert found["weight"] == model.mixture.weight
 
 
-def test_bad_input_is_one_line_and_nothing_is_written(tmp_path, monkeypatch, capsys):
-    monkeypatch.chdir(tmp_path)
-    text = tmp_path / "a.txt"
+def test_bad_input_is_one_line_and_nothing_is_written(run, ckpt, tmp_path, capsys):
+    text, folder = tmp_path / "a.txt", tmp_path / "folder"
     text.write_text("a file")
-    folder = tmp_path / "folder"
     folder.mkdir()
-    broken = torch.load(STORED / "plain/checkpoints/last.ckpt", weights_only=True)
-    broken["state_dict"]["net.embedding.weight"][0, 0] = torch.nan
+    broken = torch.load(ckpt, weights_only=True)
+    next(value for name, value in broken["state_dict"].items() if "embedding" in name)[0, 0] = (
+        torch.nan
+    )
     torch.save(broken, tmp_path / "nan.ckpt")
     torch.save({"state_dict": {}}, tmp_path / "other.ckpt")
     before = sorted(tmp_path.rglob("*"))
@@ -203,8 +216,7 @@ def test_bad_input_is_one_line_and_nothing_is_written(tmp_path, monkeypatch, cap
 
 
 @pytest.mark.parametrize("name", ["onnx", "safetensors"])
-def test_a_missing_package_is_named(name, tmp_path, monkeypatch, capsys):
-    monkeypatch.chdir(tmp_path)
+def test_a_missing_package_is_named(name, run, tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(export, "find_spec", lambda package: None)
     assert run("--format", name) == 1
     (line,) = capsys.readouterr().err.splitlines()
@@ -213,58 +225,36 @@ def test_a_missing_package_is_named(name, tmp_path, monkeypatch, capsys):
     assert list(tmp_path.iterdir()) == []
 
 
-def test_safetensors_is_enough_to_build_the_predictor_again(tmp_path, capsys):
-    safetensors = pytest.importorskip("safetensors")
-    path = tmp_path / "out.safetensors"
-    assert run("--format", "safetensors", "--output", str(path)) == 0
-    assert capsys.readouterr().err == ""
-    with safetensors.safe_open(path, "pt") as file:
-        described = file.metadata()
-        tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-    rows, numbers = tensors.pop("counts.rows"), tensors.pop("counts.numbers")
-    vocab_size, block_size = len(described["chars"]) + 1, int(described["block_size"])
-    net = MLP(vocab_size, block_size, **json.loads(described["architecture"])).eval()
-    net.load_state_dict(tensors)
-    mixture = json.loads(described["mixture"])
-    counts = KneserNey.from_rows(rows, numbers, vocab_size)
-    assert mixture["discount"] == counts.discount
-    stored = checkpoint.load(STORED / "mixture/checkpoints/last.ckpt")
-    x = windows(stored, prefixes(stored, 100))
-    torch.testing.assert_close(Mixture(net, counts, mixture["weight"])(x), stored.predictor(x))
-
-
-def test_known_words_are_in_safetensors_and_not_in_a_page():
+def test_safetensors_is_enough_to_build_the_model_again():
     safetensors = pytest.importorskip("safetensors.torch")
-    stored = checkpoint.load(ROOT / "tests/format_3/known/checkpoints/last.ckpt")
-    without = Mixture(stored.net, *stored.mixture)
-    fitted = stored.known_words.fitted(without, 9, 10)
-    model = replace(stored, predictor=Mixture(stored.net, *stored.mixture, fitted)).folded()
-    _, left_out = web_page(model)
-    assert left_out == "the known words: a page does not hold the training words"
-    written, left_out = export.WRITERS["safetensors"](model)
+    model = knowing(random_model(n_layer=1, block_size=8))
+    written, left_out = export.WRITERS["safetensors"](model.folded())
     assert left_out == ""
     tensors = safetensors.load(written)
     length = int.from_bytes(written[:8], "little")
     described = json.loads(written[8 : 8 + length])["__metadata__"]
-    known = KnownWords(
-        tensors["known_words.rows"],
-        len(described["chars"]) + 1,
-        tensors["known_words.q"],
-        **json.loads(described["known_words"]),
-    )
-    x = windows(stored, prefixes(stored, 100))
-    expected = model.predictor(x) - without(x)
-    assert expected.abs().max() > 1
-    torch.testing.assert_close(known.log_factors(x).float(), expected, rtol=1e-4, atol=1e-4)
+    names = ("counts.rows", "counts.numbers", "known_words.rows", "known_words.q")
+    rows, numbers, known_rows, q = (tensors.pop(name) for name in names)
+    vocab_size, block_size = len(described["chars"]) + 1, int(described["block_size"])
+    net = MLP(vocab_size, block_size, **json.loads(described["architecture"])).eval()
+    net.load_state_dict(tensors)
+    mixture = json.loads(described["mixture"])
+    x, y = rows[:, :-1].long(), rows[:, -1].long()
+    counts = KneserNey(x, y, numbers, vocab_size, mixture["discount"])
+    mixture = Mixture(counts, mixture["weight"])
+    known = KnownWords(mixture, x, y)
+    known.set_extra_state({"rows": known_rows, "q": q, **json.loads(described["known_words"])})
+    x = windows(model, [*prefixes(model, 100), *WORDS])
+    for ours, theirs in ((model.mixture.mixture, mixture), (model.mixture, known)):
+        torch.testing.assert_close(theirs(net(x), x), ours(model.net(x), x), rtol=1e-4, atol=1e-4)
+    assert (known(net(x), x) - mixture(net(x), x)).abs().max() > 1  # else the test shows nothing
 
 
-@pytest.mark.slow
-def test_onnx_names_the_known_words_that_it_leaves_out():
-    pytest.importorskip("onnx")
-    pytest.importorskip("onnxscript")
-    model = checkpoint.load(ROOT / "tests/format_3/known/checkpoints/last.ckpt").folded()
-    _, left_out = export.WRITERS["onnx"](model)
-    assert left_out == "the counts of its mixture and its known words: ONNX cannot hold them"
+def test_known_words_are_not_in_a_page():
+    _, left_out = web_page(knowing(random_model(n_layer=1, block_size=8)).folded())
+    assert left_out == "the known words: a page does not hold the training words"
+    _, left_out = web_page(knowing(random_model(n_layer=1)).folded())  # no word fits the window
+    assert left_out == ""
 
 
 @pytest.mark.slow
@@ -272,9 +262,9 @@ def test_onnx_names_the_known_words_that_it_leaves_out():
 def test_onnx_gives_the_same_logits_for_any_number_of_windows(architecture):
     runtime = pytest.importorskip("onnxruntime")
     pytest.importorskip("onnxscript")
-    model = mixed(trained(**architecture))
+    model = knowing(random_model(block_size=8, **architecture))
     written, left_out = export.WRITERS["onnx"](model.folded())
-    assert "ONNX cannot hold" in left_out
+    assert left_out == "the counts of its mixture and its known words: ONNX cannot hold them"
     assert str(ROOT).encode() not in written
     session = runtime.InferenceSession(written, providers=["CPUExecutionProvider"])
     for num in (1, 7, 1000):
@@ -283,11 +273,11 @@ def test_onnx_gives_the_same_logits_for_any_number_of_windows(architecture):
         with torch.no_grad():
             np.testing.assert_allclose(logits, model.net(x).numpy(), atol=1e-5)
     described = session.get_modelmeta().custom_metadata_map
-    assert described == {"chars": model.vocab.chars, "block_size": "3"}
+    assert described == {"chars": model.vocab.chars, "block_size": "8"}
 
 
 @pytest.mark.slow
-def test_the_command_writes_onnx_and_says_what_is_not_in_it(tmp_path, capfd):
+def test_the_command_writes_onnx_and_says_what_is_not_in_it(run, tmp_path, capfd):
     onnx = pytest.importorskip("onnx")
     pytest.importorskip("onnxscript")
     path = tmp_path / "out.onnx"
@@ -304,17 +294,15 @@ def test_the_page_of_the_documentation_is_of_this_version():
     page = (ROOT / "docs" / "names.html").read_text(encoding="utf-8")
     assert len(page.encode()) < 1_000_000
     (network,) = re.findall(r'id="network">(.*)</script>', page)
-    current = web_page(trained(n_layer=1).folded())[0]
+    current = web_page(random_model(n_layer=1).folded())[0]
     assert page.replace(network, "") == re.sub(r'(id="network">).*(</script>)', r"\1\2", current)
 
 
 @pytest.mark.slow
-def test_the_examples_of_the_documentation_run(tmp_path, monkeypatch):
+def test_the_examples_of_the_documentation_run(run, ckpt, model, tmp_path):
     for package in ("onnxruntime", "onnxscript", "safetensors"):
         pytest.importorskip(package)
-    model = checkpoint.load(STORED / "plain/checkpoints/last.ckpt")
-    shutil.copy(STORED / "plain/checkpoints/last.ckpt", tmp_path / "best.ckpt")
-    monkeypatch.chdir(tmp_path)
+    shutil.copy(ckpt, tmp_path / "best.ckpt")
     for name in ("onnx", "safetensors"):
         assert run("--format", name, path="best.ckpt") == 0
     examples = re.findall(
@@ -331,45 +319,41 @@ def test_the_examples_of_the_documentation_run(tmp_path, monkeypatch):
         np.testing.assert_allclose(in_safetensors["net"](x), model.net(x).numpy(), atol=1e-5)
 
 
-in_a_browser = pytest.mark.browser
+def in_a_browser(test):
+    """Marks a test that needs the system's Chromium and the package playwright."""
+    found = CHROMIUM is not None and find_spec("playwright") is not None
+    return pytest.mark.browser(pytest.mark.skipif(not found, reason="no Chromium")(test))
 
 
-def needs_browser() -> None:
-    pytest.importorskip("playwright")
-    if CHROMIUM is None:
-        pytest.skip("no Chromium")
-
-
-def written(model: checkpoint.Checkpoint, folder):
+def written(model: NameModel, folder):
     path = folder / "page.html"
     path.write_text(web_page(model.folded())[0], encoding="utf-8")
     return path
 
 
-def log_p(model: checkpoint.Checkpoint, begun: list[str]) -> torch.Tensor:
-    """The logits of the whole checkpoint, Batch Normalization not folded."""
+def log_p(model: NameModel, begun: list[str]) -> torch.Tensor:
+    """The logits of the whole model, Batch Normalization not folded."""
     with torch.no_grad():
-        return model.predictor(windows(model, begun))
+        return model(windows(model, begun))
 
 
 @in_a_browser
 @pytest.mark.parametrize(
     "make",
     [
-        lambda: trained(**ARCHITECTURES[0]),
-        lambda: trained(**ARCHITECTURES[1]),
-        lambda: trained(**ARCHITECTURES[2]),
-        lambda: mixed(trained(n_layer=3)),
-        lambda: mixed(trained(block_size=8, n_layer=2, n_hidden=30)),
-        lambda: trained(STRANGE, n_layer=1),
+        lambda: random_model(**ARCHITECTURES[0]),
+        lambda: random_model(**ARCHITECTURES[1]),
+        lambda: random_model(**ARCHITECTURES[2]),
+        lambda: mixed(random_model(n_layer=3)),
+        lambda: mixed(random_model(block_size=8, n_layer=2, n_hidden=30)),
+        lambda: random_model(STRANGE, n_layer=1),
     ],
     ids=["tanh", "relu", "linear", "mixture", "mixture of 8", "characters"],
 )
 def test_a_browser_computes_the_same_logits_and_draws_the_same_names(make, tmp_path):
-    needs_browser()
     model = make()
     begun = prefixes(model, 1000)
-    model = replace(model, train_hashes=word_hashes(iter(prefixes(model, 300))))
+    model.train_hashes = word_hashes(iter(prefixes(model, 300)))
     with opened(written(model, tmp_path)) as page:
         found = page.evaluate("(all) => all.map((p) => [...litMakemore.logits(p)])", begun)
         np.testing.assert_allclose(found, log_p(model, begun).numpy(), atol=1e-5)
@@ -388,37 +372,35 @@ def test_a_browser_computes_the_same_logits_and_draws_the_same_names(make, tmp_p
             names = page.evaluate("(options) => litMakemore.names(options)", options)
             renamed = {"minLength": "min_length", "maxLength": "max_length"}
             ours = {renamed.get(name, name): value for name, value in options.items()}
-            expected = draw_names(folded.predictor, model.vocab, model.block_size, **ours)
+            expected = draw_names(folded, model.vocab, model.block_size, **ours)
             assert names == expected
         new = page.evaluate("litMakemore.names({num: 20, seed: 3, maxLength: 3, onlyNew: true})")
         assert new == draw_names(
-            folded.predictor, model.vocab, model.block_size, 20, 3, max_length=3,
+            folded, model.vocab, model.block_size, 20, 3, max_length=3,
             known=lambda name: word_hash(name) in known,
         )  # fmt: skip
 
 
 @in_a_browser
 def test_two_elements_of_the_page_are_enough_on_another_site(tmp_path):
-    needs_browser()
-    model = trained(n_layer=1)
+    model = random_model(n_layer=1)
     page = web_page(model.folded())[0]
     elements = re.findall(r'<script [^>]*id="(?:network|names)">.*?</script>', page, re.DOTALL)
     own = "<ol id=list></ol>{}<script type=module>list.innerHTML = '<li>' + {}</script>"
     path = tmp_path / "own.html"
     path.write_text(own.format("".join(elements), "litMakemore.names({num: 1, seed: 4})"))
     with opened(path) as found:
-        expected = draw_names(model.folded().predictor, model.vocab, 3, 1, 4)
+        expected = draw_names(model.folded(), model.vocab, 3, 1, 4)
         assert found.locator("#list li").all_text_contents() == expected
 
 
 @in_a_browser
 @pytest.mark.parametrize("size", [PHONE, (1000, 740)], ids=["phone", "desktop"])
 def test_the_page_works_with_the_keyboard_at_any_width(size, tmp_path):
-    needs_browser()
-    model = trained(n_layer=1)
+    model = random_model(n_layer=1)
     with opened(written(model, tmp_path), size) as page:
         assert page.evaluate("document.documentElement.scrollWidth") <= size[0]
-        expected = draw_names(model.folded().predictor, model.vocab, 3, 10, 5, prefix="ma")
+        expected = draw_names(model.folded(), model.vocab, 3, 10, 5, prefix="ma")
         assert draw(page, 5, prefix="ma") == expected
         assert page.inner_text("#drawn") == "Seed 5"
         p = log_p(model, ["ma"])[0].softmax(0)
@@ -439,7 +421,7 @@ def test_the_page_works_with_the_keyboard_at_any_width(size, tmp_path):
         page.fill("#seed", "6")
         page.focus("#prefix")
         page.keyboard.press("Enter")
-        expected = draw_names(model.folded().predictor, model.vocab, 3, 10, 6, prefix="ma")
+        expected = draw_names(model.folded(), model.vocab, 3, 10, 6, prefix="ma")
         assert page.locator("#list li").all_text_contents() == expected
 
         page.fill("#prefix", "maÉ")

@@ -11,7 +11,6 @@ import torch
 import yaml
 
 from lit_makemore.cli import main
-from tests.conftest import WORDS
 
 
 class Payload:
@@ -25,24 +24,19 @@ class Payload:
 
 
 @pytest.fixture(scope="module")
-def trained(tmp_path_factory):
-    """A folder with runs/run, and with a copy of it that no test changes."""
-    folder = tmp_path_factory.mktemp("untrusted")
-    words = folder / "words.txt"
-    words.write_text("\n".join(WORDS) + "\n")
-    arguments = ["fit", "--data.path", str(words), "--data.batch_size", "16", "--name", "run"]
-    arguments += ["--runs_dir", str(folder / "runs"), "--trainer.max_steps", "20"]
-    arguments += ["--model.n_hidden", "8", "--trainer.accelerator", "cpu"]
-    assert main(arguments) == 0
-    shutil.copytree(folder / "runs", folder / "copy")
-    return folder
+def folder(trained):
+    """A run that tests change. It stays where it was made: config.yaml names the folder."""
+    shutil.copytree(trained / "runs", trained / "copy")
+    yield trained
+    shutil.rmtree(trained / "runs")
+    (trained / "copy").rename(trained / "runs")
 
 
 @pytest.fixture
-def run(trained):
-    shutil.rmtree(trained / "runs")  # the folder is the same one: config.yaml names it
-    shutil.copytree(trained / "copy", trained / "runs")
-    return trained / "runs" / "run"
+def run(folder):
+    shutil.rmtree(folder / "runs")
+    shutil.copytree(folder / "copy", folder / "runs")
+    return folder / "runs" / "run"
 
 
 def commands(run: Path) -> dict[str, list[str]]:
@@ -53,8 +47,8 @@ def commands(run: Path) -> dict[str, list[str]]:
         "validate": ["validate", "--config", config, "--ckpt_path", ckpt],
         "predict": ["predict", "--config", config, "--ckpt_path", ckpt, "--data.predict_path", "x"],
         "gradcheck": ["gradcheck", "--checkpoint", ckpt],
-        "resume": ["fit", "--config", config, "--resume", "true", "--trainer.max_steps", "40"],
-        "resume_file": ["fit", "--config", config, "--resume", ckpt, "--trainer.max_steps", "40"],
+        "resume": ["fit", "--config", config, "--resume", "true", "--trainer.max_steps", "60"],
+        "resume_file": ["fit", "--config", config, "--resume", ckpt, "--trainer.max_steps", "60"],
     }
 
 

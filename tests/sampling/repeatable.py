@@ -60,7 +60,7 @@ def draw_names(
     probability exceeds it. Names of another length, and known ones, are drawn again.
 
     Args:
-        net: windows (1, T) to logits (1, V), in evaluation mode: `Checkpoint.folded().predictor`.
+        net: windows (1, T) to logits (1, V), in evaluation mode: `load(path).folded()`.
         vocab: the characters.
         block_size: T.
         num: the number of names. Fewer are returned if 50 · num draws do not give so many.
