@@ -11,7 +11,7 @@ from setuptools import find_packages
 
 from lit_makemore import files
 from lit_makemore.cli import main
-from lit_makemore.commands.program import program
+from lit_makemore.commands.output import program
 from tests.conftest import ROOT
 
 if sys.version_info >= (3, 11):

@@ -3,7 +3,7 @@
 import sys
 from pathlib import Path
 
-from lit_makemore.commands.program import program
+from lit_makemore.commands.output import program
 from lit_makemore.runs.comparison import comparison
 from lit_makemore.runs.finished import all_below
 

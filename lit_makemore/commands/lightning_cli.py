@@ -1,9 +1,11 @@
 """The options of fit, validate, test and predict, and what is built from them: LightningCLI."""
 
+import sys
 from collections.abc import Callable, Sequence
 from functools import partial
 from inspect import cleandoc, signature
 from pathlib import Path
+from textwrap import fill
 from typing import Any
 
 import lightning.pytorch as pl
@@ -17,14 +19,16 @@ from lightning.pytorch.loggers import Logger
 
 from lit_makemore import files
 from lit_makemore.commands import options, threads
-from lit_makemore.commands.parsing import OneLineErrors, of_today, telling
-from lit_makemore.commands.program import program
+from lit_makemore.commands.output import program
+from lit_makemore.commands.parsing import OneLineErrors, telling
 from lit_makemore.diagnostics.settings import Diagnostics
 from lit_makemore.runs import slurm
 from lit_makemore.runs.checkpoints import AtomicCheckpointIO
 from lit_makemore.training.datamodule import NamesDataModule
+from lit_makemore.training.lightning_internals import leave_signals_alone
 from lit_makemore.training.module import LitMLP
 from lit_makemore.training.recipe import Role, examples_of, options_for
+from lit_makemore.words.corpus import Corpus
 
 TRAINER_DEFAULTS: dict[str, Any] = {
     # Updates are the only axis: epochs never end a run, and validations count updates too.
@@ -37,6 +41,30 @@ TRAINER_DEFAULTS: dict[str, Any] = {
     "use_distributed_sampler": False,  # our loaders give each process its share
 }
 
+COMMANDS = {  # what each does, and the options that its --help shows
+    "fit": (
+        "Trains a network. Later configs and options replace earlier ones; configs/ has many.",
+        "config data.path data.column data.lowercase data.block_size data.batch_size data.targets "
+        "model.n_layer model.n_hidden model.activation model.batch_norm model.optimizer model.lr "
+        "model.schedule model.engine trainer.max_steps trainer.val_check_interval "
+        "trainer.precision trainer.devices trainer.gradient_clip_val name resume recipe "
+        "seed_everything threads diagnostics.enabled print_config",
+    ),
+    "validate": (
+        "Evaluates a trained network on the val words; runs/NAME/config.yaml is its configuration.",
+        "config ckpt_path data.path threads trainer.devices",
+    ),
+    "test": (
+        "Evaluates a trained network on the test words; runs/NAME/config.yaml is its "
+        "configuration.",
+        "config ckpt_path data.path threads trainer.devices",
+    ),
+    "predict": (
+        "Scores the words of a file by a trained network, with several processes if there are "
+        "many: log-probability in nats, loss per character, and whether it is a training word.",
+        "ckpt_path data.predict_path output trainer.devices",
+    ),
+}
 
 # A default of Lightning's Timer is an enumeration of strings, which YAML would refuse.
 yaml.SafeDumper.add_multi_representer(str, yaml.SafeDumper.represent_str)
@@ -50,10 +78,6 @@ class _Parser(OneLineErrors, LightningArgumentParser):
             kwargs["skip"] = {*(kwargs.get("skip") or ()), "save_dir"}
             self.add_argument("--save_dir", type=str, default="", help="By default the run folder.")
         return super().add_class_arguments(theclass, *args, **kwargs)
-
-    def parse_string(self, content: str, *args: Any, **kwargs: Any) -> Any:
-        """Parses a configuration; one of an earlier version too."""
-        return super().parse_string(of_today(content), *args, **kwargs)
 
 
 class MakemoreCLI(LightningCLI):
@@ -69,6 +93,7 @@ class MakemoreCLI(LightningCLI):
         self, command: str, args: list[str] | dict[str, Any], configs: Sequence[str] = ()
     ) -> None:
         self.command = command
+        self._short = isinstance(args, list) and asks_for_help(args)
         if isinstance(args, list):
             args = ["--help" if arg == "--help_all" else arg for arg in args]
         self._trainer_arguments: dict[str, Any] = {}
@@ -123,11 +148,15 @@ class MakemoreCLI(LightningCLI):
 
     def parse_arguments(self, parser: LightningArgumentParser, args: Any) -> None:
         """Parses the options. What the recipe chooses are defaults, which any option replaces."""
+        if self._short:
+            print(_short_help(parser, self.command))
+            sys.exit()
         super().parse_arguments(parser, args)
         if self.config.recipe is None or not hasattr(self.config.data, "items"):
             return
-        examples = examples_of(NamesDataModule(**self.config.data))
-        chosen = options_for(self.config.recipe, examples)
+        data = NamesDataModule(**self.config.data)
+        self._words: Corpus | None = data.corpus  # kept for `build`, which asks for them again
+        chosen = options_for(self.config.recipe, examples_of(data))
         parser.set_defaults(
             {f"{group}.{name}": v for group, values in chosen.items() for name, v in values.items()}
         )
@@ -154,6 +183,7 @@ class MakemoreCLI(LightningCLI):
             super().instantiate_classes()
         except ValueError as error:
             raise ValueError(telling(str(error))) from error
+        self._words = None
 
     def build_trainer(self, **trainer_arguments: Any) -> None:
         """Makes the trainer alone: `predict` takes the model from its checkpoint."""
@@ -192,6 +222,7 @@ class MakemoreCLI(LightningCLI):
             trainer = super().instantiate_trainer(**added)
         except TypeError as error:  # what Lightning calls some of its bad arguments
             raise ValueError(str(error)) from error
+        leave_signals_alone(trainer)
         options.check_trainer(self.command, trainer, given)
         slurm.check(trainer.world_size)
         return trainer
@@ -225,6 +256,18 @@ class MakemoreCLI(LightningCLI):
 def asks_for_help(args: list[str]) -> bool:
     """Whether the short help of a command is asked for; --help_all asks for every option."""
     return bool({"-h", "--help"} & {*args})
+
+
+def _short_help(parser: LightningArgumentParser, command: str) -> str:
+    """The options that are used most, with the first sentence of what the parser says of each."""
+    does, names = COMMANDS[command]
+    lines = [f"usage: {parser.prog} [--OPTION VALUE …]", "", fill(does, 100), ""]
+    for name in names.split():
+        said = " ".join(str(parser._option_string_actions[f"--{name}"].help).split())
+        option = f"  --{name:<28} "
+        said = option + said.partition(". ")[0].removesuffix(".")
+        lines.append(fill(said, 100, subsequent_indent=" " * len(option)))
+    return "\n".join([*lines, "", f"All options: {parser.prog} --help_all"])
 
 
 def _with_shipped_configs(args: list[str]) -> list[str]:

@@ -1,13 +1,19 @@
-"""Checks of the options, beyond the types that the parser checks."""
+"""What only the command line knows of options that make no run: tables as in option_conflicts.py.
+
+What LitMLP must know too, in a script without a command line, is in training/option_conflicts.py.
+"""
 
 import os
 from collections.abc import Mapping
 from dataclasses import fields, is_dataclass
 from datetime import timedelta
 from inspect import signature
+from types import SimpleNamespace
 from typing import Any, get_args
 
 import lightning.pytorch as pl
+
+from lit_makemore.training.option_conflicts import Row, refuse
 
 LARGEST = 2**63  # torch counts with 64 bits
 INTERVALS = (
@@ -28,6 +34,106 @@ CALLBACKS_REFUSED = {  # they change what a run is; with what to use instead
     "ModelPruning": "a pruned network cannot be loaded from its checkpoint",
 }
 
+# Before anything is built. The facts are command, config, and trainer: the options of its group.
+CONFIG: list[Row] = [
+    (
+        lambda o: o.command != "fit" and not o.config.ckpt_path,
+        "{o.command} needs a trained network: --ckpt_path FILE",
+    ),
+    (
+        lambda o: o.command == "fit" and not _ends(o.trainer),
+        "nothing says when to stop: use --config configs/quickstart.yaml or set "
+        "--trainer.max_steps",
+    ),
+    *[
+        (
+            lambda o, name=name: isinstance(o.trainer.get(name), int) and o.trainer[name] < 1,
+            f"--trainer.{name} must be at least 1, not {{o.trainer.{name}}}",
+        )
+        for name in INTERVALS
+    ],
+    *[
+        (lambda o, name=name: o.trainer.get(name), f"--trainer.{name} does not work here; {why}")
+        for name, why in FLAGS_REFUSED.items()
+    ],
+    (
+        lambda o: (
+            o.trainer.check_val_every_n_epoch is not None
+            and isinstance(o.trainer.val_check_interval, int)
+        ),
+        "--trainer.check_val_every_n_epoch counts passes, and needs a share of a pass: "
+        "--trainer.val_check_interval 1.0, not {o.trainer.val_check_interval}; leave it out to "
+        "validate every {o.trainer.val_check_interval} updates",
+    ),
+    (
+        lambda o: (
+            o.command == "fit"
+            and o.trainer.sync_batchnorm
+            and o.config.model.bn_variance != "torch"
+        ),
+        "--trainer.sync_batchnorm true normalises by torch's variance; "
+        "it needs --model.bn_variance torch, not {o.config.model.bn_variance}",
+    ),
+]
+
+# One of the user's callbacks. The facts are its name and its arguments.
+CALLBACK: list[Row] = [
+    *[
+        (lambda o, name=name: o.name == name, f"{name} does not work here; {instead}")
+        for name, instead in CALLBACKS_REFUSED.items()
+    ],
+    (
+        lambda o: o.arguments.get("update_starting_at_epoch") is not None,
+        "{o.name} cannot count passes: a run that is resumed inside one would have an average "
+        "more; use update_starting_at_step",
+    ),
+]
+
+# What became of the Trainer's options, on this machine. The facts are command, trainer, options.
+TRAINER: list[Row] = [
+    (
+        lambda o: (
+            str(o.options.precision).startswith("16")
+            and not str(o.trainer.precision).startswith("16")
+        ),
+        "--trainer.precision {o.options.precision} needs a GPU; "
+        "on this CPU use bf16-mixed or 32-true",
+    ),
+    (
+        lambda o: any(how in str(o.options.strategy) for how in ("spawn", "fork", "notebook")),
+        "--trainer.strategy {o.options.strategy} cannot start this program's processes; use ddp",
+    ),
+    (
+        lambda o: (
+            o.command == "fit"
+            and o.options.sync_batchnorm
+            and o.trainer.strategy.root_device.type == "cpu"
+        ),
+        "--trainer.sync_batchnorm true needs GPUs; on CPUs every process normalises "
+        "by its own share of the minibatch",
+    ),
+    (
+        lambda o: (
+            o.trainer.world_size > 1
+            and isinstance(o.options.val_check_interval, str | dict | timedelta)
+        ),
+        "the clocks of several processes differ: --trainer.val_check_interval must be a number "
+        "of updates",
+    ),
+    (
+        # torchrun keeps a store through which processes find each other. It outlives a restart,
+        # with the addresses of processes that failed: pytorch/pytorch#135712
+        lambda o: (
+            os.environ.get("TORCHELASTIC_USE_AGENT_STORE") == "True"
+            and int(os.environ.get("TORCHELASTIC_MAX_RESTARTS", 0)) > 0
+            and o.trainer.world_size > 1
+        ),
+        "with --max-restarts torchrun needs TORCH_DISABLE_SHARE_RDZV_TCP_STORE=1 in its "
+        "environment, and --standalone or --rdzv-backend c10d; otherwise restarted processes "
+        "may look for each other at the addresses of those that failed",
+    ),
+]
+
 
 def check(command: str, config: Any, groups: Mapping[str, type]) -> None:
     """Checks the options of a command before anything is built from them.
@@ -45,40 +151,20 @@ def check(command: str, config: Any, groups: Mapping[str, type]) -> None:
             raise ValueError(f"--{name} {value} does not fit into 64 bits")
     for group, kind in groups.items():
         _check_group(group, config[group], kind)
-    if command != "fit" and not config.ckpt_path:
-        raise ValueError(f"{command} needs a trained network: --ckpt_path FILE")
-    trainer = config.trainer
-    if command == "fit" and not _ends(trainer):
-        raise ValueError(
-            "nothing says when to stop: use --config configs/quickstart.yaml or set "
-            "--trainer.max_steps"
-        )
-    for name in INTERVALS:
-        value = trainer.get(name)
-        if isinstance(value, int) and value < 1:
-            raise ValueError(f"--trainer.{name} must be at least 1, not {value}")
-    for name, why in FLAGS_REFUSED.items():
-        if trainer.get(name):
-            raise ValueError(f"--trainer.{name} does not work here; {why}")
-    if trainer.check_val_every_n_epoch is not None and isinstance(trainer.val_check_interval, int):
-        raise ValueError(
-            "--trainer.check_val_every_n_epoch counts passes, and needs a share of a pass: "
-            f"--trainer.val_check_interval 1.0, not {trainer.val_check_interval}; leave it out to "
-            f"validate every {trainer.val_check_interval} updates"
-        )
-    for callback in listed(trainer.callbacks):
-        if (name := str(callback.get("class_path")).rpartition(".")[2]) in CALLBACKS_REFUSED:
-            raise ValueError(f"{name} does not work here; {CALLBACKS_REFUSED[name]}")
-        if callback.get("init_args", {}).get("update_starting_at_epoch") is not None:
-            raise ValueError(
-                f"{name} cannot count passes: a run that is resumed inside one would have an "
-                "average more; use update_starting_at_step"
-            )
-    if command == "fit" and trainer.sync_batchnorm and config.model.bn_variance != "torch":
-        raise ValueError(
-            "--trainer.sync_batchnorm true normalises by torch's variance; "
-            f"it needs --model.bn_variance torch, not {config.model.bn_variance}"
-        )
+    refuse(CONFIG, SimpleNamespace(command=command, config=config, trainer=config.trainer))
+    for callback in listed(config.trainer.callbacks):
+        name = str(callback.get("class_path")).rpartition(".")[2]
+        refuse(CALLBACK, SimpleNamespace(name=name, arguments=callback.get("init_args", {})))
+
+
+def check_trainer(command: str, trainer: pl.Trainer, options: Any) -> None:
+    """Checks what became of the Trainer's options.
+
+    Raises:
+        ValueError: they do not work on this machine, or started in this way; the line says what
+            does.
+    """
+    refuse(TRAINER, SimpleNamespace(command=command, trainer=trainer, options=options))
 
 
 def listed(value: Any) -> list[Any]:
@@ -116,43 +202,3 @@ def validation_interval(trainer: Any) -> int | float | None:
     if trainer.max_steps > 0:
         interval = min(interval, trainer.max_steps)
     return interval * trainer.accumulate_grad_batches
-
-
-def check_trainer(command: str, trainer: pl.Trainer, options: Any) -> None:
-    """Checks what became of the Trainer's options.
-
-    Raises:
-        ValueError: they do not work on this machine, or started in this way; the line says what
-            does.
-    """
-    half = str(options.precision).startswith("16")
-    if half and not str(trainer.precision).startswith("16"):
-        raise ValueError(
-            f"--trainer.precision {options.precision} needs a GPU; "
-            "on this CPU use bf16-mixed or 32-true"
-        )
-    if any(method in str(options.strategy) for method in ("spawn", "fork", "notebook")):
-        raise ValueError(
-            f"--trainer.strategy {options.strategy} cannot start this program's processes; use ddp"
-        )
-    on_cpu = trainer.strategy.root_device.type == "cpu"
-    if command == "fit" and options.sync_batchnorm and on_cpu:
-        raise ValueError(
-            "--trainer.sync_batchnorm true needs GPUs; on CPUs every process normalises "
-            "by its own share of the minibatch"
-        )
-    if trainer.world_size > 1 and isinstance(options.val_check_interval, str | dict | timedelta):
-        raise ValueError(
-            "the clocks of several processes differ: --trainer.val_check_interval must be a number "
-            "of updates"
-        )
-    # torchrun keeps a store through which processes find each other. It outlives a restart, with
-    # the addresses of processes that failed: https://github.com/pytorch/pytorch/issues/135712
-    kept = os.environ.get("TORCHELASTIC_USE_AGENT_STORE") == "True"
-    restarts = int(os.environ.get("TORCHELASTIC_MAX_RESTARTS", 0))
-    if kept and restarts > 0 and trainer.world_size > 1:
-        raise ValueError(
-            "with --max-restarts torchrun needs TORCH_DISABLE_SHARE_RDZV_TCP_STORE=1 in its "
-            "environment, and --standalone or --rdzv-backend c10d; otherwise restarted processes "
-            "may look for each other at the addresses of those that failed"
-        )

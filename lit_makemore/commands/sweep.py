@@ -15,9 +15,8 @@ from lit_makemore import files
 from lit_makemore.commands import sweep_file
 from lit_makemore.commands.fit import train
 from lit_makemore.commands.lightning_cli import MakemoreCLI, asks_for_help
-from lit_makemore.commands.notes import notes
+from lit_makemore.commands.output import notes, program
 from lit_makemore.commands.parsing import call
-from lit_makemore.commands.program import program
 from lit_makemore.commands.quiet import quiet_lightning
 from lit_makemore.runs import signals, sweep_results
 from lit_makemore.runs.folder import RunFolder

@@ -10,7 +10,6 @@ from typing import Any
 
 import yaml
 
-from lit_makemore.runs.earlier_options import modernised
 from lit_makemore.runs.folder import is_finished
 from lit_makemore.runs.resume import that_count
 
@@ -46,9 +45,7 @@ def read(folder: Path) -> Finished:
     try:
         summary = json.loads((folder / "summary.json").read_text("utf-8"))
         summary["val_loss"], summary["wall_s"], summary["data"]["sha256"]  # they are all there
-        options = that_count(
-            modernised(yaml.safe_load((folder / "config.yaml").read_text("utf-8")))
-        )
+        options = that_count(yaml.safe_load((folder / "config.yaml").read_text("utf-8")))
         return Finished(folder, options, options.pop("seed_everything"), summary)
     except (ValueError, KeyError, TypeError, AttributeError, yaml.YAMLError) as error:
         raise ValueError(f"{folder} is damaged ({error!r}); train it again") from error

@@ -59,3 +59,12 @@ def save_interval(callback: pl.Callback) -> int:
     if not isinstance(callback, ModelCheckpoint):
         return 0
     return int(callback._every_n_train_steps)
+
+
+def leave_signals_alone(trainer: pl.Trainer) -> None:
+    """Keeps a Trainer from setting a handler of SIGTERM while its loops run.
+
+    Inside that handler it asks the other processes, where they may wait for each other for ever,
+    and ends those that it has started.
+    """
+    trainer._signal_connector.register_signal_handlers = lambda: None  # type: ignore[method-assign]

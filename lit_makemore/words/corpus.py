@@ -14,6 +14,7 @@ from http.client import HTTPException
 from io import StringIO
 from pathlib import Path
 from typing import IO
+from weakref import WeakValueDictionary
 
 import torch
 from torch import Tensor
@@ -66,7 +67,7 @@ def read_corpus(
 ) -> Corpus:
     """Reads a file with one word per line, or a column of a table, as `read_lines` does.
 
-    Skips blank lines.
+    Skips blank lines. A list that is in use and has not changed since is not read again.
 
     Args:
         path: the file.
@@ -80,6 +81,10 @@ def read_corpus(
             the line and what to do.
     """
     path, changes = Path(path), Changes()
+    status = path.stat() if path.is_file() else None
+    options = str(path), lowercase, strip, column, status and (status.st_mtime_ns, status.st_size)
+    if options in _in_use:
+        return _in_use[options]
     if column is None:
         _check_no_table(path)
     text, n_words, blank, number = StringIO(), 0, 0, 0
@@ -105,7 +110,13 @@ def read_corpus(
             "first above that"
         )
     notes = changes.notes(path)
-    return Corpus(str(path), joined, "".join(chars), n_words, blank, _sha256(path), notes)
+    found = Corpus(str(path), joined, "".join(chars), n_words, blank, _sha256(path), notes)
+    _in_use[options] = found
+    return found
+
+
+# A run and its teachers share the list that was read, as long as one of them holds it.
+_in_use: WeakValueDictionary[tuple[object, ...], Corpus] = WeakValueDictionary()
 
 
 def read_words(path: str | Path, lowercase: bool = False, strip: bool = True) -> list[str]:

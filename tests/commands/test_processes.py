@@ -3,9 +3,9 @@
 import signal
 
 import pytest
+from lit_makemore.commands.processes import disconnected_afterwards
 from torch import distributed
 
-from lit_makemore.commands.processes import disconnected_afterwards
 from lit_makemore.runs.signals import Stopped
 
 

@@ -1,11 +1,11 @@
 import pytest
 import torch
+from lit_makemore.runs.closing_table import columns, headline, table
+from lit_makemore.runs.summary import Result
 from torch import nn
 
 from lit_makemore.cli import main
 from lit_makemore.counts.ngrams import KneserNey
-from lit_makemore.runs.closing_table import columns, headline, table
-from lit_makemore.runs.summary import Result
 from lit_makemore.runs.tables import displayed_width, shortened
 
 

@@ -1,5 +1,6 @@
-from lit_makemore.network.mlp import MLP
 from lit_makemore.runs.summary import draw_samples
+
+from lit_makemore.network.mlp import MLP
 from lit_makemore.training.datamodule import NamesDataModule
 
 
