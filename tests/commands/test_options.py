@@ -50,7 +50,6 @@ def test_what_makes_no_run(error, more, message):
         (["fit", "--model.n_layers", "3"], "did you mean --model.n_layer?"),
         (["fit", "--modle.lr", "3"], "did you mean --model.lr?"),
         (["fit", "--ckpt_path", "FILE"], "use --resume"),
-        (["fit", "--model.clip_norm", "1"], "use --trainer.gradient_clip_val"),
         (["sample", "--ckpt_path", "FILE", "--nums", "3"], "did you mean --num?"),
         (["gradcheck", "--batchsize", "3"], "did you mean --batch_size?"),
         (["validate", "--unheard_of", "3"], "see --help"),

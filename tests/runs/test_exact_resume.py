@@ -131,7 +131,7 @@ def test_what_best_ckpt_holds_is_what_was_validated(fit, tmp_path):
     more = [averaging, "--trainer.callbacks.decay=0.9", "--trainer.val_check_interval", "5"]
     fit("run", *more, "--trainer.max_steps", "18")
     entries = torch.load(tmp_path / "run" / "checkpoints" / "best.ckpt", weights_only=True)
-    validated = entries["callbacks"]["best.ckpt"]["current_score"]
+    validated = entries["callbacks"]["Checkpoints"]["lowest"]
     summary = json.loads((tmp_path / "run" / "summary.json").read_text())
     assert summary["val_loss"] == pytest.approx(float(validated), rel=1e-6)
     trained, averaged = entries["current_model_state"], entries["state_dict"]
@@ -200,7 +200,7 @@ def test_every_process_goes_on_with_its_own_random_state(rank, processes):
     expected[2] = dropout()  # of a process that was not there: from its seed
     _, callback = process(0, [second])
     state = callback.state_dict()
-    if processes == 1:  # as checkpoints of one process have it, and those of earlier versions
+    if processes == 1:  # as checkpoints of one process have it
         state["rng"] = [state["rng"][0][0]]
         process(1, [])
         expected[1] = dropout()

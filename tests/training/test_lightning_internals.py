@@ -1,5 +1,7 @@
 """Each function fails here when Lightning renames what it reaches for."""
 
+import signal
+
 import lightning.pytorch as pl
 import pytest
 from lightning.pytorch.callbacks import ModelCheckpoint
@@ -8,6 +10,7 @@ from lit_makemore.training.datamodule import NamesDataModule
 from lit_makemore.training.lightning_internals import (
     count_updates,
     detects_anomaly,
+    leave_signals_alone,
     save_interval,
     validate_now,
     validation_follows,
@@ -85,3 +88,21 @@ def test_the_interval_of_a_checkpoint_callback_is_seen():
     assert save_interval(ModelCheckpoint(every_n_train_steps=7)) == 7
     assert save_interval(ModelCheckpoint(every_n_epochs=1)) == 0
     assert save_interval(pl.Callback()) == 0
+
+
+@pytest.mark.parametrize("left", [True, False])
+def test_a_trainer_may_leave_signals_alone(word_list, left):
+    """Without it a handler of Lightning's is there: then the function has something to do."""
+
+    class Watch(pl.Callback):
+        def setup(self, trainer, pl_module, stage):
+            if left:
+                leave_signals_alone(trainer)
+
+        def on_train_start(self, trainer, pl_module):
+            self.during = signal.getsignal(signal.SIGTERM)
+
+    before, watch = signal.getsignal(signal.SIGTERM), Watch()
+    fit(word_list, watch)
+    assert (watch.during == before) == left
+    assert signal.getsignal(signal.SIGTERM) == before
