@@ -5,7 +5,6 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from inspect import cleandoc, signature
 from pathlib import Path
-from textwrap import fill
 from typing import Any
 
 import lightning.pytorch as pl
@@ -19,6 +18,7 @@ from lightning.pytorch.loggers import Logger
 
 from lit_makemore import files
 from lit_makemore.commands import options, threads
+from lit_makemore.commands.help import asks_for_help, short_help
 from lit_makemore.commands.output import program
 from lit_makemore.commands.parsing import OneLineErrors, telling
 from lit_makemore.diagnostics.settings import Diagnostics
@@ -27,6 +27,7 @@ from lit_makemore.runs.checkpoints import AtomicCheckpointIO
 from lit_makemore.training.datamodule import NamesDataModule
 from lit_makemore.training.lightning_internals import leave_signals_alone
 from lit_makemore.training.module import LitMLP
+from lit_makemore.training.option_conflicts import refuse
 from lit_makemore.training.recipe import Role, examples_of, options_for
 from lit_makemore.words.corpus import Corpus
 
@@ -39,31 +40,6 @@ TRAINER_DEFAULTS: dict[str, Any] = {
     "num_sanity_val_steps": 0,
     "enable_model_summary": False,
     "use_distributed_sampler": False,  # our loaders give each process its share
-}
-
-COMMANDS = {  # what each does, and the options that its --help shows
-    "fit": (
-        "Trains a network. Later configs and options replace earlier ones; configs/ has many.",
-        "config data.path data.column data.lowercase data.block_size data.batch_size data.targets "
-        "model.n_layer model.n_hidden model.activation model.batch_norm model.optimizer model.lr "
-        "model.schedule model.engine trainer.max_steps trainer.val_check_interval "
-        "trainer.precision trainer.devices trainer.gradient_clip_val name resume recipe "
-        "seed_everything threads diagnostics.enabled print_config",
-    ),
-    "validate": (
-        "Evaluates a trained network on the val words; runs/NAME/config.yaml is its configuration.",
-        "config ckpt_path data.path threads trainer.devices",
-    ),
-    "test": (
-        "Evaluates a trained network on the test words; runs/NAME/config.yaml is its "
-        "configuration.",
-        "config ckpt_path data.path threads trainer.devices",
-    ),
-    "predict": (
-        "Scores the words of a file by a trained network, with several processes if there are "
-        "many: log-probability in nats, loss per character, and whether it is a training word.",
-        "ckpt_path data.predict_path output trainer.devices",
-    ),
 }
 
 # A default of Lightning's Timer is an enumeration of strings, which YAML would refuse.
@@ -149,7 +125,7 @@ class MakemoreCLI(LightningCLI):
     def parse_arguments(self, parser: LightningArgumentParser, args: Any) -> None:
         """Parses the options. What the recipe chooses are defaults, which any option replaces."""
         if self._short:
-            print(_short_help(parser, self.command))
+            print(short_help(parser, self.command))
             sys.exit()
         super().parse_arguments(parser, args)
         if self.config.recipe is None or not hasattr(self.config.data, "items"):
@@ -165,7 +141,9 @@ class MakemoreCLI(LightningCLI):
 
     def before_instantiate_classes(self) -> None:
         groups = {"model": LitMLP, "data": NamesDataModule, "diagnostics": Diagnostics}
-        options.check(self.command, self.config, groups)
+        for name, kind in groups.items():
+            refuse(options.group_rows(name, self.config[name], kind))
+        refuse(options.config_rows(self.command, self.config))
         threads.use(threads.asked(self.config.threads) or threads.cores())
 
     def instantiate_classes(self) -> None:
@@ -223,7 +201,7 @@ class MakemoreCLI(LightningCLI):
         except TypeError as error:  # what Lightning calls some of its bad arguments
             raise ValueError(str(error)) from error
         leave_signals_alone(trainer)
-        options.check_trainer(self.command, trainer, given)
+        refuse(options.trainer_rows(self.command, trainer, given))
         slurm.check(trainer.world_size)
         return trainer
 
@@ -251,23 +229,6 @@ class MakemoreCLI(LightningCLI):
         for key in ("resume", "resume_override", "max_requeues"):
             config.pop(key, None)
         return str(self.parser.dump(config, skip_none=False))
-
-
-def asks_for_help(args: list[str]) -> bool:
-    """Whether the short help of a command is asked for; --help_all asks for every option."""
-    return bool({"-h", "--help"} & {*args})
-
-
-def _short_help(parser: LightningArgumentParser, command: str) -> str:
-    """The options that are used most, with the first sentence of what the parser says of each."""
-    does, names = COMMANDS[command]
-    lines = [f"usage: {parser.prog} [--OPTION VALUE …]", "", fill(does, 100), ""]
-    for name in names.split():
-        said = " ".join(str(parser._option_string_actions[f"--{name}"].help).split())
-        option = f"  --{name:<28} "
-        said = option + said.partition(". ")[0].removesuffix(".")
-        lines.append(fill(said, 100, subsequent_indent=" " * len(option)))
-    return "\n".join([*lines, "", f"All options: {parser.prog} --help_all"])
 
 
 def _with_shipped_configs(args: list[str]) -> list[str]:

@@ -14,7 +14,8 @@ from lightning.pytorch.utilities.exceptions import MisconfigurationException
 from lit_makemore import files
 from lit_makemore.commands import sweep_file
 from lit_makemore.commands.fit import train
-from lit_makemore.commands.lightning_cli import MakemoreCLI, asks_for_help
+from lit_makemore.commands.help import asks_for_help
+from lit_makemore.commands.lightning_cli import MakemoreCLI
 from lit_makemore.commands.output import notes, program
 from lit_makemore.commands.parsing import call
 from lit_makemore.commands.quiet import quiet_lightning
