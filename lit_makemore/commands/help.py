@@ -1,4 +1,4 @@
-"""The short --help of fit, validate, test and predict: their usual options, as the parser has them."""
+"""The short --help of fit, validate, test and predict, made of what the parser says."""
 
 from textwrap import fill
 from typing import Any
