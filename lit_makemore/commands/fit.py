@@ -9,9 +9,7 @@ from time import perf_counter
 from typing import Any
 
 import lightning.pytorch as pl
-from torch import nn
 
-from lit_makemore import model as checkpoint
 from lit_makemore.commands import threads
 from lit_makemore.commands.lightning_cli import MakemoreCLI
 from lit_makemore.commands.output import notes, say
@@ -20,6 +18,7 @@ from lit_makemore.commands.teachers import is_config, train_teachers
 from lit_makemore.diagnostics.lr_finder import LearningRateCurve
 from lit_makemore.diagnostics.progress import ProgressLine
 from lit_makemore.diagnostics.settings import monitors
+from lit_makemore.model import NameModel, load
 from lit_makemore.runs import report, resume, slurm
 from lit_makemore.runs.checkpoints import Checkpoints
 from lit_makemore.runs.exact_resume import ExactResume
@@ -30,7 +29,6 @@ from lit_makemore.runs.report import Report
 from lit_makemore.runs.signals import ASKING, Stopped, noted
 from lit_makemore.runs.stop_on_nan import StopOnNaN
 from lit_makemore.runs.stop_on_signal import StopOnSignal
-from lit_makemore.training.curves import TrainingCurves
 
 SAVE_EVERY_N_STEPS, SAVE_SECONDS = 1000, 2.0
 
@@ -95,7 +93,6 @@ def train(
     if not (found and found.threads):
         _choose_threads(cli)
     trainer, model, data = cli.trainer, cli.model, cli.datamodule
-    model.engine_before = found.engine if found else None
     # Without any update there is nothing to restore: the run starts again.
     ckpt_path = str(found.path) if found and found.path and found.step else None
     try:
@@ -161,7 +158,6 @@ def _callbacks(
     return [
         FolderCallback(folder, cli.dump(), found, cli.loggers),
         ExactResume(),
-        TrainingCurves(),
         LearningRateCurve(),
         *progress,
         *monitors(config.diagnostics),
@@ -220,7 +216,7 @@ def _report(cli: MakemoreCLI, folder: RunFolder, begun: float) -> Report:
     return Report(result, health, samples, path)
 
 
-def _best(cli: MakemoreCLI, folder: RunFolder, last: nn.Module) -> nn.Module | None:
+def _best(cli: MakemoreCLI, folder: RunFolder, last: NameModel) -> NameModel | None:
     """What has the best weights; they are read from best.ckpt if they are not the last ones."""
     callbacks: list[pl.Callback] = cli.trainer.callbacks  # type: ignore[attr-defined]
     kept = next((one for one in callbacks if isinstance(one, Checkpoints)), None)
@@ -228,4 +224,4 @@ def _best(cli: MakemoreCLI, folder: RunFolder, last: nn.Module) -> nn.Module | N
         return None
     if kept.best_step == cli.trainer.global_step:
         return last
-    return checkpoint.load(folder.checkpoints / "best.ckpt").predictor
+    return load(folder.checkpoints / "best.ckpt")

@@ -18,7 +18,6 @@ from lit_makemore.counts.targets import Teacher
 from lit_makemore.files import write_text
 from lit_makemore.runs.folder import RunFolder
 from lit_makemore.runs.report import Report
-from lit_makemore.training.engine import choose
 from lit_makemore.training.option_conflicts import check_fit
 
 Train = Callable[[MakemoreCLI, float], Report | None]
@@ -68,7 +67,6 @@ def _refuse_now(cli: MakemoreCLI, teachers: list[str]) -> None:
         )
     options: Any = cli.model.hparams
     check_fit(options, cli.trainer, cli.datamodule)
-    choose(cli.trainer, options.engine, options.backward)
     for teacher in teachers:
         if not is_config(teacher):
             cli.datamodule.load_teacher(teacher)

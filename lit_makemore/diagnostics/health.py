@@ -105,7 +105,7 @@ class Health(Monitor):
         if is_round(self._validations):
             words = module.vocab, data.block_size, data.splits
             with evaluating(module.net):
-                known = known_samples(module.predictor(), *words)
+                known = known_samples(module.model, *words)
             yield judge_memorised(known, self.bands, options)
 
     def close(

@@ -50,7 +50,7 @@ class SampleMonitor(pl.Callback):
     def _draw(self, module: Any, longest: int) -> list[tuple[str, float]]:
         """Names, each with its log-probability."""
         with evaluating(module.net):
-            net, block_size = module.predictor(), module.hparams["block_size"]
+            net, block_size = module.model, module.hparams["block_size"]
             sampler = Sampler(net, module.vocab, block_size, longest=longest, batch=self.num)
             names = next(sampler.draw(self.num, torch.Generator().manual_seed(SEED))).names
             scores = score(net, module.vocab, block_size, names).tolist()

@@ -1,5 +1,6 @@
 """What a resumed run needs beside Lightning's own state, so that it ends with the same bits."""
 
+from copy import deepcopy
 from typing import Any
 
 import lightning.pytorch as pl
@@ -25,7 +26,7 @@ class ExactResume(pl.Callback):
 
     def setup(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
         self._strategy, self._rank = trainer.strategy, trainer.global_rank
-        self._weights: dict[str, Tensor] = {}  # after the last pass, where averages replace them
+        self._weights: dict[str, Any] = {}  # after the last pass, where averages replace them
         self._ended = False
         if stage == "fit" and self._rank:
             torch.manual_seed(torch.initial_seed() + self._rank)
@@ -46,16 +47,11 @@ class ExactResume(pl.Callback):
                 f"the words of {data.path} are not those that the run was trained on; "
                 "restore the list, or start another run"
             )
-        if not pl_module.hparams["count_mixture"]:
-            pl_module.counts = None
-        if not pl_module.hparams["known_words"]:
-            pl_module.known = None
         if checkpoint["global_step"]:  # not the checkpoint that the finder makes for its trial
             _keep_found_rate(trainer, pl_module, checkpoint)
         loops = checkpoint["loops"]["fit_loop"]
         if trainer.max_epochs == -1:
             _start_next_pass(loops["epoch_loop.batch_progress"])
-        _count_for_both(loops, checkpoint["global_step"])
         state = checkpoint["callbacks"].get(self.state_key, {})
         self._restore(*state.get("rng", []))  # none of a Trainer without this callback
 
@@ -73,8 +69,7 @@ class ExactResume(pl.Callback):
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         callbacks: list[pl.Callback] = trainer.callbacks  # type: ignore[attr-defined]
         if any(isinstance(one, WeightAveraging) for one in callbacks):
-            state = pl_module.state_dict()
-            self._weights = {name: tensor.clone() for name, tensor in state.items()}
+            self._weights = deepcopy(pl_module.state_dict())
 
     def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         self._ended = True
@@ -95,17 +90,6 @@ def _keep_found_rate(trainer: pl.Trainer, pl_module: Any, checkpoint: dict[str, 
     if len(others) < len(callbacks):
         trainer.callbacks = others  # type: ignore[attr-defined]
         pl_module.hparams["lr"] = checkpoint["hyper_parameters"]["lr"]
-
-
-def _count_for_both(loops: dict[str, Any], updates: int) -> None:
-    """Lightning counts the updates of single steps and those of groups apart.
-
-    A run that goes on the other way would begin at update 0.
-    """
-    single = loops["epoch_loop.automatic_optimization.optim_progress"]["optimizer"]["step"]
-    groups = loops["epoch_loop.manual_optimization.optim_step_progress"]
-    for progress in (single, groups):
-        progress["total"] = dict.fromkeys(progress["total"], updates)
 
 
 def _start_next_pass(progress: dict[str, Any]) -> None:

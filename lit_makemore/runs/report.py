@@ -12,11 +12,11 @@ import torch
 from torch import nn
 
 from lit_makemore.counts.baselines import Figures, without_nan
-from lit_makemore.counts.mixture import Mixture
 from lit_makemore.counts.ngrams import KneserNey
 from lit_makemore.diagnostics.health import TABLE_WIDTH, Health, val_losses
 from lit_makemore.diagnostics.memorised import known_samples
 from lit_makemore.files import write_text
+from lit_makemore.model import NameModel
 from lit_makemore.runs.machine import machine_facts
 from lit_makemore.runs.tables import displayed_width, shortened
 from lit_makemore.sampling.sampler import Sampler
@@ -49,7 +49,7 @@ class Result:
     best: Figures
     final: Figures
     kept: bool
-    net: nn.Module
+    net: NameModel
     network: Figures | None
     baselines: dict[str, Figures]
     counts: KneserNey
@@ -75,7 +75,7 @@ class Report:
 # Evaluate
 
 
-def evaluate(last: nn.Module, best: nn.Module | None, data: NamesDataModule) -> Result:
+def evaluate(last: NameModel, best: NameModel | None, data: NamesDataModule) -> Result:
     """Evaluates the last weights and the best ones, each once.
 
     Args:
@@ -91,7 +91,7 @@ def evaluate(last: nn.Module, best: nn.Module | None, data: NamesDataModule) -> 
         final=final,
         kept=best is not None,
         net=net.eval(),
-        network=split_losses(net.net, data) if isinstance(net, Mixture) else None,
+        network=split_losses(net.net, data) if net.mixture is not None else None,
         baselines=data.baselines,
         counts=data.best_counts,
     )
@@ -139,10 +139,8 @@ def facts(result: Result, health: Health | None, trainer: pl.Trainer) -> dict[st
     data: Any = trainer.datamodule  # type: ignore[attr-defined]
     module: Any = trainer.lightning_module
     mixture: dict[str, Any] = {}
-    if isinstance(result.net, Mixture) and result.network:
-        mixture = {"mixture_weight": result.net.weight, "network": _keyed(result.network)}
-        if known := result.net.known:
-            mixture["known_words"] = {"mass": known.mass, "share": known.share}
+    if result.net.mixture is not None and result.network:
+        mixture = {**result.net.mixture.figures(), "network": _keyed(result.network)}
     return {
         "steps": trainer.global_step,
         "batch_size": data.batch_size,
@@ -242,17 +240,8 @@ def _about_counts(result: Result) -> list[str]:
     lines = [
         f"(kneser_ney: {before} before the next one, discount {discount}; the val words chose both)"
     ]
-    if isinstance(result.net, Mixture):
-        weight = result.net.weight
-        lines.append(
-            f"(predictions mix {weight:.2f} of the network with {1 - weight:.2f} of Kneser–Ney; "
-            "the val words chose these weights)"
-        )
-        if known := result.net.known:
-            lines.append(
-                f"(training words have {100 * known.share:.0f} % of the probability, as among the "
-                f"val words, not the {100 * known.mass:.0f} % that this mixture would give them)"
-            )
+    if result.net.mixture is not None:
+        lines += [f"({said})" for said in result.net.mixture.sentences()]
     return lines
 
 

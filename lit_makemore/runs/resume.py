@@ -38,7 +38,6 @@ class Resumption:
         path: the checkpoint; None to begin again, in this folder.
         step: updates made by then.
         threads: how many threads made them; None if it begins again.
-        engine: what stepped them; None if it begins again.
         finished: whether the run has its summary and is as long as asked for.
         notes: lines for the user.
     """
@@ -47,7 +46,6 @@ class Resumption:
     path: Path | None = None
     step: int = 0
     threads: int | None = None
-    engine: str | None = None
     finished: bool = False
     notes: tuple[str, ...] = ()
 
@@ -134,9 +132,9 @@ def _first_whole(paths: list[Path], folder: Path, max_steps: int) -> Resumption:
                 raise
             notes.append(f"{error}: falling back to {next_one.name}")
             continue
-        step, ours = entries["global_step"], entries[KEY]
+        step, threads = entries["global_step"], entries[KEY]["threads"]
         done = is_finished(folder) and 0 < max_steps <= step
-        return Resumption(folder, path, step, ours["threads"], ours["stepping"], done, tuple(notes))
+        return Resumption(folder, path, step, threads, done, tuple(notes))
     raise AssertionError("there is at least one path")
 
 

@@ -13,7 +13,7 @@ Row = tuple[Any, str]
 """A condition that must not hold, and the line that says so and what to do."""
 
 MANUAL = (
-    "--model.backward manual needs --model.optimizer sgd, --data.targets sampled, no dropout, "
+    "--model.engine manual needs --model.optimizer sgd, --data.targets sampled, no dropout, "
     "one process, no accumulated gradients, and precision 32-true or 64-true; it has"
 )
 
@@ -42,7 +42,7 @@ def model_rows(o: Any) -> Iterator[Row]:
         o.known_words and not o.count_mixture,
         "--model.known_words true is a part of a mixture: it needs --model.count_mixture true",
     )
-    manual = o.backward == "manual"
+    manual = o.engine == "manual"
     yield manual and o.optimizer != "sgd", f"{MANUAL} --model.optimizer {o.optimizer}"
     yield manual and o.dropout, f"{MANUAL} --model.dropout {o.dropout}"
 
@@ -53,7 +53,7 @@ def fit_rows(o: Any, trainer: pl.Trainer, data: Any) -> Iterator[Row]:
     mixed = o.count_mixture
     yield mixed and processes > 1, "--model.count_mixture true works on one process only"
     yield (
-        mixed and (trainer.limit_val_batches == 0 or not hasattr(type(data), "best_counts")),
+        mixed and (trainer.limit_val_batches == 0 or not hasattr(type(data), "mixture")),
         "--model.count_mixture true chooses its weight on the val words: it needs "
         "NamesDataModule, and --trainer.limit_val_batches other than 0",
     )
@@ -67,7 +67,7 @@ def fit_rows(o: Any, trainer: pl.Trainer, data: Any) -> Iterator[Row]:
         "Batch Normalization needs at least 2 examples on each process; raise --data.batch_size",
     )
     yield (clip or 0) < 0, f"--trainer.gradient_clip_val must not be negative, but is {clip}"
-    manual, precision = o.backward == "manual", trainer.precision
+    manual, precision = o.engine == "manual", trainer.precision
     exact = precision in ("32-true", "64-true")
     yield manual and not exact, f"{MANUAL} --trainer.precision {precision}"
     yield manual and processes > 1, f"{MANUAL} {processes} processes"
