@@ -8,8 +8,6 @@ import torch
 from lightning.pytorch.callbacks import LearningRateFinder, WeightAveraging
 from torch import Tensor
 
-from lit_makemore.model import KEY
-
 
 class ExactResume(pl.Callback):
     """Saves and restores what Lightning does not: the random state. Checks the training words.
@@ -42,7 +40,7 @@ class ExactResume(pl.Callback):
         self, trainer: pl.Trainer, pl_module: Any, checkpoint: dict[str, Any]
     ) -> None:
         data: Any = getattr(trainer, "datamodule", None)
-        if data is not None and not data.train_hashes.equal(checkpoint[KEY]["train_hashes"]):
+        if data is not None and not data.train_hashes.equal(pl_module.model.train_hashes):
             raise ValueError(
                 f"the words of {data.path} are not those that the run was trained on; "
                 "restore the list, or start another run"

@@ -86,7 +86,7 @@ def assert_same_run(ours: Path, theirs: Path):
         assert a[key] == b[key], key
 
 
-@pytest.mark.parametrize("engine", ["eager", "native"])
+@pytest.mark.parametrize("engine", ["autograd", "native"])
 @pytest.mark.parametrize(
     ("how", "step"),
     [
@@ -114,7 +114,7 @@ def test_a_stopped_run_ends_as_one_that_was_not(command, stopping, tmp_path, how
     assert_same_run(runs / "parts", runs / "whole")
 
 
-@pytest.mark.parametrize("engine", ["native", pytest.param("eager", marks=pytest.mark.slow)])
+@pytest.mark.parametrize("engine", ["native", pytest.param("autograd", marks=pytest.mark.slow)])
 def test_dropout_goes_on_with_the_masks_that_were_to_come(command, stopping, tmp_path, engine):
     runs = tmp_path / "runs"
     more = ["--model.engine", engine, "--model.dropout", "0.3", "--model.count_mixture", "true"]
@@ -206,7 +206,7 @@ main(sys.argv[1:])
 @pytest.mark.slow
 def test_a_kill_during_a_save_leaves_the_checkpoint_before_it(command, tmp_path):
     runs = tmp_path / "runs"
-    more = ["--model.engine", "eager"]
+    more = ["--model.engine", "autograd"]
     assert main(command("whole", *more)) == 0
     settings = command("parts", *more)
     killed = subprocess.run([sys.executable, "-c", KILLED_WHILE_SAVING, *settings], cwd=ROOT)
@@ -305,7 +305,7 @@ def test_of_runs_with_one_name_the_newest_goes_on(command, stopping, tmp_path):
     assert json.loads((runs / "tiny" / "summary.json").read_text())["steps"] == 90
 
 
-def test_a_native_run_goes_on_with_eager_steps_where_native_ones_do_not_go(command, stopping):
+def test_a_native_run_goes_on_with_autograd_steps_where_native_ones_do_not_go(command, stopping):
     stopping(35, "signal")
     assert main(command("run", "--model.engine", "native")) == 143
     more = ["--trainer.accumulate_grad_batches", "2", "--resume_override", "true"]
@@ -427,7 +427,7 @@ def test_what_is_listed_as_harmless_is_no_difference():
 def test_signals_end_a_process_with_their_status(tmp_path, word_list, signum, status):
     arguments = ["train.py", "fit", "--data.path", str(word_list), "--data.batch_size", "16"]
     arguments += ["--name", "run", "--runs_dir", str(tmp_path), "--trainer.max_steps", "1000000"]
-    arguments += ["--model.engine", "eager", "--trainer.val_check_interval", "200"]
+    arguments += ["--model.engine", "autograd", "--trainer.val_check_interval", "200"]
     process = subprocess.Popen(
         [sys.executable, *arguments], cwd=ROOT, stderr=subprocess.PIPE, text=True
     )
