@@ -11,7 +11,7 @@ from importlib import import_module
 from io import TextIOWrapper
 from time import perf_counter
 
-from lit_makemore.commands.program import program
+from lit_makemore.commands.output import program, rank
 from lit_makemore.runs.signals import ASKING, Stopped, noted
 from lit_makemore.training.native import build
 
@@ -86,7 +86,7 @@ def _run(args: list[str], debug: bool) -> int:
     except KeyboardInterrupt:
         return 130
     except Stopped as stopped:
-        if not _rank():
+        if not rank():
             print(stopped, file=sys.stderr)
         return 128 + stopped.signum
     except BrokenPipeError:  # the reader of the output, head for example, has enough
@@ -95,7 +95,7 @@ def _run(args: list[str], debug: bool) -> int:
     except Exception as error:
         if debug:
             raise
-        whose = f"rank {_rank()}: " if _rank() else ""
+        whose = f"rank {rank()}: " if rank() else ""
         print(f"{whose}error: {_line(error)}", file=sys.stderr)
         return 1
 
@@ -120,12 +120,6 @@ def _open_streams() -> None:
             setattr(sys, name, open(os.devnull, "w", encoding="utf-8"))  # noqa: SIM115
         elif stream is getattr(sys, f"__{name}__") and isinstance(stream, TextIOWrapper):
             stream.reconfigure(encoding="utf-8", errors="backslashreplace")  # not a test's stream
-
-
-def _rank() -> int:
-    """The number of this process among several, as the launcher gives it."""
-    ranks = (os.environ.get(name) for name in ("RANK", "LOCAL_RANK", "SLURM_PROCID"))
-    return int(next(filter(None, ranks), 0))
 
 
 if __name__ == "__main__":  # python -m lit_makemore.cli

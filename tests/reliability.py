@@ -26,7 +26,7 @@ import torch
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from lit_makemore import model as checkpoint
-from lit_makemore.runs.summary import git_commit
+from lit_makemore.runs.machine import git_commit
 from tests.report import write_page
 
 ROOT = Path(__file__).parent.parent

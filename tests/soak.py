@@ -25,7 +25,7 @@ from statistics import linear_regression, mean, median
 
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-from lit_makemore.runs.summary import cpu_name, git_commit
+from lit_makemore.runs.machine import cpu_name, git_commit
 from tests.report import write_page
 
 ROOT = Path(__file__).parent.parent

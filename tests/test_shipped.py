@@ -11,7 +11,7 @@ from setuptools import find_packages
 
 from lit_makemore import files
 from lit_makemore.cli import main
-from lit_makemore.commands.program import program
+from lit_makemore.commands.output import program
 from tests.conftest import ROOT
 
 if sys.version_info >= (3, 11):
@@ -96,9 +96,15 @@ def test_the_teachers_of_a_configuration_are_found(elsewhere, word_list, capsys)
 def test_help_shows_the_command_that_was_typed(monkeypatch, capsys, started, shown):
     monkeypatch.setattr(sys, "argv", [started])
     assert program() == shown
-    for arguments in (["--help"], ["fit", "--help"]):
-        assert main(arguments) == 0
-        assert capsys.readouterr().out.startswith(f"usage: {shown} ")
+    assert main(["--help"]) == 0
+    assert capsys.readouterr().out.startswith(f"usage: {shown} ")
+    for command in ("fit", "validate", "test", "predict"):
+        with pytest.raises(SystemExit) as exit_:
+            main([command, "--help"])
+        assert not exit_.value.code
+        page = capsys.readouterr().out
+        assert page.startswith(f"usage: {shown} {command} ")
+        assert len(page.splitlines()) < 60
 
 
 @pytest.mark.parametrize("module", ["lit_makemore", "lit_makemore.cli"])

@@ -12,7 +12,7 @@ import torch
 from lit_makemore import model as checkpoint
 from lit_makemore.network.layers import BatchNorm1d
 from lit_makemore.network.mlp import MLP
-from lit_makemore.runs.summary import split_losses
+from lit_makemore.runs.report import split_losses
 from lit_makemore.training.datamodule import NamesDataModule
 
 

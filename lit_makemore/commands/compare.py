@@ -2,8 +2,8 @@
 
 from pathlib import Path
 
+from lit_makemore.commands.output import program
 from lit_makemore.commands.parsing import call
-from lit_makemore.commands.program import program
 from lit_makemore.runs.comparison import all_below, comparison
 
 HELP = """usage: {program} compare RUN [RUN …]

@@ -1,28 +1,12 @@
 """`validate` and `test`: the metrics of a checkpoint; nothing is written."""
 
-import signal
 from typing import Any
 
-from lit_makemore.commands.lightning_cli import MakemoreCLI, asks_for_help
-from lit_makemore.commands.processes import disconnected_afterwards
-from lit_makemore.commands.program import program
-from lit_makemore.commands.quiet import quiet_lightning
-from lit_makemore.runs.stop_on_signal import TakeSigterm
+from lit_makemore.commands.lightning_cli import MakemoreCLI
+from lit_makemore.commands.quiet import disconnected_afterwards, quiet_lightning
 
-SPLITS = {"validate": "val", "test": "test"}
-HELP = """usage: {program} {command} --config runs/NAME/config.yaml --ckpt_path FILE
-
-Evaluates a trained network on the {split} words. Nothing is written.
-
-  --config runs/NAME/config.yaml    the configuration of the run
-  --ckpt_path FILE                  its checkpoint, as runs/NAME/checkpoints/best.ckpt
-  --data.path FILE                  its word list, if it lies somewhere else now
-  --threads N, --trainer.devices N
-
-All options: {program} {command} --help_all
-"""
 READ_ONLY: dict[str, Any] = {
-    "callbacks": [TakeSigterm(signal.SIG_DFL)],
+    "callbacks": [],
     "logger": False,
     "enable_checkpointing": False,
     "enable_progress_bar": False,
@@ -34,10 +18,8 @@ def run(args: list[str], begun: float) -> None:
 
     Raises:
         ValueError, OSError: bad input; the line says what to do.
+        SystemExit: after the help.
     """
-    if asks_for_help(args):
-        print(HELP.format(program=program(), command=args[0], split=SPLITS[args[0]]), end="")
-        return
     with quiet_lightning(), disconnected_afterwards():
         cli = MakemoreCLI(args[0], args[1:])
         cli.build(**READ_ONLY)

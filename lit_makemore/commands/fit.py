@@ -1,4 +1,7 @@
-"""`fit`: trains a network in a run folder of its own, after the teachers that it learns from."""
+"""`fit`: trains a network in a run folder of its own, after the teachers that it learns from.
+
+Options → data, network and Trainer → teachers → fit → report.
+"""
 
 import logging
 from collections.abc import Collection
@@ -6,57 +9,28 @@ from time import perf_counter
 from typing import Any
 
 import lightning.pytorch as pl
-import torch
 
 from lit_makemore.commands import threads
-from lit_makemore.commands.lightning_cli import MakemoreCLI, asks_for_help
-from lit_makemore.commands.notes import notes, say
-from lit_makemore.commands.processes import disconnected_afterwards
-from lit_makemore.commands.program import program
-from lit_makemore.commands.quiet import quiet_lightning
+from lit_makemore.commands.lightning_cli import MakemoreCLI
+from lit_makemore.commands.output import notes, say
+from lit_makemore.commands.quiet import disconnected_afterwards, quiet_lightning
 from lit_makemore.commands.teachers import is_config, train_teachers
-from lit_makemore.diagnostics.health import Health, val_losses
 from lit_makemore.diagnostics.lr_finder import LearningRateCurve
-from lit_makemore.diagnostics.memorised import known_samples
 from lit_makemore.diagnostics.progress import ProgressLine
 from lit_makemore.diagnostics.settings import monitors
-from lit_makemore.runs import closing_table, resume, slurm, summary
-from lit_makemore.runs.checkpoints import BestCheckpoint, LastCheckpoint
+from lit_makemore.model import NameModel, load
+from lit_makemore.runs import report, resume, slurm
+from lit_makemore.runs.checkpoints import Checkpoints
 from lit_makemore.runs.exact_resume import ExactResume
 from lit_makemore.runs.folder import RunFolder
 from lit_makemore.runs.folder_callback import FolderCallback
 from lit_makemore.runs.logger import VARIED, RunLogger
-from lit_makemore.runs.signals import ASKING, Stopped, note, noted
-from lit_makemore.runs.stop_on_nan import FiniteGuard
-from lit_makemore.runs.stop_on_signal import StopAfterCheckpoints, StopOnSignal, TakeSigterm
-from lit_makemore.runs.weight_averaging import CurrentWeights
-from lit_makemore.training.curves import TrainingCurves
+from lit_makemore.runs.report import Report
+from lit_makemore.runs.signals import ASKING, Stopped, noted
+from lit_makemore.runs.stop_on_nan import StopOnNaN
+from lit_makemore.runs.stop_on_signal import StopOnSignal
 
 SAVE_EVERY_N_STEPS, SAVE_SECONDS = 1000, 2.0
-HELP = """usage: {program} fit --config FILE [--config FILE …] [--OPTION VALUE …]
-
-Trains a network. Later configs and options replace earlier ones.
-
-  --config configs/quickstart.yaml    a configuration; configs/ has more
-  --data.path FILE                    your own words, one a line, with --config configs/words.yaml;
-                                      --data.lowercase true
-  --data.column NAME                  the column of the words, if the file is a table (CSV)
-  --data.block_size N                 how many characters the network sees
-  --data.batch_size N                 number of examples in one update
-  --data.targets expected             train on the shares of all characters that follow a window
-  --model.n_layer N, --model.n_hidden N, --model.activation tanh|relu
-  --model.batch_norm false            a network without Batch Normalization
-  --model.optimizer sgd|adamw, --model.lr RATE, --model.schedule step|one_cycle
-  --trainer.max_steps N               updates of the run
-  --trainer.val_check_interval N      updates between two validations
-  --trainer.precision bf16-mixed, --trainer.devices N, --trainer.gradient_clip_val NORM
-  --name NAME                         the run folder, runs/NAME
-  --resume true                       continue the run; auto: start a new one if there is none
-  --seed_everything N, --threads N
-  --diagnostics.enabled false         no monitors, no pictures, no health table
-
-All options: {program} fit --help_all. The resulting configuration: add --print_config.
-"""
 
 
 def run(args: list[str], begun: float) -> None:
@@ -69,19 +43,17 @@ def run(args: list[str], begun: float) -> None:
     Raises:
         ValueError, OSError: bad input; the line says what to do.
         Stopped: a signal came, and the run has been saved.
+        SystemExit: after the help.
     """
-    if asks_for_help(args):
-        print(HELP.format(program=program()), end="")
-        return
     with quiet_lightning(), disconnected_afterwards():
         cli = MakemoreCLI("fit", args[1:])
         shown = cli.config.trainer.enable_progress_bar is not False
         with notes(logging.INFO if shown else logging.WARNING):
             if not cli.config.trainer.fast_dev_run:
                 say(*slurm.notes(cli.config.seed_everything))
-            tables = train(cli, begun)
-    if tables:
-        print(tables)
+            reached = train(cli, begun)
+    if reached:
+        print(report.text(reached))
 
 
 def train(
@@ -89,18 +61,18 @@ def train(
     begun: float,
     folder: RunFolder | None = None,
     varied: Collection[str] = VARIED,
-) -> str | None:
+) -> Report | None:
     """Trains what the options describe: the teachers first, then the network.
 
     Args:
-        cli: the options.
+        cli: the options; afterwards `cli.model` is what was trained, with its last weights.
         begun: when the command began, by perf_counter.
         folder: the run folder that the options name, if the caller has locked it.
         varied: the settings that TensorBoard's HParams page opens with.
 
     Returns:
-        The closing tables, on the first process; None after a fast_dev_run, and if the run had
-        been finished before.
+        What was reached, on the first process; None after a fast_dev_run, and if the run had been
+        finished before.
     """
     config = cli.config
     if config.trainer.fast_dev_run:
@@ -115,61 +87,27 @@ def train(
         return None
     resumed = found.folder if found else None
     folder = folder or RunFolder(config.runs_dir, config.name, cli.stem, resumed)
-    cli.build(callbacks=_callbacks(cli, folder, found), **_logger(config, folder, found, varied))
+    loggers = _logger(config, folder, found, varied)
+    # Before the teachers, so that a Trainer that is not possible is refused at once.
+    cli.build(callbacks=_callbacks(cli, folder, found), **loggers)
     if not (found and found.threads):
         _choose_threads(cli)
-    trainer, data = cli.trainer, cli.datamodule
+    trainer, model, data = cli.trainer, cli.model, cli.datamodule
     # Without any update there is nothing to restore: the run starts again.
     ckpt_path = str(found.path) if found and found.path and found.step else None
     try:
         data.teachers = train_teachers(cli, folder, train)
         with noted(*ASKING):
-            trainer.fit(cli.model, data, ckpt_path=ckpt_path, weights_only=True)
-        return _close(cli, folder, begun) if trainer.is_global_zero else None
+            trainer.fit(model, data, ckpt_path=ckpt_path, weights_only=True)
+        return _report(cli, folder, begun) if trainer.is_global_zero else None
     except BaseException as error:
         if trainer.global_step == 0 and not _is_worth_keeping(folder, error):
             folder.discard()
         raise
     finally:
-        for logger in _run_loggers(trainer):
+        for logger in loggers.values():
             logger.close()
         folder.close()
-
-
-def _logger(
-    config: Any, folder: RunFolder, found: resume.Resumption | None, varied: Collection[str]
-) -> dict[str, RunLogger]:
-    """The logger of the run folder, which comes before the user's; none with logger false."""
-    if config.trainer.logger is False:
-        return {}
-    purge_step = None
-    if found:  # what was logged after the checkpoint is logged again, and must not show twice
-        purge_step = 0 if found.step == 0 else found.step + 1
-    return {"logger": RunLogger(folder, purge_step, config.diagnostics.all_figures, varied)}
-
-
-def _try_out(cli: MakemoreCLI) -> None:
-    """A few minibatches, by --trainer.fast_dev_run; leaves nothing behind."""
-    cli.build(
-        callbacks=[TakeSigterm(note), StopOnSignal(None)],
-        logger=False,
-        enable_checkpointing=False,
-        enable_progress_bar=False,
-    )
-    data = cli.datamodule
-    if any(is_config(teacher) for teacher in data.teachers):
-        data.teachers, data.targets = (), "kneser_ney"  # teachers would have to be trained first
-    with noted(*ASKING):
-        cli.trainer.fit(cli.model, data)
-
-
-def _choose_threads(cli: MakemoreCLI) -> None:
-    """By the size of the network, unless the user says how many."""
-    if threads.asked(cli.config.threads) is None:
-        parameters = sum(p.numel() for p in cli.model.parameters())
-        on_this_machine = cli.trainer.world_size // cli.trainer.num_nodes
-        batch = cli.datamodule.batch_size // cli.trainer.num_nodes
-        threads.use(threads.for_training(parameters, batch, on_this_machine))
 
 
 def _find_run(cli: MakemoreCLI) -> resume.Resumption | None:
@@ -192,85 +130,60 @@ def _find_run(cli: MakemoreCLI) -> resume.Resumption | None:
     changed = resume.check(found, cli.dump(), config.resume_override)
     say(*found.notes, *changed)
     if found.path and not found.finished:
-        say(f"resuming {found.folder or found.path} at update {found.step:,}")
+        say(f"resuming {found.folder} at update {found.step:,}")
     return found
+
+
+def _logger(
+    config: Any, folder: RunFolder, found: resume.Resumption | None, varied: Collection[str]
+) -> dict[str, RunLogger]:
+    """The logger of the run folder, which comes before the user's; none with logger false."""
+    if config.trainer.logger is False:
+        return {}
+    purge_step = None
+    if found:  # what was logged after the checkpoint is logged again, and must not show twice
+        purge_step = 0 if found.step == 0 else found.step + 1
+    return {"logger": RunLogger(folder, purge_step, config.diagnostics.all_figures, varied)}
 
 
 def _callbacks(
     cli: MakemoreCLI, folder: RunFolder, found: resume.Resumption | None
 ) -> list[pl.Callback]:
-    """The callbacks of a fit, in the order in which they run."""
+    """The callbacks of a fit. None relies on its place among them."""
     config = cli.config
-    checkpoints: list[Any] = []
-    stop: pl.Callback = StopOnSignal(None)
+    stop = StopOnSignal()
     if config.trainer.enable_checkpointing is not False:
-        last = LastCheckpoint(SAVE_EVERY_N_STEPS, SAVE_SECONDS)
-        checkpoints = [BestCheckpoint(), last]
-        stop = StopAfterCheckpoints(last, config.max_requeues)
+        stop = Checkpoints(folder, SAVE_EVERY_N_STEPS, SAVE_SECONDS, config.max_requeues)
     progress = [] if config.trainer.enable_progress_bar is False else [ProgressLine()]
     return [
-        TakeSigterm(note),
-        FolderCallback(folder, cli.dump(), checkpoints, found, cli.loggers),
+        FolderCallback(folder, cli.dump(), found, cli.loggers),
+        ExactResume(),
         LearningRateCurve(),
         *progress,
         *monitors(config.diagnostics),
-        FiniteGuard(),
-        ExactResume(),
-        CurrentWeights(),
-        *checkpoints,
-        stop,  # last: it ends the run, after everything is saved
+        StopOnNaN(),
+        stop,
     ]
 
 
-def _close(cli: MakemoreCLI, folder: RunFolder, begun: float) -> str:
-    """Evaluates the run, draws samples, writes both into its folder; returns the closing tables."""
-    path, trainer, data = folder.path, cli.trainer, cli.datamodule
-    assert path is not None
-    best = path / "checkpoints" / "best.ckpt"
-    result = summary.evaluate_run(cli.model.model, data, best if best.exists() else None)
-    samples = summary.draw_samples(result.net, data)
-    callbacks: list[pl.Callback] = trainer.callbacks  # type: ignore[attr-defined]
-    health = next((one for one in callbacks if isinstance(one, Health)), None)
-    if health:
-        counts, val = val_losses(result.baselines), result.best["val"]
-        known = known_samples(result.net, data.vocab, data.block_size, data.splits)
-        health.close(trainer, float("nan") if val is None else val, counts, known)
-    curves = next(one for one in callbacks if isinstance(one, TrainingCurves))
-    facts = {
-        "name": path.name,
-        "config": ", ".join(cli.configs),
-        "steps": trainer.global_step,
-        "batch_size": data.batch_size,
-        "block_size": data.block_size,
-        "seed": cli.config.seed_everything,
-        "lr": cli.model.hparams["lr"],
-        "threads": torch.get_num_threads(),
-        "engine": cli.model.engine,
-        "precision": str(trainer.precision),
-        "wall_s": round(perf_counter() - begun, 2),
-        "steps_per_s": round(curves.steps_per_s, 1),
-        **({"health": health.summary()} if health else {}),
-        **summary.facts_of(result, data),
-    }
-    summary.write(path, facts, samples)
-    for logger in _run_loggers(trainer):
-        losses = {f"best/{split}": loss for split, loss in result.best.items() if loss is not None}
-        # one step on, so that a resume with more steps takes them back
-        logger.log_metrics(losses, trainer.global_step + 1)
-    failed = health.failed if health else None
-    parts = [closing_table.headline(result, failed), closing_table.text(result, samples)]
-    if health:
-        parts.append(health.table())
-    parts.append(
-        f"\nresults: {path} (summary.json, samples.txt, checkpoints/)\n"
-        f"see them with: tensorboard --logdir {path.parent}"
-    )
-    return "\n".join(parts)
+def _choose_threads(cli: MakemoreCLI) -> None:
+    """By the size of the network, unless the user says how many."""
+    if threads.asked(cli.config.threads) is None:
+        parameters = sum(p.numel() for p in cli.model.parameters())
+        on_this_machine = cli.trainer.world_size // cli.trainer.num_nodes
+        batch = cli.datamodule.batch_size // cli.trainer.num_nodes
+        threads.use(threads.for_training(parameters, batch, on_this_machine))
 
 
-def _run_loggers(trainer: pl.Trainer) -> list[RunLogger]:
-    """The logger of the run folder, in a list; none with logger false."""
-    return [logger for logger in trainer.loggers if isinstance(logger, RunLogger)]
+def _try_out(cli: MakemoreCLI) -> None:
+    """A few minibatches, by --trainer.fast_dev_run; leaves nothing behind."""
+    nothing_kept = {"logger": False, "enable_checkpointing": False, "enable_progress_bar": False}
+    cli.build(callbacks=[StopOnSignal()], **nothing_kept)
+    data = cli.datamodule
+    if any(is_config(teacher) for teacher in data.teachers):
+        data.teachers, data.targets = (), "kneser_ney"  # teachers would have to be trained first
+    with noted(*ASKING):
+        cli.trainer.fit(cli.model, data)
 
 
 def _is_worth_keeping(folder: RunFolder, error: BaseException) -> bool:
@@ -279,3 +192,36 @@ def _is_worth_keeping(folder: RunFolder, error: BaseException) -> bool:
         return False
     stopped = isinstance(error, Stopped) and any(folder.path.rglob("*.ckpt"))
     return stopped or any((folder.path / "teachers").rglob("last.ckpt"))
+
+
+def _report(cli: MakemoreCLI, folder: RunFolder, begun: float) -> Report:
+    """Evaluates the run and draws samples; writes both into its folder."""
+    trainer, data, last = cli.trainer, cli.datamodule, cli.model.model
+    path = folder.checkpoints.parent
+    result = report.evaluate(last, _best(cli, folder, last), data)
+    health = report.judge(result, trainer, data)
+    samples = report.draw_samples(result.net, data)
+    given = {
+        "name": path.name,
+        "config": ", ".join(cli.configs),
+        "seed": cli.config.seed_everything,
+    }
+    entries = {**given, "wall_s": round(perf_counter() - begun, 2)}
+    report.write(path, entries | report.facts(result, health, trainer), samples)
+    losses = {f"best/{split}": loss for split, loss in result.best.items() if loss is not None}
+    for logger in trainer.loggers:
+        if isinstance(logger, RunLogger):
+            # one step on, so that a resume with more steps takes them back
+            logger.log_metrics(losses, trainer.global_step + 1)
+    return Report(result, health, samples, path)
+
+
+def _best(cli: MakemoreCLI, folder: RunFolder, last: NameModel) -> NameModel | None:
+    """What has the best weights; they are read from best.ckpt if they are not the last ones."""
+    callbacks: list[pl.Callback] = cli.trainer.callbacks  # type: ignore[attr-defined]
+    kept = next((one for one in callbacks if isinstance(one, Checkpoints)), None)
+    if kept is None or kept.best_step is None:
+        return None
+    if kept.best_step == cli.trainer.global_step:
+        return last
+    return load(folder.checkpoints / "best.ckpt")

@@ -1,5 +1,6 @@
 """The options of fit, validate, test and predict, and what is built from them: LightningCLI."""
 
+import sys
 from collections.abc import Callable, Sequence
 from functools import partial
 from inspect import cleandoc, signature
@@ -17,14 +18,18 @@ from lightning.pytorch.loggers import Logger
 
 from lit_makemore import files
 from lit_makemore.commands import options, threads
-from lit_makemore.commands.parsing import OneLineErrors, of_today, telling
-from lit_makemore.commands.program import program
+from lit_makemore.commands.help import asks_for_help, short_help
+from lit_makemore.commands.output import program
+from lit_makemore.commands.parsing import OneLineErrors, telling
 from lit_makemore.diagnostics.settings import Diagnostics
 from lit_makemore.runs import slurm
 from lit_makemore.runs.checkpoints import AtomicCheckpointIO
 from lit_makemore.training.datamodule import NamesDataModule
+from lit_makemore.training.lightning_internals import leave_signals_alone
 from lit_makemore.training.module import LitMLP
+from lit_makemore.training.option_conflicts import refuse
 from lit_makemore.training.recipe import Role, examples_of, options_for
+from lit_makemore.words.corpus import Corpus
 
 TRAINER_DEFAULTS: dict[str, Any] = {
     # Updates are the only axis: epochs never end a run, and validations count updates too.
@@ -38,7 +43,6 @@ TRAINER_DEFAULTS: dict[str, Any] = {
     "use_distributed_sampler": False,  # our loaders give each process its share
 }
 
-
 # A default of Lightning's Timer is an enumeration of strings, which YAML would refuse.
 yaml.SafeDumper.add_multi_representer(str, yaml.SafeDumper.represent_str)
 
@@ -51,10 +55,6 @@ class _Parser(OneLineErrors, LightningArgumentParser):
             kwargs["skip"] = {*(kwargs.get("skip") or ()), "save_dir"}
             self.add_argument("--save_dir", type=str, default="", help="By default the run folder.")
         return super().add_class_arguments(theclass, *args, **kwargs)
-
-    def parse_string(self, content: str, *args: Any, **kwargs: Any) -> Any:
-        """Parses a configuration; one of an earlier version too."""
-        return super().parse_string(of_today(content), *args, **kwargs)
 
 
 class MakemoreCLI(LightningCLI):
@@ -70,6 +70,7 @@ class MakemoreCLI(LightningCLI):
         self, command: str, args: list[str] | dict[str, Any], configs: Sequence[str] = ()
     ) -> None:
         self.command = command
+        self._short = isinstance(args, list) and asks_for_help(args)
         if isinstance(args, list):
             args = ["--help" if arg == "--help_all" else arg for arg in args]
         self._trainer_arguments: dict[str, Any] = {}
@@ -124,11 +125,15 @@ class MakemoreCLI(LightningCLI):
 
     def parse_arguments(self, parser: LightningArgumentParser, args: Any) -> None:
         """Parses the options. What the recipe chooses are defaults, which any option replaces."""
+        if self._short:
+            print(short_help(parser, self.command))
+            sys.exit()
         super().parse_arguments(parser, args)
         if self.config.recipe is None or not hasattr(self.config.data, "items"):
             return
-        examples = examples_of(NamesDataModule(**self.config.data))
-        chosen = options_for(self.config.recipe, examples)
+        data = NamesDataModule(**self.config.data)
+        self._words: Corpus | None = data.corpus  # kept for `build`, which asks for them again
+        chosen = options_for(self.config.recipe, examples_of(data))
         parser.set_defaults(
             {f"{group}.{name}": v for group, values in chosen.items() for name, v in values.items()}
         )
@@ -137,7 +142,9 @@ class MakemoreCLI(LightningCLI):
 
     def before_instantiate_classes(self) -> None:
         groups = {"model": LitMLP, "data": NamesDataModule, "diagnostics": Diagnostics}
-        options.check(self.command, self.config, groups)
+        for name, kind in groups.items():
+            refuse(options.group_rows(name, self.config[name], kind))
+        refuse(options.config_rows(self.command, self.config))
         threads.use(threads.asked(self.config.threads) or threads.cores())
 
     def instantiate_classes(self) -> None:
@@ -155,6 +162,7 @@ class MakemoreCLI(LightningCLI):
             super().instantiate_classes()
         except ValueError as error:
             raise ValueError(telling(str(error))) from error
+        self._words = None
 
     def build_trainer(self, **trainer_arguments: Any) -> None:
         """Makes the trainer alone: `predict` takes the model from its checkpoint."""
@@ -193,7 +201,8 @@ class MakemoreCLI(LightningCLI):
             trainer = super().instantiate_trainer(**added)
         except TypeError as error:  # what Lightning calls some of its bad arguments
             raise ValueError(str(error)) from error
-        options.check_trainer(self.command, trainer, given)
+        leave_signals_alone(trainer)
+        refuse(options.trainer_rows(self.command, trainer, given))
         slurm.check(trainer.world_size)
         return trainer
 
@@ -221,11 +230,6 @@ class MakemoreCLI(LightningCLI):
         for key in ("resume", "resume_override", "max_requeues"):
             config.pop(key, None)
         return str(self.parser.dump(config, skip_none=False))
-
-
-def asks_for_help(args: list[str]) -> bool:
-    """Whether the short help of a command is asked for; --help_all asks for every option."""
-    return bool({"-h", "--help"} & {*args})
 
 
 def _with_shipped_configs(args: list[str]) -> list[str]:

@@ -1,6 +1,5 @@
 """Command lines of plain typed functions, and errors on one line."""
 
-import logging
 import re
 import sys
 from collections.abc import Callable, Sequence
@@ -8,19 +7,11 @@ from difflib import get_close_matches
 from inspect import Parameter, signature
 from typing import Any, NoReturn
 
-import yaml
 from jsonargparse import ArgumentParser
 
-from lit_makemore.commands.program import program
-from lit_makemore.runs.earlier_options import OLD, modernised
+from lit_makemore.commands.output import program
 
-log = logging.getLogger(__name__)
-
-RENAMED = {  # options of earlier versions, and Lightning's where ours does more
-    "model.clip_norm": "trainer.gradient_clip_val",
-    "model.fused": "model.engine",
-    "ckpt_path": "resume",
-}
+RENAMED = {"ckpt_path": "resume"}  # Lightning's option where ours does more
 UNKNOWN = (  # what jsonargparse says of an option that does not exist
     r"unrecognized arguments: --(?P<option>[\w.]+)",
     r"Group '(?P<group>[\w.]+)' does not accept option '(?P<option>[\w.]+)'",
@@ -71,19 +62,6 @@ def unknown(option: str, known: Sequence[str]) -> str:
         return f"{line} here; use --{RENAMED[option]}"
     similar = get_close_matches(option, known, n=1)
     return f"{line}; did you mean --{similar[0]}?" if similar else f"{line}; see --help"
-
-
-def of_today(config: str) -> str:
-    """A configuration as YAML, with the options of earlier versions under their names of today."""
-    if not any(name in config for name in OLD):
-        return config
-    options = yaml.safe_load(config)
-    if not set(OLD) & set(options.get("model") or {}):
-        return config
-    found = modernised(options)
-    if options["model"].get("fused") is not None:
-        log.info("model.fused is model.engine now: it is %s here", found["model"]["engine"])
-    return yaml.safe_dump(found, sort_keys=False)
 
 
 class Parser(OneLineErrors, ArgumentParser):

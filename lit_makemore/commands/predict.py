@@ -10,28 +10,14 @@ from torch import Tensor
 
 from lit_makemore import model as checkpoint
 from lit_makemore.commands.evaluate import READ_ONLY
-from lit_makemore.commands.lightning_cli import MakemoreCLI, asks_for_help
-from lit_makemore.commands.processes import disconnected_afterwards
-from lit_makemore.commands.program import program
-from lit_makemore.commands.quiet import quiet_lightning
+from lit_makemore.commands.lightning_cli import MakemoreCLI
+from lit_makemore.commands.quiet import disconnected_afterwards, quiet_lightning
 from lit_makemore.commands.score import csv_row
 from lit_makemore.files import write_parts
 from lit_makemore.training.loaders import WordLoader
 from lit_makemore.training.module import LitMLP
 from lit_makemore.words.corpus import are_among, read_words
 
-HELP = """usage: {program} predict --ckpt_path FILE --data.predict_path FILE
-
-Scores words: log-probability in nats, loss per character, and whether it is a training word.
-The network and its vocabulary come from the checkpoint. `score` does this with one process.
-
-  --ckpt_path FILE            the checkpoint, as runs/NAME/checkpoints/best.ckpt
-  --data.predict_path FILE    the words to score, one a line
-  --output FILE               CSV file to write, instead of printing
-  --trainer.devices N         processes, each with its share of the words
-
-All options: {program} predict --help_all
-"""
 Scores = list[tuple[str, float | None]]
 """Words with their log-probabilities in nats; None where the vocabulary cannot spell the word."""
 
@@ -41,10 +27,8 @@ def run(args: list[str], begun: float) -> None:
 
     Raises:
         ValueError, OSError: bad input; the line says what to do.
+        SystemExit: after the help.
     """
-    if asks_for_help(args):
-        print(HELP.format(program=program()), end="")
-        return
     with quiet_lightning(), disconnected_afterwards():
         cli = MakemoreCLI("predict", args[1:])
         data = cli.config.data

@@ -1,4 +1,4 @@
-"""Hides Lightning's messages that do not apply here, and turns its errors into ValueErrors."""
+"""What a command puts around Lightning: fewer messages, one kind of error, closed connections."""
 
 import logging
 import sys
@@ -9,6 +9,9 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from lightning.pytorch.utilities.exceptions import MisconfigurationException
+from torch import distributed
+
+from lit_makemore.runs.signals import Stopped
 
 SILENCED = [
     "LightningCLI's args parameter",  # main(args) is how tests call it
@@ -61,3 +64,24 @@ def _is_asked_for(record: logging.LogRecord) -> bool:
 def _say_of_thread(failure: threading.ExceptHookArgs) -> None:
     """TensorBoard's writer is a thread. The main thread soon fails with the same error."""
     print(f"error: {failure.exc_type.__name__}: {failure.exc_value}", file=sys.stderr)
+
+
+@contextmanager
+def disconnected_afterwards() -> Iterator[None]:
+    """Closes the connection between the processes of a run, if the block ended in order.
+
+    Lightning opens it and leaves it open. A thread of gloo that needs Python while it shuts down
+    would abort this process, and Lightning then kills the others. After a failure nothing is
+    closed: that would wait for the others.
+    """
+    try:
+        yield
+    except Stopped:  # all processes stop after the same update
+        _disconnect()
+        raise
+    _disconnect()
+
+
+def _disconnect() -> None:
+    if distributed.is_available() and distributed.is_initialized():
+        distributed.destroy_process_group()

@@ -14,9 +14,8 @@ from lightning.pytorch.utilities.exceptions import MisconfigurationException
 from lit_makemore import files
 from lit_makemore.commands.fit import train
 from lit_makemore.commands.lightning_cli import MakemoreCLI
-from lit_makemore.commands.notes import notes
+from lit_makemore.commands.output import notes, program
 from lit_makemore.commands.parsing import Parser, call
-from lit_makemore.commands.program import program
 from lit_makemore.commands.quiet import quiet_lightning
 from lit_makemore.runs import sweep_results
 from lit_makemore.runs.comparison import losses, mean_and_sd, read

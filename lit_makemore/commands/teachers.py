@@ -1,7 +1,6 @@
 """The teachers of a run: each is a run of its own, in a folder inside the run's."""
 
 import gc
-import json
 from collections.abc import Callable
 from pathlib import Path
 from time import perf_counter
@@ -14,19 +13,18 @@ from lightning.pytorch.utilities.exceptions import MisconfigurationException
 from lit_makemore import files
 from lit_makemore.commands import threads
 from lit_makemore.commands.lightning_cli import MakemoreCLI
-from lit_makemore.commands.notes import say
-from lit_makemore.commands.parsing import of_today
+from lit_makemore.commands.output import say
+from lit_makemore.counts.targets import Teacher
 from lit_makemore.files import write_text
 from lit_makemore.runs.folder import RunFolder
+from lit_makemore.runs.report import Report
 from lit_makemore.training.option_conflicts import check_fit
 
-Train = Callable[[MakemoreCLI, float], object]
+Train = Callable[[MakemoreCLI, float], Report | None]
 
 
-def train_teachers(cli: MakemoreCLI, folder: RunFolder, train: Train) -> tuple[str, ...]:
+def train_teachers(cli: MakemoreCLI, folder: RunFolder, train: Train) -> tuple[str | Teacher, ...]:
     """Trains each configuration among data.teachers, in teachers/1, 2 … of the run folder.
-
-    A teacher that an earlier, stopped run has trained is not trained again.
 
     Args:
         cli: the options of the run that is taught.
@@ -34,18 +32,39 @@ def train_teachers(cli: MakemoreCLI, folder: RunFolder, train: Train) -> tuple[s
         train: what trains a teacher: fit.train.
 
     Returns:
-        The checkpoints of all teachers. Of a teacher that is trained here it is the last one: the
-        best one would be chosen by words that are held out.
+        All teachers: what was trained here, with its last weights (the best ones would be chosen by
+        words that are held out); of others the checkpoint.
     """
     teachers = [str(files.find(teacher)) for teacher in cli.datamodule.teachers]
     if not any(map(is_config, teachers)):
         return tuple(teachers)
+    _refuse_now(cli, teachers)
+    path = folder.open()
+    write_text(path / "config.yaml", cli.dump())
+    trained: list[str | Teacher] = []
+    for number, teacher in enumerate(teachers, 1):
+        if is_config(teacher):
+            run = path / "teachers" / str(number)
+            say(f"teacher {number}: {teacher}")
+            trained.append(_train_teacher(cli, teacher, run, number, train))
+            gc.collect()  # else its Trainer and its words would stay in memory
+        else:
+            trained.append(teacher)
+    return tuple(trained)
+
+
+def is_config(teacher: str) -> bool:
+    """Whether an entry of data.teachers is a configuration, not a checkpoint."""
+    return Path(teacher).suffix in (".yaml", ".yml")
+
+
+def _refuse_now(cli: MakemoreCLI, teachers: list[str]) -> None:
+    """Everything that can be refused is refused now, and not after minutes of training."""
     if cli.trainer.world_size > 1:
         raise ValueError(
             "several processes cannot train teachers; train them first, and give their checkpoints "
             "to --data.teachers"
         )
-    # Everything that can be refused is refused now, and not after minutes of training.
     options: Any = cli.model.hparams
     check_fit(options, cli.trainer, cli.datamodule)
     for teacher in teachers:
@@ -53,35 +72,32 @@ def train_teachers(cli: MakemoreCLI, folder: RunFolder, train: Train) -> tuple[s
             cli.datamodule.load_teacher(teacher)
         elif not Path(teacher).is_file():
             raise FileNotFoundError(f"there is no teacher at {Path(teacher).absolute()}")
-    path = folder.open()
-    write_text(path / "config.yaml", cli.dump())
-    for i, teacher in enumerate(teachers):
-        if is_config(teacher):
-            run = path / "teachers" / str(i + 1)
-            say(f"teacher {i + 1}: {teacher}")
-            _train_teacher(cli, teacher, run, i + 1, train)
-            teachers[i] = str(run / "checkpoints" / "last.ckpt")
-    return tuple(teachers)
 
 
-def _train_teacher(cli: MakemoreCLI, teacher: str, run: Path, number: int, train: Train) -> None:
+def _train_teacher(
+    cli: MakemoreCLI, config: str, run: Path, number: int, train: Train
+) -> str | Teacher:
+    """One teacher; the checkpoint, if an earlier, stopped run has trained it."""
     threads_of_ours = torch.get_num_threads()
-    options = _teacher_options(cli.config, teacher, run, number)
+    options = _teacher_options(cli.config, config, run, number)
     with torch.random.fork_rng():  # the random state of the run that it teaches must not change
         try:
-            train(MakemoreCLI("fit", options, [teacher]), perf_counter())
+            one = MakemoreCLI("fit", options, [config])
+            report = train(one, perf_counter())
         except (ValueError, OSError, MisconfigurationException) as error:
-            raise ValueError(f"{teacher}: {error}") from error
+            raise ValueError(f"{config}: {error}") from error
     threads.use(threads_of_ours)
-    reached = json.loads((run / "summary.json").read_text("utf-8"))["final"]["val_loss"]
-    say(f"teacher {number}: val {reached:.4f}")
-    gc.collect()  # else its Trainer and its words would stay in memory
+    if report is None:
+        return str(run / "checkpoints" / "last.ckpt")
+    val = report.result.final["val"]
+    say(f"teacher {number}: " + ("val unknown" if val is None else f"val {val:.4f}"))
+    return Teacher(one.model.net.cpu().eval(), one.datamodule.block_size)
 
 
 def _teacher_options(ours: Any, teacher: str, run: Path, number: int) -> dict[str, Any]:
     """The options of a teacher: its configuration, on the words and devices of this run."""
     try:
-        options = yaml.safe_load(of_today(Path(teacher).read_text(encoding="utf-8")))
+        options = yaml.safe_load(Path(teacher).read_text(encoding="utf-8"))
         sections = {name: dict(options.get(name) or {}) for name in ("data", "model", "trainer")}
     except (yaml.YAMLError, AttributeError, TypeError, ValueError) as error:
         raise ValueError(f"{teacher} is not a configuration: {error}") from error
@@ -112,8 +128,3 @@ def _teacher_options(ours: Any, teacher: str, run: Path, number: int) -> dict[st
     if ours.threads is not None:
         options["threads"] = ours.threads
     return dict(options)
-
-
-def is_config(teacher: str) -> bool:
-    """Whether an entry of data.teachers is a configuration, not a checkpoint."""
-    return Path(teacher).suffix in (".yaml", ".yml")

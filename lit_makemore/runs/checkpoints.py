@@ -1,100 +1,119 @@
-"""The two checkpoints of a run, and how the Trainer writes them."""
+"""The two checkpoints of a run: when they are saved, and how a file is written."""
 
+from math import inf, isnan
 from pathlib import Path
 from time import monotonic
 from typing import Any
 
 import lightning.pytorch as pl
 from lightning.fabric.plugins import TorchCheckpointIO
-from lightning.pytorch.callbacks import Checkpoint, ModelCheckpoint
+from lightning.pytorch.callbacks import Checkpoint
 
 from lit_makemore import model as checkpoint
 from lit_makemore.diagnostics.nonfinite import nonfinite_tensors
+from lit_makemore.runs.folder import RunFolder
+from lit_makemore.runs.stop_on_signal import StopOnSignal
 from lit_makemore.training.lightning_internals import validate_now, validation_follows
 
 
-class BestCheckpoint(ModelCheckpoint):
-    """best.ckpt: the weights with the lowest validation loss so far."""
+class Checkpoints(StopOnSignal, Checkpoint):
+    """Keeps best.ckpt, the lowest validation loss so far, and last.ckpt, the latest state.
 
-    # how a checkpoint names the state of this callback; the base class lists its arguments
-    state_key = "best.ckpt"  # type: ignore[assignment]
-    takes_groups = True
+    last.ckpt is saved at the start, on the way, at the end, and before a signal stops the run. If a
+    validation follows the update, it is saved after that: otherwise a resumed run would skip or
+    repeat the validation. A network that is not finite is not saved.
 
-    def __init__(self) -> None:
-        super().__init__(filename="best", monitor="val/loss", enable_version_counter=False)
-        self._validated = 0
-
-    def on_train_batch_end(self, *args: Any) -> None:
-        """Nothing: only a validation brings a new loss."""
-
-    def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        self._validated = trainer.global_step
-        super().on_validation_end(trainer, pl_module)
-
-    def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Validates the last weights too, where the interval does not divide the run."""
-        if self._validated != trainer.global_step and trainer.enable_validation:
-            validate_now(trainer)
-
-    def state_dict(self) -> dict[str, Any]:
-        return {**super().state_dict(), "validated": self._validated}
-
-    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        self._validated = state_dict["validated"]
-        if Path(str(self.dirpath), "best.ckpt").exists():  # else last.ckpt came here alone
-            super().load_state_dict(_moved(state_dict, str(self.dirpath)))
-
-
-class LastCheckpoint(Checkpoint):
-    """last.ckpt: the latest state, saved at the start, on the way and at the end.
-
-    If a validation follows the update, it is saved after the validation: otherwise a resumed run
-    would skip or repeat it. A network that is not finite is not saved.
+    The last weights are validated too, where the interval does not divide the run.
+    Lightning calls this callback after all others, because it is a Checkpoint.
 
     Args:
-        every_n_steps: it may be saved after multiples of it.
+        folder: the run folder.
+        every_n_steps: last.ckpt may be saved after multiples of it.
         seconds: it is not, if the one before is younger than that.
+        max_requeues: see StopOnSignal.
+
+    Attributes:
+        best_step: the updates that best.ckpt has made; None while there is no best.ckpt.
     """
 
-    takes_groups = True
+    def __init__(
+        self, folder: RunFolder, every_n_steps: int, seconds: float, max_requeues: int = 0
+    ) -> None:
+        super().__init__(max_requeues)
+        self._folder, self._every, self._seconds = folder, every_n_steps, seconds
+        self.best_step: int | None = None
+        self._lowest = inf
+        self._validated = 0  # the update after which the last validation was
+        self._saved, self._when = -1, -inf  # the update of last.ckpt, the time of it
 
-    def __init__(self, every_n_steps: int, seconds: float) -> None:
-        self.every_n_steps, self.seconds = every_n_steps, seconds
-        self.dirpath = ""
-        self._saved = -1  # the update after which it was saved
-        self._when = -float("inf")
+    def due(self, step: int) -> float:
+        return (step // self._every + 1) * self._every
+
+    def setup(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
+        self._folder.open_everywhere(trainer)
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         if trainer.global_step == 0:
             self.save(trainer)
+        super().on_train_start(trainer, pl_module)
 
     def on_train_batch_end(self, trainer: pl.Trainer, *args: Any) -> None:
         if self._is_due(trainer) and not validation_follows(trainer):
             self.save(trainer)
+        super().on_train_batch_end(trainer, *args)
 
     def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        if trainer.state.fn == "fit" and self._is_due(trainer):
+        if trainer.state.fn != "fit" or trainer.sanity_checking:
+            return
+        self._validated = trainer.global_step
+        self._save_if_best(trainer)
+        if self._is_due(trainer):
             self.save(trainer)
+        super().on_validation_end(trainer, pl_module)
 
     def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        if self._validated != trainer.global_step and trainer.enable_validation:
+            validate_now(trainer)
         self.save(trainer)
 
-    def _is_due(self, trainer: pl.Trainer) -> bool:
-        if trainer.global_step % self.every_n_steps:
-            return False
-        old_enough = monotonic() - self._when >= self.seconds
-        return trainer.strategy.reduce_boolean_decision(old_enough, all=False)
-
     def save(self, trainer: pl.Trainer) -> Path:
-        """Saves the present state, unless that has been done; returns the path of the file."""
-        path = Path(self.dirpath) / "last.ckpt"
-        due = self._saved != trainer.global_step or not path.exists()
-        agreed = trainer.strategy.reduce_boolean_decision  # processes save together or not at all
-        if agreed(due, all=False):
-            if agreed(not nonfinite_tensors(trainer.lightning_module)):
+        """Saves last.ckpt, unless that has been done; returns its path."""
+        path = self._folder.checkpoints / "last.ckpt"
+        if _agreed(trainer, self._saved != trainer.global_step or not path.exists()):
+            if _is_finite(trainer):
                 trainer.save_checkpoint(path)
             self._saved, self._when = trainer.global_step, monotonic()
         return path
+
+    def _is_due(self, trainer: pl.Trainer) -> bool:
+        if trainer.global_step % self._every:
+            return False
+        return _agreed(trainer, monotonic() - self._when >= self._seconds)
+
+    def _save_if_best(self, trainer: pl.Trainer) -> None:
+        loss = float(trainer.callback_metrics.get("val/loss", inf))
+        loss = inf if isnan(loss) else loss
+        if _agreed(trainer, self.best_step is None or loss < self._lowest) and _is_finite(trainer):
+            self.best_step, self._lowest = trainer.global_step, loss
+            trainer.save_checkpoint(self._folder.checkpoints / "best.ckpt")
+
+    def state_dict(self) -> dict[str, Any]:
+        best = {"best_step": self.best_step, "lowest": self._lowest}
+        return {**best, "validated": self._validated}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        self._validated = state_dict["validated"]
+        if (self._folder.checkpoints / "best.ckpt").exists():
+            self.best_step, self._lowest = state_dict["best_step"], state_dict["lowest"]
+
+
+def _agreed(trainer: pl.Trainer, so_here: bool) -> bool:
+    """Whether something is so on any process: they save together or not at all."""
+    return trainer.strategy.reduce_boolean_decision(so_here, all=False)
+
+
+def _is_finite(trainer: pl.Trainer) -> bool:
+    return _agreed(trainer, not nonfinite_tensors(trainer.lightning_module))
 
 
 class AtomicCheckpointIO(TorchCheckpointIO):
@@ -113,15 +132,3 @@ class AtomicCheckpointIO(TorchCheckpointIO):
         self, path: str | Path, map_location: Any = None, weights_only: Any = True
     ) -> dict[str, Any]:
         return checkpoint.read(path)
-
-
-def _moved(state: dict[str, Any], folder: str) -> dict[str, Any]:
-    """The state of a ModelCheckpoint, with its paths in the folder where the run lies now."""
-
-    def path(old: str) -> str:
-        return str(Path(folder) / Path(old).name) if old else old
-
-    best_k = {path(old): score for old, score in state["best_k_models"].items()}
-    names = ("best_model_path", "last_model_path", "kth_best_model_path")
-    paths = {name: path(state[name]) for name in names}
-    return {**state, **paths, "best_k_models": best_k, "dirpath": folder}

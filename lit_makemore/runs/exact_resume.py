@@ -1,12 +1,12 @@
 """What a resumed run needs beside Lightning's own state, so that it ends with the same bits."""
 
+from copy import deepcopy
 from typing import Any
 
 import lightning.pytorch as pl
 import torch
-from lightning.pytorch.callbacks import LearningRateFinder
-
-from lit_makemore.model import KEY
+from lightning.pytorch.callbacks import LearningRateFinder, WeightAveraging
+from torch import Tensor
 
 
 class ExactResume(pl.Callback):
@@ -15,12 +15,17 @@ class ExactResume(pl.Callback):
     Every process has a random state of its own, or dropout would leave out the same units on all of
     them. A process that a resumed run has more than before begins with its seed.
 
+    At the end of training a WeightAveraging puts its averages in the place of the weights. A
+    checkpoint that is saved after that keeps the weights too, as one before it does.
+
     Raises:
         ValueError: the run was trained on other words.
     """
 
     def setup(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
         self._strategy, self._rank = trainer.strategy, trainer.global_rank
+        self._weights: dict[str, Any] = {}  # after the last pass, where averages replace them
+        self._ended = False
         if stage == "fit" and self._rank:
             torch.manual_seed(torch.initial_seed() + self._rank)
 
@@ -34,22 +39,21 @@ class ExactResume(pl.Callback):
     def on_load_checkpoint(
         self, trainer: pl.Trainer, pl_module: Any, checkpoint: dict[str, Any]
     ) -> None:
-        ours = checkpoint[KEY]
         data: Any = getattr(trainer, "datamodule", None)
-        if data is not None and not torch.equal(data.train_hashes, pl_module.model.train_hashes):
+        if data is not None and not data.train_hashes.equal(pl_module.model.train_hashes):
             raise ValueError(
                 f"the words of {data.path} are not those that the run was trained on; "
                 "restore the list, or start another run"
             )
         if checkpoint["global_step"]:  # not the checkpoint that the finder makes for its trial
-            self._keep_found_rate(trainer, pl_module, checkpoint)
+            _keep_found_rate(trainer, pl_module, checkpoint)
         loops = checkpoint["loops"]["fit_loop"]
         if trainer.max_epochs == -1:
             _start_next_pass(loops["epoch_loop.batch_progress"])
-        state = checkpoint["callbacks"].get(self.state_key) or ours  # where it was before
+        state = checkpoint["callbacks"].get(self.state_key, {})
         self._restore(*state.get("rng", []))  # none of a Trainer without this callback
 
-    def _restore(self, *states: torch.Tensor) -> None:
+    def _restore(self, *states: Tensor) -> None:
         """The random state of the CPU, and of the GPU if there is one."""
         by_rank = [torch.atleast_2d(state) for state in states]
         # torch 2.13 ends with a segmentation fault where it is given a part of a tensor
@@ -60,15 +64,30 @@ class ExactResume(pl.Callback):
         if device.type == "cuda" and len(mine) > 1:
             torch.cuda.set_rng_state(mine[1], device)
 
-    def _keep_found_rate(
-        self, trainer: pl.Trainer, pl_module: Any, checkpoint: dict[str, Any]
-    ) -> None:
-        """A LearningRateFinder has found the rate of this run; it must not look for another."""
+    def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         callbacks: list[pl.Callback] = trainer.callbacks  # type: ignore[attr-defined]
-        others = [one for one in callbacks if not isinstance(one, LearningRateFinder)]
-        if len(others) < len(callbacks):
-            trainer.callbacks = others  # type: ignore[attr-defined]
-            pl_module.hparams["lr"] = checkpoint["hyper_parameters"]["lr"]
+        if any(isinstance(one, WeightAveraging) for one in callbacks):
+            self._weights = deepcopy(pl_module.state_dict())
+
+    def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        self._ended = True
+
+    def on_save_checkpoint(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, checkpoint: dict[str, Any]
+    ) -> None:
+        if self._ended and self._weights:
+            # a WeightAveraging that has had its turn has moved them there
+            key = "current_model_state" if "current_model_state" in checkpoint else "state_dict"
+            checkpoint[key] = self._weights
+
+
+def _keep_found_rate(trainer: pl.Trainer, pl_module: Any, checkpoint: dict[str, Any]) -> None:
+    """A LearningRateFinder has found the rate of this run; it must not look for another."""
+    callbacks: list[pl.Callback] = trainer.callbacks  # type: ignore[attr-defined]
+    others = [one for one in callbacks if not isinstance(one, LearningRateFinder)]
+    if len(others) < len(callbacks):
+        trainer.callbacks = others  # type: ignore[attr-defined]
+        pl_module.hparams["lr"] = checkpoint["hyper_parameters"]["lr"]
 
 
 def _start_next_pass(progress: dict[str, Any]) -> None:

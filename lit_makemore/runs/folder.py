@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from itertools import count
 from pathlib import Path
+from typing import Any
 
 try:
     import fcntl
@@ -54,6 +55,21 @@ class RunFolder:
         for left in (*self.path.glob(".*.tmp"), *self.path.glob("*/.*.tmp")):
             left.unlink(missing_ok=True)  # of a process that was killed
         return self.path
+
+    def open_everywhere(self, trainer: Any) -> Path:
+        """Opens the folder on the first process of a Trainer, and tells the others where it is.
+
+        Whoever needs the folder in a fit calls it in `setup`, on all processes.
+        """
+        path = str(self.open()) if trainer.is_global_zero else ""
+        self.path = Path(trainer.strategy.broadcast(path))
+        return self.path
+
+    @property
+    def checkpoints(self) -> Path:
+        """Where best.ckpt and last.ckpt lie. Opened first."""
+        assert self.path is not None
+        return self.path / "checkpoints"
 
     def _create(self) -> Path:
         name = self._name

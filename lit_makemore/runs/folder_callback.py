@@ -9,23 +9,17 @@ from lightning.pytorch.callbacks import ModelCheckpoint, SpikeDetection
 from lightning.pytorch.loggers import Logger
 
 from lit_makemore.files import write_text
-from lit_makemore.runs.checkpoints import BestCheckpoint, LastCheckpoint
 from lit_makemore.runs.folder import RunFolder
 from lit_makemore.runs.logger import RunLogger, settings_of
 from lit_makemore.runs.resume import Resumption, take_over
 
-CHECKPOINTS = "checkpoints"
-
 
 class FolderCallback(pl.Callback):
-    """Opens the run folder on the first process and tells every process where it is.
-
-    Comes before the callbacks that write there.
+    """Places what writes, as the fit is set up; replaces older results, as it starts.
 
     Args:
         folder: the run folder.
         config: the configuration, for config.yaml.
-        checkpoints: the callbacks whose files go into checkpoints/.
         found: the run that is resumed, if any.
         loggers: makes the user's own loggers, which write into a folder; they join ours.
     """
@@ -34,29 +28,23 @@ class FolderCallback(pl.Callback):
         self,
         folder: RunFolder,
         config: str,
-        checkpoints: list[BestCheckpoint | LastCheckpoint],
         found: Resumption | None,
         loggers: Callable[[Path], list[Logger]],
     ) -> None:
-        self._folder, self._config = folder, config
-        self._checkpoints, self._found = checkpoints, found
+        self._folder, self._config, self._found = folder, config, found
         self._loggers = loggers
 
     def setup(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
-        path = str(self._folder.open()) if trainer.is_global_zero else ""
-        self._folder.path = Path(trainer.strategy.broadcast(path))
-        for callback in self._checkpoints:
-            callback.dirpath = str(self._folder.path / CHECKPOINTS)
-        trainer.loggers = [*trainer.loggers, *self._loggers(self._folder.path)]
-        place_into(self._folder.path, trainer)
+        path = self._folder.open_everywhere(trainer)
+        trainer.loggers = [*trainer.loggers, *self._loggers(path)]
+        place_into(self._folder, trainer)
 
     def on_fit_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """All checks have passed, so old results may now be replaced."""
         if trainer.is_global_zero:
-            assert self._folder.path is not None
             if self._found:
-                take_over(self._folder.path, self._found)
-            write_text(self._folder.path / "config.yaml", self._config)
+                take_over(self._folder.checkpoints, self._found)
+            write_text(self._folder.checkpoints.parent / "config.yaml", self._config)
         for logger in trainer.loggers:
             if isinstance(logger, RunLogger):
                 logger.start(pl_module.hparams["n_layer"])
@@ -70,7 +58,7 @@ class FolderCallback(pl.Callback):
             logger.save()
 
 
-def place_into(folder: Path, trainer: Any) -> None:
+def place_into(folder: RunFolder, trainer: Any) -> None:
     """Parts of Lightning that the user has added write into a folder, unless they have a place.
 
     Raises:
@@ -83,8 +71,8 @@ def place_into(folder: Path, trainer: Any) -> None:
                     f"{callback.filename}.ckpt is a checkpoint of every run; give the "
                     "ModelCheckpoint another filename"
                 )
-            callback.dirpath = str(folder / CHECKPOINTS)
+            callback.dirpath = str(folder.checkpoints)
         elif isinstance(callback, SpikeDetection) and callback.exclude_batches_path is None:
-            callback.exclude_batches_path = str(folder)
+            callback.exclude_batches_path = str(folder.path)
     if not trainer.profiler.dirpath:
-        trainer.profiler.dirpath = folder
+        trainer.profiler.dirpath = folder.path

@@ -8,13 +8,14 @@ import lightning.pytorch as pl
 from lit_makemore.diagnostics.advice import advice, options_of
 from lit_makemore.diagnostics.nonfinite import listed, nonfinite_tensors
 from lit_makemore.diagnostics.probe import network_of
+from lit_makemore.training.groups import AtUpdates
 
 
 class Diverged(ValueError):
     """The loss of a run is not finite."""
 
 
-class FiniteGuard(pl.Callback):
+class StopOnNaN(AtUpdates):
     """Checks the losses of all processes every log_every_n_steps updates.
 
     If one is NaN or infinite, it names the tensors that are too, and stops the run. last.ckpt is
@@ -24,13 +25,17 @@ class FiniteGuard(pl.Callback):
         Diverged: the loss is not finite.
     """
 
-    takes_groups = True
+    def setup(self, trainer: Any, pl_module: pl.LightningModule, stage: str) -> None:
+        self._every = trainer.log_every_n_steps or 50
+
+    def due(self, step: int) -> float:
+        return (step // self._every + 1) * self._every
 
     def on_train_batch_end(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, *args: Any
     ) -> None:
-        step, every = trainer.global_step, trainer.log_every_n_steps  # type: ignore[attr-defined]
-        if step % (every or 50):
+        step = trainer.global_step
+        if step % self._every:
             return
         loss = float(outputs["loss"])
         if trainer.strategy.reduce_boolean_decision(isfinite(loss)):

@@ -2,67 +2,43 @@
 
 import signal
 from contextlib import suppress
+from math import inf
+from pathlib import Path
 from subprocess import TimeoutExpired
 from typing import Any
 
 import lightning.pytorch as pl
 import torch
-from lightning.pytorch.callbacks import Checkpoint
 
 from lit_makemore.runs import signals, slurm
-from lit_makemore.runs.checkpoints import LastCheckpoint
 from lit_makemore.runs.signals import Stopped
+from lit_makemore.training.groups import AtUpdates
 from lit_makemore.training.lightning_internals import validation_follows
 
 EVERY = 10  # updates between two times that several processes ask each other for a signal
 
 
-class TakeSigterm(pl.Callback):
-    """Puts a handler on SIGTERM in place of Lightning's. Comes before all other callbacks.
-
-    Lightning sets its own when a loop starts, and takes it away at the end. Inside that handler it
-    asks the other processes, where they may wait for each other for ever.
-
-    Args:
-        handler: as signal.signal takes it.
-    """
-
-    def __init__(self, handler: Any) -> None:
-        self._handler = handler
-
-    def on_train_start(self, *args: Any) -> None:
-        self._take()
-
-    def on_validation_start(self, *args: Any) -> None:
-        self._take()
-
-    def on_test_start(self, *args: Any) -> None:
-        self._take()
-
-    def on_predict_start(self, *args: Any) -> None:
-        self._take()
-
-    def _take(self) -> None:
-        with suppress(ValueError):  # only the main thread may set handlers
-            signal.signal(signal.SIGTERM, self._handler)
-
-
-class StopOnSignal(pl.Callback):
-    """Saves last.ckpt and raises Stopped after the update during which a noted signal came.
+class StopOnSignal(AtUpdates):
+    """Raises Stopped after the update during which a noted signal came. It saves nothing.
 
     Several processes stop after the same update, no matter which of them got the signal.
-    SLURM warns a job by SIGUSR1 and ends a preempted job by SIGTERM. Such a job is queued again.
+    SLURM warns a job by SIGUSR1 and ends a preempted job by SIGTERM. Such a job is queued again, if
+    a subclass has saved its run.
 
     Args:
-        last: the callback that saves; None: stop without saving.
         max_requeues: how often a SLURM job is queued again.
     """
 
-    takes_groups = True
-
-    def __init__(self, last: LastCheckpoint | None, max_requeues: int = 0) -> None:
-        self._last, self._max_requeues = last, max_requeues
+    def __init__(self, max_requeues: int = 0) -> None:
+        self._max_requeues = max_requeues
         self._step = 0
+
+    def due(self, step: int) -> float:
+        return inf  # at the end of any group
+
+    def save(self, trainer: pl.Trainer) -> Path | None:
+        """Saves the present state; returns the checkpoint."""
+        return None
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         self._step = trainer.global_step
@@ -88,8 +64,8 @@ class StopOnSignal(pl.Callback):
             return
         signum = signal.Signals(signals.ASKING[asked - 1])
         line = f"stopped by {signum.name} at update {trainer.global_step:,}"
-        if self._last is not None:
-            line += f"; continue with --resume true (checkpoint: {self._last.save(trainer)})"
+        if saved := self.save(trainer):
+            line += f"; continue with --resume true (checkpoint: {saved})"
             if slurm.job():
                 said = self._requeue(signum) if trainer.is_global_zero else ""
                 line += trainer.strategy.broadcast(said)  # nobody ends before that is done
@@ -112,7 +88,3 @@ def _wait_for_children(trainer: Any) -> None:
     for child in children:
         with suppress(TimeoutExpired):
             child.wait(20)
-
-
-class StopAfterCheckpoints(StopOnSignal, Checkpoint):
-    """StopOnSignal as a Checkpoint, because Lightning calls checkpoint callbacks last."""

@@ -90,3 +90,12 @@ def save_interval(callback: pl.Callback) -> int:
 def saves_by_time(callback: pl.Callback) -> bool:
     """Whether a ModelCheckpoint saves after some time, and so looks at the clock each update."""
     return isinstance(callback, ModelCheckpoint) and callback._train_time_interval is not None
+
+
+def leave_signals_alone(trainer: pl.Trainer) -> None:
+    """Keeps a Trainer from setting a handler of SIGTERM while its loops run.
+
+    Inside that handler it asks the other processes, where they may wait for each other for ever,
+    and ends those that it has started.
+    """
+    trainer._signal_connector.register_signal_handlers = lambda: None  # type: ignore[method-assign]

@@ -12,7 +12,7 @@ from tests.reliability import differences
 USUAL = (
     "--data.batch_size 16 --model.n_hidden 10 --model.n_layer 2 --model.dropout 0.1 --threads 1 "
     "--trainer.val_check_interval 10 --trainer.log_every_n_steps 5 --diagnostics.every_n_steps 7 "
-    "--model.engine eager --trainer.devices 1"
+    "--model.engine autograd --trainer.devices 1"
 ).split()
 
 

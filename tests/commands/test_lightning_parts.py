@@ -52,7 +52,7 @@ def test_the_rate_that_the_finder_finds_is_used_recorded_and_kept(fit, tmp_path)
     more = [f"--trainer.callbacks+={CALLBACKS}.LearningRateFinder", "--model.optimizer", "adamw"]
     status, said = fit(*more)
     assert status == 0
-    assert "one by one (LearningRateFinder)" in said
+    assert "one by one" in said
     found = summary(tmp_path)["lr"]
     assert 1e-5 < found < 1
     assert found != 0.1
@@ -143,7 +143,8 @@ def test_what_profilers_and_callbacks_write_lies_in_the_run_folder(fit, tmp_path
 
 
 def test_a_progress_bar_of_the_user_takes_the_place_of_ours(fit):
-    status, said = fit(f"--trainer.callbacks+={CALLBACKS}.TQDMProgressBar")
+    often = ["--trainer.log_every_n_steps", "10"]
+    status, said = fit(f"--trainer.callbacks+={CALLBACKS}.TQDMProgressBar", *often)
     assert status == 0
     assert "steps/s" not in said
     assert "train/loss=" in fit.out
@@ -248,7 +249,7 @@ def test_validations_may_count_passes(fit, tmp_path):
 def test_clipping_to_zero_means_no_limit_with_both_engines(fit, tmp_path):
     """Lightning's meaning; a step that multiplied by it would stand still."""
     losses = []
-    for engine in ("native", "eager"):
+    for engine in ("native", "autograd"):
         clip = ["--trainer.gradient_clip_val", "0", "--model.engine", engine]
         assert fit(*clip, name=engine)[0] == 0
         losses.append(summary(tmp_path, engine)["final"]["train_loss"])

@@ -7,7 +7,8 @@ import pytest
 import torch
 
 from lit_makemore.cli import main
-from lit_makemore.commands.options import check_trainer
+from lit_makemore.commands.options import trainer_rows
+from lit_makemore.training.option_conflicts import refuse
 
 
 @pytest.fixture
@@ -50,7 +51,6 @@ def test_what_makes_no_run(error, more, message):
         (["fit", "--model.n_layers", "3"], "did you mean --model.n_layer?"),
         (["fit", "--modle.lr", "3"], "did you mean --model.lr?"),
         (["fit", "--ckpt_path", "FILE"], "use --resume"),
-        (["fit", "--model.clip_norm", "1"], "use --trainer.gradient_clip_val"),
         (["sample", "--ckpt_path", "FILE", "--nums", "3"], "did you mean --num?"),
         (["gradcheck", "--batchsize", "3"], "did you mean --batch_size?"),
         (["validate", "--unheard_of", "3"], "see --help"),
@@ -95,7 +95,7 @@ def trainer_options(**changed):
 def test_processes_whose_clocks_differ_validate_by_updates():
     trainer = fake_trainer(2)
     with pytest.raises(ValueError, match="must be a number"):
-        check_trainer("fit", trainer, trainer_options(val_check_interval="00:00:10:00"))
+        refuse(trainer_rows("fit", trainer, trainer_options(val_check_interval="00:00:10:00")))
 
 
 @pytest.mark.parametrize(
@@ -115,4 +115,4 @@ def test_torchrun_must_not_keep_the_addresses_of_failed_processes(
     trainer = fake_trainer(world_size)
     remedy = pytest.raises(ValueError, match="TORCH_DISABLE_SHARE_RDZV_TCP_STORE=1")
     with remedy if refused else nullcontext():
-        check_trainer("fit", trainer, trainer_options())
+        refuse(trainer_rows("fit", trainer, trainer_options()))

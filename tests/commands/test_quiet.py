@@ -1,15 +1,21 @@
-"""What Lightning says: what does not apply is silenced, what the user asked for is shown."""
+"""What Lightning says: what does not apply is silenced, what the user asked for is shown.
+
+What connects the processes is closed before Python ends, unless one of them failed.
+"""
 
 import ast
 import re
+import signal
 from pathlib import Path
 
 import lightning
 import pytest
 import torch
+from torch import distributed
 
 from lit_makemore.cli import main
-from lit_makemore.commands.quiet import SILENCED
+from lit_makemore.commands.quiet import SILENCED, disconnected_afterwards
+from lit_makemore.runs.signals import Stopped
 
 SOURCES = [
     *Path(lightning.__file__).parent.glob("fabric/**/*.py"),
@@ -82,3 +88,36 @@ def test_callbacks_say_what_they_are_asked_to_say(capfd, caplog, tmp_path, word_
 def test_a_profile_is_shown(capfd, caplog, tmp_path, word_list):
     text = said(capfd, caplog, tmp_path, word_list, "--trainer.profiler", "simple")
     assert "Profiler Report" in text
+
+
+@pytest.fixture
+def connection(tmp_path):
+    """One process, connected with itself."""
+    distributed.init_process_group("gloo", f"file://{tmp_path}/store", rank=0, world_size=1)
+    yield
+    if distributed.is_initialized():
+        distributed.destroy_process_group()
+
+
+def test_it_is_closed_at_the_end(connection):
+    with disconnected_afterwards():
+        assert distributed.is_initialized()
+    assert not distributed.is_initialized()
+
+
+def test_it_is_closed_after_a_stop(connection):
+    with pytest.raises(Stopped), disconnected_afterwards():
+        raise Stopped(signal.SIGTERM, "stopped")
+    assert not distributed.is_initialized()
+
+
+def test_a_failure_does_not_wait_for_the_others(connection):
+    with pytest.raises(ValueError, match="broken"), disconnected_afterwards():
+        raise ValueError("broken")
+    assert distributed.is_initialized()
+
+
+def test_one_process_alone_has_none():
+    with disconnected_afterwards():
+        pass
+    assert not distributed.is_initialized()

@@ -31,7 +31,7 @@ def cluster(tmp_path_factory):
 def described(tmp_path, word_list) -> Path:
     config = {
         "data": {"path": str(word_list), "batch_size": 16},
-        "model": {"n_hidden": 20, "engine": "eager"},
+        "model": {"n_hidden": 20, "engine": "autograd"},
         "trainer": {"max_steps": STEPS, "val_check_interval": 500, "accelerator": "cpu"},
         "diagnostics": {"enabled": False},
         "threads": 1,

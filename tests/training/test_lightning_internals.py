@@ -1,5 +1,6 @@
 """Each function fails here when Lightning renames what it reaches for."""
 
+import signal
 from datetime import timedelta
 
 import lightning.pytorch as pl
@@ -12,6 +13,7 @@ from lit_makemore.training.lightning_internals import (
     count_updates,
     detects_anomaly,
     is_compiled,
+    leave_signals_alone,
     replace_updates,
     save_interval,
     saves_by_time,
@@ -107,3 +109,21 @@ def test_the_interval_of_a_checkpoint_callback_is_seen():
 def test_a_checkpoint_callback_that_saves_by_time_is_seen():
     assert saves_by_time(ModelCheckpoint(train_time_interval=timedelta(seconds=1)))
     assert not saves_by_time(ModelCheckpoint(every_n_train_steps=7))
+
+
+@pytest.mark.parametrize("left", [True, False])
+def test_a_trainer_may_leave_signals_alone(word_list, left):
+    """Without it a handler of Lightning's is there: then the function has something to do."""
+
+    class Watch(pl.Callback):
+        def setup(self, trainer, pl_module, stage):
+            if left:
+                leave_signals_alone(trainer)
+
+        def on_train_start(self, trainer, pl_module):
+            self.during = signal.getsignal(signal.SIGTERM)
+
+    before, watch = signal.getsignal(signal.SIGTERM), Watch()
+    fit(word_list, watch)
+    assert (watch.during == before) == left
+    assert signal.getsignal(signal.SIGTERM) == before

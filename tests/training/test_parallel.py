@@ -124,13 +124,13 @@ FAILING = """
 import os, sys
 from lightning.pytorch import Callback
 from lit_makemore.commands import fit
-from lit_makemore.runs.stop_on_nan import FiniteGuard
+from lit_makemore.runs.stop_on_nan import StopOnNaN
 from lit_makemore.cli import main
-class Broken(FiniteGuard):
+class Broken(StopOnNaN):
     def on_train_batch_end(self, trainer, *args):
         if trainer.global_step == 100 and trainer.global_rank == {rank}:
             raise ValueError("broken")
-fit.FiniteGuard = Broken
+fit.StopOnNaN = Broken
 sys.exit(main())
 """
 

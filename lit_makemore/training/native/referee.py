@@ -221,7 +221,12 @@ def _apart(
         a, b = a.double(), b.double()
         if not b.isfinite().all():
             return None  # the run is diverging, which another part of the program says
-        pairs[name] = a, b, kind, EPS * float(start[name].double().norm())  # a change has its rounding
+        pairs[name] = (
+            a,
+            b,
+            kind,
+            EPS * float(start[name].double().norm()),
+        )  # a change has its rounding
         sizes[kind] = max(sizes.get(kind, 0.0), float(b.square().mean().sqrt()))
     for name, (a, b, kind, least) in pairs.items():
         difference, size = float((a - b).norm()), float(b.norm())

@@ -1,12 +1,15 @@
+"""What a fit reports: evaluated once, told in words that fit the terminal."""
+
 import pytest
 import torch
 from torch import nn
 
 from lit_makemore.cli import main
 from lit_makemore.counts.ngrams import KneserNey
-from lit_makemore.runs.closing_table import columns, headline, table
-from lit_makemore.runs.summary import Result
+from lit_makemore.network.mlp import MLP
+from lit_makemore.runs.report import Result, columns, draw_samples, headline, table
 from lit_makemore.runs.tables import displayed_width, shortened
+from lit_makemore.training.datamodule import NamesDataModule
 
 
 def test_names_stand_in_five_columns():
@@ -82,3 +85,16 @@ def test_the_closing_tables_fit_100_columns_whatever_the_words(char, tmp_path, c
     paths = [line for line in lines if str(tmp_path) in line]  # are as long as they are
     assert len(paths) == 2
     assert max(displayed_width(line) for line in lines if line not in paths) <= 100
+
+
+def test_a_network_that_never_ends_a_name_costs_little(word_list):
+    """It is asked for the names that are shown, and no further than names may go."""
+    data = NamesDataModule(str(word_list))
+    data.setup("fit")
+    net = MLP(len(data.vocab), 3).eval()
+    net.layers[-1].bias.data[0] = -1000
+    seen = []
+    net.register_forward_pre_hook(lambda _, inputs: seen.append(len(inputs[0])))
+    samples = draw_samples(net, data)
+    assert {(len(name), where) for name, where in samples} == {(100, "cut")}
+    assert sum(seen) <= 20 * 100

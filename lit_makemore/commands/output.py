@@ -1,0 +1,48 @@
+"""What a command says on stderr, and how the program was started.
+
+Nothing heavy is imported here.
+"""
+
+import logging
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+
+def program() -> str:
+    """How the user has started this program, for help that can be typed as it stands.
+
+    `lit_makemore` if that is installed and in use, `python -m lit_makemore`, or the script.
+    """
+    name = Path(sys.argv[0]).stem
+    if name == "lit_makemore":
+        return name
+    return "python -m lit_makemore" if name in ("__main__", "cli") else "python train.py"
+
+
+def rank() -> int:
+    """The number of this process among several, as the launcher gives it."""
+    ranks = (os.environ.get(name) for name in ("RANK", "LOCAL_RANK", "SLURM_PROCID"))
+    return int(next(filter(None, ranks), 0))
+
+
+def say(*lines: str) -> None:
+    """Prints a note about the run, on the first process only."""
+    if not rank():
+        for line in lines:
+            print(line, file=sys.stderr)
+
+
+@contextmanager
+def notes(level: int) -> Iterator[None]:
+    """Shows the notes of this package on stderr, from a level of logging on."""
+    logger = logging.getLogger("lit_makemore")
+    handler = logging.StreamHandler()
+    logger.setLevel(logging.WARNING if rank() else level)
+    logger.addHandler(handler)
+    try:
+        yield
+    finally:
+        logger.removeHandler(handler)
