@@ -15,11 +15,8 @@ from lit_makemore.commands.processes import disconnected_afterwards
 from lit_makemore.commands.program import program
 from lit_makemore.commands.quiet import quiet_lightning
 from lit_makemore.commands.teachers import is_config, train_teachers
-from lit_makemore.diagnostics.health import Health, val_losses
-from lit_makemore.diagnostics.lr_finder import LearningRateCurve
-from lit_makemore.diagnostics.memorised import known_samples
+from lit_makemore.diagnostics.monitor import Monitor
 from lit_makemore.diagnostics.progress import ProgressLine
-from lit_makemore.diagnostics.settings import monitors
 from lit_makemore.runs import closing_table, resume, slurm, summary
 from lit_makemore.runs.checkpoints import BestCheckpoint, LastCheckpoint
 from lit_makemore.runs.exact_resume import ExactResume
@@ -213,9 +210,8 @@ def _callbacks(
         TakeSigterm(note),
         FolderCallback(folder, cli.dump(), checkpoints, found, cli.loggers),
         TrainingCurves(),
-        LearningRateCurve(),
         *progress,
-        *monitors(config.diagnostics),
+        *([Monitor(config.diagnostics)] if config.diagnostics.enabled else []),
         FiniteGuard(),
         ExactResume(),
         CurrentWeights(),
@@ -232,11 +228,9 @@ def _close(cli: MakemoreCLI, folder: RunFolder, begun: float) -> str:
     result = summary.evaluate_run(cli.model.predictor(), data, best if best.exists() else None)
     samples = summary.draw_samples(result.net, data)
     callbacks: list[pl.Callback] = trainer.callbacks  # type: ignore[attr-defined]
-    health = next((one for one in callbacks if isinstance(one, Health)), None)
+    health = next((one for one in callbacks if isinstance(one, Monitor)), None)
     if health:
-        counts, val = val_losses(result.baselines), result.best["val"]
-        known = known_samples(result.net, data.vocab, data.block_size, data.splits)
-        health.close(trainer, float("nan") if val is None else val, counts, known)
+        health.close(trainer, result.net, result.best["val"])
     curves = next(one for one in callbacks if isinstance(one, TrainingCurves))
     facts = {
         "name": path.name,

@@ -9,7 +9,7 @@ from lightning.fabric.plugins import TorchCheckpointIO
 from lightning.pytorch.callbacks import Checkpoint, ModelCheckpoint
 
 from lit_makemore import model as checkpoint
-from lit_makemore.diagnostics.nonfinite import nonfinite_tensors
+from lit_makemore.diagnostics.figures import nonfinite_tensors
 from lit_makemore.training.lightning_internals import validate_now, validation_follows
 
 

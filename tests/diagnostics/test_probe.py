@@ -43,10 +43,9 @@ def test_it_sees_what_batch_norm_normalises_by():
     net, x, y = example()
     probe = run_probe(net, lambda: cross_entropy(net(x), y))
     inputs = net.layers[0](net.embedding(x).flatten(1))
-    found = probe.batch_norms["hidden1/norm"]
-    torch.testing.assert_close(found.mean, inputs.mean(0))
-    torch.testing.assert_close(found.var, inputs.var(0, correction=0))
-    assert found.layer is net.layers[1]
+    layer, mean = probe.batch_norms["hidden1/norm"]
+    torch.testing.assert_close(mean, inputs.mean(0))
+    assert layer is net.layers[1]
 
 
 def test_it_leaves_no_trace():
@@ -71,7 +70,7 @@ def test_it_sees_gradients_through_torchs_own_batch_norm():
 def test_batch_norm_over_a_sequence_has_one_mean_for_each_channel():
     net, x = nn.Sequential(nn.Conv1d(2, 3, 1), nn.BatchNorm1d(3), nn.Tanh()), torch.randn(8, 2, 5)
     probe = run_probe(net, lambda: net(x).sum())
-    torch.testing.assert_close(probe.batch_norms["1"].mean, net[0](x).mean((0, 2)))
+    torch.testing.assert_close(probe.batch_norms["1"][1], net[0](x).mean((0, 2)))
     assert len(saturation(probe.flat, "t")[2]) > 1000
 
 
