@@ -1,3 +1,30 @@
-"""Character-level name generation with a deep MLP and Batch Normalization."""
+"""Character-level name generation with a deep MLP and Batch Normalization.
 
-__version__ = "0.1.0"
+    from lit_makemore import LitMLP, NamesDataModule, load
+
+The names are imported when they are used: `import lit_makemore` imports no torch.
+"""
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from lit_makemore.model import NameModel, load
+    from lit_makemore.training.datamodule import NamesDataModule
+    from lit_makemore.training.module import LitMLP
+
+__version__ = "1.0.0"
+__all__ = ["LitMLP", "NameModel", "NamesDataModule", "load"]
+_MODULES = {
+    "LitMLP": "training.module",
+    "NamesDataModule": "training.datamodule",
+    "NameModel": "model",
+    "load": "model",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _MODULES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from importlib import import_module
+
+    return getattr(import_module(f"{__name__}.{_MODULES[name]}"), name)

@@ -1,12 +1,14 @@
-"""What a checkpoint holds beside Lightning's own entries; reading and writing it.
+"""NameModel: a vocabulary and what predicts its next character; and the checkpoint it is kept in.
 
-A checkpoint is enough to sample, score and resume. It holds primitives and tensors only, so that
-`torch.load(..., weights_only=True)` reads it and no code in it can run.
+A checkpoint is Lightning's, with one more entry. It is enough to sample, score and resume, and
+holds primitives and tensors only: `torch.load(..., weights_only=True)` reads it, no code runs.
+
+Shapes: B batch, T block_size, V vocab_size.
 """
 
 import zipfile
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from inspect import signature
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +17,7 @@ from torch import Tensor, nn
 
 from lit_makemore.counts.known_words import KnownWords
 from lit_makemore.counts.mixture import Mixture
-from lit_makemore.counts.ngrams import DISCOUNT, KneserNey
+from lit_makemore.counts.ngrams import KneserNey
 from lit_makemore.files import replacing
 from lit_makemore.network.fold import fold
 from lit_makemore.network.mlp import MLP, Init
@@ -26,71 +28,49 @@ from lit_makemore.sampling.sampler import Decoding, Sampler
 from lit_makemore.sampling.scoring import scores
 from lit_makemore.words.vocab import Vocabulary, difference
 
-# Format 1 had no "." in `chars`: it was the end mark. Format 3 may have known words, which an
-# earlier version would overlook. Otherwise the formats are the same.
-FORMAT_VERSION = 3
-READABLE = (1, 2, 3)
-KEY = "lit_makemore"  # the entry of this program
-LIGHTNING_ENTRIES = {"state_dict": dict, "global_step": int}
-OUR_ENTRIES = {
-    "chars": str,
-    "block_size": int,
-    "architecture": dict,
-    "train_hashes": Tensor,
-    "threads": int,
-    "stepping": str,
-}
+KEY = "lit_makemore"  # the entry of a checkpoint that describes the model
+FORMAT = 1  # of version 1.0.0
+PREFIX = "model."  # where LitMLP has its NameModel
+ENTRIES = {"chars": str, "block_size": int, "architecture": dict, "threads": int, "engine": str}
+ARCHITECTURE = [
+    name
+    for name in signature(MLP).parameters
+    if name not in ("vocab_size", "block_size", "generator")
+]
 
 
-@dataclass(frozen=True)
-class Checkpoint:
-    """A trained network with all that is needed to sample and to score.
+class NameModel(nn.Module):
+    """Windows (B, T) to the logits (B, V) of the next character.
 
     Args:
-        net: the network, in evaluation mode.
-        predictor: what its losses are reported of: the network, or its mixture with counts.
-        vocab: its characters.
-        block_size: how many characters it sees.
+        vocab: the characters.
+        block_size: T.
+        architecture: the arguments of MLP, by name.
+
+    Attributes:
+        net: the network.
+        mixture: makes predictions of its logits and the windows, a Mixture for one; or None.
         train_hashes: (words,) int64, the sorted hashes of the distinct training words.
-        global_step: updates made.
-        architecture: the arguments of MLP, without its initial parameters.
     """
 
-    net: MLP
-    predictor: nn.Module
-    vocab: Vocabulary
-    block_size: int
-    train_hashes: Tensor
-    global_step: int
-    architecture: dict[str, Any]
+    def __init__(self, vocab: Vocabulary, block_size: int, architecture: dict[str, Any]) -> None:
+        super().__init__()
+        init = architecture["init"]
+        arguments = {**architecture, "init": Init(**init) if isinstance(init, dict) else init}
+        self.vocab, self.block_size, self.architecture = vocab, block_size, architecture
+        self.net = MLP(len(vocab), block_size, **arguments)
+        self.mixture: Mixture | KnownWords | None = None
+        self.train_hashes = torch.empty(0, dtype=torch.int64)
 
-    @property
-    def known_words(self) -> KnownWords | None:
-        """The factors of training words in the mixture; None without."""
-        return self.predictor.known if isinstance(self.predictor, Mixture) else None
-
-    @property
-    def mixture(self) -> tuple[KneserNey, float] | None:
-        """The counts that the network is mixed with and its weight; None without."""
-        if not isinstance(self.predictor, Mixture):
-            return None
-        assert isinstance(self.predictor.counts, KneserNey)
-        return self.predictor.counts, self.predictor.weight
-
-    def folded(self) -> "Checkpoint":
-        """The same in float32 with Batch Normalization folded away, as an export holds it."""
-        net = fold(self.net).float()
-        predictor: nn.Module = net
-        if self.mixture is not None:
-            predictor = Mixture(net, *self.mixture, self.known_words)
-        no_norm = {"batch_norm": False, "logits_batch_norm": False}
-        return replace(self, net=net, predictor=predictor, architecture=self.architecture | no_norm)
+    def forward(self, x: Tensor) -> Tensor:
+        logits = self.net(x)
+        return logits if self.mixture is None else self.mixture(logits, x)
 
     def sampler(
         self, decoding: Decoding = Decoding(), condition: Condition = Condition()
     ) -> Sampler | ConditionedSampler:
-        """What draws names from the predictor; raises as network.conditioned.sampler does."""
-        return sampler(self.predictor, self.vocab, self.block_size, decoding, condition)
+        """What draws names; raises as sampling.conditioned.sampler does."""
+        return sampler(self, self.vocab, self.block_size, decoding, condition)
 
     def generate(
         self,
@@ -115,98 +95,88 @@ class Checkpoint:
             ValueError: an option is out of range, or no such names are found; the line says what
                 to do.
         """
-        source = self.sampler(
-            Decoding(temperature, top_k, top_p),
-            Condition(prefix, suffix, pattern, min_length, max_length),
-        )
-        wanted = Wanted(unique, only_new, not_near)
-        draws = generate(source, n, seeded(seed), self.train_hashes, wanted)
-        return [name for draw in draws for name in draw.names]
+        training = self.training
+        self.eval()
+        try:
+            source = self.sampler(
+                Decoding(temperature, top_k, top_p),
+                Condition(prefix, suffix, pattern, min_length, max_length),
+            )
+            wanted = Wanted(unique, only_new, not_near)
+            draws = generate(source, n, seeded(seed), self.train_hashes, wanted)
+            return [name for draw in draws for name in draw.names]
+        finally:
+            self.train(training)
 
     def score(self, words: Iterable[str]) -> list[float | None]:
         """The log-probability of each word in nats; None if the vocabulary cannot spell it."""
-        return scores(self.predictor, self.vocab, self.block_size, words)
+        training = self.training
+        self.eval()
+        try:
+            return scores(self, self.vocab, self.block_size, words)
+        finally:
+            self.train(training)
 
+    def folded(self) -> "NameModel":
+        """The same in float32 with Batch Normalization folded away, as an export holds it."""
+        no_norm = {"batch_norm": False, "logits_batch_norm": False}
+        model = _blank(self.vocab, self.block_size, self.architecture | no_norm)
+        model.net = fold(self.net).float()
+        model.mixture, model.train_hashes = self.mixture, self.train_hashes
+        return model.eval()
 
-def describe(
-    chars: str,
-    block_size: int,
-    architecture: dict[str, Any],
-    train_hashes: Tensor,
-    engine: str,
-    predictor: nn.Module | None,
-) -> dict[str, Any]:
-    """The entry under KEY.
+    def get_extra_state(self) -> dict[str, Any]:
+        return {"train_hashes": self.train_hashes}
 
-    Args:
-        chars: the characters of the vocabulary.
-        block_size: T.
-        architecture: the arguments of MLP.
-        train_hashes: (words,) int64, the sorted hashes of the distinct training words.
-        engine: what stepped the run.
-        predictor: what is evaluated. Of a mixture, what the network is mixed with is described.
-    """
-    entry = {
-        "format_version": FORMAT_VERSION,
-        "chars": chars,
-        "block_size": block_size,
-        "architecture": architecture,
-        "train_hashes": train_hashes,
-        "threads": torch.get_num_threads(),
-        "stepping": engine,
-    }
-    if isinstance(predictor, Mixture):
-        counts: Any = predictor.counts
-        rows, numbers = counts.rows()
-        entry["mixture"] = {
-            "weight": predictor.weight,
-            "rows": rows,
-            "counts": numbers,
-            "discount": counts.discount,
+    def set_extra_state(self, state: dict[str, Any]) -> None:
+        self.train_hashes = state["train_hashes"].cpu()
+
+    def described(self, engine: str) -> dict[str, Any]:
+        """The entry of a checkpoint under KEY; `engine` is what stepped the run."""
+        kinds = {type(None): None, Mixture: "counts", KnownWords: "known_words"}
+        return {
+            "format": FORMAT,
+            "chars": self.vocab.chars,
+            "block_size": self.block_size,
+            "architecture": self.architecture,
+            "mixture": kinds[type(self.mixture)],
+            "threads": torch.get_num_threads(),
+            "engine": engine,
         }
-        if (known := predictor.known) is not None:
-            entry["known_words"] = {
-                "rows": known.rows,
-                "q": known.q,
-                "mass": known.mass,
-                "share": known.share,
-            }
-    return entry
 
+    def check(self, entry: dict[str, Any]) -> None:
+        """Checks that a checkpoint's entry describes this network; its start does not matter.
 
-def stored_mixture(entry: dict[str, Any]) -> tuple[KneserNey, float, KnownWords | None] | None:
-    """What the network of an entry under KEY is mixed with: the count model, the weight of the
-    network, and the factors of training words; None without."""
-    found = entry.get("mixture")
-    if found is None:
-        return None
-    vocab_size = len(Vocabulary(entry["chars"]))
-    discount = found.get("discount", DISCOUNT)  # which earlier versions always had
-    counts = KneserNey.from_rows(found["rows"], found["counts"], vocab_size, discount)
-    known = entry.get("known_words")
-    return counts, found["weight"], KnownWords(vocab_size=vocab_size, **known) if known else None
-
-
-def check_network(
-    entry: dict[str, Any], chars: str, block_size: int, architecture: dict[str, Any]
-) -> None:
-    """Checks that a network is the one of an entry under KEY; how it started does not matter.
-
-    Raises:
-        ValueError: it has another vocabulary or architecture; the line says what to do.
-    """
-    if apart := difference(entry["chars"], chars):
-        raise ValueError(
-            f"the checkpoint has another vocabulary than the word list: {apart}; "
-            "use the list it was trained on"
-        )
-    ours = {"block_size": block_size, **architecture}
-    for name, value in {"block_size": entry["block_size"], **entry["architecture"]}.items():
-        if name != "init" and value != ours[name]:
+        Raises:
+            ValueError: it has another vocabulary or architecture; the line says what to do.
+        """
+        if apart := difference(entry["chars"], self.vocab.chars):
             raise ValueError(
-                f"the checkpoint's network has {name} {value}, the config's {ours[name]}; "
-                "use the config.yaml beside the checkpoints folder"
+                f"the checkpoint has another vocabulary than the word list: {apart}; "
+                "use the list it was trained on"
             )
+        ours = {"block_size": self.block_size, **self.architecture}
+        for name, value in {"block_size": entry["block_size"], **entry["architecture"]}.items():
+            if name != "init" and value != ours[name]:
+                raise ValueError(
+                    f"the checkpoint's network has {name} {value}, the config's {ours[name]}; "
+                    "use the config.yaml beside the checkpoints folder"
+                )
+
+    def take_parts_of(self, entry: dict[str, Any]) -> None:
+        """Makes the parts beside the network that a checkpoint has, for its state_dict to fill."""
+        self.mixture = None
+        if entry["mixture"]:
+            self.mixture = Mixture(KneserNey.blank(len(self.vocab)))
+        if entry["mixture"] == "known_words":
+            none = torch.empty(0, dtype=torch.int64)
+            self.mixture = KnownWords(self.mixture, none[:, None], none)  # type: ignore[arg-type]
+
+
+def _blank(vocab: Vocabulary, block_size: int, architecture: dict[str, Any]) -> NameModel:
+    """A model to be filled. Its first parameters do not change a run's random state."""
+    with torch.random.fork_rng([]):
+        return NameModel(vocab, block_size, architecture)
 
 
 def read(path: str | Path) -> dict[str, Any]:
@@ -229,15 +199,14 @@ def read(path: str | Path) -> dict[str, Any]:
             f"{path} is incomplete or damaged ({type(error).__name__}); use another checkpoint"
         ) from error
     ours = entries.get(KEY) if isinstance(entries, dict) else None
-    if not isinstance(ours, dict) or "format_version" not in ours:
+    if not isinstance(ours, dict):
         raise ValueError(f"{path} is not a checkpoint of lit_makemore")
-    if ours["format_version"] not in READABLE:
-        raise ValueError(
-            f"{path} has checkpoint format {ours['format_version']}, this version reads "
-            f"{' and '.join(map(str, READABLE))}; use the version of lit_makemore that wrote it"
-        )
-    for where, needed in ((entries, LIGHTNING_ENTRIES), (ours, OUR_ENTRIES)):
-        for name, kind in needed.items():
+    if ours.get("format") != FORMAT:
+        written = "before version 1.0.0" if "format_version" in ours else "by another version"
+        raise ValueError(f"{path} was written {written} of lit_makemore; train it again")
+    needed = {"state_dict": dict, "global_step": int}
+    for where, kinds in ((entries, needed), (ours, ENTRIES)):
+        for name, kind in kinds.items():
             if not isinstance(where.get(name), kind):
                 raise ValueError(
                     f"{path} is incomplete or damaged (no {name}); use another checkpoint"
@@ -245,40 +214,25 @@ def read(path: str | Path) -> dict[str, Any]:
     return entries
 
 
-def load(path: str | Path) -> Checkpoint:
-    """Rebuilds the network of a checkpoint file. Raises as `read` does."""
+def load(path: str | Path) -> NameModel:
+    """The model of a checkpoint file, in evaluation mode. Raises as `read` does."""
     entries = read(path)
     try:
-        return _rebuilt(entries, entries[KEY])
+        ours = entries[KEY]
+        model = _blank(Vocabulary(ours["chars"]), ours["block_size"], ours["architecture"])
+        model.take_parts_of(ours)
+        state = {
+            name.removeprefix(PREFIX): value
+            for name, value in entries["state_dict"].items()
+            if name.startswith(PREFIX)
+        }
+        model.to(state["net.embedding.weight"].dtype).load_state_dict(state)
     except Exception as error:  # somebody changed the entries
         raise ValueError(
             f"{path} holds no network that can be rebuilt ({type(error).__name__}); "
             "use another checkpoint"
         ) from error
-
-
-def _rebuilt(entries: dict[str, Any], ours: dict[str, Any]) -> Checkpoint:
-    vocab = Vocabulary(ours["chars"])
-    architecture = {**ours["architecture"], "init": Init(**ours["architecture"]["init"])}
-    with torch.random.fork_rng([]):  # its first parameters must not change a run's random state
-        net = MLP(len(vocab), ours["block_size"], **architecture)
-    weights = {
-        name.removeprefix("net."): tensor
-        for name, tensor in entries["state_dict"].items()
-        if name.startswith("net.")
-    }
-    net.to(next(iter(weights.values())).dtype).load_state_dict(weights)
-    net.eval()
-    mixture = stored_mixture(ours)
-    return Checkpoint(
-        net,
-        net if mixture is None else Mixture(net, *mixture),
-        vocab,
-        ours["block_size"],
-        ours["train_hashes"],
-        entries["global_step"],
-        {name: value for name, value in architecture.items() if name != "init"},
-    )
+    return model.eval()
 
 
 def write(entries: dict[str, Any], path: str | Path) -> None:

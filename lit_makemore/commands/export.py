@@ -15,6 +15,7 @@ import torch
 from lit_makemore import model as checkpoint
 from lit_makemore.commands.parsing import call
 from lit_makemore.commands.web_page import web_page
+from lit_makemore.counts.known_words import KnownWords
 from lit_makemore.files import replacing
 
 Format = Literal["html", "onnx", "safetensors"]
@@ -71,12 +72,12 @@ Written = tuple[bytes, str]
 out."""
 
 
-def _html(model: checkpoint.Checkpoint) -> Written:
+def _html(model: checkpoint.NameModel) -> Written:
     page, left_out = web_page(model)
     return page.encode(), left_out
 
 
-def _onnx(model: checkpoint.Checkpoint) -> Written:
+def _onnx(model: checkpoint.NameModel) -> Written:
     window = torch.zeros((2, model.block_size), dtype=torch.int64)
     with _quiet():
         program = torch.onnx.export(
@@ -94,7 +95,7 @@ def _onnx(model: checkpoint.Checkpoint) -> Written:
     for part in (*proto.graph.node, *proto.graph.input, *proto.graph.output):
         part.ClearField("metadata_props")  # how this program was called, with paths of this machine
     left_out = "the counts of its mixture" if model.mixture else ""
-    if model.known_words is not None:
+    if isinstance(model.mixture, KnownWords):
         left_out += " and its known words"
     return proto.SerializeToString(), f"{left_out}: ONNX cannot hold them" if left_out else ""
 
@@ -111,24 +112,25 @@ def _quiet() -> Iterator[None]:
             logging.disable(logging.NOTSET)
 
 
-def _safetensors(model: checkpoint.Checkpoint) -> Written:
+def _safetensors(model: checkpoint.NameModel) -> Written:
     from safetensors.torch import save
 
     tensors = model.net.state_dict()
     description = _description(model) | {"architecture": json.dumps(model.architecture)}
     if model.mixture is not None:
-        counts, weight = model.mixture
-        rows, numbers = counts.rows()
+        mixture = getattr(model.mixture, "mixture", model.mixture)
+        counts, weight = mixture.counts, mixture.weight
+        rows, numbers = counts.rows, counts.counts
         tensors |= {"counts.rows": rows, "counts.numbers": numbers}
         description["mixture"] = json.dumps({"weight": weight, "discount": counts.discount})
-    if (known := model.known_words) is not None:
+    if isinstance(known := model.mixture, KnownWords):
         assert known.q is not None  # a mixture has fitted ones only
         tensors |= {"known_words.rows": known.rows, "known_words.q": known.q}
         description["known_words"] = json.dumps({"mass": known.mass, "share": known.share})
     return save(tensors, description), ""
 
 
-def _description(model: checkpoint.Checkpoint) -> dict[str, str]:
+def _description(model: checkpoint.NameModel) -> dict[str, str]:
     """What is needed to build the network again and to use it; values are text."""
     return {
         "chars": model.vocab.chars,  # token i is chars[i - 1]; token 0 is the end mark
@@ -136,7 +138,7 @@ def _description(model: checkpoint.Checkpoint) -> dict[str, str]:
     }
 
 
-WRITERS: dict[Format, Callable[[checkpoint.Checkpoint], Written]] = {
+WRITERS: dict[Format, Callable[[checkpoint.NameModel], Written]] = {
     "html": _html,
     "onnx": _onnx,
     "safetensors": _safetensors,

@@ -116,7 +116,6 @@ def train(
     if not (found and found.threads):
         _choose_threads(cli)
     trainer, data = cli.trainer, cli.datamodule
-    cli.model.engine_before = found.engine if found else None
     # Without any update there is nothing to restore: the run starts again.
     ckpt_path = str(found.path) if found and found.path and found.step else None
     try:
@@ -209,7 +208,6 @@ def _callbacks(
     return [
         TakeSigterm(note),
         FolderCallback(folder, cli.dump(), checkpoints, found, cli.loggers),
-        TrainingCurves(),
         *progress,
         *([Monitor(config.diagnostics)] if config.diagnostics.enabled else []),
         FiniteGuard(),
@@ -225,7 +223,7 @@ def _close(cli: MakemoreCLI, folder: RunFolder, begun: float) -> str:
     path, trainer, data = folder.path, cli.trainer, cli.datamodule
     assert path is not None
     best = path / "checkpoints" / "best.ckpt"
-    result = summary.evaluate_run(cli.model.predictor(), data, best if best.exists() else None)
+    result = summary.evaluate_run(cli.model.model, data, best if best.exists() else None)
     samples = summary.draw_samples(result.net, data)
     callbacks: list[pl.Callback] = trainer.callbacks  # type: ignore[attr-defined]
     health = next((one for one in callbacks if isinstance(one, Monitor)), None)

@@ -34,6 +34,7 @@ TRAINER_DEFAULTS: dict[str, Any] = {
     "log_every_n_steps": 100,
     "num_sanity_val_steps": 0,
     "enable_model_summary": False,
+    "enable_autolog_hparams": False,  # the run folder has them: config.yaml, the HParams page
     "use_distributed_sampler": False,  # our loaders give each process its share
 }
 

@@ -61,7 +61,7 @@ def run(args: list[str], begun: float) -> None:
         )
         chunks = gather(chunks or [])  # None for a file without a word
     if cli.trainer.is_global_zero:
-        write(chunks, model.train_hashes, cli.config.output)
+        write(chunks, model.model.train_hashes, cli.config.output)
 
 
 def gather(chunks: list[Scores]) -> list[Scores]:

@@ -101,11 +101,11 @@ def score(
         )
 
 
-def _scored(model: checkpoint.Checkpoint, words: list[str]) -> Iterator[Scored]:
+def _scored(model: checkpoint.NameModel, words: list[str]) -> Iterator[Scored]:
     for start in range(0, len(words), CHUNK):
         chunk = words[start : start + CHUNK]
         spelled = [word for word in chunk if model.vocab.spells(word)]
-        network = model.predictor, model.vocab, model.block_size
+        network = model, model.vocab, model.block_size
         log_p, lengths = character_scores(*network, spelled)
         rows = iter((-log_p).split(lengths.tolist()))
         known = are_among(chunk, model.train_hashes).tolist()

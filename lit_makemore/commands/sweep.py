@@ -26,7 +26,6 @@ from lit_makemore.runs.signals import Stopped
 from lit_makemore.runs.stop_on_nan import Diverged
 from lit_makemore.runs.sweep import SEEDS, Sweep, Value, fit_arguments
 from lit_makemore.runs.tables import shown
-from lit_makemore.training.engine import choose
 from lit_makemore.training.option_conflicts import check_fit
 
 if TYPE_CHECKING:
@@ -119,7 +118,6 @@ def check(searched: Sweep) -> dict[str, Any]:
             )
         options: Any = cli.model.hparams
         check_fit(options, cli.trainer, cli.datamodule)
-        choose(cli.trainer, options.engine, options.backward)
     common = that_count(yaml.safe_load(cli.dump()))
     return {name: value for name, value in common.items() if name not in searched.space}
 

@@ -18,7 +18,6 @@ from lit_makemore.commands.notes import say
 from lit_makemore.commands.parsing import of_today
 from lit_makemore.files import write_text
 from lit_makemore.runs.folder import RunFolder
-from lit_makemore.training.engine import choose
 from lit_makemore.training.option_conflicts import check_fit
 
 Train = Callable[[MakemoreCLI, float], object]
@@ -49,7 +48,6 @@ def train_teachers(cli: MakemoreCLI, folder: RunFolder, train: Train) -> tuple[s
     # Everything that can be refused is refused now, and not after minutes of training.
     options: Any = cli.model.hparams
     check_fit(options, cli.trainer, cli.datamodule)
-    choose(cli.trainer, options.engine, options.backward)
     for teacher in teachers:
         if not is_config(teacher):
             cli.datamodule.load_teacher(teacher)

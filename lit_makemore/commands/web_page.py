@@ -11,8 +11,9 @@ from typing import Any
 
 import torch
 
+from lit_makemore.counts.known_words import KnownWords
 from lit_makemore.counts.ngrams import KneserNey
-from lit_makemore.model import Checkpoint
+from lit_makemore.model import NameModel
 from lit_makemore.network.layers import Linear
 from lit_makemore.sampling.word_filter import POSITIONS, WordFilter
 
@@ -20,7 +21,7 @@ PARTS = Path(__file__).with_name("page")
 MOST_COUNTS = 400_000  # bytes: a browser reads them in about a second
 
 
-def web_page(model: Checkpoint) -> tuple[str, str]:
+def web_page(model: NameModel) -> tuple[str, str]:
     """The page, and a sentence on what it does not hold; an empty one if it holds everything.
 
     Args:
@@ -39,7 +40,8 @@ def web_page(model: Checkpoint) -> tuple[str, str]:
     }
     left_out = ""
     if model.mixture is not None:
-        counts, weight = model.mixture
+        mixture = getattr(model.mixture, "mixture", model.mixture)
+        counts, weight = mixture.counts, mixture.weight
         rows = packed_counts(counts)
         if len(rows) > MOST_COUNTS:
             left_out = (
@@ -50,10 +52,10 @@ def web_page(model: Checkpoint) -> tuple[str, str]:
             content["weight"] = weight
             content["counts"] = {
                 "rows": _base64(rows),
-                "width": counts.rows()[0].size(1),
+                "width": counts.rows.size(1),
                 "discount": counts.discount,
             }
-    if model.known_words is not None:
+    if isinstance(model.mixture, KnownWords):
         known_words = "the known words: a page does not hold the training words"
         left_out = f"{left_out}; {known_words}" if left_out else known_words
     page = (PARTS / "page.html").read_text(encoding="utf-8")
@@ -70,7 +72,7 @@ def packed_counts(counts: KneserNey) -> bytes:
     The rows are sorted. Of each one: how many tokens it has in common with the row before, its
     other tokens, its count; numbers of seven bits a byte, the lowest first.
     """
-    rows, numbers = (tensor.tolist() for tensor in counts.rows())
+    rows, numbers = (tensor.tolist() for tensor in (counts.rows, counts.counts))
     packed, before = bytearray(), [-1] * len(rows[0])
     for row, number in sorted(zip(rows, numbers, strict=True)):
         shared = next(i for i, token in enumerate(row) if token != before[i])
@@ -83,7 +85,7 @@ def packed_counts(counts: KneserNey) -> bytes:
     return bytes(packed)
 
 
-def _network(model: Checkpoint) -> dict[str, Any]:
+def _network(model: NameModel) -> dict[str, Any]:
     net = model.net
     linear = [layer for layer in net.layers if isinstance(layer, Linear)]
     parameters = [net.embedding.weight]

@@ -39,7 +39,7 @@ def choose_counts(train: Examples, val: Examples, vocab_size: int) -> KneserNey:
 
 def _without_repeats(model: KneserNey) -> KneserNey:
     """The same model. What its examples no longer differ in is counted, and takes no memory."""
-    rows, n = model.rows()
-    once, inverse = rows.unique(dim=0, return_inverse=True)
-    counts = inverse.bincount(n.double())  # sums are exact
-    return KneserNey.from_rows(once, counts, model.vocab_size, model.discount)
+    once, inverse = model.rows.unique(dim=0, return_inverse=True)
+    counts = inverse.bincount(model.counts.double()).long()  # sums are exact
+    once = once.long()
+    return KneserNey(once[:, :-1], once[:, -1], counts, model.vocab_size, model.discount)

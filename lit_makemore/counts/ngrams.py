@@ -5,10 +5,10 @@ Shapes: D distinct training examples, M windows, T block_size, V vocab_size.
 
 from collections.abc import Iterable, Iterator
 from copy import copy
-from typing import Protocol
+from typing import Any, Protocol
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 DISCOUNT = 0.8
 
@@ -75,7 +75,7 @@ class Bigram:
         return counts / (self._level.totals[x[:, -1], None] + self.vocab_size)
 
 
-class KneserNey:
+class KneserNey(nn.Module):
     """Interpolated Kneser–Ney smoothing. Of longer windows it reads the last T characters.
 
     The distribution after a window h is mixed with the one after a shorter window: h without its
@@ -96,14 +96,26 @@ class KneserNey:
         n: (D,) how often each example occurs.
         vocab_size: V.
         discount: d.
+
+    Its state_dict holds the examples. They are no buffers, because they are always looked up on the
+    CPU, in float64.
+
+    Attributes:
+        rows: (D, T + 1) the windows with their next tokens, in a small type.
+        counts: (D,) how often each occurs.
     """
 
     def __init__(
         self, x: Tensor, y: Tensor, n: Tensor, vocab_size: int, discount: float = DISCOUNT
     ) -> None:
-        self.vocab_size, self.discount = vocab_size, discount
+        super().__init__()
+        self.vocab_size = vocab_size
+        self._count(x, y, n, discount)
+
+    def _count(self, x: Tensor, y: Tensor, n: Tensor, discount: float) -> None:
+        self.discount, vocab_size = discount, self.vocab_size
         token_type = torch.uint8 if vocab_size <= 256 else torch.int16
-        self._rows, self._counts = torch.cat([x, y[:, None]], 1).to(token_type), n.int()
+        self.rows, self.counts = torch.cat([x, y[:, None]], 1).to(token_type), n.int()
         self._levels: list[_Level] = []
         # Each distinct window of a length has a number. It is the position of
         # (number of the window without its first character) · V + first character
@@ -126,12 +138,17 @@ class KneserNey:
             self._levels.append(_Level(seen, counts, vocab_size))
 
     @classmethod
-    def from_rows(
-        cls, rows: Tensor, counts: Tensor, vocab_size: int, discount: float = DISCOUNT
-    ) -> "KneserNey":
-        """The model of the examples that `rows` returned. Any integer types will do."""
-        rows = rows.long()
-        return cls(rows[:, :-1], rows[:, -1], counts.long(), vocab_size, discount)
+    def blank(cls, vocab_size: int) -> "KneserNey":
+        """A model of no examples, for a state_dict to fill."""
+        none = torch.empty(0, dtype=torch.int64)
+        return cls(none[:, None], none, none, vocab_size)
+
+    def get_extra_state(self) -> dict[str, Any]:
+        return {"rows": self.rows, "counts": self.counts, "discount": self.discount}
+
+    def set_extra_state(self, state: dict[str, Any]) -> None:
+        rows = state["rows"].long()
+        self._count(rows[:, :-1], rows[:, -1], state["counts"].long(), state["discount"])
 
     def with_discount(self, discount: float) -> "KneserNey":
         """The same counts with another discount."""
@@ -143,13 +160,6 @@ class KneserNey:
     def order(self) -> int:
         """T: how many characters it looks back."""
         return len(self._contexts)
-
-    def rows(self) -> tuple[Tensor, Tensor]:
-        """The examples counted, in small types: windows with their next tokens (D, T + 1), n (D,).
-
-        A checkpoint stores them.
-        """
-        return self._rows, self._counts
 
     def probabilities(self, x: Tensor, y: Tensor | None = None) -> Tensor:
         return next(self.with_each([self.discount], x, y))

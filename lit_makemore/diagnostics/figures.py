@@ -35,7 +35,7 @@ import torch
 from torch import Tensor, nn
 
 from lit_makemore.diagnostics.names import NORMS, tensor_names
-from lit_makemore.diagnostics.probe import Probe, parameters_of
+from lit_makemore.diagnostics.probe import Probe, network_of, parameters_of
 from lit_makemore.network.layers import Linear
 from lit_makemore.network.mlp import cross_entropy
 from lit_makemore.network.restored import evaluating
@@ -165,11 +165,11 @@ def lr_grad_ratios(figures: Figures, lr: float) -> Figures:
 
 
 @torch.no_grad()
-def held_out_loss(net: nn.Module, windows: Windows) -> float:
+def held_out_loss(module: nn.Module, windows: Windows) -> float:
     """The loss of the first 1,000 examples of a split, in evaluation mode."""
     x, y = windows[torch.arange(min(EXAMPLES, len(windows)))]
-    with evaluating(net):
-        return float(cross_entropy(net(x), y))
+    with evaluating(network_of(module)):
+        return float(cross_entropy(module(x), y))
 
 
 def nonfinite_tensors(net: nn.Module, probe: Probe | None = None) -> list[str]:

@@ -247,7 +247,7 @@ class Monitor(AtUpdates):
         if (data := _words(trainer, module)) is not None:
             with trainer.precision_plugin.forward_context():
                 train, val = (
-                    figures.held_out_loss(net, data.splits[name].windows)
+                    figures.held_out_loss(module, data.splits[name].windows)
                     for name in ("train", "val")
                 )
             if self._lowest is None or val < self._lowest[0]:

@@ -5,11 +5,12 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any
 
 import lightning.pytorch as pl
-from torch import Tensor
+from torch import Tensor, nn
 
 from lit_makemore.diagnostics.figures import GUIDE, Figures
 from lit_makemore.diagnostics.probe import SATURATED, Probe, network_of
 from lit_makemore.diagnostics.tensorboard import Events, Picture, write
+from lit_makemore.words.vocab import Vocabulary
 
 History = Sequence[tuple[int, Figures]]  # update, and figures
 
@@ -43,10 +44,13 @@ class Pictures:
         self.drawn_at = trainer.global_step
         if probe is None or not trainer.is_global_zero or not trainer.loggers:
             return
-        table: Any = getattr(network_of(module), "embedding", None)
+        table, vocab = (
+            getattr(network_of(module), "embedding", None),
+            getattr(module, "vocab", None),
+        )
         embedding = None
-        if table is not None and hasattr(module, "vocab"):
-            embedding = table.weight.detach().clone(), module.vocab.labels
+        if isinstance(table, nn.Embedding) and isinstance(vocab, Vocabulary):
+            embedding = table.weight.detach().clone(), vocab.labels
         weights = {f"update_ratio/{name}": name for name in probe.weights}
         ratios = [
             (step, {name: found[key] for key, name in weights.items() if key in found})

@@ -13,6 +13,7 @@ Shapes: B or n batch, T block_size, C n_embd, H n_hidden, V vocab_size.
 """
 
 from types import SimpleNamespace
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -234,6 +235,25 @@ def gradients(net: MLP, x: Tensor, y: Tensor) -> tuple[Tensor, dict[str, Tensor]
     d_emb = outputs[0].view(emb.shape)
     found["embedding.weight"] = embedding_backward(d_emb, x, net.embedding.num_embeddings)
     return loss, found, outputs
+
+
+class _ByHand(torch.autograd.Function):
+    """The loss of `gradients` to autograd, whose backward pass only hands its gradients on."""
+
+    @staticmethod
+    def forward(ctx: Any, net: MLP, x: Tensor, y: Tensor, *parameters: Tensor) -> Tensor:
+        loss, found, _ = gradients(net, x, y)
+        ctx.save_for_backward(*(found[name] for name, _ in net.named_parameters()))
+        return loss
+
+    @staticmethod
+    def backward(ctx: Any, d_loss: Tensor) -> tuple[Tensor | None, ...]:  # type: ignore[override]
+        return (None, None, None, *(d_loss * gradient for gradient in ctx.saved_tensors))
+
+
+def loss_by_hand(net: MLP, x: Tensor, y: Tensor) -> Tensor:
+    """The loss of a minibatch, whose gradients are those of `gradients`; the same arguments."""
+    return _ByHand.apply(net, x, y, *net.parameters())
 
 
 def _layer_backward(

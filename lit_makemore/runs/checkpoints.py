@@ -18,6 +18,7 @@ class BestCheckpoint(ModelCheckpoint):
 
     # how a checkpoint names the state of this callback; the base class lists its arguments
     state_key = "best.ckpt"  # type: ignore[assignment]
+    takes_groups = True
 
     def __init__(self) -> None:
         super().__init__(filename="best", monitor="val/loss", enable_version_counter=False)

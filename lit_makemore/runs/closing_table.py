@@ -4,7 +4,6 @@ from collections.abc import Collection
 from math import exp
 
 from lit_makemore.counts.baselines import Figures
-from lit_makemore.counts.mixture import Mixture
 from lit_makemore.diagnostics.health import TABLE_WIDTH
 from lit_makemore.runs.summary import Result
 from lit_makemore.runs.tables import displayed_width, shortened
@@ -45,17 +44,8 @@ def text(result: Result, samples: list[tuple[str, str]]) -> str:
     parts.append(
         f"(kneser_ney: {before} before the next one, discount {discount}; the val words chose both)"
     )
-    if isinstance(result.net, Mixture):
-        weight = result.net.weight
-        parts.append(
-            f"(predictions mix {weight:.2f} of the network with {1 - weight:.2f} of Kneser–Ney; "
-            "the val words chose these weights)"
-        )
-        if known := result.net.known:
-            parts.append(
-                f"(training words have {100 * known.share:.0f} % of the probability, as among the "
-                f"val words, not the {100 * known.mass:.0f} % that this mixture would give them)"
-            )
+    if result.net.mixture is not None:
+        parts += [f"({said})" for said in result.net.mixture.sentences()]
     return "\n".join([*parts, columns(samples)])
 
 

@@ -36,21 +36,16 @@ class ExactResume(pl.Callback):
     ) -> None:
         ours = checkpoint[KEY]
         data: Any = getattr(trainer, "datamodule", None)
-        if data is not None and not torch.equal(data.train_hashes, ours["train_hashes"]):
+        if data is not None and not torch.equal(data.train_hashes, pl_module.model.train_hashes):
             raise ValueError(
                 f"the words of {data.path} are not those that the run was trained on; "
                 "restore the list, or start another run"
             )
-        if not pl_module.hparams["count_mixture"]:
-            pl_module.counts = None
-        if not pl_module.hparams["known_words"]:
-            pl_module.known = None
         if checkpoint["global_step"]:  # not the checkpoint that the finder makes for its trial
             self._keep_found_rate(trainer, pl_module, checkpoint)
         loops = checkpoint["loops"]["fit_loop"]
         if trainer.max_epochs == -1:
             _start_next_pass(loops["epoch_loop.batch_progress"])
-        _count_for_both(loops, checkpoint["global_step"])
         state = checkpoint["callbacks"].get(self.state_key) or ours  # where it was before
         self._restore(*state.get("rng", []))  # none of a Trainer without this callback
 
@@ -74,17 +69,6 @@ class ExactResume(pl.Callback):
         if len(others) < len(callbacks):
             trainer.callbacks = others  # type: ignore[attr-defined]
             pl_module.hparams["lr"] = checkpoint["hyper_parameters"]["lr"]
-
-
-def _count_for_both(loops: dict[str, Any], updates: int) -> None:
-    """Lightning counts the updates of single steps and those of groups apart.
-
-    A run that goes on the other way would begin at update 0.
-    """
-    single = loops["epoch_loop.automatic_optimization.optim_progress"]["optimizer"]["step"]
-    groups = loops["epoch_loop.manual_optimization.optim_step_progress"]
-    for progress in (single, groups):
-        progress["total"] = dict.fromkeys(progress["total"], updates)
 
 
 def _start_next_pass(progress: dict[str, Any]) -> None:

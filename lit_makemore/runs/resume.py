@@ -152,8 +152,7 @@ def _first_whole(paths: list[Path], folder: Path, max_steps: int) -> Resumption:
             continue
         step, ours = entries["global_step"], entries[KEY]
         done = is_finished(folder) and 0 < max_steps <= step
-        engine = ours["stepping"].replace("ordinary", "eager")  # its name in earlier versions
-        return Resumption(folder, path, step, ours["threads"], engine, done, tuple(notes))
+        return Resumption(folder, path, step, ours["threads"], ours["engine"], done, tuple(notes))
     raise AssertionError("there is at least one path")
 
 
@@ -202,8 +201,6 @@ def check(found: Resumption, config: str, override: bool) -> list[str]:
     else:
         before = modernised(yaml.safe_load((found.folder / "config.yaml").read_text("utf-8")))
     apart = differences(before, now)
-    if found.engine == "fused":
-        apart.append("steps: compiled by torch, which is gone -> eager or native ones, other bits")
     if found.threads not in (None, threads := torch.get_num_threads()):
         apart.append(f"threads: {found.threads} -> {threads}")
     if apart and not override:

@@ -15,9 +15,9 @@ from torch import nn
 from lit_makemore import __version__
 from lit_makemore import model as checkpoint
 from lit_makemore.counts.baselines import Figures, without_nan
-from lit_makemore.counts.mixture import Mixture
 from lit_makemore.counts.ngrams import KneserNey
 from lit_makemore.files import write_text
+from lit_makemore.model import NameModel
 from lit_makemore.sampling.sampler import Sampler
 from lit_makemore.training.datamodule import NamesDataModule
 from lit_makemore.training.metrics import evaluate
@@ -43,13 +43,13 @@ class Result:
     best: Figures
     final: Figures
     kept: bool
-    net: nn.Module
+    net: NameModel
     network: Figures | None
     baselines: dict[str, Figures]
     counts: KneserNey
 
 
-def evaluate_run(net: nn.Module, data: NamesDataModule, best: Path | None) -> Result:
+def evaluate_run(net: NameModel, data: NamesDataModule, best: Path | None) -> Result:
     """Evaluates the last weights and the best ones.
 
     Args:
@@ -60,13 +60,13 @@ def evaluate_run(net: nn.Module, data: NamesDataModule, best: Path | None) -> Re
     device = data.splits["train"].windows.device  # the Trainer leaves the network on the CPU
     net = net.to(device)
     final = split_losses(net, data)
-    best_net = checkpoint.load(best).predictor.to(device) if best else net
+    best_net = checkpoint.load(best).to(device) if best else net
     return Result(
         best=split_losses(best_net, data) if best else final,
         final=final,
         kept=best is not None,
         net=best_net.eval(),
-        network=split_losses(best_net.net, data) if isinstance(best_net, Mixture) else None,
+        network=split_losses(best_net.net, data) if best_net.mixture is not None else None,
         baselines=data.baselines,
         counts=data.best_counts,
     )
@@ -96,10 +96,8 @@ def draw_samples(net: nn.Module, data: NamesDataModule, num: int = 20) -> list[t
 def facts_of(result: Result, data: NamesDataModule) -> dict[str, Any]:
     """The entries of summary.json about losses, data, machine and versions."""
     mixture: dict[str, Any] = {}
-    if isinstance(result.net, Mixture) and result.network:
-        mixture = {"mixture_weight": result.net.weight, "network": _keyed(result.network)}
-        if known := result.net.known:
-            mixture["known_words"] = {"mass": known.mass, "share": known.share}
+    if result.net.mixture is not None and result.network:
+        mixture = {**result.net.mixture.figures(), "network": _keyed(result.network)}
     versions = {name: version(name) for name in ("torch", "lightning", "torchmetrics")}
     return {
         **mixture,

@@ -1,9 +1,9 @@
 """Weight averaging by Lightning's callbacks, made to resume with the same bits."""
 
+from copy import deepcopy
 from typing import Any
 
 import lightning.pytorch as pl
-import torch
 
 
 class CurrentWeights(pl.Callback):
@@ -15,14 +15,13 @@ class CurrentWeights(pl.Callback):
     """
 
     def __init__(self) -> None:
-        self._weights: dict[str, torch.Tensor] | None = None  # known once training has ended
+        self._weights: dict[str, Any] | None = None  # known once training has ended
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         self._weights = None
 
     def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        state = pl_module.state_dict()
-        self._weights = {name: tensor.clone() for name, tensor in state.items()}
+        self._weights = deepcopy(pl_module.state_dict())
 
     def on_save_checkpoint(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, checkpoint: dict[str, Any]

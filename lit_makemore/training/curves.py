@@ -5,30 +5,30 @@ from typing import Any
 
 import lightning.pytorch as pl
 import torch
+from lightning.pytorch.callbacks import EarlyStopping, RichProgressBar, TQDMProgressBar
 from torch import Tensor
 
+from lit_makemore.training.groups import AtUpdates
 
-class TrainingCurves(pl.Callback):
-    """Writes every log_every_n_steps updates:
+
+class TrainingCurves(AtUpdates):
+    """Writes every log_every_n_steps updates, to every logger:
 
         train/loss         mean minibatch loss since the last entry
         train/lr           learning rate of the last update
         train/steps_per_s  updates per second since the last entry, without validation
 
-    Not with self.log: it takes a tenth of a small network's step for each key.
+    Lightning's progress bars and an EarlyStopping get train/loss by self.log. Loggers do not: it
+    would take a tenth of a small network's step for each key.
 
     Attributes:
         steps_per_s: updates per second of the whole run, without start-up and validation.
     """
 
-    takes_groups = True
-    logs_loss = True  # LitMLP need not
-    # A checkpoint knows the callback's state by this name, its class's in earlier versions.
-    state_key = "TrainingScalars"  # type: ignore[assignment]
     warmup_steps = 10  # the first updates pay for caches and allocations
 
     def __init__(self) -> None:
-        self._loss: Tensor | float = 0.0
+        self._loss: Tensor | float = 0.0  # sum over the minibatches since the last entry
         self._n_losses = 0
         self._step = 0
         self._clock = _Stopwatch()
@@ -38,19 +38,29 @@ class TrainingCurves(pl.Callback):
     def steps_per_s(self) -> float:
         return self._clock.rate
 
-    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+    def due(self, step: int) -> float:
+        return step + self._every - step % self._every if self._every else float("inf")
+
+    def setup(self, trainer: Any, pl_module: pl.LightningModule, stage: str) -> None:
+        self._every = trainer.log_every_n_steps
+
+    def on_train_start(self, trainer: Any, pl_module: pl.LightningModule) -> None:
         self._batches = trainer.fit_loop.total_batch_idx + 1
         if isinstance(self._loss, Tensor):  # from a checkpoint: one sum for each process
             as_many = len(self._loss) == trainer.world_size
             self._loss = self._loss[trainer.global_rank] if as_many else self._loss.mean()
+        bars = (TQDMProgressBar, RichProgressBar)
+        self._logs = isinstance(trainer.progress_bar_callback, bars) or any(
+            isinstance(callback, EarlyStopping) for callback in trainer.callbacks
+        )
 
     def on_train_batch_end(
-        self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, *args: Any
+        self, trainer: Any, pl_module: pl.LightningModule, outputs: Any, *args: Any
     ) -> None:
-        batches = trainer.fit_loop.total_batch_idx + 1 - self._batches  # more than one in a group
-        # Lightning divides the loss of a minibatch by the minibatches of an update.
-        loss = outputs.get("sum", outputs["loss"]) * trainer.accumulate_grad_batches
-        self._loss = self._loss + loss
+        batches = trainer.fit_loop.total_batch_idx + 1 - self._batches  # one, or those of a group
+        if "loss" in outputs:
+            # Lightning divides the loss of a minibatch by the minibatches of an update.
+            self._loss = self._loss + outputs["loss"] * (batches * trainer.accumulate_grad_batches)
         self._batches += batches
         self._n_losses += batches
         step, now = trainer.global_step, perf_counter()
@@ -60,19 +70,18 @@ class TrainingCurves(pl.Callback):
         self._interval.tick(step, now)
         if step > self.warmup_steps:
             self._clock.tick(step, now)
-        if step % trainer.log_every_n_steps == 0:  # type: ignore[attr-defined]
-            mean = torch.as_tensor(self._loss / self._n_losses)
-            lr = pl_module.lr_at(step - 1)  # type: ignore[operator]
-            if trainer.lr_scheduler_configs:  # a callback has brought one
-                lr = trainer.optimizers[0].param_groups[0]["lr"]
+        if self._every and step % self._every == 0:
+            mean = trainer.strategy.reduce(torch.as_tensor(self._loss / self._n_losses))
             scalars = {
-                "train/loss": float(trainer.strategy.reduce(mean)),  # mean over the processes
-                "train/lr": lr,
+                "train/loss": float(mean),  # over the processes
+                "train/lr": trainer.optimizers[0].param_groups[0]["lr"],
             }
             if self._interval.rate:  # not after the first group
                 scalars["train/steps_per_s"] = self._interval.rate
             for logger in trainer.loggers:
                 logger.log_metrics(scalars, step=step)
+            if self._logs:
+                pl_module.log("train/loss", scalars["train/loss"], prog_bar=True, logger=False)
             self._loss, self._n_losses = 0.0, 0
             self._interval.reset()
 
@@ -80,7 +89,7 @@ class TrainingCurves(pl.Callback):
         return {"n_losses": self._n_losses}
 
     def on_save_checkpoint(
-        self, trainer: pl.Trainer, pl_module: pl.LightningModule, checkpoint: dict[str, Any]
+        self, trainer: Any, pl_module: pl.LightningModule, checkpoint: dict[str, Any]
     ) -> None:
         loss = torch.as_tensor(self._loss, device=trainer.strategy.root_device)
         losses = trainer.strategy.all_gather(loss).view(trainer.world_size)

@@ -2,7 +2,7 @@
 
 import logging
 from dataclasses import replace
-from functools import cached_property, partial
+from functools import cached_property
 from typing import Any, Literal
 
 import lightning.pytorch as pl
@@ -13,9 +13,9 @@ from lit_makemore import files
 from lit_makemore.counts.baselines import Figures, losses_of, simple_models
 from lit_makemore.counts.chosen import choose_counts
 from lit_makemore.counts.known_words import KnownWords
+from lit_makemore.counts.mixture import Mixture
 from lit_makemore.counts.ngrams import KneserNey
 from lit_makemore.counts.targets import Expected, Given, Taught, Teacher
-from lit_makemore.training.groups import group_size
 from lit_makemore.training.loaders import EvaluationLoader, MinibatchLoader, WordLoader
 from lit_makemore.training.minibatch_order import Sampling
 from lit_makemore.training.teachers import load_teacher
@@ -205,11 +205,11 @@ class NamesDataModule(pl.LightningDataModule):
         x, y, counts = self.splits["train"].examples
         return KneserNey(x, y, counts[:, 0], len(self.vocab))
 
-    @cached_property
-    def known_words(self) -> KnownWords:
-        """The training words, for --model.known_words true."""
+    def mixture(self, known_words: bool) -> Mixture | KnownWords:
+        """What mixes a network with the best counts; known_words corrects the training words."""
+        mixture = Mixture(self.best_counts)
         x, y, _ = self.splits["train"].examples
-        return KnownWords.of_examples(x, y, len(self.vocab))
+        return KnownWords(mixture, x, y) if known_words else mixture
 
     @cached_property
     def best_counts(self) -> KneserNey:
@@ -240,9 +240,6 @@ class NamesDataModule(pl.LightningDataModule):
 
     def train_dataloader(self) -> MinibatchLoader:
         assert self._train_loader is not None, "call setup first"
-        trainer: Any = self.trainer
-        if trainer and not trainer.lightning_module.automatic_optimization:
-            self._train_loader.group = partial(group_size, trainer)
         return self._train_loader
 
     def val_dataloader(self) -> EvaluationLoader:

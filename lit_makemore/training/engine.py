@@ -1,111 +1,179 @@
-"""Which engine steps a run, and whether it may take minibatches in groups."""
+"""How the updates of a run are made: by Lightning, one by one, or natively, many at a time.
 
-from dataclasses import dataclass
-from typing import Literal
+The Python that a reader sees is what trains. The native step is a faster way to do exactly that: it
+is taken if nothing rules it out at a look, and if it does what a copy of the module does.
+"""
+
+import logging
+from collections.abc import Iterator
+from typing import Any, Literal
 
 import lightning.pytorch as pl
-from lightning.pytorch.callbacks import LearningRateFinder, ModelCheckpoint, Timer
+import torch
+from lightning.pytorch.plugins import Precision
+from lightning.pytorch.strategies import SingleDeviceStrategy
 from lightning.pytorch.utilities.model_helpers import is_overridden
+from torch import Tensor, nn
 
-from lit_makemore.training.groups import AtUpdates
-from lit_makemore.training.lightning_internals import detects_anomaly
+from lit_makemore.model import KEY
+from lit_makemore.network.mlp import MLP
+from lit_makemore.training.groups import HOOKS, Groups, needs_every_update
+from lit_makemore.training.lightning_internals import detects_anomaly, is_compiled
+from lit_makemore.training.loaders import MinibatchLoader
 from lit_makemore.training.native import build
+from lit_makemore.training.native.native import KINDS, NativeStep
+from lit_makemore.training.native.referee import disagreement
 
-EngineName = Literal["eager", "native"]
+log = logging.getLogger(__name__)
 
-BATCH_HOOKS = (
-    "on_train_batch_start",
-    "on_train_batch_end",
-    "on_before_backward",
-    "on_after_backward",
-    "on_before_optimizer_step",
-    "on_before_zero_grad",
+EngineName = Literal["auto", "autograd", "manual", "native"]
+# What Lightning calls of a module at every update, beside training_step: the referee runs it, but
+# it must see every update.
+MODULE_HOOKS = (
+    *HOOKS,
+    *("backward", "optimizer_step", "optimizer_zero_grad", "configure_gradient_clipping"),
+    *("on_before_batch_transfer", "transfer_batch_to_device", "on_after_batch_transfer"),
+    *("lr_scheduler_step", "on_train_epoch_start"),
 )
 
 
-@dataclass(frozen=True)
-class Choice:
-    """How a run is stepped.
+class Engine(pl.Callback):
+    """Chooses what makes the updates of a LitMLP, says so in a line, and puts it to work.
 
-    Args:
-        engine: eager or native.
-        groups: whether it takes groups of minibatches; otherwise the Trainer's automatic
-            optimization takes one after the other.
-        why: a line for the user.
-    """
-
-    engine: EngineName
-    groups: bool
-    why: str
-
-
-def choose(
-    trainer: pl.Trainer,
-    engine: Literal["auto", "eager", "native"],
-    backward: str,
-    before: str | None = None,
-) -> Choice:
-    """The engine of a run. "auto" takes the native one where it is possible.
-
-    Args:
-        trainer: the Trainer, set up.
-        engine: what is asked for.
-        backward: "autograd" or "manual".
-        before: the engine that trained the run so far, if it is resumed; "auto" keeps it.
+    A resumed run goes on by autograd if it began so.
 
     Raises:
         ValueError: the native engine is asked for and is not possible.
     """
-    alone = not_in_groups(trainer)
-    how = "eager steps" + (f", one by one ({alone[0]})" if alone else "")
-    if engine == "eager" or (engine == "auto" and before == "eager"):
-        return Choice("eager", not alone, how)
-    found = [*alone, *not_native(trainer, backward)]
-    if not found:
-        try:
-            build.library()
-        except build.BuildError as error:
-            found = [str(error)]
-    if not found:
-        return Choice("native", True, "native steps (C++)")
-    if engine == "native":
-        raise ValueError(f"--model.engine native is not possible: {found[0]}; or leave it out")
-    return Choice("eager", not alone, how if alone else f"{how} (no native ones: {found[0]})")
+
+    def __init__(self) -> None:
+        self._before: str | None = None  # the engine of a run that is resumed
+        self._groups: Groups | None = None
+        self._native: NativeStep | None = None
+
+    def on_load_checkpoint(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, checkpoint: dict[str, Any]
+    ) -> None:
+        self._before = checkpoint[KEY]["engine"]
+
+    def setup(self, trainer: pl.Trainer, pl_module: Any, stage: str) -> None:
+        if stage == "fit" and pl_module.hparams["engine"] == "native":
+            _refuse(next(ruled_out(trainer, pl_module), None))
+
+    def on_fit_start(self, trainer: pl.Trainer, pl_module: Any) -> None:
+        wanted = pl_module.hparams["engine"]
+        pl_module.engine = "manual" if wanted == "manual" else "autograd"
+        if wanted in ("manual", "autograd"):
+            log.info("steps by %s, one by one", pl_module.engine)
+            return
+        if wanted == "auto" and self._before == "autograd":
+            log.info("steps by autograd, one by one, as before")
+            return
+        why = next(ruled_out(trainer, pl_module), None)
+        why = why or disagreement(pl_module, trainer, loader_of(trainer))
+        if why is None:
+            log.info("native steps (C++)")
+            pl_module.engine = "native"
+            self._groups = Groups(trainer, loader_of(trainer), self._update)
+            self._module = pl_module
+            return
+        if wanted == "native":
+            _refuse(why)
+        log.info("steps by autograd, one by one (no native ones: %s)", why)
+
+    def _update(self, x: Tensor, y: Tensor) -> Tensor:
+        module, trainer = self._module, self._module.trainer
+        if self._native is None:  # the optimizer has its restored state by now
+            self._native = NativeStep(
+                build.library(),
+                module.net,
+                trainer.optimizers[0],
+                x.size(1),
+                trainer.gradient_clip_val or None,
+                torch.initial_seed(),
+                trainer.global_step,
+            )
+        step = trainer.global_step
+        return self._native(x, y, [module.lr_at(step + i) for i in range(len(x))])
+
+    def on_train_batch_end(
+        self, trainer: pl.Trainer, pl_module: Any, outputs: Any, batch: Any, *args: Any
+    ) -> None:
+        if self._groups is not None:
+            self._groups.show(pl_module, outputs, batch)
+
+    def teardown(self, trainer: pl.Trainer, pl_module: Any, stage: str) -> None:
+        if self._groups is not None:
+            self._groups.close()
+        self._groups = self._native = self._module = None
+
+    def on_exception(self, trainer: pl.Trainer, pl_module: Any, exception: BaseException) -> None:
+        self.teardown(trainer, pl_module, "fit")
 
 
-def not_in_groups(trainer: pl.Trainer) -> list[str]:
-    """What keeps a run from taking several minibatches at once."""
-    facts = {
-        "several processes": trainer.world_size > 1,
-        # nothing was measured on one
-        "not on a CPU": trainer.strategy.root_device.type != "cpu",
-        f"--trainer.precision {trainer.precision}": trainer.precision == "16-mixed",
-        "--trainer.accumulate_grad_batches": trainer.accumulate_grad_batches > 1,
-        **{type(one).__name__: needs_every_batch(one) for one in trainer.callbacks},  # type: ignore[attr-defined]
-    }
-    return [name for name, is_so in facts.items() if is_so]
+def _refuse(why: str | None) -> None:
+    if why is not None:
+        raise ValueError(f"--model.engine native is not possible: {why}; or leave it out")
 
 
-def not_native(trainer: pl.Trainer, backward: str) -> list[str]:
-    """What the native step cannot do and the eager one can."""
+def loader_of(trainer: Any) -> MinibatchLoader:
+    """The loader of the data module, which always returns the same one."""
+    return trainer.datamodule.train_dataloader()
+
+
+def ruled_out(trainer: Any, module: Any) -> Iterator[str]:
+    """What a look shows to be more than the native step can do, as reasons in words."""
     by_norm = trainer.gradient_clip_algorithm in (None, "norm")
     facts = {
+        "several processes": trainer.world_size > 1,
+        "not on a CPU": trainer.strategy.root_device.type != "cpu",
         f"--trainer.precision {trainer.precision}": trainer.precision != "32-true",
-        "--model.backward manual": backward == "manual",
+        "--trainer.accumulate_grad_batches": trainer.accumulate_grad_batches > 1,
         "--trainer.gradient_clip_algorithm value": trainer.gradient_clip_val and not by_norm,
         "--trainer.detect_anomaly": detects_anomaly(trainer),
+        f"strategy {type(trainer.strategy).__name__}": (
+            type(trainer.strategy) is not SingleDeviceStrategy
+        ),
+        "a precision plugin": type(trainer.precision_plugin) is not Precision,
     }
-    return [name for name, is_so in facts.items() if is_so]
+    yield from (name for name, is_so in facts.items() if is_so)
+    for callback in trainer.callbacks:
+        if needs_every_update(callback) and not isinstance(callback, Engine):
+            yield f"{type(callback).__name__} sees every update"
+    data: Any = trainer.datamodule
+    if data is None or type(data.train_dataloader()) is not MinibatchLoader:
+        yield "the minibatches come from another loader"
+    yield from _ruled_out_of(module)
+    try:
+        build.library()
+    except build.BuildError as error:
+        yield str(error)
 
 
-def needs_every_batch(callback: pl.Callback) -> bool:
-    """Whether a callback must see every single minibatch, and so excludes groups.
-
-    A callback that may be called once a group has the class attribute takes_groups = True.
-    """
-    if isinstance(callback, AtUpdates):
-        return "due" not in vars(type(callback))
-    if getattr(callback, "takes_groups", False) or isinstance(callback, ModelCheckpoint | Timer):
-        return False
-    acts = any(is_overridden(hook, callback, parent=pl.Callback) for hook in BATCH_HOOKS)
-    return acts or isinstance(callback, LearningRateFinder)  # its trial sets a rate each update
+def _ruled_out_of(module: Any) -> Iterator[str]:
+    """The same, of a module."""
+    if is_compiled(module):
+        yield "a compiled module"
+    if not module.automatic_optimization:
+        yield "manual optimization"
+    for hook in MODULE_HOOKS:
+        if is_overridden(hook, module, parent=pl.LightningModule):
+            yield f"{type(module).__name__} has {hook}"
+    if type(module.net) is not MLP:
+        yield f"a network of class {type(module.net).__name__}"
+        return
+    for layer in module.net.layers:
+        if type(layer) not in (*KINDS, nn.Identity):
+            yield f"{type(layer).__name__} has no native step"
+    parameters = list(module.parameters())
+    if not all(p.requires_grad for p in parameters):
+        yield "a parameter is frozen"
+    layers = [layer for layer in module.net.modules() if layer._parameters]
+    if [p for layer in layers for p in layer._parameters.values() if p is not None] != parameters:
+        yield "parameters are shared, or not the network's"
+    hooks = ("_forward_hooks", "_forward_pre_hooks", "_backward_hooks", "_backward_pre_hooks")
+    if any(getattr(part, hook) for part in module.modules() for hook in hooks):
+        yield "a layer has a hook"
+    tensor_hooks = ("_backward_hooks", "_post_accumulate_grad_hooks")
+    if any(getattr(p, hook) for p in parameters for hook in tensor_hooks):
+        yield "a parameter has a hook"

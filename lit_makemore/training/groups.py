@@ -1,18 +1,44 @@
-"""How many minibatches an engine may take at once.
+"""Groups: many updates in one batch of the Trainer (Keras calls it steps_per_execution).
 
-The Trainer does its own work once per group, and not once per update. Validations, logs,
-checkpoints and monitors still happen after the update that they are due at: a group ends there.
+Between two updates the Trainer does work that takes longer than a native update. So it does this
+work once a group. Validations, logs, checkpoints and monitors still come after the update that they
+are due at: a group ends there. This file alone knows which callbacks allow that, where the next
+group must end, and what the Trainer must be told.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable
 from math import inf
+from typing import Any
 
 import lightning.pytorch as pl
+import torch
+from lightning.pytorch.callbacks import (
+    LearningRateFinder,
+    ModelCheckpoint,
+    ProgressBar,
+    RichProgressBar,
+    Timer,
+    TQDMProgressBar,
+)
+from lightning.pytorch.utilities.model_helpers import is_overridden
+from torch import Tensor
 
-from lit_makemore.training.lightning_internals import save_interval
-from lit_makemore.training.schedules import until_due
+from lit_makemore.training import lightning_internals
+from lit_makemore.training.loaders import MinibatchLoader
 
 LARGEST = 1000  # minibatches of a group; bounds how long a signal or the progress line waits
+HOOKS = (
+    "on_train_batch_start",
+    "on_train_batch_end",
+    "on_before_backward",
+    "on_after_backward",
+    "on_before_optimizer_step",
+    "on_before_zero_grad",
+)
+"""What Lightning calls at every update, of callbacks and of modules."""
+# Of Lightning's callbacks with such a hook, those that lose nothing by a group. A subclass is
+# somebody's own, and may count.
+THEIRS = (ModelCheckpoint, RichProgressBar, Timer, TQDMProgressBar)
 
 
 class AtUpdates(pl.Callback):
@@ -30,30 +56,79 @@ class AtUpdates(pl.Callback):
         return inf
 
 
-def group_size(trainer: pl.Trainer) -> int:
+def needs_every_update(callback: pl.Callback) -> bool:
+    """Whether a callback must see every single update, and so excludes groups."""
+    if isinstance(callback, AtUpdates):
+        return "due" not in vars(type(callback))
+    if getattr(callback, "takes_groups", False):  # XXX until the merge
+        return False
+    if isinstance(callback, LearningRateFinder):  # its trial sets a rate each update
+        return True
+    if type(callback) in THEIRS:
+        return lightning_internals.saves_by_time(callback)
+    return any(is_overridden(hook, callback, parent=pl.Callback) for hook in HOOKS)
+
+
+def next_size(trainer: Any) -> int:
     """Minibatches from here to the next update after which something is due."""
     step, position = trainer.global_step, trainer.fit_loop.epoch_loop.batch_progress.current.ready
-    gaps = [n - step % n for n in _intervals(trainer)]
-    for callback in trainer.callbacks:  # type: ignore[attr-defined]
+    gaps = [LARGEST]
+    for callback in trainer.callbacks:
         if isinstance(callback, AtUpdates) and (due := callback.due(step)) < inf:
             gaps.append(max(int(due) - step - callback.alone, 1))
-        # a probed update is a group of its own
-        if interval := getattr(callback, "probe_interval", 0):
+        elif interval := getattr(callback, "probe_interval", 0):  # XXX
+            from lit_makemore.training.schedules import until_due
+
             gaps.append(max(until_due(step, interval) - 1, 1))
+        elif every := getattr(callback, "every_n_steps", 0) or lightning_internals.save_interval(
+            callback
+        ):
+            gaps.append(every - step % every)
+    if trainer.log_every_n_steps:
+        gaps.append(trainer.log_every_n_steps - step % trainer.log_every_n_steps)
     if isinstance(trainer.val_check_batch, int):
         counts_per_pass = trainer.check_val_every_n_epoch is not None
         done = position if counts_per_pass else step
         gaps.append(trainer.val_check_batch - done % trainer.val_check_batch)
     if trainer.max_steps > 0:
         gaps.append(trainer.max_steps - step)
-    gaps.append(int(min(trainer.num_training_batches - position, LARGEST)))
-    return min(gaps)
+    return int(min(*gaps, trainer.num_training_batches - position))
 
 
-def _intervals(trainer: pl.Trainer) -> Iterator[int]:
-    yield LARGEST
-    if trainer.log_every_n_steps:  # type: ignore[attr-defined]
-        yield trainer.log_every_n_steps  # type: ignore[attr-defined]
-    for callback in trainer.callbacks:  # type: ignore[attr-defined]
-        if every := getattr(callback, "every_n_steps", 0) or save_interval(callback):
-            yield every
+class Groups:
+    """Lets the Trainer take groups: the loader stacks minibatches, and `update` trains on them.
+
+    Args:
+        trainer: of a fit that has been set up.
+        loader: where its minibatches come from.
+        update: makes one update for each of G minibatches: windows (G, B, T) and targets (G, B) or
+            (G, B, V) to the sum of the G losses, a scalar in float64.
+    """
+
+    def __init__(
+        self, trainer: pl.Trainer, loader: MinibatchLoader, update: Callable[..., Tensor]
+    ) -> None:
+        self._trainer, self._loader, self._update = trainer, loader, update
+        loader.group = lambda: next_size(trainer)
+        self._undo = lightning_internals.replace_updates(trainer, self._run)
+
+    def close(self) -> None:
+        """Single minibatches and Lightning's own updates again."""
+        self._loader.group = None
+        self._undo()
+
+    def _run(self, batch: tuple[Tensor, Tensor]) -> dict[str, Tensor]:
+        x, y = batch
+        if x.ndim == 2:  # an ordinary minibatch
+            x, y = x[None], y[None]
+        with torch.no_grad():
+            total = self._update(x, y)
+        lightning_internals.count_updates(self._trainer, len(x))
+        return {"loss": total / len(x)}
+
+    def show(self, module: pl.LightningModule, outputs: Any, batch: Any) -> None:
+        """Lightning's progress bars count batches: they are told how many there were."""
+        bar: Any = self._trainer.progress_bar_callback
+        if isinstance(bar, ProgressBar) and type(bar) in THEIRS:
+            last = self._trainer.fit_loop.epoch_loop.batch_idx
+            bar.on_train_batch_end(self._trainer, module, outputs, batch, last)

@@ -4,6 +4,9 @@ One function for each need, with the reason. tests/training/test_lightning_inter
 Lightning renames what a function reaches for.
 """
 
+from collections.abc import Callable
+from typing import Any
+
 import lightning.pytorch as pl
 from lightning.pytorch.callbacks import ModelCheckpoint
 
@@ -29,6 +32,23 @@ def validate_now(trainer: pl.Trainer) -> None:
     trainer.training = True
 
 
+def replace_updates(
+    trainer: pl.Trainer, run: Callable[[Any], dict[str, Any]]
+) -> Callable[[], None]:
+    """Lets `run` make the updates of a batch, where Lightning's automatic optimization would.
+
+    Args:
+        trainer: of a fit.
+        run: the batch to the outputs of on_train_batch_end. The loop calls no other hook then.
+
+    Returns:
+        A function that undoes it.
+    """
+    loop: Any = trainer.fit_loop.epoch_loop.automatic_optimization
+    loop.run = lambda optimizer, batch_idx, kwargs: run(kwargs["batch"])
+    return lambda: vars(loop).pop("run", None)
+
+
 def count_updates(trainer: pl.Trainer, n: int) -> None:
     """Counts one step of the training loop as n minibatches and n updates.
 
@@ -42,11 +62,17 @@ def count_updates(trainer: pl.Trainer, n: int) -> None:
     # The loop takes a group for one of the many batches that it expects.
     if loop.batch_progress.current.ready >= trainer.num_training_batches:
         loop.batch_progress.is_last_batch = True
-    updates = loop.manual_optimization.optim_step_progress
-    for progress in (updates.total, updates.current):
-        progress.ready += n
-        progress.completed += n
+    optimizer = loop.automatic_optimization.optim_progress.optimizer
+    for counted in (optimizer.step, optimizer.zero_grad):
+        for tracker in (counted.total, counted.current):
+            for stage in vars(tracker):
+                setattr(tracker, stage, getattr(tracker, stage) + n)
     loop._batches_that_stepped += n - 1
+
+
+def is_compiled(module: Any) -> bool:
+    """Whether a module was compiled by torch. The Trainer takes it out of its wrapper."""
+    return getattr(module, "_compiler_ctx", None) is not None
 
 
 def detects_anomaly(trainer: pl.Trainer) -> bool:
@@ -59,3 +85,8 @@ def save_interval(callback: pl.Callback) -> int:
     if not isinstance(callback, ModelCheckpoint):
         return 0
     return int(callback._every_n_train_steps)
+
+
+def saves_by_time(callback: pl.Callback) -> bool:
+    """Whether a ModelCheckpoint saves after some time, and so looks at the clock each update."""
+    return isinstance(callback, ModelCheckpoint) and callback._train_time_interval is not None

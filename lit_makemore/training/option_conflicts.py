@@ -8,7 +8,7 @@ from typing import Any
 import lightning.pytorch as pl
 
 MANUAL = (
-    "--model.backward manual needs --model.optimizer sgd, --data.targets sampled, no dropout, "
+    "--model.engine manual needs --model.optimizer sgd, --data.targets sampled, no dropout, "
     "one process, no accumulated gradients, and precision 32-true or 64-true"
 )
 
@@ -33,9 +33,9 @@ def check_model(options: Any) -> None:
         raise ValueError(
             "--model.known_words true is a part of a mixture: it needs --model.count_mixture true"
         )
-    if options.backward == "manual" and options.optimizer != "sgd":
+    if options.engine == "manual" and options.optimizer != "sgd":
         raise ValueError(f"{MANUAL}; it has --model.optimizer {options.optimizer}")
-    if options.backward == "manual" and options.dropout:
+    if options.engine == "manual" and options.dropout:
         raise ValueError(f"{MANUAL}; it has --model.dropout {options.dropout}")
 
 
@@ -49,7 +49,7 @@ def check_fit(options: Any, trainer: pl.Trainer, data: Any) -> None:
     if options.count_mixture:
         if processes > 1:
             raise ValueError("--model.count_mixture true works on one process only")
-        if trainer.limit_val_batches == 0 or not hasattr(type(data), "best_counts"):
+        if trainer.limit_val_batches == 0 or not hasattr(type(data), "mixture"):
             raise ValueError(
                 "--model.count_mixture true chooses its weight on the val words: it needs "
                 "NamesDataModule, and --trainer.limit_val_batches other than 0"
@@ -65,7 +65,7 @@ def check_fit(options: Any, trainer: pl.Trainer, data: Any) -> None:
         raise ValueError(
             f"--trainer.gradient_clip_val must not be negative, but is {trainer.gradient_clip_val}"
         )
-    if options.backward == "manual":
+    if options.engine == "manual":
         if trainer.precision not in ("32-true", "64-true"):
             raise ValueError(f"{MANUAL}; it has --trainer.precision {trainer.precision}")
         if processes > 1:

@@ -43,7 +43,7 @@ class Snapshots(AtUpdates):
         return {k: p.detach().clone() for k, p in parameters_of(module.net).items()}
 
 
-def fit(word_list, engine="eager", trainer_arguments={}, **arguments):  # noqa: B006
+def fit(word_list, engine="autograd", trainer_arguments={}, **arguments):  # noqa: B006
     torch.manual_seed(1)
     data = NamesDataModule(str(word_list), batch_size=16)
     model = LitMLP(data.chars, 3, n_hidden=8, n_layer=2, engine=engine, **arguments)
@@ -54,7 +54,7 @@ def fit(word_list, engine="eager", trainer_arguments={}, **arguments):  # noqa: 
     return model, data, dict(monitor.history), seen.taken
 
 
-@pytest.mark.parametrize("engine", ["eager", "native"])
+@pytest.mark.parametrize("engine", ["autograd", "native"])
 @pytest.mark.parametrize(
     "arguments",
     [
@@ -99,7 +99,7 @@ def test_a_constant_parameter_has_no_ratio_and_no_change_is_the_smallest():
     assert figures.update_ratios(before, after) == expected
 
 
-@pytest.mark.parametrize("engine", ["eager", "native"])
+@pytest.mark.parametrize("engine", ["autograd", "native"])
 def test_biases_before_batch_norm_are_noise_and_have_no_ratio(word_list, engine):
     found = fit(word_list, engine, redundant_bias=True)[2][20]
     names = {name.removeprefix("update_ratio/") for name in found if name.startswith("update_")}

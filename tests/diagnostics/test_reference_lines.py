@@ -21,7 +21,7 @@ def points(folder, tag):
 )
 def test_counting_and_the_rule_of_thumb_are_level_lines(word_list, tmp_path, limits, end):
     data = NamesDataModule(str(word_list), batch_size=16)
-    model = LitMLP(data.chars, 3, n_hidden=8, n_layer=1, engine="eager")
+    model = LitMLP(data.chars, 3, n_hidden=8, n_layer=1, engine="autograd")
     logger = TensorBoardLogger(tmp_path, name="", version="run")
     arguments = {"val_check_interval": 10, "logger": logger, "log_every_n_steps": 5, **limits}
     runner = trainer(30, callbacks=[Monitor()], **arguments)

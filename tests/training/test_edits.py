@@ -1,0 +1,364 @@
+"""What a reader changes is what trains: with --model.engine auto an edit gives what it gives with
+autograd, in as many calls."""
+
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import nn
+from torch.nn.utils.parametrizations import weight_norm
+from torch.utils.data import DataLoader, TensorDataset
+
+from lit_makemore.network.layers import Tanh
+from lit_makemore.network.mlp import MLP, cross_entropy
+from lit_makemore.training.datamodule import NamesDataModule
+from lit_makemore.training.module import LitMLP
+from tests.training.test_module import trainer
+
+STEPS = 12
+
+
+class Momentum(LitMLP):
+    def configure_optimizers(self):
+        super().configure_optimizers()
+        return torch.optim.SGD(self.parameters(), lr=0.1, momentum=0.9)
+
+
+class RMSprop(LitMLP):
+    def configure_optimizers(self):
+        return torch.optim.RMSprop(self.parameters(), lr=0.002)
+
+
+class OtherRate(LitMLP):
+    def configure_optimizers(self):
+        return torch.optim.SGD(self.parameters(), lr=0.02)
+
+
+class Adam(LitMLP):
+    def configure_optimizers(self):
+        super().configure_optimizers()
+        return torch.optim.Adam(self.parameters(), lr=0.003)
+
+
+class TwoGroups(LitMLP):
+    def configure_optimizers(self):
+        super().configure_optimizers()
+        first, *others = self.parameters()
+        return torch.optim.SGD([{"params": [first], "lr": 0.01}, {"params": others}], lr=0.1)
+
+
+class Scheduler(LitMLP):
+    def configure_optimizers(self):
+        optimizer = torch.optim.SGD(self.parameters(), lr=0.1)
+        scheduler = torch.optim.lr_scheduler.StepLR(optimizer, 3, 0.1)
+        return [optimizer], [{"scheduler": scheduler, "interval": "step"}]
+
+
+class LabelSmoothing(LitMLP):
+    def loss(self, batch):
+        x, y = batch
+        return F.cross_entropy(self(x), y, label_smoothing=0.5)
+
+
+class SecondTerm(LitMLP):
+    def loss(self, batch):
+        x, y = batch
+        logits = self(x)
+        return cross_entropy(logits, y) + 0.01 * logits.square().mean()
+
+
+class OwnForward(LitMLP):
+    def forward(self, x):
+        return 0.5 * self.net(x)
+
+
+class OwnStep(LitMLP):
+    def training_step(self, batch, batch_idx):
+        return 2 * self.loss(batch)
+
+
+class Clamped(LitMLP):
+    def training_step(self, batch, batch_idx):
+        with torch.no_grad():
+            self.net.embedding.weight.clamp_(-0.5, 0.5)
+        return self.loss(batch)
+
+
+class Logs(LitMLP):
+    def training_step(self, batch, batch_idx):
+        loss = self.loss(batch)
+        self.log("mine", loss)
+        return loss
+
+
+class Counts(LitMLP):
+    seen = 0
+
+    def training_step(self, batch, batch_idx):
+        self.seen += 1
+        return self.loss(batch)
+
+
+class Remembers(LitMLP):
+    def __init__(self, *args, **kwargs):
+        super().__init__(*args, **kwargs)
+        self.losses = []
+
+    def training_step(self, batch, batch_idx):
+        loss = self.loss(batch)
+        self.losses.append(loss.item())
+        return loss
+
+
+class Prints(LitMLP):
+    def training_step(self, batch, batch_idx):
+        print("step", batch_idx)
+        return self.loss(batch)
+
+
+class Scaled(LitMLP):
+    def on_after_backward(self):
+        for p in self.parameters():
+            p.grad *= 0.5
+
+
+class Noisy(LitMLP):
+    def on_before_optimizer_step(self, optimizer):
+        for p in self.parameters():
+            p.grad += 0.01
+
+
+class Slower(LitMLP):
+    def optimizer_step(self, epoch, batch_idx, optimizer, closure):
+        if batch_idx % 2 == 0:
+            super().optimizer_step(epoch, batch_idx, optimizer, closure)
+        else:
+            closure()
+
+
+class OwnClipping(LitMLP):
+    def configure_gradient_clipping(self, optimizer, gradient_clip_val, gradient_clip_algorithm):
+        self.clip_gradients(optimizer, 0.01, "norm")
+
+
+class OwnBackward(LitMLP):
+    def backward(self, loss):
+        (3 * loss).backward()
+
+
+class BatchEnds(LitMLP):
+    def on_train_batch_end(self, outputs, batch, batch_idx):
+        self.net.embedding.weight.data *= 0.99
+
+
+class Manual(LitMLP):
+    def __init__(self, *args, **kwargs):
+        super().__init__(*args, **kwargs)
+        self.automatic_optimization = False
+
+    def training_step(self, batch, batch_idx):
+        optimizer = self.optimizers()
+        optimizer.zero_grad()
+        self.manual_backward(self.loss(batch))
+        optimizer.step()
+
+
+class Buffer(LitMLP):
+    def __init__(self, *args, **kwargs):
+        super().__init__(*args, **kwargs)
+        self.net.register_buffer("calls", torch.zeros(()))
+
+    def loss(self, batch):
+        self.net.calls += 1
+        return super().loss(batch)
+
+
+class OwnParameter(LitMLP):
+    def __init__(self, *args, **kwargs):
+        super().__init__(*args, **kwargs)
+        self.scale = nn.Parameter(torch.tensor(1.0))
+
+    def forward(self, x):
+        return self.scale * self.net(x)
+
+
+SUBCLASSES = [
+    *(Momentum, RMSprop, OtherRate, Adam, TwoGroups, Scheduler, LabelSmoothing, SecondTerm),
+    *(OwnForward, OwnStep, Clamped, Logs, Counts, Remembers, Prints, Scaled, Noisy, Slower),
+    *(OwnClipping, OwnBackward, BatchEnds, Manual, Buffer, OwnParameter),
+]
+
+
+def gelu(net):
+    net.layers[2] = nn.GELU()
+
+
+def layer_norm(net):
+    net.layers[1] = nn.LayerNorm(30)
+
+
+def frozen(net):
+    net.embedding.weight.requires_grad_(False)
+
+
+def parameter_hook(net):
+    net.layers[0].weight.register_hook(lambda g: 0.1 * g)
+
+
+def halve(p):
+    p.grad *= 0.5
+
+
+def after_accumulation(net):
+    net.layers[0].weight.register_post_accumulate_grad_hook(halve)
+
+
+def forward_hook(net):
+    net.layers[0].register_forward_hook(lambda layer, x, y: 0.5 * y)
+
+
+def backward_hook(net):
+    net.layers[0].register_full_backward_hook(lambda layer, into, out: (None,))
+
+
+def tied(net):
+    net.layers[3].weight = net.layers[0].weight
+
+
+def normalised(net):
+    weight_norm(net.layers[0])
+
+
+def unknown_subclass(net):
+    class Half(Tanh):
+        def forward(self, x):
+            return torch.tanh(x) / 2
+
+    net.layers[2] = Half()
+
+
+CHANGES = [
+    *(gelu, layer_norm, frozen, parameter_hook, after_accumulation, forward_hook, backward_hook),
+    *(tied, normalised, unknown_subclass),
+]
+
+
+def residual(self, x):
+    value = self.embedding(x).flatten(1)
+    for layer in self.layers:
+        after = layer(value)
+        value = value + after if after.shape == value.shape else after
+    return value
+
+
+def dropped(self, x):
+    return self.layers(F.dropout(self.embedding(x).flatten(1), 0.5, self.training))
+
+
+EDITS = {  # of the code itself: a class, a method, and what it is edited to
+    "a residual connection": (MLP, "forward", residual),
+    "dropout of the embedding": (MLP, "forward", dropped),
+    "another tanh": (Tanh, "forward", lambda self, x: x.clamp(-1, 1)),
+    "label smoothing": (LitMLP, "loss", LabelSmoothing.loss),
+    "momentum": (
+        LitMLP,
+        "configure_optimizers",
+        lambda self: torch.optim.SGD(self.parameters(), lr=0.1, momentum=0.9),
+    ),
+    "a hook": (LitMLP, "on_train_batch_end", BatchEnds.on_train_batch_end),
+}
+
+
+def gain(net):
+    net.layers[0].weight.data *= 3
+
+
+def momentum_of_batch_norm(net):
+    net.layers[1].momentum = 0.5
+
+
+STAY_NATIVE = [gain, momentum_of_batch_norm]
+
+
+def trained(word_list, engine, kind=LitMLP, change=None, **options):
+    data = NamesDataModule(path=str(word_list), batch_size=8)
+    torch.manual_seed(1)
+    module = kind(data.chars, 3, n_hidden=30, n_layer=2, engine=engine, **options)
+    if change is not None:
+        change(module.net)
+    torch.manual_seed(2)
+    fit = trainer(STEPS)
+    fit.fit(module, data)
+    return module
+
+
+def agree(word_list, native=False, **what):
+    """Trains by autograd and by choice; returns both modules."""
+    torch.manual_seed(0)
+    by_autograd, by_choice = (trained(word_list, e, **what) for e in ("autograd", "auto"))
+    assert by_choice.engine == ("native" if native else "autograd")
+    windows = torch.arange(len(by_autograd.vocab))[:, None].expand(-1, 3)
+    logits = [module.train(False)(windows) for module in (by_autograd, by_choice)]
+    torch.testing.assert_close(*logits, rtol=1e-2, atol=1e-2)
+    return by_autograd, by_choice
+
+
+@pytest.mark.parametrize("kind", SUBCLASSES, ids=lambda kind: kind.__name__)
+def test_a_subclass_trains_as_it_says(kind, word_list):
+    optimizer = "adamw" if kind is Adam else "sgd"
+    first, second = agree(word_list, kind=kind, optimizer=optimizer)
+    for name in ("seen", "losses"):
+        assert getattr(first, name, None) == getattr(second, name, None)
+
+
+@pytest.mark.parametrize("change", CHANGES, ids=lambda change: change.__name__)
+def test_a_changed_network_trains_as_it_is(change, word_list):
+    agree(word_list, change=change)
+
+
+@pytest.mark.parametrize("edit", EDITS)
+def test_an_edit_of_the_code_counts(edit, word_list, monkeypatch):
+    owner, name, code = EDITS[edit]
+    monkeypatch.setattr(owner, name, code)
+    agree(word_list)
+
+
+@pytest.mark.parametrize("optimizer", ["sgd", "adamw"])
+@pytest.mark.parametrize("change", STAY_NATIVE, ids=lambda change: change.__name__)
+def test_what_the_native_step_knows_stays_native(change, optimizer, word_list):
+    agree(word_list, native=True, change=change, optimizer=optimizer, lr=0.01)
+
+
+def test_another_schedule_stays_native_and_counts(word_list, monkeypatch):
+    monkeypatch.setattr(LitMLP, "lr_at", lambda self, step: 0.1 / (1 + step))
+    agree(word_list, native=True)
+
+
+@pytest.mark.filterwarnings(
+    "ignore:You defined a `validation_step`", "ignore:The 'train_dataloader"
+)
+def test_minibatches_of_another_loader_are_trained_one_by_one(word_list):
+    data = NamesDataModule(path=str(word_list))
+    data.setup()
+    x, y = data.splits["train"].windows[torch.arange(40)]
+    module = LitMLP(data.chars, 3, n_hidden=30, n_layer=1)
+    fit = trainer(6, limit_val_batches=0)
+    fit.fit(module, DataLoader(TensorDataset(x, y), 10))
+    assert (module.engine, fit.global_step) == ("autograd", 6)
+
+
+def test_a_data_module_with_a_loader_of_its_own_is_trained_one_by_one(word_list):
+    class First(NamesDataModule):
+        def train_dataloader(self):
+            return DataLoader([next(iter(super().train_dataloader()))] * 4, batch_size=None)
+
+    data = First(path=str(word_list), batch_size=8)
+    module = LitMLP(data.chars, 3, n_hidden=30, n_layer=1)
+    trainer(4).fit(module, data)
+    assert module.engine == "autograd"
+
+
+@pytest.mark.parametrize("why", ["SGD with momentum 0.9", "GELU has no native step"])
+def test_native_refuses_what_it_cannot_do(why, word_list):
+    what = {"kind": Momentum} if "SGD" in why else {"change": gelu}
+    with pytest.raises(ValueError, match=f"--model.engine native is not possible: {why}"):
+        trained(word_list, "native", **what)
