@@ -110,11 +110,11 @@ class Seen:
 
 
 class Found(NamedTuple):
-    """What a check finds: the figure with its band in words, and what to try if it is outside."""
+    """A figure with its band in words, and one to three remedies that the run does not have yet."""
 
     healthy: bool
     text: str
-    remedies: list[str]  # one to three: only what the run does not have already
+    remedies: list[str]
 
 
 @dataclass(frozen=True)

@@ -126,12 +126,12 @@ class Monitor(AtUpdates):
         step = trainer.global_step + 1
         if self._begun is not None or not is_due(step, self.every_n_steps):
             return  # an update counts once, also where the gradients of minibatches are added up
-        net, seen = network_of(pl_module), None
+        net, shown = network_of(pl_module), None
         if forward := probe.forward_of(pl_module, batch):
             with trainer.precision_plugin.forward_context():
-                seen = probe.run_probe(net, forward)
-        found = figures.of_probe(seen) if seen else {}
-        self._begun = _Begun(step, seen, found, figures.before_update(net))
+                shown = probe.run_probe(net, forward)
+        found = figures.of_probe(shown) if shown else {}
+        self._begun = _Begun(step, shown, found, figures.before_update(net))
 
     def on_train_batch_end(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, *args: Any
@@ -160,8 +160,7 @@ class Monitor(AtUpdates):
         if trainer.state.fn != "fit" or trainer.sanity_checking:
             return
         self._validations += 1
-        verdicts: list[Verdict] = []
-        events = Events()
+        verdicts, events = list[Verdict](), Events()
         data = _words(trainer, pl_module)
         if data is not None and trainer.is_global_zero:  # the first process decides for all
             if not self._has_lines:
@@ -170,9 +169,9 @@ class Monitor(AtUpdates):
             loss, known = trainer.callback_metrics.get("val/loss"), None
             val = float(loss) if loss is not None and trainer.global_step >= FROM else None
             if is_round(self._validations):
+                predictor = pl_module.model if isinstance(pl_module, LitMLP) else pl_module
+                words = predictor, data.vocab, data.block_size, data.splits
                 with evaluating(pl_module):
-                    predictor = pl_module.model if isinstance(pl_module, LitMLP) else pl_module
-                    words = predictor, data.vocab, data.block_size, data.splits
                     known, events.texts["samples"] = known_samples(*words), sample_table(*words)
             verdicts = self._judge_words(trainer, data, val, known)
         self._pictures.write(trainer, wait=False)

@@ -39,24 +39,16 @@ def draw_reference_lines(trainer: pl.Trainer, module: pl.LightningModule, data: 
     loggers = [one for one in trainer.loggers if isinstance(one, TensorBoardLogger)]
     if not trainer.is_global_zero or not loggers:
         return
-    lines = count_lines(data.baselines)
+    best = data.baselines["kneser_ney"]
+    levels = {"val/loss": best["val"], "val/loss_novel": best["val_novel"]}
+    levels |= {f"counting/{name}": losses["val"] for name, losses in data.baselines.items()}
+    lines = {name: level for name, level in levels.items() if level is not None}
     lines |= {f"update_ratio/{name}": GUIDE for name in hidden_of(network_of(module))}
     length = trainer.estimated_stepping_batches  # infinite where only the time is limited
     end = int(length) if isfinite(length) else trainer.global_step
     runs = Path(loggers[0].log_dir).parent
     folder = runs / "guides" / _list_name(data.path, data.baselines)
     draw(folder, tagged(loggers[0], lines), end)
-
-
-def count_lines(baselines: Mapping[str, Figures]) -> dict[str, float]:
-    """The lines of counting, by figure: losses in nats."""
-    best = baselines["kneser_ney"]
-    lines = {
-        "val/loss": best["val"],
-        "val/loss_novel": best["val_novel"],
-        **{f"counting/{name}": losses["val"] for name, losses in baselines.items()},
-    }
-    return {figure: level for figure, level in lines.items() if level is not None}
 
 
 def draw(folder: Path, lines: dict[str, float], end: int) -> None:
