@@ -33,7 +33,7 @@ from PIL import Image
 from results import header
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-from lit_makemore.diagnostics import tags
+from lit_makemore.diagnostics.tensorboard import card
 from lit_makemore.runs.machine import cpu_name, git_commit
 
 matplotlib.use("Agg")
@@ -55,7 +55,7 @@ PUBLISHED = {  # train, val: the "loss log" of the lecture's notebook
 
 def shown(figure: str) -> str:
     """Where TensorBoard shows a figure of a run that shows all of them."""
-    found = tags.tag(figure, n_layer=1, all_figures=True)
+    found = card(figure, n_layer=1, all_figures=True)
     assert found is not None
     return found
 

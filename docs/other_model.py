@@ -1,10 +1,11 @@
-"""The monitors on a Lightning model of your own: two spirals, told apart by layers of torch.nn.
+"""The monitor on a Lightning model of your own: two spirals, told apart by layers of torch.nn.
 
     python docs/other_model.py [FOLDER]
     tensorboard --logdir FOLDER
 
-A monitor needs nothing of the module but layers of torch.nn. Gradients need a method `loss(batch)`
-too, which returns the loss of a minibatch.
+The monitor needs nothing of the module but layers of torch.nn. Gradients need a method
+`loss(batch)` too, which returns the loss of a minibatch. `monitor.figures` has the figures of the
+latest probe, and `monitor.history` those of all of them, by the names of diagnostics/figures.py.
 """
 
 import sys
@@ -15,12 +16,8 @@ from lightning.pytorch.loggers import TensorBoardLogger
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, TensorDataset
 
-from lit_makemore.diagnostics.activations import ActivationMonitor
-from lit_makemore.diagnostics.batch_norm import BatchNormMonitor
-from lit_makemore.diagnostics.gradients import GradientMonitor
-from lit_makemore.diagnostics.health import Health
-from lit_makemore.diagnostics.pictures import Pictures
-from lit_makemore.diagnostics.updates import UpdateMonitor
+from lit_makemore.diagnostics.monitor import Monitor
+from lit_makemore.diagnostics.settings import Diagnostics
 
 
 class Spirals(pl.LightningModule):
@@ -58,21 +55,19 @@ def spirals(n: int) -> TensorDataset:
 def main() -> None:
     folder = sys.argv[1] if len(sys.argv) > 1 else "runs"
     pl.seed_everything(1)
-    health = Health(every_n_steps=50)
-    monitors = [
-        *(monitor(every_n_steps=50) for monitor in (ActivationMonitor, GradientMonitor)),
-        *(monitor(every_n_steps=50) for monitor in (UpdateMonitor, BatchNormMonitor)),
-        Pictures(every_n_steps=50),
-        health,  # last: it judges what the others have written
-    ]
+    monitor = Monitor(Diagnostics(every_n_steps=50))
     trainer = pl.Trainer(
         max_steps=500,
-        callbacks=monitors,
+        callbacks=[monitor],
         logger=TensorBoardLogger(folder, name="spirals"),
         enable_progress_bar=False,
     )
     trainer.fit(Spirals(), DataLoader(spirals(4000), batch_size=64, shuffle=True))
-    print(health.table())
+    print(monitor.table())
+    ratio = "update_ratio/body.3.weight"
+    print("\nlog10 of update over weight:")
+    for step, figures in monitor.history:
+        print(f"{step:>6} {figures[ratio]:.2f}")
 
 
 if __name__ == "__main__":

@@ -15,9 +15,8 @@ from lit_makemore.commands.lightning_cli import MakemoreCLI
 from lit_makemore.commands.output import notes, say
 from lit_makemore.commands.quiet import disconnected_afterwards, quiet_lightning
 from lit_makemore.commands.teachers import is_config, train_teachers
-from lit_makemore.diagnostics.lr_finder import LearningRateCurve
+from lit_makemore.diagnostics.monitor import Monitor
 from lit_makemore.diagnostics.progress import ProgressLine
-from lit_makemore.diagnostics.settings import monitors
 from lit_makemore.model import NameModel, load
 from lit_makemore.runs import report, resume, slurm
 from lit_makemore.runs.checkpoints import Checkpoints
@@ -158,9 +157,8 @@ def _callbacks(
     return [
         FolderCallback(folder, cli.dump(), found, cli.loggers),
         ExactResume(),
-        LearningRateCurve(),
         *progress,
-        *monitors(config.diagnostics),
+        *([Monitor(config.diagnostics)] if config.diagnostics.enabled else []),
         StopOnNaN(),
         stop,
     ]
@@ -199,7 +197,7 @@ def _report(cli: MakemoreCLI, folder: RunFolder, begun: float) -> Report:
     trainer, data, last = cli.trainer, cli.datamodule, cli.model.model
     path = folder.checkpoints.parent
     result = report.evaluate(last, _best(cli, folder, last), data)
-    health = report.judge(result, trainer, data)
+    health = report.judge(result, trainer)
     samples = report.draw_samples(result.net, data)
     given = {
         "name": path.name,

@@ -18,7 +18,8 @@ from matplotlib.font_manager import FontProperties, findfont, get_font
 from PIL import Image
 from torch import Tensor
 
-Picture = tuple[int, int, bytes]  # height and width in pixels, PNG
+from lit_makemore.diagnostics.tensorboard import Picture
+
 WIDTH, HEIGHT, DPI = 4.6, 2.5, 150
 LARGE, SMALL = 8.5, 7.5  # letters, in points
 BINS = 50

@@ -5,9 +5,12 @@ Shapes: B batch, H units of a layer.
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from inspect import ismethod, signature
 from typing import Any
 
 import torch
+from lightning.pytorch import LightningModule
+from lightning.pytorch.utilities.model_helpers import is_overridden
 from torch import Tensor, nn
 
 from lit_makemore.diagnostics.names import NORMS, layer_names, tensor_names
@@ -17,21 +20,6 @@ from lit_makemore.network.restored import buffers_restored
 SATURATING = (Tanh, nn.Tanh, nn.Hardtanh, nn.Sigmoid)  # flat at both ends
 ACTIVATIONS = SATURATING + (nn.ReLU, nn.LeakyReLU, nn.ELU, nn.GELU, nn.SiLU, nn.Identity)
 SATURATED = 0.97  # a tanh unit with |t| above it hardly learns: its derivative is below 0.06
-
-
-@dataclass(frozen=True)
-class Statistics:
-    """The inputs of one BatchNorm layer.
-
-    Args:
-        mean: (H,) of the minibatch.
-        var: (H,) of the minibatch, biased.
-        layer: the layer, with its running statistics.
-    """
-
-    mean: Tensor
-    var: Tensor
-    layer: nn.BatchNorm1d
 
 
 @dataclass(frozen=True)
@@ -45,9 +33,8 @@ class Probe:
         saturating: names of the activation layers that are flat at both ends, as tanh is.
         gradients: of the loss with respect to each activation, (B, H); empty without a loss.
         weights: the trained parameters with at least two dimensions.
-        hidden: names of the weights of all Linear layers except the last one.
         weight_gradients: of the loss with respect to each weight; empty without a loss.
-        batch_norms: the minibatch's statistics at each BatchNorm layer.
+        batch_norms: each BatchNorm layer, and the mean of its inputs over the minibatch, (H,).
     """
 
     loss: Tensor | None
@@ -56,9 +43,8 @@ class Probe:
     saturating: frozenset[str] = frozenset()
     gradients: dict[str, Tensor] = field(default_factory=dict)
     weights: dict[str, Tensor] = field(default_factory=dict)
-    hidden: tuple[str, ...] = ()
     weight_gradients: dict[str, Tensor] = field(default_factory=dict)
-    batch_norms: dict[str, Statistics] = field(default_factory=dict)
+    batch_norms: dict[str, tuple[nn.BatchNorm1d, Tensor]] = field(default_factory=dict)
 
 
 def run_probe(net: nn.Module, forward: Callable[[], Tensor | None]) -> Probe:
@@ -74,7 +60,7 @@ def run_probe(net: nn.Module, forward: Callable[[], Tensor | None]) -> Probe:
     names = {module: shown[name] for name, module in net.named_modules()}
     outputs: dict[str, Tensor] = {}
     flat: dict[str, Tensor] = {}
-    norms: dict[str, Statistics] = {}
+    norms: dict[str, tuple[nn.BatchNorm1d, Tensor]] = {}
 
     def record_activation(layer: nn.Module, args: Any, output: Tensor) -> None:
         outputs[names[layer]] = output
@@ -83,7 +69,7 @@ def run_probe(net: nn.Module, forward: Callable[[], Tensor | None]) -> Probe:
     def record_norm(layer: Any, args: tuple[Tensor, ...], output: Tensor) -> None:
         x = args[0].detach().to(torch.promote_types(args[0].dtype, torch.float32))
         x = x.movedim(1, -1).flatten(0, -2)  # (B, H, L) of a foreign module to (B L, H)
-        norms[names[layer]] = Statistics(x.mean(0), x.var(0, correction=0), layer)
+        norms[names[layer]] = layer, x.mean(0)
 
     handles = []
     for module in names:
@@ -114,7 +100,6 @@ def run_probe(net: nn.Module, forward: Callable[[], Tensor | None]) -> Probe:
         saturating=frozenset(names[m] for m in names if isinstance(m, SATURATING)),
         gradients={name: g for name, g in gradients.items() if name in outputs},
         weights={name: w.detach() for name, w in weights.items()},
-        hidden=hidden_of(net),
         weight_gradients={name: g for name, g in gradients.items() if name in weights},
         batch_norms=norms,
     )
@@ -131,14 +116,37 @@ def is_flat(layer: nn.Module, output: Tensor) -> Tensor:
     return torch.zeros_like(output, dtype=torch.bool)
 
 
-def spread(t: Tensor) -> Tensor:
-    """The standard deviation; exactly zero of equal values, of which rounding makes some 1e-9."""
-    return t.std() * (t.max() > t.min())
+def network_of(module: nn.Module) -> nn.Module:
+    """What is probed: module.net if it is all that learns, as in LitMLP, else the whole module."""
+    net = getattr(module, "net", None)
+    if isinstance(net, nn.Module) and {*net.parameters()} == {*module.parameters()}:
+        return net
+    return module
 
 
-def network_of(module: Any) -> nn.Module:
-    """What is probed: LitMLP's network, or the whole of another module."""
-    return getattr(module, "net", module)
+def loss_of(module: nn.Module) -> Callable[[Any], Tensor] | None:
+    """The module's method loss(batch), which returns a scalar; None if it has no such method."""
+    method = getattr(module, "loss", None)
+    try:
+        return method if ismethod(method) and signature(method).bind("batch") else None
+    except TypeError:  # it takes something else
+        return None
+
+
+def forward_of(module: nn.Module, batch: Any) -> Callable[[], Tensor | None] | None:
+    """What passes a minibatch through a module, for `run_probe`; None if nothing can.
+
+    Without a method loss(batch) it is forward, on the minibatch's first element.
+    """
+    if loss := loss_of(module):
+        return lambda: loss(batch)
+    if not is_overridden("forward", module, LightningModule):
+        return None
+
+    def forward() -> None:
+        module(batch[0] if isinstance(batch, tuple | list) else batch)
+
+    return forward
 
 
 def parameters_of(net: nn.Module) -> dict[str, Tensor]:

@@ -1,6 +1,7 @@
 """One line that says how far the run is."""
 
 import sys
+from math import inf
 from time import monotonic
 from typing import Any
 
@@ -8,8 +9,10 @@ import lightning.pytorch as pl
 from lightning.pytorch.callbacks import ProgressBar
 from torch import Tensor
 
+from lit_makemore.training.groups import AtUpdates
 
-class ProgressLine(ProgressBar):
+
+class ProgressLine(ProgressBar, AtUpdates):
     """Prints step, loss, validation loss, steps per second and time left, on stderr.
 
     On a terminal one line is redrawn; elsewhere a new line follows each validation.
@@ -17,9 +20,6 @@ class ProgressLine(ProgressBar):
     Args:
         refresh_s: seconds between two drawings on a terminal.
     """
-
-    takes_groups = True
-    takes_loss = True  # LitMLP need not
 
     def __init__(self, refresh_s: float = 0.2) -> None:
         super().__init__()
@@ -34,6 +34,9 @@ class ProgressLine(ProgressBar):
 
     def enable(self) -> None:
         self._enabled = True
+
+    def due(self, step: int) -> float:
+        return inf  # it shows what there is
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         self._first_step, self._last_step = trainer.global_step, trainer.global_step

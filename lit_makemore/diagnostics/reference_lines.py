@@ -1,4 +1,11 @@
-"""What counting achieves, and the rule of thumb for updates, as level lines beside the curves."""
+"""What counting achieves, and the rule of thumb for updates, as level lines beside the curves.
+
+They are a run of their own, guides/<word list>, which all runs of a word list share:
+
+    val/loss, val/loss_novel       losses of Kneser–Ney counts
+    counting/<count model>         val losses of the count models
+    update_ratio/<hidden weight>   -3, the rule of thumb
+"""
 
 import json
 from collections.abc import Mapping
@@ -13,61 +20,41 @@ from tensorboard.compat.proto.summary_pb2 import Summary
 from torch.utils.tensorboard import SummaryWriter
 
 from lit_makemore.counts.baselines import Figures
+from lit_makemore.diagnostics.figures import GUIDE
 from lit_makemore.diagnostics.probe import hidden_of, network_of
-from lit_makemore.diagnostics.updates import GUIDE
+from lit_makemore.diagnostics.tensorboard import tagged
 from lit_makemore.files import write_text
 
-POINTS = (
-    200  # a line of two points would be an outlier, which TensorBoard leaves out of the picture
-)
+POINTS = 200  # TensorBoard takes a line of two points for an outlier, and leaves it out
 
 
-class ReferenceLines(pl.Callback):
-    """Writes level lines into a folder beside the run, guides/<word list>, at the first validation:
+def draw_reference_lines(trainer: pl.Trainer, module: pl.LightningModule, data: Any) -> None:
+    """Draws them beside the run of the first TensorBoardLogger, on the first process.
 
-        val/loss, val/loss_novel       losses of Kneser–Ney counts
-        counting/<count model>         val losses of the count models
-        update_ratio/<hidden weight>   -3, the rule of thumb
-
-    All runs of a word list share the folder; a longer or deeper one makes its lines longer or more.
+    Args:
+        trainer: of the run.
+        module: whose hidden weights have a line.
+        data: the data module, with the losses of the count models.
     """
-
-    state_key = "LossGuides"  # type: ignore[assignment]  # its name in earlier checkpoints
-
-    def __init__(self) -> None:
-        self._drawn = False
-
-    def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        if trainer.state.fn != "fit" or self._drawn:
-            return
-        self._drawn = True
-        loggers = [one for one in trainer.loggers if isinstance(one, TensorBoardLogger)]
-        if not trainer.is_global_zero or not loggers:
-            return
-        data: Any = trainer.datamodule  # type: ignore[attr-defined]
-        lines = count_lines(data.baselines)
-        lines |= {f"update_ratio/{name}": GUIDE for name in hidden_of(network_of(pl_module))}
-        tag_of = getattr(loggers[0], "tag", lambda figure: figure)
-        tagged = {tag: level for figure, level in lines.items() if (tag := tag_of(figure))}
-        length = trainer.estimated_stepping_batches  # infinite where only the time is limited
-        end = int(length) if isfinite(length) else trainer.global_step
-        runs = Path(loggers[0].log_dir).parent
-        draw(runs / "guides" / _list_name(data.path, data.baselines), tagged, end)
-
-
-def count_lines(baselines: Mapping[str, Figures]) -> dict[str, float]:
-    """The lines of counting, by figure: losses in nats."""
-    best = baselines["kneser_ney"]
-    lines = {
-        "val/loss": best["val"],
-        "val/loss_novel": best["val_novel"],
-        **{f"counting/{name}": losses["val"] for name, losses in baselines.items()},
-    }
-    return {figure: level for figure, level in lines.items() if level is not None}
+    loggers = [one for one in trainer.loggers if isinstance(one, TensorBoardLogger)]
+    if not trainer.is_global_zero or not loggers:
+        return
+    best = data.baselines["kneser_ney"]
+    levels = {"val/loss": best["val"], "val/loss_novel": best["val_novel"]}
+    levels |= {f"counting/{name}": losses["val"] for name, losses in data.baselines.items()}
+    lines = {name: level for name, level in levels.items() if level is not None}
+    lines |= {f"update_ratio/{name}": GUIDE for name in hidden_of(network_of(module))}
+    length = trainer.estimated_stepping_batches  # infinite where only the time is limited
+    end = int(length) if isfinite(length) else trainer.global_step
+    runs = Path(loggers[0].log_dir).parent
+    folder = runs / "guides" / _list_name(data.path, data.baselines)
+    draw(folder, tagged(loggers[0], lines), end)
 
 
 def draw(folder: Path, lines: dict[str, float], end: int) -> None:
     """Draws level lines from 0 to a step, so far as the folder does not have them yet.
+
+    A longer or deeper run makes its lines longer or more.
 
     Args:
         folder: where TensorBoard finds them.

@@ -1,19 +1,8 @@
-"""The option group `diagnostics`, and the monitors that it switches on."""
+"""The option group `diagnostics`."""
 
 from dataclasses import dataclass
 
-import lightning.pytorch as pl
-
-from lit_makemore.diagnostics.activations import ActivationMonitor
-from lit_makemore.diagnostics.batch_norm import BatchNormMonitor
-from lit_makemore.diagnostics.gradients import GradientMonitor
-from lit_makemore.diagnostics.health import Health
-from lit_makemore.diagnostics.held_out import HeldOutMonitor
-from lit_makemore.diagnostics.pictures import Pictures
-from lit_makemore.diagnostics.reference_lines import ReferenceLines
-from lit_makemore.diagnostics.samples import SampleMonitor
-from lit_makemore.diagnostics.updates import UpdateMonitor
-from lit_makemore.diagnostics.verdicts import Bands
+from lit_makemore.diagnostics.checks import Bands
 
 
 @dataclass(frozen=True)
@@ -42,23 +31,3 @@ class Diagnostics:
             raise ValueError(
                 f"--diagnostics.every_n_steps must be at least 1, not {self.every_n_steps}"
             )
-
-
-def monitors(options: Diagnostics) -> list[pl.Callback]:
-    """The callbacks, in the order in which they must run."""
-    if not options.enabled:
-        return []
-    every = options.every_n_steps
-    checks = [check.strip() for check in options.fail_on.split(",") if check.strip()]
-    pictures: list[pl.Callback] = [Pictures(every)] if options.pictures else []
-    return [
-        ActivationMonitor(every),
-        GradientMonitor(every),
-        UpdateMonitor(every),
-        BatchNormMonitor(every),
-        HeldOutMonitor(every),
-        ReferenceLines(),
-        SampleMonitor(),
-        *pictures,
-        Health(options.bands, checks, every),  # last: it may stop the run
-    ]

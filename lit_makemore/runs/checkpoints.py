@@ -10,7 +10,7 @@ from lightning.fabric.plugins import TorchCheckpointIO
 from lightning.pytorch.callbacks import Checkpoint
 
 from lit_makemore import model as checkpoint
-from lit_makemore.diagnostics.nonfinite import nonfinite_tensors
+from lit_makemore.diagnostics.figures import nonfinite_tensors
 from lit_makemore.runs.folder import RunFolder
 from lit_makemore.runs.stop_on_signal import StopOnSignal
 from lit_makemore.training.lightning_internals import validate_now, validation_follows

@@ -5,12 +5,10 @@ from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
-from lightning.pytorch.loggers import TensorBoardLogger
 from tensorboard.plugins.hparams.plugin_data_pb2 import HParamsPluginData
 from torch.utils.tensorboard.summary import hparams as hparams_summaries
 
-from lit_makemore.diagnostics import tags
-from lit_makemore.diagnostics.layout import layout
+from lit_makemore.diagnostics.tensorboard import LAYOUT, CardLogger
 from lit_makemore.runs.folder import RunFolder
 
 # the columns that the HParams page opens with
@@ -18,11 +16,11 @@ VARIED = ("lr", "init.gain", "targets", "seed", "steps", "precision", "words")
 METRICS = ("val", "test", "val_novel", "test_novel")  # losses of the best weights
 
 
-class RunLogger(TensorBoardLogger):
+class RunLogger(CardLogger):
     """Writes event files into the run folder itself, and no hparams.yaml: config.yaml has the same.
 
-    Figures have the tags of diagnostics/tags.py. It writes nothing before `start`: a fit that is
-    refused must not touch the curves of its run; and it writes until `close`.
+    It writes nothing before `start`: a fit that is refused must not touch the curves of its run;
+    and it writes until `close`.
 
     Args:
         folder: the run folder, which may be opened later.
@@ -39,20 +37,12 @@ class RunLogger(TensorBoardLogger):
         varied: Collection[str] = VARIED,
     ) -> None:
         super().__init__("", name="", version="", default_hp_metric=False, purge_step=purge_step)
-        self._folder, self._all_figures, self._varied = folder, all_figures, varied
-        self._started, self._n_layer = False, 1
+        self._folder, self.all_figures, self._varied = folder, all_figures, varied
+        self._started = False
 
     def start(self, n_layer: int) -> None:
         """From here on it writes, about a network of n_layer hidden layers."""
-        self._started, self._n_layer = True, n_layer
-
-    def tag(self, figure: str) -> str | None:
-        """The tag of a figure; None if it is not shown."""
-        return tags.tag(figure, self._n_layer, self._all_figures)
-
-    def log_metrics(self, metrics: Any, step: int | None = None) -> None:
-        tagged = {self.tag(figure): value for figure, value in metrics.items()}
-        super().log_metrics({tag: x for tag, x in tagged.items() if tag}, step)
+        self._started, self.n_layer = True, n_layer
 
     @property
     def experiment(self) -> Any:
@@ -92,8 +82,9 @@ class RunLogger(TensorBoardLogger):
         for info in content.experiment.hparam_infos:
             info.differs = info.name in self._varied
         metadata.content = content.SerializeToString()
-        for summary in (experiment, *others, layout()):
+        for summary in (experiment, *others):
             self.experiment.file_writer.add_summary(summary)
+        self.experiment.add_custom_scalars(LAYOUT)
 
 
 def settings_of(module: Any, trainer: Any) -> dict[str, Any]:

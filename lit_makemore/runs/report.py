@@ -13,8 +13,8 @@ from torch import nn
 
 from lit_makemore.counts.baselines import Figures, without_nan
 from lit_makemore.counts.ngrams import KneserNey
-from lit_makemore.diagnostics.health import TABLE_WIDTH, Health, val_losses
-from lit_makemore.diagnostics.memorised import known_samples
+from lit_makemore.diagnostics.health import TABLE_WIDTH
+from lit_makemore.diagnostics.monitor import Monitor
 from lit_makemore.files import write_text
 from lit_makemore.model import NameModel
 from lit_makemore.runs.machine import machine_facts
@@ -67,7 +67,7 @@ class Report:
     """
 
     result: Result
-    health: Health | None
+    health: Monitor | None
     samples: Samples
     folder: Path
 
@@ -121,20 +121,18 @@ def draw_samples(net: nn.Module, data: NamesDataModule, num: int = 20) -> Sample
 # Judge
 
 
-def judge(result: Result, trainer: pl.Trainer, data: NamesDataModule) -> Health | None:
-    """The checks of the whole run; None if it has no monitors."""
-    health = _callback(trainer, Health)
-    if health:
-        val = float("nan") if result.best["val"] is None else result.best["val"]
-        known = known_samples(result.net, data.vocab, data.block_size, data.splits)
-        health.close(trainer, val, val_losses(result.baselines), known)
-    return health
+def judge(result: Result, trainer: pl.Trainer) -> Monitor | None:
+    """The monitor of the run, with its checks of the whole run; None if there is none."""
+    monitor = _callback(trainer, Monitor)
+    if monitor:
+        monitor.close(trainer, result.net, result.best["val"])
+    return monitor
 
 
 # Write
 
 
-def facts(result: Result, health: Health | None, trainer: pl.Trainer) -> dict[str, Any]:
+def facts(result: Result, health: Monitor | None, trainer: pl.Trainer) -> dict[str, Any]:
     """The entries of summary.json about the run, its losses, data, machine and versions."""
     data: Any = trainer.datamodule  # type: ignore[attr-defined]
     module: Any = trainer.lightning_module

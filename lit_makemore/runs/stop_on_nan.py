@@ -5,8 +5,8 @@ from typing import Any
 
 import lightning.pytorch as pl
 
-from lit_makemore.diagnostics.advice import advice, options_of
-from lit_makemore.diagnostics.nonfinite import listed, nonfinite_tensors
+from lit_makemore.diagnostics.checks import Seen, judge, options_of
+from lit_makemore.diagnostics.figures import listed, nonfinite_tensors
 from lit_makemore.diagnostics.probe import network_of
 from lit_makemore.training.groups import AtUpdates
 
@@ -43,9 +43,10 @@ class StopOnNaN(AtUpdates):
         if isfinite(loss):
             raise Diverged(f"the loss of another process is not finite at update {step}")
         found = nonfinite_tensors(network_of(pl_module))
+        seen = Seen(step, options=options_of(trainer, pl_module), nonfinite=found or ["the loss"])
         raise Diverged(
             f"the loss is {loss} at update {step}"
             + (f"; these are not finite either: {listed(found)}" if found else "")
             + ("; last.ckpt was saved before" if trainer.checkpoint_callbacks else "")
-            + f". Try {advice('nan', options_of(trainer, pl_module))}"
+            + f". Try {judge(seen)[0].advice}"
         )

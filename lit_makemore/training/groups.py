@@ -60,8 +60,6 @@ def needs_every_update(callback: pl.Callback) -> bool:
     """Whether a callback must see every single update, and so excludes groups."""
     if isinstance(callback, AtUpdates):
         return "due" not in vars(type(callback))
-    if getattr(callback, "takes_groups", False):  # XXX until the merge
-        return False
     if isinstance(callback, LearningRateFinder):  # its trial sets a rate each update
         return True
     if type(callback) in THEIRS:
@@ -76,13 +74,7 @@ def next_size(trainer: Any) -> int:
     for callback in trainer.callbacks:
         if isinstance(callback, AtUpdates) and (due := callback.due(step)) < inf:
             gaps.append(max(int(due) - step - callback.alone, 1))
-        elif interval := getattr(callback, "probe_interval", 0):  # XXX
-            from lit_makemore.training.schedules import until_due
-
-            gaps.append(max(until_due(step, interval) - 1, 1))
-        elif every := getattr(callback, "every_n_steps", 0) or lightning_internals.save_interval(
-            callback
-        ):
+        elif every := lightning_internals.save_interval(callback):
             gaps.append(every - step % every)
     if trainer.log_every_n_steps:
         gaps.append(trainer.log_every_n_steps - step % trainer.log_every_n_steps)

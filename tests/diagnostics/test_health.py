@@ -6,8 +6,8 @@ from random import Random
 import pytest
 
 from lit_makemore.cli import main
+from lit_makemore.diagnostics.checks import CHECKS, VOCAB, Verdict
 from lit_makemore.diagnostics.health import Health
-from lit_makemore.diagnostics.verdicts import CHECKS, Verdict
 from lit_makemore.runs.tables import displayed_width
 
 
@@ -73,18 +73,26 @@ def test_checks_of_words_can_stop_a_run(tmp_path, words, capsys):
 
 
 def test_the_table_is_100_columns_wide_at_most():
-    monitor = Health()
+    kept = Health()
     text = "layer." * 40 + " is 3 times as strong as " + "x" * 90
-    monitor.verdicts = {check: (12_345, Verdict(check, False, text, text)) for check in CHECKS}
-    assert max(map(displayed_width, monitor.table().split("\n"))) <= 100
-    assert monitor.failed == list(CHECKS)
+    kept.add(Verdict(check, 12_345, False, text, text) for check in CHECKS)
+    assert max(map(displayed_width, kept.table().split("\n"))) <= 100
+    assert kept.failed == list(CHECKS)
 
 
-def test_verdicts_survive_a_checkpoint_also_one_without_a_count_of_validations():
+def test_the_first_failure_is_kept_also_in_a_checkpoint():
     before, after = Health(), Health()
-    before.verdicts = {"loss": (7, Verdict("loss", False, "text", "advice"))}
-    state = before.state_dict()
-    after.load_state_dict(state)
+    assert before.add([Verdict("loss", 3, True, "fine")]) == []
+    assert before.add([Verdict("loss", 7, False, "high", "a")]) == ["loss at update 7: high; try a"]
+    assert before.add([Verdict("loss", 9, False, "higher")]) == []
+    after.load_state_dict(before.state_dict())
     assert after.verdicts == before.verdicts
-    after.load_state_dict({"loss": state["loss"]})  # of an earlier version
-    assert after.verdicts == before.verdicts
+    assert after.summary()["loss"] == "update 7: high"
+
+
+def test_it_says_what_a_run_does_not_have():
+    kept = Health()
+    kept.missing = {VOCAB}
+    when = "n/a: is judged from update 50 on, where the vocabulary is known"
+    assert kept.summary()["loss"] == f"{when}; the module has no vocab"
+    assert "the module" not in kept.summary()["depth"]

@@ -1,89 +1,293 @@
+"""The callback: what it sees, in any company, and that it changes nothing."""
+
+import itertools
+import json
+import subprocess
+import sys
+
 import lightning.pytorch as pl
 import pytest
+import torch
+from lightning.pytorch.callbacks import ModelCheckpoint
+from torch import nn
+from torch.utils.data import DataLoader, TensorDataset
 
-from lit_makemore.diagnostics import monitor
-from lit_makemore.diagnostics.activations import ActivationMonitor
-from lit_makemore.diagnostics.gradients import GradientMonitor
-from lit_makemore.diagnostics.health import Health
-from lit_makemore.diagnostics.monitor import Monitor, due_update
-from lit_makemore.diagnostics.probe import run_probe
-from lit_makemore.diagnostics.updates import UpdateMonitor
-from tests.diagnostics.test_activations import fit
+from lit_makemore.cli import main
+from lit_makemore.diagnostics import probe
+from lit_makemore.diagnostics.checks import Bands
+from lit_makemore.diagnostics.monitor import KEPT, Monitor
+from lit_makemore.diagnostics.progress import ProgressLine
+from lit_makemore.diagnostics.settings import Diagnostics
+from lit_makemore.runs.stop_on_nan import FiniteGuard
+from lit_makemore.training.datamodule import NamesDataModule
+from lit_makemore.training.module import LitMLP
+from tests.conftest import ROOT
+from tests.training.test_module import trainer
 
-pytestmark = pytest.mark.filterwarnings("ignore:.*num_workers:UserWarning")
+pytestmark = pytest.mark.filterwarnings(
+    "ignore:.*num_workers:UserWarning", "ignore:Using ModelCheckpoint with manual optimization"
+)
 
 
-class Recorder(Monitor):
-    def __init__(self, every_n_steps: int) -> None:
-        super().__init__(every_n_steps)
-        self.calls: list[tuple[str, int]] = []
+class Foreign(pl.LightningModule):
+    """Someone else's module, with torch.nn's layers; `loss` is no method of a minibatch."""
 
-    def before_update(self, trainer, module, batch, due):
-        self.calls.append(("before", due.step))
+    def __init__(self) -> None:
+        super().__init__()
+        self.body = nn.Sequential(nn.Linear(4, 8), nn.Tanh(), nn.Linear(8, 8), nn.ReLU())
+        self.head = nn.Linear(8, 1)
+        self.loss = nn.MSELoss()
 
-    def after_update(self, trainer, module, due):
-        self.calls.append(("after", due.step))
+    def forward(self, x):
+        return self.head(self.body(x))
+
+    def training_step(self, batch, batch_idx):
+        x, y = batch
+        return self.loss(self(x), y)
+
+    def configure_optimizers(self):
+        return torch.optim.Adam(self.parameters(), lr=1e-3)
+
+
+class WithLoss(Foreign):
+    def __init__(self) -> None:
+        super().__init__()
+        del self.loss
+
+    def loss(self, batch):
+        x, y = batch
+        return nn.functional.mse_loss(self(x), y)
+
+    def training_step(self, batch, batch_idx):
+        return self.loss(batch)
+
+
+class OnlySteps(Foreign):
+    """It has no forward either."""
+
+    forward = pl.LightningModule.forward
+
+    def training_step(self, batch, batch_idx):
+        x, y = batch
+        return self.loss(self.head(self.body(x)), y)
+
+
+class Logger(pl.loggers.logger.DummyLogger):
+    def __init__(self) -> None:
+        super().__init__()
+        self.calls: list[int] = []
+        self.logged: dict[int, dict[str, float]] = {}
+
+    def log_metrics(self, metrics, step=None):
+        self.calls.append(step)
+        self.logged.setdefault(step, {}).update(metrics)
+
+
+def fit_foreign(callbacks, module=None, **kwargs):
+    torch.manual_seed(1)
+    x, y = torch.randn(320, 4), torch.randn(320, 1)
+    loader = DataLoader(TensorDataset(x, y), batch_size=32, generator=torch.Generator())
+    module, logger = module or Foreign(), Logger()
+    usual = {"logger": logger, "limit_val_batches": 0, "log_every_n_steps": 5}
+    trainer(20, callbacks=callbacks, **usual, **kwargs).fit(module, loader)
+    return module, logger
+
+
+def every(n: int, **options) -> Monitor:
+    return Monitor(Diagnostics(every_n_steps=n, **options))
 
 
 @pytest.mark.parametrize(
     ("max_steps", "interval"), [(100, 50), (2500, 50), (100_000, 2000), (-1, 1000)]
 )
 def test_a_run_has_about_fifty_probes_at_least_fifty_updates_apart(max_steps, interval):
-    chosen, given = Monitor(), Monitor(7)
-    trainer = pl.Trainer(max_steps=max_steps, max_epochs=-1, logger=False, accelerator="cpu")
+    chosen, given = Monitor(), every(7)
+    runner = pl.Trainer(max_steps=max_steps, max_epochs=-1, logger=False, accelerator="cpu")
     for one in (chosen, given):
-        one.setup(trainer, pl.LightningModule(), "fit")
-    assert (chosen.probe_interval, given.probe_interval) == (interval, 7)
+        one.setup(runner, pl.LightningModule(), "fit")
+    assert (chosen.every_n_steps, given.every_n_steps) == (interval, 7)
+    assert [given.due(step) for step in (0, 1, 7, 10, 98)] == [1, 7, 10, 14, 100]
 
 
 @pytest.mark.parametrize("accumulate", [1, 3])
-def test_it_is_called_once_before_and_once_after_each_update_that_is_due(accumulate):
-    recorder = Recorder(8)
-    fit([recorder], accumulate_grad_batches=accumulate)
-    due = [1, 8, 10, 16]
-    assert recorder.calls == [(when, step) for step in due for when in ("before", "after")]
+def test_it_probes_and_writes_once_at_each_update_that_is_due(accumulate, monkeypatch):
+    probes = []
+    monkeypatch.setattr(
+        probe, "run_probe", lambda *a, run=probe.run_probe: probes.append(run(*a)) or probes[-1]
+    )
+    monitor = every(8)
+    _, logger = fit_foreign([monitor], accumulate_grad_batches=accumulate)
+    assert logger.calls == [step for step, _ in monitor.history] == [1, 8, 10, 16]
+    assert len(probes) == 4
 
 
-def test_a_figure_is_written_once_where_gradients_are_added_up():
-    class Counter(pl.Callback):
-        written: list[int] = []
-
-        def on_train_start(self, trainer, pl_module):
-            log = trainer.logger.log_metrics
-
-            def count(metrics, step=None):
-                self.written.append(step)
-                log(metrics, step)
-
-            trainer.logger.log_metrics = count
-
-    fit([Counter(), ActivationMonitor(8)], accumulate_grad_batches=3)
-    assert Counter.written == [1, 8, 10, 16]
-
-
-def test_the_monitors_of_a_trainer_share_one_probe(monkeypatch):
-    n_probes = 0
-
-    def counted(*args):
-        nonlocal n_probes
-        n_probes += 1
-        return run_probe(*args)
-
-    monkeypatch.setattr(monitor, "run_probe", counted)
-    fit([ActivationMonitor(10), GradientMonitor(10), UpdateMonitor(10), Health(every_n_steps=10)])
-    assert n_probes == 3  # at the updates 1, 10 and 20
+def test_of_another_module_it_shows_what_there_is_and_says_what_is_missing():
+    plain, _ = fit_foreign([])
+    monitor = every(10)
+    module, logger = fit_foreign([monitor])
+    assert list(logger.logged) == [1, 10, 20]
+    for name in ("mean", "std", "saturated", "dead"):
+        assert f"activation_{name}/body.1" in logger.logged[10]
+    assert "activation_saturated/body.3" not in logger.logged[10]  # ReLU: no two ends
+    assert logger.logged[20]["health/nan"] == 1
+    assert not any(name.startswith("gradient") for name in monitor.figures)
+    assert {*monitor.health.verdicts} == {"nan", "saturation", "dead", "depth", "update_ratio"}
+    assert monitor.summary()["gradient"].endswith("; the module has no method loss(batch)")
+    assert "body.0.weight" in monitor.table() or "body.2.weight" in monitor.table()
+    for p, q in zip(plain.parameters(), module.parameters(), strict=True):
+        assert torch.equal(p, q)
 
 
-def test_figures_belong_to_one_update():
-    trainer = pl.Trainer(logger=False, accelerator="cpu")
-    due_update(trainer, 1).figures["loss"] = 3.3
-    assert due_update(trainer, 1).figures == {"loss": 3.3}
-    assert due_update(trainer, 2).figures == {}
+def test_a_method_loss_gives_gradients_too():
+    monitor = every(10)
+    fit_foreign([monitor], WithLoss())
+    assert {"loss", "gradient_std/body.1", "grad_to_data/head.weight"} <= monitor.figures.keys()
+    assert monitor.health.verdicts["gradient"].step == 10
 
 
-def test_health_judges_a_foreign_module_too():
-    health = Health(every_n_steps=10)
-    _, logged = fit([ActivationMonitor(10), UpdateMonitor(10), health])
-    assert set(health.verdicts) == {"nan", "saturation", "dead", "depth", "update_ratio"}
-    assert logged[20]["health/nan"] == 1
-    assert "body.0.weight" in health.table() or "body.2.weight" in health.table()
+def test_without_forward_the_updates_are_judged():
+    monitor = every(10)
+    fit_foreign([monitor], OnlySteps())
+    assert {*monitor.health.verdicts} == {"nan", "update_ratio"}
+
+
+def test_a_long_history_is_thinned_over_its_whole_length():
+    monitor = every(1, pictures=False)
+    monitor.history = [(step, {}) for step in range(-KEPT, 0)]
+    fit_foreign([monitor])
+    steps = [step for step, _ in monitor.history]
+    assert len(steps) == KEPT // 2 + 20
+    assert (steps[0], steps[1], steps[-1]) == (-KEPT, 2 - KEPT, 20)
+
+
+def fit(word_list, callbacks, engine="auto", model_arguments={}, **trainer_arguments):  # noqa: B006
+    torch.manual_seed(1)
+    data = NamesDataModule(str(word_list), batch_size=16)
+    model = LitMLP(data.chars, 3, n_hidden=8, n_layer=2, engine=engine, **model_arguments)
+    logger = Logger()
+    usual = {"val_check_interval": 20, "log_every_n_steps": 5, "logger": logger}
+    trainer(60, callbacks=callbacks, **usual, **trainer_arguments).fit(model, data)
+    for figures in logger.logged.values():
+        figures.pop("train/steps_per_s", None)
+    return model, logger
+
+
+@pytest.mark.parametrize("engine", ["autograd", "native"])
+@pytest.mark.parametrize(
+    ("model_arguments", "trainer_arguments"),
+    [
+        ({}, {}),
+        ({}, {"gradient_clip_val": 0.1}),
+        ({"optimizer": "adamw", "lr": 0.01, "weight_decay": 0.1}, {}),
+    ],
+)
+def test_on_and_off_are_bit_identical(
+    word_list, one_thread, engine, model_arguments, trainer_arguments
+):
+    arguments = engine, model_arguments
+    off, logged_off = fit(word_list, [], *arguments, **trainer_arguments)
+    random_off = torch.get_rng_state()
+    on, logged_on = fit(word_list, [every(7)], *arguments, **trainer_arguments)
+    assert torch.equal(random_off, torch.get_rng_state())
+    for name, tensor in off.net.state_dict().items():
+        assert torch.equal(tensor, on.net.state_dict()[name]), name
+    assert len(logged_off.logged) == 12
+    for step, figures in logged_off.logged.items():
+        assert figures.items() <= logged_on.logged[step].items()
+
+
+def test_any_order_of_the_callbacks_gives_the_same(word_list, tmp_path, one_thread):
+    runs = []
+    for order in itertools.permutations(range(4)):
+        monitor = every(20, pictures=False)
+        saver = ModelCheckpoint(tmp_path / "-".join(map(str, order)), every_n_train_steps=25)
+        company = [monitor, ProgressLine(), FiniteGuard(), saver]
+        callbacks = [company[i] for i in order]
+        more = {"enable_progress_bar": True, "enable_checkpointing": True}
+        model, logger = fit(word_list, callbacks, "native", **more)
+        assert model.engine == "native"
+        runs.append((logger.logged, monitor.history, monitor.health.verdicts, monitor.table()))
+    assert [step for step, _ in monitor.history] == [1, 10, 20, 40, 60]
+    assert all(run == runs[0] for run in runs)
+
+
+class Counting(Monitor):
+    """A user's subclass: it must see every minibatch."""
+
+    seen = 0
+
+    def on_train_batch_end(self, *args):
+        super().on_train_batch_end(*args)
+        self.seen += 1
+
+
+def test_a_subclass_sees_every_minibatch(word_list):
+    counting, plain = (kind(Diagnostics(pictures=False)) for kind in (Counting, Monitor))
+    fit(word_list, [counting])
+    fit(word_list, [plain])
+    assert counting.seen == 60
+    assert counting.figures.keys() == plain.figures.keys()
+
+
+def test_a_resumed_run_goes_on(word_list):
+    before, after = every(20), every(20)
+    fit(word_list, [before])
+    after.load_state_dict(json.loads(json.dumps(before.state_dict())))
+    assert after._lowest == [
+        before.figures["held_out/lowest"],
+        before.figures["held_out/lowest_step"],
+    ]
+    assert after.health.verdicts == before.health.verdicts
+    assert (after._validations, after._pictures.drawn_at) == (3, 60)
+    name = "update_ratio/hidden1/linear/weight"
+    ratios = [(step, figures[name]) for step, figures in before.history]
+    assert [(step, figures[name]) for step, figures in after.history] == ratios
+
+
+def test_a_run_that_is_stopped_says_why_and_keeps_a_checkpoint(word_list, tmp_path, capsys):
+    arguments = ["fit", "--data.path", str(word_list), "--data.batch_size", "16", "--name", "run"]
+    arguments += ["--runs_dir", str(tmp_path), "--trainer.max_steps", "40", "--model.n_hidden", "8"]
+    arguments += ["--model.init.logits_gain", "9", "--diagnostics.fail_on", "nan,initial_loss"]
+    assert main(arguments) == 1
+    error = capsys.readouterr().err.strip().splitlines()[-1]
+    assert error.startswith("error: stopped by diagnostics.fail_on at update 1: initial_loss: loss")
+    assert "logits_gain" in error
+    assert (tmp_path / "run" / "checkpoints" / "last.ckpt").exists()
+
+
+def test_a_nan_is_named_at_the_next_logging_interval(word_list, tmp_path, capsys, monkeypatch):
+    lr_at = LitMLP.lr_at
+    monkeypatch.setattr(LitMLP, "lr_at", lambda self, i: torch.nan if i == 23 else lr_at(self, i))
+    arguments = ["fit", "--data.path", str(word_list), "--data.batch_size", "16", "--name", "run"]
+    arguments += ["--runs_dir", str(tmp_path), "--trainer.max_steps", "200"]
+    arguments += ["--trainer.log_every_n_steps", "10", "--diagnostics.fail_on", "nan"]
+    assert main([*arguments, "--trainer.limit_val_batches", "0"]) == 1
+    error = capsys.readouterr().err.strip().splitlines()[-1]
+    # by then it has spread
+    assert "the loss is nan at update 30; these are not finite either" in error
+    assert "parameter hidden1/linear/weight" in error
+    assert "Try a lower model.lr" in error
+
+
+def test_fail_on_knows_the_checks(word_list, capsys):
+    arguments = ["fit", "--data.path", str(word_list), "--diagnostics.fail_on", "nan,typo"]
+    assert main([*arguments, "--trainer.max_steps", "5"]) == 1
+    assert "has no check typo; the checks are nan, initial_loss" in capsys.readouterr().err
+
+
+def test_options_reach_the_checks():
+    monitor = every(10, bands=Bands(saturation=-1.0), fail_on="saturation, dead")
+    assert monitor.fail_on == ["saturation", "dead"]
+    with pytest.raises(ValueError, match="stopped by diagnostics.fail_on at update 1: saturation"):
+        fit_foreign([monitor])
+
+
+@pytest.mark.slow
+def test_of_several_processes_one_writes(tmp_path):
+    command = [sys.executable, "train.py", "fit", "--data.path", "data/names_small.txt"]
+    command += ["--trainer.accelerator", "cpu", "--trainer.devices", "2", "--threads", "1"]
+    command += ["--trainer.strategy", "ddp", "--trainer.max_steps", "120", "--name", "run"]
+    command += ["--trainer.val_check_interval", "60", "--runs_dir", str(tmp_path)]
+    subprocess.run(command, cwd=ROOT, check=True, capture_output=True, timeout=300)
+    assert len(list((tmp_path / "run").glob("events.*"))) == 1
+    assert json.loads((tmp_path / "run" / "summary.json").read_text())["health"]["nan"] == "ok"

@@ -1,10 +1,11 @@
+import lightning.pytorch as pl
 import pytest
 import torch
 from torch import nn
 
 from lit_makemore.diagnostics.drawing import saturation
 from lit_makemore.diagnostics.names import tensor_names
-from lit_makemore.diagnostics.probe import hidden_of, is_flat, run_probe
+from lit_makemore.diagnostics.probe import forward_of, hidden_of, is_flat, network_of, run_probe
 from lit_makemore.network.layers import Tanh
 from lit_makemore.network.mlp import MLP, cross_entropy
 
@@ -43,10 +44,9 @@ def test_it_sees_what_batch_norm_normalises_by():
     net, x, y = example()
     probe = run_probe(net, lambda: cross_entropy(net(x), y))
     inputs = net.layers[0](net.embedding(x).flatten(1))
-    found = probe.batch_norms["hidden1/norm"]
-    torch.testing.assert_close(found.mean, inputs.mean(0))
-    torch.testing.assert_close(found.var, inputs.var(0, correction=0))
-    assert found.layer is net.layers[1]
+    layer, mean = probe.batch_norms["hidden1/norm"]
+    torch.testing.assert_close(mean, inputs.mean(0))
+    assert layer is net.layers[1]
 
 
 def test_it_leaves_no_trace():
@@ -71,7 +71,7 @@ def test_it_sees_gradients_through_torchs_own_batch_norm():
 def test_batch_norm_over_a_sequence_has_one_mean_for_each_channel():
     net, x = nn.Sequential(nn.Conv1d(2, 3, 1), nn.BatchNorm1d(3), nn.Tanh()), torch.randn(8, 2, 5)
     probe = run_probe(net, lambda: net(x).sum())
-    torch.testing.assert_close(probe.batch_norms["1"].mean, net[0](x).mean((0, 2)))
+    torch.testing.assert_close(probe.batch_norms["1"][1], net[0](x).mean((0, 2)))
     assert len(saturation(probe.flat, "t")[2]) > 1000
 
 
@@ -128,3 +128,24 @@ def test_without_a_loss_there_are_no_gradients():
     assert probe.loss is None
     assert probe.gradients == probe.weight_gradients == {}
     assert len(probe.activations) == len(probe.batch_norms) == 2
+
+
+class TwoParts(pl.LightningModule):
+    """Its attribute `net` is not all that learns."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.net, self.head = nn.Linear(4, 3), nn.Sequential(nn.Linear(3, 3), nn.BatchNorm1d(3))
+
+    def loss(self, batch):
+        return self.head(self.net(batch)).square().mean()
+
+
+def test_all_that_learns_is_probed():
+    module = TwoParts()
+    assert network_of(module) is module
+    probe = run_probe(network_of(module), forward_of(module, torch.randn(8, 4)))
+    assert probe.weight_gradients.keys() == {"net.weight", "head.0.weight"}
+    assert torch.equal(module.head[1].running_mean, torch.zeros(3))
+    module.head = nn.Identity()
+    assert network_of(module) is module.net

@@ -4,7 +4,8 @@ import pytest
 from lightning.pytorch.loggers import TensorBoardLogger
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-from lit_makemore.diagnostics.reference_lines import ReferenceLines, draw
+from lit_makemore.diagnostics.monitor import Monitor
+from lit_makemore.diagnostics.reference_lines import draw
 from lit_makemore.training.datamodule import NamesDataModule
 from lit_makemore.training.module import LitMLP
 from tests.training.test_module import trainer
@@ -23,7 +24,7 @@ def test_counting_and_the_rule_of_thumb_are_level_lines(word_list, tmp_path, lim
     model = LitMLP(data.chars, 3, n_hidden=8, n_layer=1, engine="autograd")
     logger = TensorBoardLogger(tmp_path, name="", version="run")
     arguments = {"val_check_interval": 10, "logger": logger, "log_every_n_steps": 5, **limits}
-    runner = trainer(30, callbacks=[ReferenceLines()], **arguments)
+    runner = trainer(30, callbacks=[Monitor()], **arguments)
     runner.fit(model, data)
     (guide,) = (tmp_path / "guides").iterdir()
     assert guide.name.startswith("words-")

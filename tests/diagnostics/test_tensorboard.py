@@ -3,11 +3,16 @@
 import importlib.util
 import re
 import urllib.parse
+from io import BytesIO
 from math import log
+from types import SimpleNamespace
 
 import pytest
+from lightning.pytorch.loggers import Logger
+from PIL import Image
 
 from lit_makemore.cli import main
+from lit_makemore.diagnostics.tensorboard import Events, card, shown_layers, write
 from tests.conftest import WORDS
 from tests.tensorboard_page import CHROMIUM, page, tensorboard
 
@@ -161,6 +166,72 @@ def test_what_varies_between_runs_is_compared_by_the_best_losses(board):
         assert {metric["name"]["tag"] for metric in group["metricValues"]} == {
             "9_best/val", "9_best/test", "9_best/val_novel", "9_best/test_novel",
         }  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("figure", "shown"),
+    [
+        ("train/loss", "1_losses/train"),
+        ("initial_loss/network", "1_losses/train"),
+        ("val/loss", "1_losses/val"),
+        ("val/loss_novel", "1_losses/val_novel"),
+        ("update_ratio/hidden1/linear/weight", "6_update/hidden1/linear/weight"),
+        ("val/bits_per_char", None),
+        ("val/perplexity", None),
+        ("update_ratio/hidden1/norm/weight", None),
+        ("health/nan", None),
+        ("health", "health"),  # the text
+        ("samples", "samples"),
+        ("lr-SGD", "lr-SGD"),  # of a callback that the user has added
+    ],
+)
+def test_where_a_figure_is_shown(figure, shown):
+    assert card(figure, 5, all_figures=False) == shown
+
+
+def test_all_figures_are_shown_if_that_is_asked_for():
+    assert card("val/perplexity", 5, all_figures=True) == "val/perplexity"
+    ratio = "hidden2/norm/weight"
+    assert card(f"update_ratio/{ratio}", 20, all_figures=True) == f"6_update/{ratio}"
+
+
+def test_of_a_deep_network_five_layers_are_shown():
+    assert shown_layers(3) == {1, 2, 3}
+    assert shown_layers(20) == {1, 5, 10, 15, 20}
+    assert card("activation_std/hidden2/tanh", 20, all_figures=False) is None
+    assert card("activation_std/hidden20/tanh", 20, all_figures=False) == "4_std/hidden20/tanh"
+
+
+class Taking(Logger):
+    """A logger that takes pictures and texts, as WandbLogger does."""
+
+    name, version = "taking", 0
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.taken = {}
+
+    def log_hyperparams(self, *args, **kwargs) -> None:
+        pass
+
+    def log_metrics(self, metrics, step=None) -> None:
+        self.taken |= {(tag, step): value for tag, value in metrics.items()}
+
+    def log_image(self, key, images, step=None) -> None:
+        self.taken[key, step] = images[0].size
+
+    def log_text(self, key, columns, data, step=None) -> None:
+        self.taken[key, step] = data[0][0]
+
+
+def test_pictures_and_texts_go_to_every_logger_that_takes_them():
+    png = BytesIO()
+    Image.new("RGB", (4, 3)).save(png, "PNG")
+    logger = Taking()
+    with_loggers = SimpleNamespace(is_global_zero=True, loggers=[logger])
+    pictures = {"b": (3, 4, png.getvalue())}
+    write(with_loggers, 7, Events({"a": 1.0}, pictures=pictures, texts={"c": "hello"}))
+    assert logger.taken == {("a", 7): 1.0, ("b", 7): (4, 3), ("c", 7): "hello"}
 
 
 @pytest.mark.browser

@@ -1,7 +1,7 @@
 import torch
 from torch import nn
 
-from lit_makemore.diagnostics.memorised import known_samples
+from lit_makemore.diagnostics.words import known_samples
 from lit_makemore.words.corpus import read_corpus
 from lit_makemore.words.splits import build_splits, split_words
 from lit_makemore.words.vocab import Vocabulary

@@ -1,0 +1,163 @@
+"""How figures reach the loggers, and where TensorBoard shows them.
+
+TensorBoard opens the first groups of its page, by number, and cuts long tags: so the losses come
+first, then a card for each idea. Other loggers, and the keys that callbacks monitor, have the names
+of figures.py.
+"""
+
+import re
+from dataclasses import dataclass, field
+from io import BytesIO
+from typing import Any
+
+import lightning.pytorch as pl
+from lightning.pytorch.loggers import TensorBoardLogger
+from PIL import Image
+from tensorboard.compat.proto.summary_pb2 import HistogramProto, Summary
+from torch import Tensor
+from torch.utils.tensorboard.summary import text as text_summary
+
+Picture = tuple[int, int, bytes]  # height and width in pixels, PNG
+MOST_LAYERS = 5  # of a deeper network, so many layers have cards, from the first to the last
+GROUPS = {  # a figure, or the group it is in, and where TensorBoard shows it
+    "train/loss": "1_losses/train",
+    "initial_loss/network": "1_losses/train",  # its first point
+    "val/loss": "1_losses/val",
+    "val/loss_novel": "1_losses/val_novel",
+    "pictures": "2_pictures",
+    "activation_saturated": "3_saturated",
+    "activation_std": "4_std",
+    "gradient_std": "5_gradient",
+    "update_ratio": "6_update",
+    "train/lr": "7_progress/lr",
+    "train/steps_per_s": "7_progress/steps_per_s",
+    "val/top1": "7_progress/val_top1",
+    "counting": "8_counting",
+    "best": "9_best",
+}
+DETAILS = re.compile(  # what is only shown if all figures are asked for
+    "activation_(mean|dead)/|gradient_mean/|weight_gradient|grad_to_data/|lr_grad_ratio/"
+    "|batch_norm_|initial_loss/uniform|health/|val/(perplexity|bits_per_char|top5)"
+    "|update_ratio/(guide|embedding|.*(bias|norm/weight)$)"
+)
+# The Custom Scalars page: what the lecture draws into one chart. A chart has one colour for each
+# run, whatever the number of its lines: layers are told apart by the pictures, not here.
+LAYOUT = {
+    "the lecture": {
+        "losses; level lines: counting": [
+            "Multiline", [r"1_losses/(train|val)$", r"8_counting/.*"],
+        ],
+        "log10 of update over weight, hidden layers; guide -3": [
+            "Multiline", [r"6_update/hidden.*"],
+        ],
+    }
+}  # fmt: skip
+
+
+class CardLogger(TensorBoardLogger):
+    """A TensorBoardLogger that shows figures as cards, and leaves out details.
+
+    Attributes:
+        n_layer: hidden layers of the network.
+        all_figures: whether the details and all layers are shown too.
+    """
+
+    n_layer, all_figures = 1, False
+
+    def tag(self, figure: str) -> str | None:
+        """Where TensorBoard shows a figure, as activation_std/hidden1/tanh; None: it does not."""
+        return card(figure, self.n_layer, self.all_figures)
+
+    def log_metrics(self, metrics: Any, step: int | None = None) -> None:
+        super().log_metrics(tagged(self, metrics), step)
+
+
+def card(figure: str, n_layer: int, all_figures: bool) -> str | None:
+    """See CardLogger."""
+    if not all_figures:
+        layer = re.search(r"/hidden(\d+)/", figure)
+        if DETAILS.match(figure) or (layer and int(layer[1]) not in shown_layers(n_layer)):
+            return None
+    for key, group in GROUPS.items():
+        if figure == key or figure.startswith(f"{key}/"):
+            return group + figure.removeprefix(key)
+    return figure
+
+
+def shown_layers(n_layer: int) -> set[int]:
+    """The first layer, the last, and some between them, from 1."""
+    if n_layer <= MOST_LAYERS:
+        return set(range(1, n_layer + 1))
+    return {1 + i * (n_layer - 1) // (MOST_LAYERS - 1) for i in range(MOST_LAYERS)}
+
+
+def tagged(logger: TensorBoardLogger, values: dict[str, Any]) -> dict[str, Any]:
+    """Values by tag, those that the logger shows; another TensorBoardLogger shows all by name."""
+    if not isinstance(logger, CardLogger):
+        return values
+    return {tag: value for name, value in values.items() if (tag := logger.tag(name))}
+
+
+@dataclass
+class Events:
+    """What is written of one step, by name; histograms are tensors with the limit of their bins."""
+
+    scalars: dict[str, float] = field(default_factory=dict)
+    histograms: dict[str, tuple[Tensor, float]] = field(default_factory=dict)
+    pictures: dict[str, Picture] = field(default_factory=dict)
+    texts: dict[str, str] = field(default_factory=dict)
+
+
+def write(trainer: pl.Trainer, step: int, events: Events) -> None:
+    """Writes to every logger of a Trainer, on the first process only.
+
+    TensorBoard gets all at once: SummaryWriter.add_scalar takes fifty times as long for a figure.
+    Other loggers get the scalars, and what they have WandbLogger's methods for: pictures by
+    log_image, texts by log_text.
+    """
+    for logger in trainer.loggers if trainer.is_global_zero else ():
+        if not isinstance(logger, TensorBoardLogger):
+            _write_elsewhere(logger, step, events)
+            continue
+        values = []
+        for tag, number in tagged(logger, events.scalars).items():
+            values.append(Summary.Value(tag=tag, simple_value=number))
+        for tag, (tensor, limit) in tagged(logger, events.histograms).items():
+            values.append(Summary.Value(tag=tag, histo=histogram(tensor, limit)))
+        for tag, (height, width, png) in tagged(logger, events.pictures).items():
+            size = {"height": height, "width": width, "colorspace": 3}
+            image = Summary.Image(**size, encoded_image_string=png)
+            values.append(Summary.Value(tag=tag, image=image))
+        for tag, text in tagged(logger, events.texts).items():
+            (value,) = text_summary(tag, text).value
+            # A text of shape (1,) is shown inside a table cell, one without a shape is not.
+            value.tensor.tensor_shape.ClearField("dim")
+            values.append(value)
+        if values:
+            logger.experiment.file_writer.add_summary(Summary(value=values), step)
+
+
+def _write_elsewhere(logger: Any, step: int, events: Events) -> None:
+    if events.scalars:
+        logger.log_metrics(events.scalars, step=step)
+    if hasattr(logger, "log_image"):
+        for name, (_, _, png) in events.pictures.items():
+            logger.log_image(name, [Image.open(BytesIO(png))], step=step)
+    if hasattr(logger, "log_text"):
+        for name, text in events.texts.items():
+            logger.log_text(name, ["text"], [[text]], step=step)
+
+
+def histogram(values: Tensor, limit: float, bins: int = 40) -> HistogramProto:
+    """Counts in equal bins on [-limit, limit]; values outside go into the outermost bins."""
+    clamped = values.detach().float().clamp(-limit, limit)
+    counts = clamped.histc(bins, -limit, limit)
+    return HistogramProto(
+        min=float(clamped.min()),
+        max=float(clamped.max()),
+        num=clamped.numel(),
+        sum=float(clamped.sum()),
+        sum_squares=float(clamped.square().sum()),
+        bucket_limit=[limit * (2 * (i + 1) / bins - 1) for i in range(bins)],
+        bucket=counts.tolist(),
+    )

@@ -1,0 +1,256 @@
+from math import inf, log, nan
+
+import pytest
+
+from lit_makemore.diagnostics.checks import CHECKS, Bands, Seen, Verdict, judge
+from lit_makemore.diagnostics.words import Known
+
+UNIFORM = log(27)
+HEALTHY = {
+    "loss": 3.3,
+    "activation_std/02": 0.64,
+    "activation_std/05": 0.63,
+    "activation_saturated/02": 3.7,
+    "activation_dead/02": 0.0,
+    "gradient_std/02": 1e-3,
+    "gradient_std/05": 2e-3,
+    "update_ratio/embedding": -9.0,  # not judged: an embedding
+    "update_ratio/00": -2.5,
+    "update_ratio/15": -0.6,  # not judged: the logits'
+    "update_ratio/guide": -3.0,
+    "batch_norm_drift/01": 0.5,
+    "held_out/train": 2.0,
+    "held_out/val": 2.1,
+    "held_out/lowest": 2.1,
+    "held_out/lowest_step": 100.0,
+}
+
+
+def verdicts(step=1, changed={}, **arguments) -> list[Verdict]:  # noqa: B006
+    known = {"figures": {**HEALTHY, **changed}, "uniform": UNIFORM, "hidden": ["00"], **arguments}
+    return judge(Seen(step, **known))
+
+
+def bad(*args, **arguments) -> list[str]:
+    return [verdict.check for verdict in verdicts(*args, **arguments) if not verdict.healthy]
+
+
+def test_healthy_figures_are_healthy_at_any_step():
+    assert bad(1) == bad(50) == bad(1000) == bad(10**6) == []
+
+
+@pytest.mark.parametrize(
+    ("changed", "step", "check"),
+    [
+        ({"loss": 4.8}, 1, "initial_loss"),
+        ({"loss": 5.0}, 100, "loss"),
+        ({"activation_saturated/02": 40.0}, 500, "saturation"),
+        ({"activation_dead/02": 30.0}, 500, "dead"),
+        ({"activation_std/05": 0.3}, 1, "depth"),
+        ({"gradient_std/05": 0.1}, 1, "gradient"),
+        ({"update_ratio/00": -5.2}, 300, "update_ratio"),
+        ({"update_ratio/00": -1.0}, 300, "update_ratio"),
+        ({"batch_norm_drift/01": 3.0}, 300, "batch_norm"),
+        ({"held_out/val": 2.6, "held_out/train": 0.5}, 300, "overfit"),
+        # zero is the worst value, not a missing one
+        ({"activation_std/02": 0.0, "activation_std/05": 0.0}, 1, "depth"),
+        ({"gradient_std/02": 0.0}, 1, "gradient"),
+        ({"gradient_std/02": 0.0, "gradient_std/05": 0.0}, 10, "gradient"),
+        ({"update_ratio/00": -inf}, 1, "update_ratio"),
+    ],
+)
+def test_a_figure_out_of_its_band_is_named(changed, step, check):
+    assert bad(step, changed=changed) == [check]
+
+
+def test_saturation_late_in_a_run_is_no_fault():
+    assert bad(2000, changed={"activation_saturated/02": 40.0}) == []
+    assert bad(50, changed={"activation_saturated/02": 40.0}, early=42) == []
+
+
+def test_small_updates_after_the_rate_fell_are_no_fault():
+    assert bad(300, changed={"update_ratio/00": -7.0}, full_rate=False) == []
+
+
+def test_a_minibatch_that_is_learnt_leaves_nothing_to_update():
+    changed = {"update_ratio/00": -5.2, "loss": 0.26}
+    assert bad(300, changed=changed) == []
+    assert bad(300, changed={**changed, "loss": 2.0}) == ["update_ratio"]
+
+
+def test_a_last_layer_of_zeros_is_judged_after_its_first_update():
+    changed = {"gradient_std/02": 0.0, "gradient_std/05": 0.0, "update_ratio/00": -inf}
+    assert bad(1, changed=changed) == []
+    assert set(bad(10, changed=changed)) == {"gradient", "update_ratio"}
+
+
+def test_a_val_loss_that_explodes_with_the_train_loss_is_not_overfitting():
+    assert bad(300, changed={"held_out/val": 20.0, "held_out/train": 19.0}) == []
+
+
+def test_what_is_not_finite_is_left_to_the_check_for_that():
+    assert bad(1, changed=dict.fromkeys(HEALTHY, nan)) == []
+    assert bad(60, changed=dict.fromkeys(HEALTHY, inf)) == []
+
+
+def test_bands_can_be_changed():
+    changed = {"activation_saturated/02": 40.0}
+    assert bad(changed=changed) == ["saturation"]
+    assert bad(changed=changed, bands=Bands(saturation=50.0)) == []
+
+
+def test_the_texts_are_sentences():
+    found = {v.check: v.text for step in (1, 100) for v in verdicts(step)}
+    assert found == {
+        "initial_loss": "loss 3.30 (healthy: at most 4.10)",
+        "loss": "loss 3.30 (healthy: at most 4.30)",
+        "saturation": "02: 3.70 % of the values are saturated (healthy: at most 30 %)",
+        "dead": "02: 0.00 % of the units are dead (healthy: at most 25 %)",
+        "depth": "the weakest layer (05) keeps 98 % of the strongest layer's spread "
+        "(healthy: 70 % or more)",
+        "gradient": "the strongest gradient (05) is 2.00 times the weakest "
+        "(healthy: at most 20 times)",
+        "update_ratio": "an update is 10^-2.5 times the size of 00 (healthy: 10^-4.0 to 10^-1.5)",
+        "batch_norm": "batch mean is 0.50 standard deviations from the running mean of 01 "
+        "(healthy: below 1)",
+        "overfit": "val 2.10 is 0.00 above its lowest, 2.10 at update 100; train 2.00 is 0.10 "
+        "below that (healthy: one of the two at most 0.2)",
+    }
+
+
+def test_a_loss_without_a_known_vocabulary_is_not_judged():
+    assert judge(Seen(1, figures={"loss": 99.0})) == []
+
+
+def test_what_holds_a_nan_is_named():
+    (verdict,) = judge(Seen(7, nonfinite=list("abcdef")))
+    assert (verdict.check, verdict.step, verdict.healthy) == ("nan", 7, False)
+    assert verdict.text == "not finite: a, b, c, d and 2 more"
+    (verdict,) = judge(Seen(7, nonfinite=[]))
+    assert (verdict.healthy, verdict.text) == (True, "all numbers are finite")
+
+
+COUNTS = {"uniform": 3.30, "unigram": 2.82, "bigram": 2.45, "kneser_ney": 2.06}
+EQUAL = {"unigram": 3.29, "bigram": 3.29, "kneser_ney": 3.31}  # the characters have no order
+
+
+@pytest.mark.parametrize(
+    ("val", "counts", "healthy"),
+    [
+        (2.5, {}, True),
+        (2.8195, {}, False),  # it must beat the counts of single characters
+        (4.63, {}, False),
+        (nan, {}, False),
+        (3.29, EQUAL, True),  # guessing is the limit
+        (3.40, EQUAL, False),
+    ],
+)
+def test_val_is_compared_with_counting(val, counts, healthy):
+    (verdict,) = judge(Seen(1000, val=val, counts={**COUNTS, **counts}))
+    assert (verdict.check, verdict.healthy) == ("baseline", healthy)
+
+
+@pytest.mark.parametrize(
+    ("train", "natural", "healthy"),
+    [(0.875, 0.02, False), (0.875, 0.80, True), (0.25, 0.19, True)],
+)
+def test_samples_that_are_training_words_are_memorised_unless_that_is_natural(
+    train, natural, healthy
+):
+    (verdict,) = judge(Seen(1000, known=Known(200, train, natural)))
+    assert (verdict.check, verdict.healthy) == ("memorised", healthy)
+
+
+DEEP = {"batch_norm": True, "activation": "tanh", "gain": 5 / 3, "bn_gain": 1.0, "bn_bias": 0.0}
+PLAIN = {**DEEP, "batch_norm": False}
+SICK = {
+    "loss": 99.0,
+    "activation_std/1": 0.1,
+    "activation_std/2": 1.0,
+    "activation_saturated/1": 99.0,
+    "activation_dead/1": 99.0,
+    "gradient_std/1": 1.0,
+    "gradient_std/2": 0.001,
+    "batch_norm_drift/1": 9.0,
+    "held_out/train": 0.0,
+    "held_out/val": 9.0,
+    "held_out/lowest": 2.0,
+    "held_out/lowest_step": 3.0,
+    "update_ratio/1": 0.0,
+}
+
+
+def advice(options, step=1, ratio=0.0) -> dict[str, str]:
+    """What is advised to a network that fails all its checks."""
+    seen = {"uniform": 3.0, "hidden": ["1"], "nonfinite": ["a"], "val": 9.0, "counts": COUNTS}
+    seen |= {"figures": {**SICK, "update_ratio/1": ratio}, "known": Known(200, 1.0, 0.0)}
+    found = judge(Seen(step, options=options, **seen))
+    assert not any(verdict.healthy for verdict in found)
+    return {verdict.check: verdict.advice for verdict in found}
+
+
+@pytest.mark.parametrize("options", [{}, DEEP, PLAIN, {"overfit_batches": 1}])
+@pytest.mark.parametrize("ratio", [-9.0, 0.0])
+def test_there_is_advice_for_every_check(options, ratio):
+    found = advice(options, 1, ratio) | advice(options, 100, ratio)
+    assert found.keys() == CHECKS.keys()
+    for said in found.values():
+        assert said
+        assert " or  " not in said
+        assert not said.startswith(" ")
+
+
+def test_batch_norm_is_not_advised_where_it_is_on():
+    for step, checks in ((1, "saturation dead depth gradient"), (100, "saturation dead")):
+        for check in checks.split():
+            assert "model.batch_norm true" not in advice(DEEP, step)[check]
+            assert "model.batch_norm true" in advice(PLAIN, step)[check]
+
+
+def test_a_gain_that_batch_norm_cancels_is_not_advised():
+    assert advice(DEEP, 100)["saturation"] == "a lower model.lr"
+    assert "init.gain" in advice(PLAIN, 100)["saturation"]
+
+
+def test_before_the_first_update_the_rate_is_not_to_blame():
+    assert "model.lr" not in advice(PLAIN, 1)["saturation"]
+    assert "model.lr" in advice(PLAIN, 100)["saturation"]
+
+
+def test_a_gain_that_is_there_is_not_advised():
+    assert "5/3" not in advice(PLAIN)["depth"]
+    assert "5/3 for tanh" in advice({**PLAIN, "gain": 1.0})["depth"]
+    assert "√2 for ReLU" in advice({**PLAIN, "activation": "relu", "gain": 1.0})["depth"]
+
+
+def test_zero_weights_are_named():
+    found = advice({**DEEP, "gain": 0, "logits_gain": 0}, ratio=-9.0)
+    for check in ("depth", "gradient", "update_ratio"):
+        expected = "a model.init.gain above 0 or a model.init.logits_gain above 0"
+        assert found[check] == expected
+    assert advice(DEEP, ratio=-9.0)["update_ratio"] == "a higher model.lr"
+    assert advice(DEEP)["update_ratio"] == "a lower model.lr"
+
+
+def test_clipping_and_precision_are_advised_where_they_could_help():
+    assert advice({"precision": "bf16-mixed"})["nan"] == (
+        "a lower model.lr, trainer.gradient_clip_val 1.0 or trainer.precision 32-true"
+    )
+    exact = {"precision": "32-true", "gradient_clip_val": 1.0}
+    assert advice(exact)["nan"] == "a lower model.lr"
+
+
+def test_the_right_layer_is_made_smaller():
+    assert "init.logits_gain" in advice({})["initial_loss"]
+    assert "init.logits_bn_gain" in advice({"logits_batch_norm": True})["initial_loss"]
+
+
+def test_of_one_minibatch_no_other_advice_would_help():
+    for check in ("overfit", "baseline", "memorised"):
+        said = advice({"overfit_batches": 1}, 100)[check]
+        assert said.startswith("trainer.overfit_batches 0")
+
+
+def test_dropout_is_advised_once():
+    assert "dropout" in advice({"dropout": 0.0}, 100)["overfit"]
+    assert "dropout" not in advice({"dropout": 0.2}, 100)["overfit"]
