@@ -9,41 +9,43 @@ from lit_makemore import model as checkpoint
 from lit_makemore.counts.mixture import Mixture
 from lit_makemore.counts.ngrams import KneserNey
 from lit_makemore.files import write_text
-from lit_makemore.network.mlp import MLP
+from lit_makemore.model import NameModel
+from lit_makemore.words.vocab import Vocabulary
 
 ARCHITECTURE = {"n_hidden": 8, "n_layer": 2, "init": {"gain": 1.0}}
 
 
-def entries(net: MLP) -> dict:
-    hashes = torch.tensor([1, 3])
+def model() -> NameModel:
+    made = NameModel(Vocabulary("ab"), 2, ARCHITECTURE)
+    made.train_hashes = torch.tensor([1, 3])
+    return made
+
+
+def entries(made: NameModel) -> dict:
     return {
-        checkpoint.KEY: checkpoint.describe("ab", 2, ARCHITECTURE, hashes, "eager", None),
-        "state_dict": {f"net.{k}": v for k, v in net.state_dict().items()},
+        checkpoint.KEY: made.described("autograd"),
+        "state_dict": {f"model.{k}": v for k, v in made.state_dict().items()},
         "global_step": 7,
     }
 
 
-def test_a_network_comes_back_from_the_file_alone(tmp_path):
-    net = MLP(3, 2, n_hidden=8, n_layer=2)
-    net(torch.randint(0, 3, (5, 2)))  # running statistics other than the initial ones
-    checkpoint.write(entries(net), tmp_path / "x.ckpt")
+def test_a_model_comes_back_from_the_file_alone(tmp_path):
+    made = model()
+    made(torch.randint(0, 3, (5, 2)))  # running statistics other than the initial ones
+    checkpoint.write(entries(made), tmp_path / "x.ckpt")
     loaded = checkpoint.load(tmp_path / "x.ckpt")
     x = torch.randint(0, 3, (9, 2))
-    assert torch.equal(loaded.net(x), net.eval()(x))
-    assert loaded.vocab.chars == "ab"
-    assert (loaded.block_size, loaded.global_step) == (2, 7)
+    assert torch.equal(loaded(x), made.eval()(x))
+    assert (loaded.vocab.chars, loaded.block_size) == ("ab", 2)
     assert loaded.train_hashes.tolist() == [1, 3]
 
 
 def test_the_counts_of_a_mixture_come_back_with_their_own_order_and_discount(tmp_path):
     x, y = torch.tensor([[1], [2], [1]]), torch.tensor([2, 0, 1])  # of a network that sees two
-    counts = KneserNey(x, y, torch.tensor([3, 2, 1]), 3, discount=0.6)
-    stored, network = entries(MLP(3, 2, n_hidden=8, n_layer=2)), ("ab", 2, ARCHITECTURE)
-    stored[checkpoint.KEY] = checkpoint.describe(
-        *network, torch.tensor([1, 3]), "eager", Mixture(torch.nn.Identity(), counts, 0.0)
-    )
-    checkpoint.write(stored, tmp_path / "x.ckpt")
-    found = checkpoint.load(tmp_path / "x.ckpt").predictor
+    made = model()
+    made.mixture = Mixture(KneserNey(x, y, torch.tensor([3, 2, 1]), 3, discount=0.6), 0.0)
+    checkpoint.write(entries(made), tmp_path / "x.ckpt")
+    found = checkpoint.load(tmp_path / "x.ckpt")
     # (2 after 1, 3 times; 1 after 1, once): (3 - 0.6 + 0.6 * 2 * p) / 4, p of no character before
     p = (1 - 0.6 + 0.6 * 3 / 3) / 3
     expected = (3 - 0.6 + 0.6 * 2 * p) / 4
@@ -52,7 +54,7 @@ def test_the_counts_of_a_mixture_come_back_with_their_own_order_and_discount(tmp
 
 def test_a_failed_write_leaves_the_previous_checkpoint(tmp_path, monkeypatch):
     path = tmp_path / "x.ckpt"
-    checkpoint.write(entries(MLP(3, 2, n_hidden=8, n_layer=2)), path)
+    checkpoint.write(entries(model()), path)
     before = path.read_bytes()
 
     def full(descriptor):
@@ -84,9 +86,7 @@ def test_output_to_a_device_or_a_link_replaces_neither(tmp_path):
 
 def test_a_reader_beside_a_writer_always_finds_a_whole_file(tmp_path):
     path = tmp_path / "last.ckpt"
-    versions = [entries(MLP(3, 2, n_hidden=8, n_layer=2)) for _ in range(2)]
-    for step, version in enumerate(versions):
-        version["global_step"] = step
+    versions = [entries(model()) for _ in range(2)]
     checkpoint.write(versions[0], path)
     done = threading.Event()
 
@@ -102,9 +102,14 @@ def test_a_reader_beside_a_writer_always_finds_a_whole_file(tmp_path):
         writing = pool.submit(write)
         while not done.is_set():
             loaded = checkpoint.load(path)  # raises if any part is missing
-            theirs = versions[loaded.global_step]["state_dict"]
-            assert torch.equal(loaded.net.embedding.weight, theirs["net.embedding.weight"])
-            seen.add(loaded.global_step)
+            same = [
+                torch.equal(
+                    loaded.net.embedding.weight, v["state_dict"]["model.net.embedding.weight"]
+                )
+                for v in versions
+            ]
+            assert any(same)
+            seen.add(same.index(True))
         writing.result()
     assert seen == {0, 1}
 
@@ -118,7 +123,7 @@ class Payload:
 
 
 def test_a_checkpoint_with_code_in_it_runs_none(tmp_path):
-    good = entries(MLP(3, 2, n_hidden=8, n_layer=2))
+    good = entries(model())
     torch.save({**good, "payload": Payload(tmp_path / "mark")}, tmp_path / "bad.ckpt")
     with pytest.raises(ValueError, match="is incomplete or damaged"):
         checkpoint.load(tmp_path / "bad.ckpt")
@@ -132,15 +137,19 @@ def test_a_checkpoint_with_code_in_it_runs_none(tmp_path):
         (lambda path: path.write_bytes(b""), "is incomplete or damaged"),
         (lambda path: torch.save({"state_dict": {}}, path), "not a checkpoint of lit_makemore"),
         (
-            lambda path: torch.save({checkpoint.KEY: {"format_version": 99}}, path),
-            "format 99, this version reads 1",
+            lambda path: torch.save({checkpoint.KEY: {"format_version": 3}}, path),
+            "was written before version 1.0.0 of lit_makemore; train it again",
+        ),
+        (
+            lambda path: torch.save({checkpoint.KEY: {"format": 99}}, path),
+            "was written by another version of lit_makemore; train it again",
         ),
     ],
-    ids=["truncated", "empty", "foreign", "newer"],
+    ids=["truncated", "empty", "foreign", "older", "newer"],
 )
 def test_a_bad_file_is_one_error_that_names_it(tmp_path, change, message):
     path = tmp_path / "x.ckpt"
-    checkpoint.write(entries(MLP(3, 2, n_hidden=8, n_layer=2)), path)
+    checkpoint.write(entries(model()), path)
     change(path)
     with pytest.raises(ValueError, match=message) as error:
         checkpoint.load(path)

@@ -8,8 +8,8 @@ from lit_makemore import model as checkpoint
 from lit_makemore.cli import main
 from lit_makemore.counts.baselines import loss
 from lit_makemore.counts.chosen import DISCOUNTS
-from lit_makemore.counts.mixture import WEIGHTS, Mixture, choose_weight
-from lit_makemore.counts.ngrams import KneserNey, Uniform
+from lit_makemore.counts.mixture import WEIGHTS, Mixture
+from lit_makemore.counts.ngrams import KneserNey
 from lit_makemore.network.mlp import MLP
 from lit_makemore.training.datamodule import NamesDataModule
 from lit_makemore.training.metrics import evaluate
@@ -34,12 +34,30 @@ def counted(data: NamesDataModule) -> KneserNey:
     return min(models, key=lambda model: loss(model, x[:, -model.order :], y, n[:, 0]))
 
 
+class Mixed(torch.nn.Module):
+    """Windows to the log-probabilities of a network that is mixed."""
+
+    def __init__(self, net, counts, weight):
+        super().__init__()
+        self.net, self.mixture = net, Mixture(counts, weight)
+        self.eval()
+
+    def forward(self, x):
+        return self.mixture(self.net(x), x)
+
+
+def chosen_weight(net, counts, batches) -> float:
+    mixture = Mixture(counts)
+    mixture.fit(net, batches)
+    return mixture.weight
+
+
 def test_a_mixture_is_the_weighted_mean_of_both_distributions(data):
     net = MLP(len(data.vocab)).eval()
     x, _, _ = data.splits["val"].examples
     p, q = F.softmax(net(x), 1), counted(data).probabilities(x)
     for weight in (0.0, 0.3, 1.0):
-        found = Mixture(net, data.best_counts, weight)(x).softmax(1)
+        found = Mixed(net, data.best_counts, weight)(x).softmax(1)
         torch.testing.assert_close(found.double(), weight * p.double() + (1 - weight) * q)
 
 
@@ -47,11 +65,11 @@ def test_its_loss_is_the_networks_or_the_counts_where_one_has_all_the_weight(dat
     net = MLP(len(data.vocab)).eval()
     x, y, n = data.splits["val"].examples
     batches = data.evaluation_loader("val")
-    assert evaluate(Mixture(net, data.best_counts, 1.0), batches) == pytest.approx(
+    assert evaluate(Mixed(net, data.best_counts, 1.0), batches) == pytest.approx(
         evaluate(net, batches)
     )
     expected = loss(counted(data), x, y, n[:, 0])
-    assert evaluate(Mixture(net, data.best_counts, 0.0), batches)["loss"] == pytest.approx(expected)
+    assert evaluate(Mixed(net, data.best_counts, 0.0), batches)["loss"] == pytest.approx(expected)
 
 
 def test_the_weight_chosen_has_the_lowest_loss(data):
@@ -59,10 +77,10 @@ def test_the_weight_chosen_has_the_lowest_loss(data):
     net = MLP(len(data.vocab)).eval()
     batches = data.evaluation_loader("val")
     each = {
-        weight: evaluate(Mixture(net, data.best_counts, weight), batches)["loss"]
+        weight: evaluate(Mixed(net, data.best_counts, weight), batches)["loss"]
         for weight in WEIGHTS.tolist()
     }
-    assert choose_weight(net, data.best_counts, batches) == pytest.approx(min(each, key=each.get))
+    assert chosen_weight(net, data.best_counts, batches) == pytest.approx(min(each, key=each.get))
 
 
 @pytest.mark.slow
@@ -76,8 +94,8 @@ def test_a_checkpoint_needs_nothing_else_for_its_mixture(tmp_path, data, word_li
     printed, run = capsys.readouterr().out, tmp_path / "run"
     best = run / "checkpoints" / "best.ckpt"
     model = checkpoint.load(best)
-    assert isinstance(model.predictor, Mixture)
-    val = evaluate(model.predictor, data.evaluation_loader("val"))["loss"]
+    assert isinstance(model.mixture, Mixture)
+    val = evaluate(model, data.evaluation_loader("val"))["loss"]
     alone = evaluate(model.net, data.evaluation_loader("val"))["loss"]
     x, y, n = data.splits["val"].examples
     assert val <= min(alone, loss(counted(data), x, y, n[:, 0])) + 1e-6
@@ -93,7 +111,7 @@ def test_a_checkpoint_needs_nothing_else_for_its_mixture(tmp_path, data, word_li
     window, total = [0, 0, 0], 0.0
     for token in [*data.vocab.encode(word), 0]:
         with torch.no_grad():
-            total += float(model.predictor(torch.tensor([window])).log_softmax(1)[0, token])
+            total += float(model(torch.tensor([window])).log_softmax(1)[0, token])
         window = [*window[1:], token]
     assert float(log_p) == pytest.approx(total, abs=1e-4)
     assert main(["sample", "--ckpt_path", str(best), "--num", "3", "--seed", "1"]) == 0
@@ -107,14 +125,16 @@ def test_a_network_that_is_nan_has_no_weight():
 
     x, y = torch.tensor([[0], [1]]), torch.tensor([1, 2])
     batch = (x, torch.tensor([0, 1]), y, torch.ones(2, 2, dtype=torch.int64))
-    assert math.isnan(choose_weight(Nan(), Uniform(4), [batch]))
+    assert math.isnan(
+        chosen_weight(Nan(), KneserNey(x, y, torch.ones(2, dtype=torch.int64), 4), [batch])
+    )
 
 
 def test_a_network_that_knows_nothing_gets_no_weight(data):
     """So the mixture is never worse than counting on the words that choose."""
     net = MLP(len(data.vocab)).eval()
     net.layers[-1].bias.data[1] = 30.0  # certain of one letter
-    assert choose_weight(net, data.best_counts, data.evaluation_loader("val")) == 0
+    assert chosen_weight(net, data.best_counts, data.evaluation_loader("val")) == 0
     x, y, n = data.splits["val"].examples
-    mixed = evaluate(Mixture(net, data.best_counts, 0.0), data.evaluation_loader("val"))["loss"]
+    mixed = evaluate(Mixed(net, data.best_counts, 0.0), data.evaluation_loader("val"))["loss"]
     assert mixed == pytest.approx(loss(counted(data), x, y, n[:, 0]), abs=1e-6)

@@ -89,12 +89,13 @@ def test_kneser_ney_is_rebuilt_from_its_rows():
     x, y = (torch.tensor(part) for part in examples(WORDS, 3))
     vocab_size = int(y.max()) + 1
     model = KneserNey(x, y, torch.ones_like(y), vocab_size, discount=0.6)
-    rows, counts = model.rows()
-    assert (rows.dtype, counts.dtype) == (torch.uint8, torch.int32)
-    assert torch.equal(rows.long(), torch.cat([x, y[:, None]], 1))
-    again = KneserNey.from_rows(rows, counts, vocab_size, 0.6)
+    assert (model.rows.dtype, model.counts.dtype) == (torch.uint8, torch.int32)
+    assert torch.equal(model.rows.long(), torch.cat([x, y[:, None]], 1))
+    again = KneserNey.blank(vocab_size)
+    again.load_state_dict(model.state_dict())
+    assert again.discount == 0.6
     assert torch.equal(model.probabilities(x), again.probabilities(x))
-    assert KneserNey(x, y, torch.ones_like(y), 300).rows()[0].dtype == torch.int16
+    assert KneserNey(x, y, torch.ones_like(y), 300).rows.dtype == torch.int16
 
 
 def test_the_probability_of_one_token_is_that_of_the_distribution_to_the_bit(word_list):
