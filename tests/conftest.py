@@ -1,6 +1,9 @@
 """Shared fixtures: a small word list, and a check that a test leaves nothing behind."""
 
 import os
+from contextlib import redirect_stderr, redirect_stdout
+from functools import cache
+from io import StringIO
 from pathlib import Path
 
 import pytest
@@ -29,6 +32,27 @@ def word_list(tmp_path: Path) -> Path:
     path = tmp_path / "words.txt"
     path.write_text("\n".join(WORDS) + "\n")
     return path
+
+
+@pytest.fixture(scope="session")
+def small_run(tmp_path_factory):
+    """`small_run(*options)`: the folder of a fit on 30 words, trained once; do not write there."""
+    from lit_makemore.cli import main
+
+    @cache
+    def trained(*options: str) -> Path:
+        folder = tmp_path_factory.mktemp("small")
+        (folder / "words.txt").write_text("\n".join(WORDS) + "\n")
+        arguments = f"fit --data.path {folder}/words.txt --runs_dir {folder} --name run".split()
+        arguments += "--data.batch_size 16 --model.n_embd 4 --model.n_hidden 8".split()
+        arguments += "--model.n_layer 2 --trainer.max_steps 60 --trainer.accelerator cpu".split()
+        arguments += "--diagnostics.enabled false --threads 1".split()
+        with redirect_stdout(StringIO()), redirect_stderr(StringIO()) as said:
+            status = main([*arguments, *options])
+        assert status == 0, said.getvalue()
+        return folder / "run"
+
+    return trained
 
 
 @pytest.fixture

@@ -27,7 +27,8 @@ from tests.conftest import ROOT, WORDS
 from tests.exported_page import CHROMIUM, PHONE, draw, opened
 from tests.sampling.repeatable import draw_names
 
-STORED = ROOT / "tests" / "format_1"
+MIXTURE = ("--model.count_mixture", "true")
+KNOWN = (*MIXTURE, "--model.known_words", "true", "--data.block_size", "10")
 STRANGE = "</script>!-{}\"'&. é😀\u0627"
 ARCHITECTURES = [
     {"n_layer": 5, "bn_variance": "unbiased"},
@@ -156,29 +157,39 @@ def test_no_character_ends_the_script():
     assert page.count("</script>") == 3
 
 
-def run(*arguments: str, path=STORED / "mixture/checkpoints/last.ckpt") -> int:
-    return main(["export", "--ckpt_path", str(path), *arguments])
+@pytest.fixture(scope="module")
+def ckpt_of(small_run):
+    """The path of a small run's checkpoint, by its options."""
+    return lambda *options: small_run(*options) / "checkpoints" / "last.ckpt"
 
 
-def test_the_command_writes_beside_the_user(tmp_path, monkeypatch, capsys):
+@pytest.fixture
+def run(ckpt_of):
+    def run(*arguments: str, path=ckpt_of(*MIXTURE)) -> int:
+        return main(["export", "--ckpt_path", str(path), *arguments])
+
+    return run
+
+
+def test_the_command_writes_beside_the_user(run, ckpt_of, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     assert run() == 0
     out, err = capsys.readouterr()
     assert re.fullmatch(r"last.html: [\d,]+ parameters, [\d,]+ bytes\n", out)
     assert err == ""
-    stored = checkpoint.load(STORED / "mixture/checkpoints/last.ckpt")
+    stored = checkpoint.load(ckpt_of(*MIXTURE))
     found = content((tmp_path / "last.html").read_text(encoding="utf-8"))
     assert found["chars"] == stored.vocab.chars
     assert found["weight"] == stored.predictor.weight
 
 
-def test_bad_input_is_one_line_and_nothing_is_written(tmp_path, monkeypatch, capsys):
+def test_bad_input_is_one_line_and_nothing_is_written(run, ckpt_of, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     text = tmp_path / "a.txt"
     text.write_text("a file")
     folder = tmp_path / "folder"
     folder.mkdir()
-    broken = torch.load(STORED / "plain/checkpoints/last.ckpt", weights_only=True)
+    broken = torch.load(ckpt_of(), weights_only=True)
     broken["state_dict"]["net.embedding.weight"][0, 0] = torch.nan
     torch.save(broken, tmp_path / "nan.ckpt")
     torch.save({"state_dict": {}}, tmp_path / "other.ckpt")
@@ -203,7 +214,7 @@ def test_bad_input_is_one_line_and_nothing_is_written(tmp_path, monkeypatch, cap
 
 
 @pytest.mark.parametrize("name", ["onnx", "safetensors"])
-def test_a_missing_package_is_named(name, tmp_path, monkeypatch, capsys):
+def test_a_missing_package_is_named(run, name, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(export, "find_spec", lambda package: None)
     assert run("--format", name) == 1
@@ -213,7 +224,7 @@ def test_a_missing_package_is_named(name, tmp_path, monkeypatch, capsys):
     assert list(tmp_path.iterdir()) == []
 
 
-def test_safetensors_is_enough_to_build_the_predictor_again(tmp_path, capsys):
+def test_safetensors_is_enough_to_build_the_predictor_again(run, ckpt_of, tmp_path, capsys):
     safetensors = pytest.importorskip("safetensors")
     path = tmp_path / "out.safetensors"
     assert run("--format", "safetensors", "--output", str(path)) == 0
@@ -226,16 +237,15 @@ def test_safetensors_is_enough_to_build_the_predictor_again(tmp_path, capsys):
     net = MLP(vocab_size, block_size, **json.loads(described["architecture"])).eval()
     net.load_state_dict(tensors)
     mixture = json.loads(described["mixture"])
-    counts = KneserNey.from_rows(rows, numbers, vocab_size)
-    assert mixture["discount"] == counts.discount
-    stored = checkpoint.load(STORED / "mixture/checkpoints/last.ckpt")
+    counts = KneserNey.from_rows(rows, numbers, vocab_size, mixture["discount"])
+    stored = checkpoint.load(ckpt_of(*MIXTURE))
     x = windows(stored, prefixes(stored, 100))
     torch.testing.assert_close(Mixture(net, counts, mixture["weight"])(x), stored.predictor(x))
 
 
-def test_known_words_are_in_safetensors_and_not_in_a_page():
+def test_known_words_are_in_safetensors_and_not_in_a_page(ckpt_of):
     safetensors = pytest.importorskip("safetensors.torch")
-    stored = checkpoint.load(ROOT / "tests/format_3/known/checkpoints/last.ckpt")
+    stored = checkpoint.load(ckpt_of(*KNOWN))
     without = Mixture(stored.net, *stored.mixture)
     fitted = stored.known_words.fitted(without, 9, 10)
     model = replace(stored, predictor=Mixture(stored.net, *stored.mixture, fitted)).folded()
@@ -259,10 +269,10 @@ def test_known_words_are_in_safetensors_and_not_in_a_page():
 
 
 @pytest.mark.slow
-def test_onnx_names_the_known_words_that_it_leaves_out():
+def test_onnx_names_the_known_words_that_it_leaves_out(ckpt_of):
     pytest.importorskip("onnx")
     pytest.importorskip("onnxscript")
-    model = checkpoint.load(ROOT / "tests/format_3/known/checkpoints/last.ckpt").folded()
+    model = checkpoint.load(ckpt_of(*KNOWN)).folded()
     _, left_out = export.WRITERS["onnx"](model)
     assert left_out == "the counts of its mixture and its known words: ONNX cannot hold them"
 
@@ -287,7 +297,7 @@ def test_onnx_gives_the_same_logits_for_any_number_of_windows(architecture):
 
 
 @pytest.mark.slow
-def test_the_command_writes_onnx_and_says_what_is_not_in_it(tmp_path, capfd):
+def test_the_command_writes_onnx_and_says_what_is_not_in_it(run, tmp_path, capfd):
     onnx = pytest.importorskip("onnx")
     pytest.importorskip("onnxscript")
     path = tmp_path / "out.onnx"
@@ -309,11 +319,11 @@ def test_the_page_of_the_documentation_is_of_this_version():
 
 
 @pytest.mark.slow
-def test_the_examples_of_the_documentation_run(tmp_path, monkeypatch):
+def test_the_examples_of_the_documentation_run(run, ckpt_of, tmp_path, monkeypatch):
     for package in ("onnxruntime", "onnxscript", "safetensors"):
         pytest.importorskip(package)
-    model = checkpoint.load(STORED / "plain/checkpoints/last.ckpt")
-    shutil.copy(STORED / "plain/checkpoints/last.ckpt", tmp_path / "best.ckpt")
+    model = checkpoint.load(ckpt_of())
+    shutil.copy(ckpt_of(), tmp_path / "best.ckpt")
     monkeypatch.chdir(tmp_path)
     for name in ("onnx", "safetensors"):
         assert run("--format", name, path="best.ckpt") == 0

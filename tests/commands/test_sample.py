@@ -6,16 +6,19 @@ import torch
 from lit_makemore import model as checkpoint
 from lit_makemore.cli import main
 from lit_makemore.words.corpus import word_hash
-from tests.conftest import ROOT
-
-CKPT = str(ROOT / "tests" / "format_1" / "plain" / "checkpoints" / "last.ckpt")
 
 
-def sample(*arguments: str) -> int:
-    return main(["sample", "--ckpt_path", CKPT, "--seed", "1", *arguments])
+@pytest.fixture(scope="module")
+def ckpt(small_run) -> str:
+    return str(small_run() / "checkpoints" / "last.ckpt")
 
 
-def test_conditions_are_met_and_their_probability_is_said(capsys):
+@pytest.fixture
+def sample(ckpt):
+    return lambda *arguments: main(["sample", "--ckpt_path", ckpt, "--seed", "1", *arguments])
+
+
+def test_conditions_are_met_and_their_probability_is_said(ckpt, sample, capsys):
     lengths = ["--min_length", "5", "--max_length", "8"]
     assert sample("--num", "50", "--prefix", "a", "--suffix", "a", *lengths, "--unique") == 0
     captured = capsys.readouterr()
@@ -23,15 +26,15 @@ def test_conditions_are_met_and_their_probability_is_said(capsys):
     assert len(set(names)) == len(names) == 50
     assert all(re.fullmatch("a.{3,6}a", name) for name in names)
     share = float(re.fullmatch(r"(.*) % of the network's names fit\n", captured.err)[1]) / 100
-    plain = checkpoint.load(CKPT).generate(20_000, seed=2)
+    plain = checkpoint.load(ckpt).generate(20_000, seed=2)
     fitting = sum(bool(re.fullmatch("a.{3,6}a", name)) for name in plain) / len(plain)
     assert share == pytest.approx(fitting, rel=0.2)
 
 
-def test_a_pattern_with_scores_and_without_near_copies(capsys):
+def test_a_pattern_with_scores_and_without_near_copies(ckpt, sample, capsys):
     assert sample("--num", "30", "--pattern", "?a??*", "--scores", "--not_near") == 0
     rows = [row.split("\t") for row in capsys.readouterr().out.splitlines()]
-    train = set(checkpoint.load(CKPT).train_hashes.tolist())
+    train = set(checkpoint.load(ckpt).train_hashes.tolist())
     assert len(rows) == 30
     for name, _, mark in rows:
         assert re.fullmatch(".a..+", name)
@@ -51,7 +54,7 @@ def test_a_pattern_with_scores_and_without_near_copies(capsys):
         (["--pattern", "ada", "--unique", "--num", "2"], "ask for fewer: --num 1"),
     ],
 )
-def test_what_cannot_be_drawn_is_one_line_and_no_file(tmp_path, capsys, arguments, line):
+def test_what_cannot_be_drawn_is_one_line_and_no_file(sample, tmp_path, capsys, arguments, line):
     assert sample(*arguments, "--output", str(tmp_path / "names.txt")) == 1
     error = capsys.readouterr().err
     assert error.startswith("error: ")
@@ -60,8 +63,8 @@ def test_what_cannot_be_drawn_is_one_line_and_no_file(tmp_path, capsys, argument
     assert list(tmp_path.iterdir()) == []
 
 
-def test_python_draws_what_the_command_draws(capsys):
-    model = checkpoint.load(CKPT)
+def test_python_draws_what_the_command_draws(ckpt, sample, capsys):
+    model = checkpoint.load(ckpt)
     assert sample("--num", "7", "--suffix", "a", "--only_new", "--unique") == 0
     printed = capsys.readouterr().out.split()
     assert model.generate(7, 1, suffix="a", only_new=True, unique=True) == printed
@@ -69,8 +72,8 @@ def test_python_draws_what_the_command_draws(capsys):
     assert model.generate(7, 1, temperature=0.5) == capsys.readouterr().out.split()
 
 
-def test_python_scores_words():
-    model = checkpoint.load(CKPT)
+def test_python_scores_words(ckpt):
+    model = checkpoint.load(ckpt)
     zoe, ada = model.score(["zoë", "ada"])
     window, total = [0, 0, 0], 0.0
     for token in [*model.vocab.encode("ada"), 0]:

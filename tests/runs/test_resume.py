@@ -435,11 +435,9 @@ def test_signals_end_a_process_with_their_status(tmp_path, word_list, signum, st
         if line.startswith("step "):
             break
     process.send_signal(signum)
-    begun = time.monotonic()
     rest = process.stderr.read()
     process.stderr.close()
     assert process.wait() == status
-    assert time.monotonic() - begun < 20
     assert f"stopped by {signum.name} at update" in rest
     assert checkpoint.read(tmp_path / "run" / "checkpoints" / "last.ckpt")["global_step"] >= 200
 
