@@ -9,6 +9,9 @@ from pathlib import Path
 import pytest
 import torch
 
+# In what a test starts, too: each core has a worker of pytest-xdist.
+os.environ["OMP_NUM_THREADS"] = "1"
+
 # What Lightning's command line uses of jsonargparse 4.53. A filter in pyproject.toml would import
 # jsonargparse, which a machine with a GPU may lack.
 os.environ["JSONARGPARSE_DEPRECATION_WARNINGS"] = "off"
@@ -55,25 +58,27 @@ def small_run(tmp_path_factory):
     return trained
 
 
-@pytest.fixture
-def one_thread():
-    """Two threads of a busy machine may not add up in the same order each time."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items):
+    """Tests that share a fixture of their file run on one worker: it is made once."""
+    for item in items:
+        fixtures = item._fixtureinfo.name2fixturedefs.values()
+        shared = any(definition[-1].scope == "module" for definition in fixtures)
+        if shared and not item.get_closest_marker("xdist_group"):
+            item.add_marker(pytest.mark.xdist_group(item.nodeid.split("::")[0]))
 
 
 @pytest.fixture(autouse=True)
-def _nothing_left_behind(request, monkeypatch):
+def _nothing_left_behind(monkeypatch):
     """A test works in its temporary folder; the checkout has the same files after it as before."""
     monkeypatch.chdir(ROOT)
+    torch.set_num_threads(1)  # a fit before it may have asked for more
     before = _files()
     yield
     if torch.distributed.is_initialized():  # a fit with ddp in this process leaves its group
         torch.distributed.destroy_process_group()
     left = _files() - before
-    assert not left, f"the test left {sorted(left)}"
+    assert not left, f"the test, or one beside it, left {sorted(left)}"
 
 
 def _files() -> set[str]:

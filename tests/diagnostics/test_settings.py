@@ -48,9 +48,7 @@ def fit(word_list, options, model_arguments, trainer_arguments):
         ({"optimizer": "adamw", "lr": 0.01, "weight_decay": 0.1}, {}),
     ],
 )
-def test_on_and_off_are_bit_identical(
-    word_list, one_thread, engine, model_arguments, trainer_arguments
-):
+def test_on_and_off_are_bit_identical(word_list, engine, model_arguments, trainer_arguments):
     arguments = {**model_arguments, "engine": engine}
     off, random_off, losses_off = fit(
         word_list, Diagnostics(enabled=False), arguments, trainer_arguments

@@ -39,7 +39,7 @@ def fit(word_list, callbacks, model_arguments, trainer_arguments):
         ({}, {"detect_anomaly": True}),
     ],
 )
-def test_groups_change_no_bit(word_list, one_thread, model_arguments, trainer_arguments):
+def test_groups_change_no_bit(word_list, model_arguments, trainer_arguments):
     together = fit(word_list, [], model_arguments, trainer_arguments)
     alone = fit(word_list, [OneByOne()], model_arguments, trainer_arguments)
     assert not together.automatic_optimization
