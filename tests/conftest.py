@@ -9,9 +9,6 @@ from pathlib import Path
 import pytest
 import torch
 
-# In what a test starts, too: each core has a worker of pytest-xdist.
-os.environ["OMP_NUM_THREADS"] = "1"
-
 # What Lightning's command line uses of jsonargparse 4.53. A filter in pyproject.toml would import
 # jsonargparse, which a machine with a GPU may lack.
 os.environ["JSONARGPARSE_DEPRECATION_WARNINGS"] = "off"
@@ -27,6 +24,17 @@ ines jonas karla leni lina luis mara milo nora oskar paula rosa selma timo vera
 needs_names = pytest.mark.skipif(
     not NAMES.exists(), reason="data/names.txt is not there; any fit on it fetches it"
 )
+
+
+@pytest.fixture(scope="session")
+def ckpt(small_run) -> str:
+    """The checkpoint of a small run, for tests that only read it."""
+    return str(small_run() / "checkpoints" / "last.ckpt")
+
+
+def pytest_configure() -> None:
+    """One thread, in what a test starts too: each core has a worker of pytest-xdist."""
+    os.environ["OMP_NUM_THREADS"] = "1"
 
 
 @pytest.fixture

@@ -8,11 +8,6 @@ from lit_makemore.cli import main
 from lit_makemore.words.corpus import word_hash
 
 
-@pytest.fixture(scope="module")
-def ckpt(small_run) -> str:
-    return str(small_run() / "checkpoints" / "last.ckpt")
-
-
 @pytest.fixture
 def sample(ckpt):
     return lambda *arguments: main(["sample", "--ckpt_path", ckpt, "--seed", "1", *arguments])

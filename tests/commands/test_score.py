@@ -7,27 +7,32 @@ import torch
 
 from lit_makemore import model as checkpoint
 from lit_makemore.cli import main
-from tests.commands.test_sample import CKPT
 from tests.conftest import WORDS
 
 GIVEN = ["selma", "xyz", "Ada", "vera"]
 
 
-def score(*arguments: str) -> int:
-    return main(["score", "--ckpt_path", CKPT, *arguments])
+@pytest.fixture
+def score(ckpt):
+    return lambda *arguments: main(["score", "--ckpt_path", ckpt, *arguments])
 
 
-@torch.no_grad()
-def surprise(word: str) -> list[float]:
-    """Of each character and the end mark, from the network's logits one at a time."""
-    model, found, window = checkpoint.load(CKPT), [], [0, 0, 0]
-    for token in [*model.vocab.encode(word), 0]:
-        found.append(-float(model.net(torch.tensor([window])).double().log_softmax(1)[0, token]))
-        window = [*window[1:], token]
-    return found
+@pytest.fixture
+def surprise(ckpt):
+    @torch.no_grad()
+    def of(word: str) -> list[float]:
+        """Of each character and the end mark, from the network's logits one at a time."""
+        model, found, window = checkpoint.load(ckpt), [], [0, 0, 0]
+        for token in [*model.vocab.encode(word), 0]:
+            logits = model.net(torch.tensor([window])).double()
+            found.append(-float(logits.log_softmax(1)[0, token]))
+            window = [*window[1:], token]
+        return found
+
+    return of
 
 
-def test_csv_and_json_say_the_same_in_the_order_of_the_words(tmp_path, capsys):
+def test_csv_and_json_say_the_same_in_the_order_of_the_words(score, surprise, tmp_path, capsys):
     path = tmp_path / "words.txt"
     path.write_text("\n".join(GIVEN[2:]))
     more = ["--file", str(path), *GIVEN[:2]]
@@ -54,7 +59,9 @@ def test_csv_and_json_say_the_same_in_the_order_of_the_words(tmp_path, capsys):
         assert one["loss_per_char"] == pytest.approx(sum(expected) / len(expected), abs=2e-5)
 
 
-def test_the_picture_has_a_bar_for_each_character_and_names_the_unlikely(capsys):
+def test_the_picture_has_a_bar_for_each_character_and_names_the_unlikely(
+    score, surprise, ckpt, capsys
+):
     assert score("vrea") == 0
     head, *bars, blank, _ = capsys.readouterr().out.splitlines()
     expected = surprise("vrea")
@@ -64,23 +71,23 @@ def test_the_picture_has_a_bar_for_each_character_and_names_the_unlikely(capsys)
     for bar, nats in zip(bars, expected, strict=True):
         assert float(bar.split()[1]) == pytest.approx(nats, abs=0.006)
         assert abs(bar.count("█") - 4 * nats) <= 1
-        at_random = math.log(len(checkpoint.load(CKPT).vocab))
+        at_random = math.log(len(checkpoint.load(ckpt).vocab))
         assert bar.endswith("unlikely") == (nats > at_random)
 
 
-def test_lowercase_folds_the_words(capsys):
+def test_lowercase_folds_the_words(score, capsys):
     assert score("--lowercase", "ADA", "--format", "csv") == 0
     assert capsys.readouterr().out.splitlines()[1].startswith("ada,-")
 
 
-def test_training_words_are_known(capsys):
+def test_training_words_are_known(score, ckpt, capsys):
     assert score(*WORDS, "adaa", "--format", "json") == 0
     in_train = [one["in_train"] for one in json.loads(capsys.readouterr().out)]
-    assert sum(in_train) == len(checkpoint.load(CKPT).train_hashes) == 24
+    assert sum(in_train) == len(checkpoint.load(ckpt).train_hashes) == 24
     assert not in_train[-1]
 
 
-def test_no_words_in_a_file_are_no_rows(tmp_path, capsys):
+def test_no_words_in_a_file_are_no_rows(score, tmp_path, capsys):
     (tmp_path / "empty.txt").write_text("\n\n")
     assert score("--file", str(tmp_path / "empty.txt"), "--format", "json") == 0
     assert json.loads(capsys.readouterr().out) == []
@@ -94,7 +101,7 @@ def test_no_words_in_a_file_are_no_rows(tmp_path, capsys):
         (["ada", "--output", "."], "is a folder"),
     ],
 )
-def test_bad_use_is_one_line(capsys, arguments, line):
+def test_bad_use_is_one_line(score, capsys, arguments, line):
     assert score(*arguments) == 1
     captured = capsys.readouterr()
     assert line in captured.err
@@ -102,14 +109,14 @@ def test_bad_use_is_one_line(capsys, arguments, line):
     assert captured.out == ""
 
 
-def test_predict_needs_no_list_and_no_configuration(tmp_path, monkeypatch, capsys):
+def test_predict_needs_no_list_and_no_configuration(ckpt, surprise, tmp_path, monkeypatch, capsys):
     def fetch(*args):
         raise AssertionError("names.txt is asked for")
 
     monkeypatch.setattr("lit_makemore.training.datamodule.fetch", fetch)
     monkeypatch.chdir(tmp_path)
     (tmp_path / "given.txt").write_text("selma\nzoë\n")
-    usual = ["--ckpt_path", CKPT, "--data.predict_path", "given.txt"]
+    usual = ["--ckpt_path", ckpt, "--data.predict_path", "given.txt"]
     assert main(["predict", *usual, "--trainer.accelerator", "cpu"]) == 0
     rows = list(csv.DictReader(capsys.readouterr().out.splitlines()))
     assert float(rows[0]["log_probability"]) == pytest.approx(-sum(surprise("selma")), abs=1e-5)

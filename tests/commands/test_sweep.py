@@ -21,8 +21,8 @@ from lit_makemore import model as checkpoint
 from lit_makemore.cli import main
 from lit_makemore.commands.sweep import check
 from lit_makemore.commands.sweep_file import read
+from tests.benchmarks.reliability import small_disk
 from tests.conftest import NAMES, ROOT
-from tests.reliability import small_disk
 
 SWEEPS = sorted((ROOT / "configs" / "sweep").glob("*.yaml"))
 

@@ -8,8 +8,8 @@ from math import log
 import pytest
 
 from lit_makemore.cli import main
+from tests.benchmarks.tensorboard_page import CHROMIUM, page, tensorboard
 from tests.conftest import WORDS
-from tests.tensorboard_page import CHROMIUM, page, tensorboard
 
 STEPS = 120
 

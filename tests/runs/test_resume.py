@@ -18,7 +18,7 @@ from lit_makemore.runs import resume
 from lit_makemore.runs.checkpoints import LastCheckpoint
 from lit_makemore.training.module import LitMLP
 from tests.conftest import ROOT
-from tests.reliability import differences, same
+from tests.same_run import differences, same
 
 CONFIG = {
     "data": {"batch_size": 16, "sampling": "shuffled"},

@@ -14,7 +14,7 @@ import yaml
 from lit_makemore import model as checkpoint
 from tests.conftest import ROOT, WORDS
 from tests.parallel import fit, run, signal_one_by_one
-from tests.reliability import differences
+from tests.same_run import differences
 from tests.slurm_cluster import running
 
 pytestmark = pytest.mark.slurm

@@ -13,7 +13,7 @@ import torch
 from lit_makemore import model as checkpoint
 from tests.conftest import ROOT, WORDS
 from tests.parallel import BARE, fit, run, signal_one_by_one
-from tests.reliability import curves, differences
+from tests.same_run import curves, differences
 
 SHORT = ["--trainer.max_steps", "60", "--trainer.val_check_interval", "20"]
 SHORT += ["--trainer.log_every_n_steps", "5"]

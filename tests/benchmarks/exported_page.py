@@ -1,6 +1,6 @@
 """An exported page in a real browser.
 
-    python -m tests.exported_page PAGE.html PICTURE.png
+    python -m tests.benchmarks.exported_page PAGE.html PICTURE.png
 
 takes the picture of the page that the README shows. Needs the system's Chromium and the Python
 package playwright.
@@ -14,7 +14,7 @@ from typing import Any
 
 from PIL import Image
 
-from tests.tensorboard_page import CHROMIUM, FLAGS, PATIENCE_MS
+from tests.benchmarks.tensorboard_page import CHROMIUM, FLAGS, PATIENCE_MS
 
 DESKTOP, PHONE = (1000, 740), (375, 800)
 

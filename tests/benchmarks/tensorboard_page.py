@@ -1,6 +1,6 @@
 """A real TensorBoard on loopback, and a real browser to look at it.
 
-    python -m tests.tensorboard_page LOGDIR PICTURE.png [STEP]
+    python -m tests.benchmarks.tensorboard_page LOGDIR PICTURE.png [STEP]
 
 takes a picture of the Time Series page, as the README shows it, once a run that is going on has
 reached a step. Needs the system's Chromium and the Python package playwright.
