@@ -32,6 +32,16 @@ def ckpt(small_run) -> str:
     return str(small_run() / "checkpoints" / "last.ckpt")
 
 
+@pytest.fixture(scope="session")
+def cluster(tmp_path_factory):
+    """A real SLURM on this machine."""
+    from tests.slurm_cluster import running
+
+    folder = tmp_path_factory.mktemp("slurm")
+    with running(folder, grace=20, KillWait=20, JobFileAppend=1) as cluster:
+        yield cluster
+
+
 def pytest_configure() -> None:
     """One thread, in what a test starts too: each core has a worker of pytest-xdist."""
     os.environ["OMP_NUM_THREADS"] = "1"
@@ -68,12 +78,19 @@ def small_run(tmp_path_factory):
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items):
-    """Tests that share a fixture of their file run on one worker: it is made once."""
+    """One worker runs the tests that share a fixture of their file, SLURM or the browser.
+
+    The longest come first, so that no worker waits at the end: slow(minutes=4).
+    """
+    marks = {item: item.get_closest_marker("slow") for item in items}
+    items.sort(key=lambda item: -marks[item].kwargs.get("minutes", 0) if marks[item] else 0)
     for item in items:
+        groups = [name for name in ("slurm", "browser") if item.get_closest_marker(name)]
         fixtures = item._fixtureinfo.name2fixturedefs.values()
-        shared = any(definition[-1].scope == "module" for definition in fixtures)
-        if shared and not item.get_closest_marker("xdist_group"):
-            item.add_marker(pytest.mark.xdist_group(item.nodeid.split("::")[0]))
+        if any(definitions[-1].scope == "module" for definitions in fixtures):
+            groups.append(item.nodeid.split("::")[0])
+        if groups:
+            item.add_marker(pytest.mark.xdist_group(groups[0]))
 
 
 @pytest.fixture(autouse=True)

@@ -6,7 +6,8 @@
 
 munged, slurmctld and two slurmd are children of the test, listen on free ports of 127.0.0.1 and
 write into `folder` alone. A job of the partition `high` preempts and requeues jobs of `low`, the
-default. Most waits that a real cluster counts in minutes take seconds here.
+default, and of `brief`, which leaves them no time. Most waits that a real cluster counts in minutes
+take seconds here.
 """
 
 import os
@@ -238,6 +239,7 @@ class Cluster:
             *(f"{name}={value}" for name, value in self.settings.items()),
             *(f"NodeName={n} Port={p} {at}" for n, p in zip(NODES, ports, strict=True)),
             f"PartitionName=low Nodes=ALL Default=YES PriorityTier=1 GraceTime={self.grace}",
+            "PartitionName=brief Nodes=ALL PriorityTier=1 GraceTime=0",
             "PartitionName=high Nodes=ALL PriorityTier=2 PreemptMode=OFF",
         ]
         return "\n".join(lines) + "\n"

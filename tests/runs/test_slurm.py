@@ -15,7 +15,6 @@ from lit_makemore import model as checkpoint
 from tests.conftest import ROOT, WORDS
 from tests.parallel import fit, run, signal_one_by_one
 from tests.same_run import differences
-from tests.slurm_cluster import running
 
 pytestmark = pytest.mark.slurm
 STEPS = 4000
@@ -24,13 +23,6 @@ CONFIG = {
     "model": {"n_hidden": 20},
     "trainer": {"max_steps": STEPS, "val_check_interval": 250, "accelerator": "cpu"},
 }
-
-
-@pytest.fixture(scope="module")
-def cluster(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("slurm")
-    with running(folder, grace=20, KillWait=20, JobFileAppend=1) as cluster:
-        yield cluster
 
 
 @pytest.fixture(scope="module")

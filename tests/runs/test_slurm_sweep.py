@@ -14,17 +14,10 @@ from lit_makemore.cli import main
 from lit_makemore.runs.finished import all_below
 from tests.commands.test_sweep import rows, weights
 from tests.conftest import ROOT
-from tests.slurm_cluster import running
 
 pytestmark = [pytest.mark.slow, pytest.mark.slurm]
 RATES = [0.01, 0.02, 0.03, 0.05, 0.1, 0.2]
 STEPS = 6000
-
-
-@pytest.fixture(scope="module")
-def cluster(tmp_path_factory):
-    with running(tmp_path_factory.mktemp("slurm"), grace=20, KillWait=20) as cluster:
-        yield cluster
 
 
 @pytest.fixture
