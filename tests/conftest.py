@@ -1,6 +1,9 @@
 """Shared fixtures: a small word list, and a check that a test leaves nothing behind."""
 
 import os
+from contextlib import redirect_stderr, redirect_stdout
+from functools import cache
+from io import StringIO
 from pathlib import Path
 
 import pytest
@@ -23,6 +26,27 @@ needs_names = pytest.mark.skipif(
 )
 
 
+@pytest.fixture(scope="session")
+def ckpt(small_run) -> str:
+    """The checkpoint of a small run, for tests that only read it."""
+    return str(small_run() / "checkpoints" / "last.ckpt")
+
+
+@pytest.fixture(scope="session")
+def cluster(tmp_path_factory):
+    """A real SLURM on this machine."""
+    from tests.slurm_cluster import running
+
+    folder = tmp_path_factory.mktemp("slurm")
+    with running(folder, grace=20, KillWait=20, JobFileAppend=1) as cluster:
+        yield cluster
+
+
+def pytest_configure() -> None:
+    """One thread, in what a test starts too: each core has a worker of pytest-xdist."""
+    os.environ["OMP_NUM_THREADS"] = "1"
+
+
 @pytest.fixture
 def word_list(tmp_path: Path) -> Path:
     """A file of 30 words."""
@@ -31,25 +55,55 @@ def word_list(tmp_path: Path) -> Path:
     return path
 
 
-@pytest.fixture
-def one_thread():
-    """Two threads of a busy machine may not add up in the same order each time."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
+@pytest.fixture(scope="session")
+def small_run(tmp_path_factory):
+    """`small_run(*options)`: the folder of a fit on 30 words, trained once; do not write there."""
+    from lit_makemore.cli import main
+
+    @cache
+    def trained(*options: str) -> Path:
+        folder = tmp_path_factory.mktemp("small")
+        (folder / "words.txt").write_text("\n".join(WORDS) + "\n")
+        arguments = f"fit --data.path {folder}/words.txt --runs_dir {folder} --name run".split()
+        arguments += "--data.batch_size 16 --model.n_embd 4 --model.n_hidden 8".split()
+        arguments += "--model.n_layer 2 --trainer.max_steps 60 --trainer.accelerator cpu".split()
+        arguments += "--diagnostics.enabled false --threads 1".split()
+        with redirect_stdout(StringIO()), redirect_stderr(StringIO()) as said:
+            status = main([*arguments, *options])
+        assert status == 0, said.getvalue()
+        return folder / "run"
+
+    return trained
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items):
+    """One worker runs the tests that share a fixture of their file, SLURM or the browser.
+
+    The longest come first, so that no worker waits at the end: slow(minutes=4).
+    """
+    marks = {item: item.get_closest_marker("slow") for item in items}
+    items.sort(key=lambda item: -marks[item].kwargs.get("minutes", 0) if marks[item] else 0)
+    for item in items:
+        groups = [name for name in ("slurm", "browser") if item.get_closest_marker(name)]
+        fixtures = item._fixtureinfo.name2fixturedefs.values()
+        if any(definitions[-1].scope == "module" for definitions in fixtures):
+            groups.append(item.nodeid.split("::")[0])
+        if groups:
+            item.add_marker(pytest.mark.xdist_group(groups[0]))
 
 
 @pytest.fixture(autouse=True)
-def _nothing_left_behind(request, monkeypatch):
+def _nothing_left_behind(monkeypatch):
     """A test works in its temporary folder; the checkout has the same files after it as before."""
     monkeypatch.chdir(ROOT)
+    torch.set_num_threads(1)  # a fit before it may have asked for more
     before = _files()
     yield
     if torch.distributed.is_initialized():  # a fit with ddp in this process leaves its group
         torch.distributed.destroy_process_group()
     left = _files() - before
-    assert not left, f"the test left {sorted(left)}"
+    assert not left, f"the test, or one beside it, left {sorted(left)}"
 
 
 def _files() -> set[str]:

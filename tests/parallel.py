@@ -24,7 +24,7 @@ def fit(folder: Path, words: Path, name: str, processes: int, *more: str) -> lis
 
 
 def run(command: list[str], **options) -> subprocess.CompletedProcess:
-    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=120, **options)
+    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=900, **options)
 
 
 def signal_one_by_one(pids: Iterable[int], signum: int) -> None:

@@ -2,11 +2,12 @@
 
     with running(folder) as cluster:
         job = cluster.submit("srun hostname", "--nodes=2", "--ntasks-per-node=1")
-        cluster.wait(job, "COMPLETED", timeout=60)
+        cluster.wait(job, "COMPLETED")
 
 munged, slurmctld and two slurmd are children of the test, listen on free ports of 127.0.0.1 and
 write into `folder` alone. A job of the partition `high` preempts and requeues jobs of `low`, the
-default. Most waits that a real cluster counts in minutes take seconds here.
+default, and of `brief`, which leaves them no time. Most waits that a real cluster counts in minutes
+take seconds here.
 """
 
 import os
@@ -122,7 +123,7 @@ class Cluster:
         }
         self._daemons: list[subprocess.Popen] = []
 
-    def start(self, timeout: float = 30) -> None:
+    def start(self, timeout: float = 300) -> None:
         """Starts the daemons; returns when both nodes can take jobs."""
         for name in ("state", *NODES):
             (self.folder / name).mkdir(parents=True, exist_ok=True)
@@ -148,7 +149,7 @@ class Cluster:
         for daemon in reversed(self._daemons[:2]):  # slurmctld saves its state, munged its seed
             daemon.terminate()
             with suppress(subprocess.TimeoutExpired):
-                daemon.wait(5)
+                daemon.wait(20)
         for _ in range(100):  # slurmd would wait for steps, which outlive it: all go at once
             for pid in self.processes():
                 with suppress(ProcessLookupError):
@@ -164,7 +165,7 @@ class Cluster:
 
     def run(self, *command: str, **options) -> str:
         """What a command such as scontrol, scancel or srun prints; RuntimeError if it fails."""
-        options = {"timeout": 120} | options
+        options = {"timeout": 1200} | options
         done = subprocess.run(
             command, env=self.environment, capture_output=True, text=True, **options
         )
@@ -196,7 +197,7 @@ class Cluster:
         path = Path(self.show(job)["StdOut"])
         return path.read_text() if path.exists() else ""
 
-    def wait(self, job: str, *states: str, timeout: float = 60) -> str:
+    def wait(self, job: str, *states: str, timeout: float = 900) -> str:
         """The first of these states that the job reaches, of the final ones by default."""
         end = time.monotonic() + timeout
         states = states or FINAL
@@ -238,6 +239,7 @@ class Cluster:
             *(f"{name}={value}" for name, value in self.settings.items()),
             *(f"NodeName={n} Port={p} {at}" for n, p in zip(NODES, ports, strict=True)),
             f"PartitionName=low Nodes=ALL Default=YES PriorityTier=1 GraceTime={self.grace}",
+            "PartitionName=brief Nodes=ALL PriorityTier=1 GraceTime=0",
             "PartitionName=high Nodes=ALL PriorityTier=2 PreemptMode=OFF",
         ]
         return "\n".join(lines) + "\n"

@@ -9,8 +9,10 @@ import random
 import signal
 import subprocess
 import sys
+from contextlib import redirect_stdout
 from functools import partial
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -25,23 +27,8 @@ from lit_makemore.words.corpus import word_hash
 from tests.conftest import ROOT, WORDS
 
 STEPS = 60
-
-
-@pytest.fixture
-def fit(tmp_path, word_list):
-    """Runs `fit` on 30 words into tmp_path/runs, with more arguments after the usual ones."""
-
-    return partial(train, tmp_path, word_list)
-
-
-@pytest.fixture(scope="module")
-def trained(tmp_path_factory) -> str:
-    """The best checkpoint of one usual fit, for tests that only read it."""
-    folder = tmp_path_factory.mktemp("trained")
-    words = folder / "words.txt"
-    words.write_text("\n".join(WORDS) + "\n")
-    assert train(folder, words) == 0
-    return best(folder)
+PLAIN = ("--diagnostics.pictures", "false")
+BRIEF = ("--diagnostics.enabled", "false", "--trainer.max_steps", "20")
 
 
 def train(folder: Path, words: Path, *more: str) -> int:
@@ -59,6 +46,49 @@ def train(folder: Path, words: Path, *more: str) -> int:
     return main([*arguments, "--trainer.accelerator", "cpu", *more])
 
 
+@pytest.fixture
+def fit(tmp_path, word_list):
+    """Runs `fit` on 30 words into tmp_path/runs, with more arguments after the usual ones."""
+    return partial(train, tmp_path, word_list)
+
+
+@pytest.fixture
+def run(tmp_path) -> Path:
+    """Where `fit` leaves its run."""
+    return tmp_path / "runs" / "tiny"
+
+
+def described(folder: Path, *more: str) -> SimpleNamespace:
+    words = folder / "words.txt"
+    words.write_text("\n".join(WORDS) + "\n")
+    with redirect_stdout(io.StringIO()) as printed:
+        assert train(folder, words, *more) == 0
+    run = folder / "runs" / "tiny"
+    return SimpleNamespace(
+        folder=run,
+        config=str(run / "config.yaml"),
+        best=str(run / "checkpoints" / "best.ckpt"),
+        summary=summary(run),
+        printed=printed.getvalue(),
+    )
+
+
+@pytest.fixture(scope="module")
+def usual(tmp_path_factory) -> SimpleNamespace:
+    """A usual run, for tests that only read it."""
+    return described(tmp_path_factory.mktemp("usual"))
+
+
+@pytest.fixture(scope="module")
+def learnt(tmp_path_factory) -> SimpleNamespace:
+    """A run long enough to know many words by heart, for tests that only read it."""
+    return described(tmp_path_factory.mktemp("learnt"), "--trainer.max_steps", "400", *PLAIN)
+
+
+def summary(folder: Path) -> dict:
+    return json.loads((folder / "summary.json").read_text())
+
+
 def scalars(folder: Path) -> dict[str, list[tuple[int, float]]]:
     events = EventAccumulator(str(folder), size_guidance={"scalars": 0}).Reload()
     return {
@@ -67,134 +97,124 @@ def scalars(folder: Path) -> dict[str, list[tuple[int, float]]]:
     }
 
 
-def test_a_run_leaves_its_folder(fit, tmp_path, capsys):
-    assert fit() == 0
-    folder = tmp_path / "runs" / "tiny"
-    assert {p.name for p in folder.iterdir() if not p.name.startswith("events")} == {
+def test_a_run_leaves_its_folder(usual):
+    assert {p.name for p in usual.folder.iterdir() if not p.name.startswith("events")} == {
         ".lock", "checkpoints", "config.yaml", "samples.txt", "summary.json",
     }  # fmt: skip
-    assert {p.name for p in (folder / "checkpoints").iterdir()} == {"best.ckpt", "last.ckpt"}
-
-    summary = json.loads((folder / "summary.json").read_text())
+    assert {p.name for p in (usual.folder / "checkpoints").iterdir()} == {"best.ckpt", "last.ckpt"}
     expected = {
         "name", "config", "params", "steps", "batch_size", "seed", "wall_s", "steps_per_s",
         "train_loss", "val_loss", "test_loss", "val_loss_novel", "test_loss_novel", "final", "data",
         "versions", "git_commit",
     }  # fmt: skip
-    assert expected <= summary.keys()
-    assert (summary["name"], summary["steps"], summary["seed"]) == ("tiny", STEPS, 42)
-    assert summary["data"]["words"] == 30
-    assert summary["steps_per_s"] > 0
+    found = usual.summary
+    assert expected <= found.keys()
+    assert (found["name"], found["steps"], found["seed"]) == ("tiny", STEPS, 42)
+    assert found["data"]["words"] == 30
+    assert found["steps_per_s"] > 0
+    assert f"{found['val_loss']:.4f}" in usual.printed
+    rows = (usual.folder / "samples.txt").read_text().splitlines()
+    assert len(rows) == 20
+    assert all(row.split("\t")[0] in usual.printed for row in rows)
 
-    printed = capsys.readouterr().out
-    assert f"{summary['val_loss']:.4f}" in printed
-    names = [line.split("\t")[0] for line in (folder / "samples.txt").read_text().splitlines()]
-    assert len(names) == 20
-    assert all(name in printed for name in names)
+
+def test_the_summary_has_the_baselines(usual):
+    baselines = usual.summary["baselines"]
+    assert baselines.keys() == {"uniform", "unigram", "bigram", "kneser_ney"}
+    for figures in baselines.values():
+        assert figures.keys() == {"train", "val", "test", "val_novel", "test_novel"}
+    chars = len(set("".join(WORDS))) + 1
+    assert baselines["uniform"]["val"] == pytest.approx(math.log(chars))
+    assert f"{baselines['kneser_ney']['val']:.4f}" in usual.printed
 
 
-def test_curves_count_updates(fit, tmp_path):
-    assert fit() == 0
-    curves = scalars(tmp_path / "runs" / "tiny")
+def test_curves_count_updates(usual):
+    curves = scalars(usual.folder)
     every_ten = list(range(10, STEPS + 1, 10))
     for tag in ("7_progress/lr", "7_progress/steps_per_s"):
         assert [step for step, _ in curves[tag]] == every_ten, tag
     assert [step for step, _ in curves["1_losses/train"]] == [1, *every_ten]
     assert [step for step, _ in curves["1_losses/val"]] == [20, 40, 60]
-    assert math.isclose(curves["7_progress/lr"][0][1], 0.1, rel_tol=1e-6)
+    assert curves["7_progress/lr"][0][1] == pytest.approx(0.1, rel=1e-6)
 
 
-def test_the_logged_rate_is_the_one_of_the_last_update(fit, tmp_path):
-    assert fit("--model.lr_milestones", "[10]") == 0
-    rates = dict(scalars(tmp_path / "runs" / "tiny")["7_progress/lr"])
+def test_the_logged_rate_is_the_one_of_the_last_update(fit, run):
+    assert fit("--model.lr_milestones", "[10]", *BRIEF) == 0
+    rates = dict(scalars(run)["7_progress/lr"])
     assert rates[10] == pytest.approx(0.1)  # updates 1 … 10 were made at the first rate
     assert rates[20] == pytest.approx(0.01)
 
 
-def test_accumulated_gradients_count_as_one_update(fit, tmp_path):
-    assert fit("--trainer.accumulate_grad_batches", "2") == 0
-    curves = scalars(tmp_path / "runs" / "tiny")
+def test_accumulated_gradients_count_as_one_update(fit, run):
+    assert fit("--trainer.accumulate_grad_batches", "2", *PLAIN) == 0
+    curves = scalars(run)
     assert [step for step, _ in curves["1_losses/train"]] == [1, *range(10, STEPS + 1, 10)]
     assert [step for step, _ in curves["1_losses/val"]] == [20, 40, 60]
 
 
-@pytest.mark.slow
-def test_the_last_weights_are_validated_whatever_the_interval(fit, tmp_path):
-    assert fit("--trainer.max_steps", "50") == 0
-    folder = tmp_path / "runs" / "tiny"
-    val = dict(scalars(folder)["1_losses/val"])
+def test_the_last_weights_are_validated_whatever_the_interval(fit, run):
+    assert fit("--diagnostics.enabled", "false", "--trainer.max_steps", "50") == 0
+    val = dict(scalars(run)["1_losses/val"])
     assert list(val) == [20, 40, 50]
-    assert checkpoint.load(folder / "checkpoints" / "best.ckpt").global_step == min(
-        val, key=val.get
-    )
+    best = checkpoint.load(run / "checkpoints" / "best.ckpt")
+    assert best.global_step == min(val, key=val.get)
 
 
-def test_the_losses_of_the_best_weights_are_the_hparams_metrics(fit, tmp_path):
-    assert fit() == 0
-    folder = tmp_path / "runs" / "tiny"
-    events = EventAccumulator(str(folder)).Reload()
+def test_the_losses_of_the_best_weights_are_the_hparams_metrics(usual):
+    events = EventAccumulator(str(usual.folder)).Reload()
     assert {"_hparams_/experiment", "_hparams_/session_start_info"} <= set(events.summary_metadata)
     content = events.summary_metadata["_hparams_/experiment"].plugin_data.content
-    summary = json.loads((folder / "summary.json").read_text())
     for tag, key in (("val", "val_loss"), ("test", "test_loss"), ("val_novel", "val_loss_novel")):
         assert f"9_best/{tag}".encode() in content
-        assert events.Scalars(f"9_best/{tag}")[0].value == pytest.approx(summary[key])
+        assert events.Scalars(f"9_best/{tag}")[0].value == pytest.approx(usual.summary[key])
 
 
-def test_best_and_last_checkpoints_are_what_they_say(fit, tmp_path):
-    assert fit("--model.lr", "3.0") == 0  # so that the loss does not just fall
-    folder = tmp_path / "runs" / "tiny"
-    val = dict(scalars(folder)["1_losses/val"])
-    best, last = (checkpoint.load(folder / "checkpoints" / f"{n}.ckpt") for n in ("best", "last"))
-    assert best.global_step == min(val, key=lambda step: val[step])
+def test_best_and_last_checkpoints_are_what_they_say(fit, run):
+    assert fit("--model.lr", "3.0", *PLAIN) == 0  # so that the loss does not just fall
+    val = dict(scalars(run)["1_losses/val"])
+    best, last = (
+        checkpoint.load(run / "checkpoints" / f"{name}.ckpt") for name in ("best", "last")
+    )
+    assert best.global_step == min(val, key=val.get)
     assert last.global_step == STEPS
-    summary = json.loads((folder / "summary.json").read_text())
-    assert summary["val_loss"] == pytest.approx(min(val.values()), rel=1e-5)
-    assert summary["final"]["val_loss"] == pytest.approx(val[STEPS], rel=1e-5)
+    assert summary(run)["val_loss"] == pytest.approx(min(val.values()), rel=1e-5)
+    assert summary(run)["final"]["val_loss"] == pytest.approx(val[STEPS], rel=1e-5)
 
 
-def test_load_from_checkpoint_works_without_config_or_data(fit, tmp_path, word_list):
-    assert fit() == 0
-    path = tmp_path / "runs" / "tiny" / "checkpoints" / "best.ckpt"
+def test_load_from_checkpoint_works_without_config_or_data(fit, run, tmp_path, word_list):
+    assert fit(*BRIEF) == 0
+    path = (run / "checkpoints" / "best.ckpt").rename(tmp_path / "alone.ckpt")
     word_list.unlink()
+    (run / "config.yaml").unlink()
     model = LitMLP.load_from_checkpoint(path).eval()
     x = torch.zeros((1, 3), dtype=torch.int64)
     assert torch.equal(model(x), checkpoint.load(path).net(x))
 
 
-def test_validate_and_test_repeat_the_summary_and_write_nothing(fit, tmp_path, capsys):
-    assert fit() == 0
-    folder = tmp_path / "runs" / "tiny"
-    summary = json.loads((folder / "summary.json").read_text())
-    before = {p: p.stat().st_mtime_ns for p in folder.rglob("*")}
+def test_validate_and_test_repeat_the_summary_and_write_nothing(usual, capsys):
+    before = {p: p.stat().st_mtime_ns for p in usual.folder.rglob("*")}
     for command, split in (("validate", "val"), ("test", "test")):
         capsys.readouterr()
-        config, best = str(folder / "config.yaml"), str(folder / "checkpoints" / "best.ckpt")
-        assert main([command, "--config", config, "--ckpt_path", best]) == 0
+        assert main([command, "--config", usual.config, "--ckpt_path", usual.best]) == 0
         figures = dict(line.split() for line in capsys.readouterr().out.splitlines())
-        assert float(figures[f"{split}/loss"]) == pytest.approx(summary[f"{split}_loss"], abs=1e-4)
-    assert {p: p.stat().st_mtime_ns for p in folder.rglob("*")} == before
+        expected = usual.summary[f"{split}_loss"]
+        assert float(figures[f"{split}/loss"]) == pytest.approx(expected, abs=1e-4)
+    assert {p: p.stat().st_mtime_ns for p in usual.folder.rglob("*")} == before
 
 
-@pytest.mark.slow
-def test_a_runs_own_config_repeats_it(fit, tmp_path):
-    assert fit() == 0
-    assert main(["fit", "--config", str(tmp_path / "runs" / "tiny" / "config.yaml")]) == 0
-    first, second = (
-        json.loads((tmp_path / "runs" / name / "summary.json").read_text())
-        for name in ("tiny", "tiny-2")
-    )
-    assert first["final"] == second["final"]
+def test_a_runs_own_config_repeats_it(fit, run):
+    assert fit(*BRIEF) == 0
+    assert main(["fit", "--config", str(run / "config.yaml")]) == 0
+    assert summary(run)["final"] == summary(run.with_name("tiny-2"))["final"]
 
 
-def test_later_configs_and_flags_override_earlier_ones(fit, tmp_path, capsys):
+def test_later_configs_and_flags_override_earlier_ones(fit, run, tmp_path):
     overlay = tmp_path / "overlay.yaml"
     overlay.write_text("trainer:\n  max_steps: 7\n")
-    assert fit("--config", str(overlay), "--model.n_layer", "1") == 0
-    summary = json.loads((tmp_path / "runs" / "tiny" / "summary.json").read_text())
-    assert summary["steps"] == 7
-    architecture = checkpoint.read(tmp_path / "runs" / "tiny" / "checkpoints" / "best.ckpt")
-    assert architecture[checkpoint.KEY]["architecture"]["n_layer"] == 1
+    assert fit("--config", str(overlay), "--model.n_layer", "1", *PLAIN) == 0
+    assert summary(run)["steps"] == 7
+    entries = checkpoint.read(run / "checkpoints" / "best.ckpt")
+    assert entries[checkpoint.KEY]["architecture"]["n_layer"] == 1
 
 
 def test_print_config_prints_a_config(fit, capsys):
@@ -205,30 +225,25 @@ def test_print_config_prints_a_config(fit, capsys):
 
 
 @pytest.mark.parametrize(
-    ("arguments", "files"),
+    ("options", "files"),
     [
-        (["--trainer.logger", "false"], {"checkpoints", "summary.json"}),
-        (["--trainer.enable_checkpointing", "false"], {"summary.json"}),
-        (["--trainer.fast_dev_run", "2"], set()),
-        (["--trainer.overfit_batches", "2"], {"checkpoints"}),
-        (
-            ["--trainer.limit_train_batches", "3", "--trainer.limit_val_batches", "1"],
-            {"checkpoints"},
-        ),
-        (["--trainer.profiler", "simple"], {"checkpoints"}),
-        (["--trainer.enable_progress_bar", "false"], {"checkpoints"}),
-        (["--trainer.max_steps", "7"], {"checkpoints"}),
-        (["--trainer.num_sanity_val_steps", "1"], {"checkpoints"}),
+        ("logger false", {"checkpoints", "summary.json"}),
+        ("enable_checkpointing false", {"summary.json"}),
+        ("fast_dev_run 2", set()),
+        ("overfit_batches 2", {"checkpoints"}),
+        ("limit_train_batches 3 --trainer.limit_val_batches 1", {"checkpoints"}),
+        ("profiler simple", {"checkpoints"}),
+        ("enable_progress_bar false", {"checkpoints"}),
+        ("max_steps 7", {"checkpoints"}),
+        ("num_sanity_val_steps 1", {"checkpoints"}),
     ],
-    ids=lambda value: value[0].removeprefix("--trainer.") if isinstance(value, list) else "",
 )
-def test_the_trainers_own_switches_work(fit, tmp_path, arguments, files):
-    assert fit(*arguments) == 0
+def test_the_trainers_own_switches_work(fit, tmp_path, options, files):
+    assert fit(*PLAIN, *f"--trainer.{options}".split()) == 0
     runs = tmp_path / "runs"
     assert runs.exists() == bool(files)
     assert files <= {p.name for p in runs.rglob("*")}
-    if "--trainer.enable_checkpointing" in arguments:
-        assert not (runs / "tiny" / "checkpoints").exists()
+    assert (runs / "tiny" / "checkpoints").exists() == ("checkpoints" in files)
 
 
 def test_output_that_nobody_reads_any_more_is_no_success(fit, monkeypatch):
@@ -240,7 +255,7 @@ def test_output_that_nobody_reads_any_more_is_no_success(fit, monkeypatch):
 
     monkeypatch.setattr("sys.stderr", Closed())
     monkeypatch.setattr("sys.stdout", sys.stdout)
-    assert fit() == 141
+    assert fit(*PLAIN) == 141
 
 
 def test_a_signal_ends_a_fit_without_a_folder_too(fit, monkeypatch, capsys):
@@ -255,33 +270,30 @@ def test_a_signal_ends_a_fit_without_a_folder_too(fit, monkeypatch, capsys):
     assert capsys.readouterr().err.endswith("stopped by SIGTERM at update 0\n")
 
 
-@pytest.mark.slow
-def test_overfitting_two_batches_drives_their_loss_down(fit, tmp_path):
-    assert fit("--trainer.overfit_batches", "2", "--trainer.max_steps", "300") == 0
-    losses = [loss for _, loss in scalars(tmp_path / "runs" / "tiny")["1_losses/train"]]
+def test_overfitting_two_batches_drives_their_loss_down(fit, run):
+    more = ("--trainer.overfit_batches", "2", "--trainer.max_steps", "300")
+    assert fit("--diagnostics.enabled", "false", *more) == 0
+    losses = [loss for _, loss in scalars(run)["1_losses/train"]]
     assert losses[-1] < 0.7 < losses[0]
 
 
 @pytest.mark.parametrize(
-    ("arguments", "status", "message"),
+    ("options", "status", "message"),
     [
-        (["--model.lr", "fast"], 2, "model.lr"),
-        (["--model.n_layers", "3"], 2, "n_layers"),
-        (["--model.n_layer", "0"], 1, "n_layer must be at least 1, not 0"),
-        (["--data.path", "nowhere.txt"], 1, "/nowhere.txt; name a file with one word per line"),
-        (["--data.batch_size", "1"], 1, "at least 2 examples on each process"),
-        (["--data.batch_size", "0"], 1, "batch_size must be at least 1"),
-        (["--name", "../escape"], 1, "plain folder name"),
-        (["--seed_everything", "true"], 2, "seed_everything"),
-        (["--config", "nowhere.yaml"], 2, "nowhere.yaml"),
+        ("--model.lr fast", 2, "model.lr"),
+        ("--model.n_layers 3", 2, "n_layers"),
+        ("--model.n_layer 0", 1, "n_layer must be at least 1, not 0"),
+        ("--data.path nowhere.txt", 1, "/nowhere.txt; name a file with one word per line"),
+        ("--data.batch_size 1", 1, "at least 2 examples on each process"),
+        ("--data.batch_size 0", 1, "batch_size must be at least 1"),
+        ("--name ../escape", 1, "plain folder name"),
+        ("--seed_everything true", 2, "seed_everything"),
+        ("--config nowhere.yaml", 2, "nowhere.yaml"),
     ],
-    ids=lambda value: " ".join(value) if isinstance(value, list) else "",
 )
-def test_bad_use_is_one_line_and_leaves_no_folder(
-    fit, tmp_path, capsys, arguments, status, message
-):
+def test_bad_use_is_one_line_and_leaves_no_folder(fit, tmp_path, capsys, options, status, message):
     try:
-        code = fit(*arguments)
+        code = fit(*options.split())
     except SystemExit as exit_:
         code = exit_.code
     error = capsys.readouterr().err
@@ -293,55 +305,54 @@ def test_bad_use_is_one_line_and_leaves_no_folder(
 
 
 def test_a_taken_name_is_an_error_and_the_run_there_stays(fit, tmp_path, capsys):
-    assert fit("--name", "mine") == 0
-    before = (tmp_path / "runs" / "mine" / "summary.json").read_bytes()
-    assert fit("--name", "mine") == 1
+    assert fit("--name", "mine", *BRIEF) == 0
+    path = tmp_path / "runs" / "mine" / "summary.json"
+    before = path.read_bytes()
+    assert fit("--name", "mine", *BRIEF) == 1
     assert "choose another --name" in capsys.readouterr().err
-    assert (tmp_path / "runs" / "mine" / "summary.json").read_bytes() == before
+    assert path.read_bytes() == before
 
 
-def test_validating_on_a_list_with_another_vocabulary_lists_the_difference(fit, tmp_path, capsys):
-    assert fit() == 0
+def test_validating_on_a_list_with_another_vocabulary_lists_the_difference(usual, tmp_path, capsys):
     other = tmp_path / "other.txt"
     other.write_text("\n".join(f"{word}é" for word in ["anna", "bert", "carl", "dora"] * 5))
-    folder = tmp_path / "runs" / "tiny"
-    arguments = ["--config", str(folder / "config.yaml"), "--data.path", str(other)]
-    assert main(["validate", *arguments, "--ckpt_path", str(folder / "checkpoints/best.ckpt")]) == 1
+    arguments = ["--config", usual.config, "--data.path", str(other), "--ckpt_path", usual.best]
+    assert main(["validate", *arguments]) == 1
     error = capsys.readouterr().err
     assert "only the word list has 'é'" in error
     assert "only the checkpoint has 'f' 'g'" in error
 
 
-def test_validate_without_a_checkpoint_is_an_error(fit, tmp_path, capsys):
-    assert fit() == 0
-    assert main(["validate", "--config", str(tmp_path / "runs/tiny/config.yaml")]) == 1
-    assert "--ckpt_path" in capsys.readouterr().err
+@pytest.mark.parametrize(
+    ("command", "missing"), [("validate", "--ckpt_path"), ("predict", "--data.predict_path")]
+)
+def test_an_option_that_is_needed_is_named(usual, capsys, command, missing):
+    given = ["--ckpt_path", usual.best] if command == "predict" else []
+    assert main([command, "--config", usual.config, *given]) == 1
+    assert missing in capsys.readouterr().err
 
 
-def test_sample_prints_repeatable_names(fit, tmp_path, capsys):
-    assert fit() == 0
-    path = str(tmp_path / "runs" / "tiny" / "checkpoints" / "best.ckpt")
+def sample(run: SimpleNamespace, *more: str) -> int:
+    return main(["sample", "--ckpt_path", run.best, *more])
+
+
+def test_sample_prints_repeatable_names(usual, capsys):
     printed = []
     for seed in ("1", "1", "2"):
         capsys.readouterr()
-        assert main(["sample", "--ckpt_path", path, "--num", "20", "--seed", seed]) == 0
+        assert sample(usual, "--num", "20", "--seed", seed) == 0
         printed.append(capsys.readouterr().out)
     assert len(printed[0].splitlines()) == 20
     assert printed[0] == printed[1] != printed[2]
 
 
-def best(tmp_path) -> str:
-    return str(tmp_path / "runs" / "tiny" / "checkpoints" / "best.ckpt")
-
-
-def test_sample_writes_a_file_of_scored_names(fit, tmp_path, capsys):
-    assert fit() == 0
+def test_sample_writes_a_file_of_scored_names(usual, tmp_path):
     output = tmp_path / "names.txt"
-    arguments = ["--ckpt_path", best(tmp_path), "--num", "300", "--seed", "1", "--prefix", "ma"]
-    assert main(["sample", *arguments, "--scores", "--output", str(output)]) == 0
+    more = ["--num", "300", "--seed", "1", "--prefix", "ma", "--scores", "--output", str(output)]
+    assert sample(usual, *more) == 0
     rows = [line.split("\t") for line in output.read_text().splitlines()]
     assert len(rows) == 300
-    model = checkpoint.load(best(tmp_path))
+    model = checkpoint.load(usual.best)
     scores = score(model.net, model.vocab, 3, [name for name, _, _ in rows]).tolist()
     train = set(model.train_hashes.tolist())
     for (name, log_p, mark), expected in zip(rows, scores, strict=True):
@@ -350,85 +361,76 @@ def test_sample_writes_a_file_of_scored_names(fit, tmp_path, capsys):
         assert (mark == "train") == (word_hash(name) in train)
 
 
-def test_only_new_names_leaves_out_the_training_words(fit, tmp_path, capsys):
-    assert fit("--trainer.max_steps", "400") == 0  # long enough to know many by heart
-    capsys.readouterr()
-    draw = ["sample", "--ckpt_path", best(tmp_path), "--num", "2000", "--seed", "1"]
-    assert main(draw) == 0
-    plain = capsys.readouterr().out.split()
-    assert set(plain) & set(WORDS)
-    assert main([*draw, "--only_new"]) == 0
+def test_only_new_names_leaves_out_the_training_words(learnt, capsys):
+    draw = ["--num", "2000", "--seed", "1"]
+    assert sample(learnt, *draw) == 0
+    assert set(capsys.readouterr().out.split()) & set(WORDS)
+    assert sample(learnt, *draw, "--only_new") == 0
     new = capsys.readouterr().out.splitlines()
     assert len(new) == 2000
-    train = set(checkpoint.load(best(tmp_path)).train_hashes.tolist())
+    train = set(checkpoint.load(learnt.best).train_hashes.tolist())
     assert not {word_hash(name) for name in new} & train
 
 
-def test_a_network_with_nothing_new_to_say_is_an_error(fit, tmp_path, capsys):
-    assert fit() == 0
-    word = next(w for w in WORDS if word_hash(w) in checkpoint.load(best(tmp_path)).train_hashes)
-    arguments = ["--prefix", word, "--max_length", str(len(word)), "--only_new"]
-    assert main(["sample", "--ckpt_path", best(tmp_path), *arguments]) == 1
+def test_sampled_names_are_marked_by_where_their_words_are(learnt):
+    rows = (learnt.folder / "samples.txt").read_text().splitlines()
+    train = set(checkpoint.load(learnt.best).train_hashes.tolist())
+    for name, mark in (row.split("\t") for row in rows):
+        expected = "new" if name not in WORDS else "held out"
+        assert mark == ("train" if word_hash(name) in train else expected)
+
+
+def test_a_network_with_nothing_new_to_say_is_an_error(usual, capsys):
+    word = next(w for w in WORDS if word_hash(w) in checkpoint.load(usual.best).train_hashes)
+    assert sample(usual, "--prefix", word, "--max_length", str(len(word)), "--only_new") == 1
     assert "leave out --only_new" in capsys.readouterr().err
 
 
 @pytest.mark.slow
-def test_names_that_do_not_end_are_counted(fit, tmp_path, capsys):
-    assert fit() == 0
-    capsys.readouterr()
-    usual = ["--ckpt_path", best(tmp_path), "--num", "5", "--seed", "1", "--scores"]
-    assert main(["sample", *usual]) == 0
+def test_names_that_do_not_end_are_counted(usual, tmp_path, capsys):
+    draw = ["--num", "5", "--seed", "1", "--scores"]
+    assert sample(usual, *draw) == 0
     assert capsys.readouterr().err == ""
-    entries = checkpoint.read(best(tmp_path))
+    entries = checkpoint.read(usual.best)
     bias = [name for name in entries["state_dict"] if name.endswith("bias")][-1]
     entries["state_dict"][bias][0] = -1000  # the end mark never comes
-    checkpoint.write(entries, best(tmp_path))
-    assert main(["sample", *usual]) == 0
+    checkpoint.write(entries, tmp_path / "endless.ckpt")
+    assert main(["sample", "--ckpt_path", str(tmp_path / "endless.ckpt"), *draw]) == 0
     captured = capsys.readouterr()
     assert [row.split("\t")[2] for row in captured.out.splitlines()] == ["cut"] * 5
     assert "5 names were cut at " in captured.err
     assert captured.err.count("\n") == 1
 
 
-def test_a_prefix_in_the_wrong_case_says_so(trained, capsys):
-    capsys.readouterr()
-    assert main(["sample", "--ckpt_path", trained, "--prefix", "Emma"]) == 1
-    expected = "error: the training words are lower-case; use --prefix emma, not Emma\n"
-    assert capsys.readouterr().err == expected
-
-
 @pytest.mark.parametrize(
-    "arguments",
+    ("options", "message"),
     [
-        ["--temperature", "0"],
-        ["--top_k", "0"],
-        ["--top_p", "0"],
-        ["--top_p", "1.5"],
-        ["--prefix", "é"],
-        ["--num", "0"],
-        ["--max_length", "0"],
+        ("--temperature 0", ""),
+        ("--top_k 0", ""),
+        ("--top_p 0", ""),
+        ("--top_p 1.5", ""),
+        ("--prefix é", ""),
+        ("--prefix Emma", "the training words are lower-case; use --prefix emma, not Emma\n"),
+        ("--num 0", ""),
+        ("--max_length 0", ""),
     ],
-    ids=" ".join,
 )
-def test_bad_sampling_options_are_one_line(trained, capsys, arguments):
-    capsys.readouterr()
-    assert main(["sample", "--ckpt_path", trained, *arguments]) == 1
+def test_bad_sampling_options_are_one_line(usual, capsys, options, message):
+    assert sample(usual, *options.split()) == 1
     captured = capsys.readouterr()
     assert captured.out == ""
-    assert captured.err.startswith("error: ")
+    assert captured.err.startswith(f"error: {message}")
     assert captured.err.count("\n") == 1
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("processes", [1, 2])
-def test_predict_scores_words_in_order(fit, tmp_path, processes):
-    assert fit() == 0
+def test_predict_scores_words_in_order(usual, tmp_path, processes):
     words = ["ada", "zoë", "", "st.john", "emil", "ada", "x"] * 3
     given = tmp_path / "given.txt"
     given.write_text("\n".join(words))
     output = tmp_path / "scores.csv"
-    config = str(tmp_path / "runs" / "tiny" / "config.yaml")
-    arguments = ["--config", config, "--ckpt_path", best(tmp_path), "--output", str(output)]
+    arguments = ["--config", usual.config, "--ckpt_path", usual.best, "--output", str(output)]
     arguments += ["--data.predict_path", str(given), "--trainer.devices", str(processes)]
     command = [sys.executable, "train.py", "predict", *arguments, "--trainer.accelerator", "cpu"]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
@@ -437,7 +439,7 @@ def test_predict_scores_words_in_order(fit, tmp_path, processes):
     with output.open(encoding="utf-8") as file:
         rows = list(csv.DictReader(file))
     assert [row["word"] for row in rows] == [word for word in words if word]
-    model = checkpoint.load(best(tmp_path))
+    model = checkpoint.load(usual.best)
     for row in rows:
         known = model.vocab.spells(row["word"])
         assert bool(row["log_probability"]) == bool(row["loss_per_char"]) == known
@@ -449,42 +451,21 @@ def test_predict_scores_words_in_order(fit, tmp_path, processes):
             assert float(row["loss_per_char"]) == pytest.approx(per_char, abs=1e-4)
 
 
-def test_predict_without_words_says_which_option(fit, tmp_path, capsys):
-    assert fit() == 0
-    config = str(tmp_path / "runs" / "tiny" / "config.yaml")
-    assert main(["predict", "--config", config, "--ckpt_path", best(tmp_path)]) == 1
-    assert "--data.predict_path" in capsys.readouterr().err
-
-
-def test_the_summary_has_the_baselines(fit, tmp_path, capsys):
-    assert fit() == 0
-    summary = json.loads((tmp_path / "runs" / "tiny" / "summary.json").read_text())
-    assert summary["baselines"].keys() == {"uniform", "unigram", "bigram", "kneser_ney"}
-    for figures in summary["baselines"].values():
-        assert figures.keys() == {"train", "val", "test", "val_novel", "test_novel"}
-    chars = len(set("".join(WORDS))) + 1
-    assert summary["baselines"]["uniform"]["val"] == pytest.approx(math.log(chars))
-    assert f"{summary['baselines']['kneser_ney']['val']:.4f}" in capsys.readouterr().out
-
-
-def test_a_list_smaller_than_a_minibatch_is_trained_on(fit, tmp_path, capsys):
-    whole = ["--data.batch_size", "512", "--data.sampling"]
+def test_a_list_smaller_than_a_minibatch_is_trained_on(fit, run, capsys):
+    whole = ["--data.batch_size", "512", *BRIEF, "--data.sampling"]
     assert fit(*whole, "shuffled", "--name", "all") == 0
     assert "a shuffled minibatch has" in capsys.readouterr().err
     assert fit(*whole, "replacement", "--name", "drawn") == 0
     assert "minibatch" not in capsys.readouterr().err
-    sizes = [
-        json.loads((tmp_path / "runs" / name / "summary.json").read_text())["batch_size"]
-        for name in ("all", "drawn")
-    ]
+    sizes = [summary(run.with_name(name))["batch_size"] for name in ("all", "drawn")]
     assert sizes[0] < sizes[1] == 512
 
 
-def test_repeated_words_are_counted_and_said(fit, tmp_path, capsys, word_list):
-    assert fit("--name", "once") == 0
+def test_repeated_words_are_counted_and_said(fit, run, capsys, word_list):
+    assert fit("--name", "once", *BRIEF) == 0
     assert "repeat" not in capsys.readouterr().err
     word_list.write_text(2 * word_list.read_text() + "e\u0301tienne\n")
-    assert fit("--name", "twice") == 0
+    assert fit("--name", "twice", *BRIEF) == 0
     said = [line for line in capsys.readouterr().err.splitlines() if str(word_list) in line]
     assert len(said) == 2
     assert "1 words are read in Unicode's normal form" in said[0]
@@ -492,33 +473,17 @@ def test_repeated_words_are_counted_and_said(fit, tmp_path, capsys, word_list):
     random.Random(42).shuffle(words)
     known = sum(word in words[:48] for word in words[48:54])
     assert f"30 of 61 words repeat an earlier one, and {known} of 6 val words are" in said[1]
-    found = [
-        json.loads((tmp_path / "runs" / name / "summary.json").read_text())["data"]
-        for name in ("once", "twice")
-    ]
-    assert [data["repeated_words"] for data in found] == [0, 30]
+    found = [summary(run.with_name(name))["data"]["repeated_words"] for name in ("once", "twice")]
+    assert found == [0, 30]
 
 
-def test_a_column_of_a_table_trains_as_the_list_does(fit, tmp_path, word_list):
-    quick = ("--diagnostics.enabled", "false", "--trainer.max_steps", "20")
-    assert fit("--name", "list", *quick) == 0
+def test_a_column_of_a_table_trains_as_the_list_does(fit, run, word_list):
+    assert fit("--name", "list", *BRIEF) == 0
     rows = "".join(f'k;"{word}"\n' for word in WORDS)
     word_list.write_text("kind;name\n" + rows)
-    assert fit("--data.column", "name", "--name", "table", *quick) == 0
-    found = [
-        json.loads((tmp_path / "runs" / name / "summary.json").read_text())["final"]
-        for name in ("list", "table")
-    ]
+    assert fit("--data.column", "name", "--name", "table", *BRIEF) == 0
+    found = [summary(run.with_name(name))["final"] for name in ("list", "table")]
     assert found[0] == found[1]
-
-
-def test_sampled_names_are_marked_by_where_their_words_are(fit, tmp_path):
-    assert fit("--trainer.max_steps", "400") == 0
-    rows = (tmp_path / "runs" / "tiny" / "samples.txt").read_text().splitlines()
-    train = set(checkpoint.load(best(tmp_path)).train_hashes.tolist())
-    for name, mark in (row.split("\t") for row in rows):
-        expected = "new" if name not in WORDS else "held out"
-        assert mark == ("train" if word_hash(name) in train else expected)
 
 
 @pytest.mark.parametrize(("arguments", "status"), [(["--help"], 0), ([], 2), (["nonsense"], 2)])

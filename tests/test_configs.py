@@ -11,11 +11,15 @@ from tests.conftest import NAMES, ROOT
 
 CLUSTER = sorted((ROOT / "configs" / "cluster").glob("*.yaml"))
 SWEEPS = {*(ROOT / "configs" / "sweep").glob("*.yaml")}  # tests/commands/test_sweep.py
+LARGE = {"best"}  # seconds
 CONFIGS = sorted({*(ROOT / "configs").rglob("*.yaml")} - {*CLUSTER} - SWEEPS)
 
 
 @pytest.mark.filterwarnings("ignore:Skipping learning rate finder")  # in a fast_dev_run
-@pytest.mark.parametrize("path", CONFIGS, ids=lambda path: path.stem)
+@pytest.mark.parametrize(
+    "path",
+    [pytest.param(p, marks=[pytest.mark.slow] * (p.stem in LARGE), id=p.stem) for p in CONFIGS],
+)
 def test_a_config_takes_a_step(path: Path):
     if "names_small" not in path.read_text() and not NAMES.exists():
         pytest.skip("data/names.txt is not there")

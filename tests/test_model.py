@@ -88,16 +88,17 @@ def test_a_reader_beside_a_writer_always_finds_a_whole_file(tmp_path):
     path = tmp_path / "last.ckpt"
     versions = [entries(model()) for _ in range(2)]
     checkpoint.write(versions[0], path)
-    done = threading.Event()
+    done, seen = threading.Event(), set()
 
     def write() -> None:
         try:
-            for i in range(100):
+            for i in range(10_000):
+                if i >= 100 and seen == {0, 1}:
+                    break
                 checkpoint.write(versions[i % 2], path)
         finally:
             done.set()
 
-    seen = set()
     with ThreadPoolExecutor() as pool:
         writing = pool.submit(write)
         while not done.is_set():

@@ -41,8 +41,7 @@ SYSTEMS = {
 def test_a_fit_needs_nothing_that_only_linux_has(tmp_path, word_list, system):
     arguments = ["fit", "--data.path", str(word_list), "--data.batch_size", "16"]
     arguments += ["--model.n_hidden", "10", "--runs_dir", str(tmp_path), "--name", "run"]
-    # more updates than there is time for
-    arguments += ["--trainer.max_steps", "20000", "--trainer.max_time", "00:00:00:02"]
+    arguments += ["--trainer.max_steps", "50", "--trainer.max_time", "00:01:00:00"]
     environment = {name: value for name, value in os.environ.items() if name != "CXX"}
     done = subprocess.run(
         [sys.executable, "-c", LACKING.format(**SYSTEMS[system]), *arguments],
@@ -53,5 +52,5 @@ def test_a_fit_needs_nothing_that_only_linux_has(tmp_path, word_list, system):
     )
     assert done.returncode == 0, done.stderr
     assert "there is no C++ compiler; install g++" in done.stderr
-    assert checkpoint.load(tmp_path / "run" / "checkpoints" / "last.ckpt").global_step > 10
+    assert checkpoint.load(tmp_path / "run" / "checkpoints" / "last.ckpt").global_step == 50
     assert (tmp_path / "run" / "summary.json").exists()

@@ -2,15 +2,7 @@
 
 import pytest
 
-from tests.slurm_cluster import running
-
 pytestmark = pytest.mark.slurm
-
-
-@pytest.fixture(scope="module")
-def cluster(tmp_path_factory):
-    with running(tmp_path_factory.mktemp("slurm"), grace=0) as cluster:
-        yield cluster
 
 
 def test_a_task_on_each_node(cluster):
@@ -21,7 +13,7 @@ def test_a_task_on_each_node(cluster):
 
 
 def test_a_job_is_requeued_then_preempted_then_cancelled(cluster):
-    job = cluster.submit("sleep 600", "--nodes=2")
+    job = cluster.submit("sleep 600", "--nodes=2", "--partition=brief")
     cluster.wait(job, "RUNNING")
     cluster.run("scontrol", "requeue", job)
     cluster.wait(job, "PENDING")

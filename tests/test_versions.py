@@ -1,11 +1,11 @@
-"""What pyproject.toml promises is what tests/versions.py tries."""
+"""What pyproject.toml promises is what tests/benchmarks/versions.py tries."""
 
 import re
 
 import pytest
 from packaging.specifiers import SpecifierSet
 
-from tests import versions
+from tests.benchmarks import versions
 from tests.conftest import ROOT
 
 PYPROJECT = (ROOT / "pyproject.toml").read_text()

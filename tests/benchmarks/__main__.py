@@ -36,7 +36,7 @@ from time import perf_counter
 import torch
 
 from lit_makemore.runs.machine import cpu_name, git_commit
-from tests.report import write_page
+from tests.benchmarks.report import write_page
 
 DEEP = "configs/reference/deep.yaml"
 COMMIT = git_commit()  # before the figures change the tree

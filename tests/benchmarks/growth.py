@@ -19,7 +19,7 @@ import tempfile
 from pathlib import Path
 from time import perf_counter
 
-from tests.report import write_page
+from tests.benchmarks.report import write_page
 
 COMMAND = "python -m tests.benchmarks.growth --ckpt_path FILE"
 SIZES = (10**4, 10**5, 10**6)

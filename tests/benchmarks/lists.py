@@ -32,7 +32,7 @@ from time import perf_counter
 from typing import Any
 
 from lit_makemore.runs.machine import cpu_name, git_commit
-from tests.report import write_page
+from tests.benchmarks.report import write_page
 
 COMMAND = "python -m tests.benchmarks.lists"
 SEEDS = (1, 2, 3)

@@ -33,8 +33,8 @@ from torch.nn.parallel import DistributedDataParallel
 from lit_makemore.network.mlp import MLP, cross_entropy
 from lit_makemore.runs.machine import cpu_name, git_commit
 from lit_makemore.training.loaders import MinibatchLoader
+from tests.benchmarks.report import write_page
 from tests.conftest import ROOT
-from tests.report import write_page
 
 BATCHES = (32, 512, 4096, 32768)
 SECONDS = 2.0  # that a figure is measured for

@@ -7,7 +7,7 @@ pytest.importorskip("jsonargparse")  # not on every machine with a GPU
 
 from lit_makemore.cli import main
 from tests.devices import DEVICES, PRECISIONS
-from tests.reliability import differences
+from tests.same_run import differences
 
 USUAL = (
     "--data.batch_size 16 --model.n_hidden 10 --model.n_layer 2 --model.dropout 0.1 --threads 1 "

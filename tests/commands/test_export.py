@@ -24,8 +24,8 @@ from lit_makemore.sampling.word_filter import WordFilter
 from lit_makemore.words.corpus import word_hash, word_hashes
 from lit_makemore.words.vocab import END, Vocabulary
 from lit_makemore.words.windows import Windows, distinct, encode
+from tests.benchmarks.exported_page import CHROMIUM, PHONE, draw, opened
 from tests.conftest import ROOT, WORDS
-from tests.exported_page import CHROMIUM, PHONE, draw, opened
 from tests.sampling.repeatable import draw_names
 
 STRANGE = "</script>!-{}\"'&. é😀\u0627"

@@ -14,7 +14,7 @@ from lit_makemore.runs.stop_on_signal import StopOnSignal
 from lit_makemore.training import recipe
 from lit_makemore.words import corpus
 from tests.conftest import ROOT
-from tests.reliability import differences, same
+from tests.same_run import differences, same
 
 
 @pytest.fixture

@@ -7,7 +7,7 @@ import yaml
 from lit_makemore.cli import main
 from lit_makemore.words.splits import split_words
 from tests.conftest import WORDS
-from tests.reliability import same
+from tests.same_run import same
 
 TEACHER = {
     "data": {"batch_size": 16, "targets": "expected"},
@@ -36,6 +36,7 @@ def test_other_words_in_val_and_test_change_nothing_trained(tmp_path, targets):
     arguments += ["--trainer.max_steps", "40", "--trainer.val_check_interval", "10"]
     arguments += ["--model.n_hidden", "10", "--model.count_mixture", "true", "--threads", "1"]
     arguments += ["--runs_dir", str(tmp_path), "--trainer.accelerator", "cpu"]
+    arguments += ["--diagnostics.enabled", "false"]
     found = []
     for name, words in (("these", WORDS), ("others", others)):
         path = tmp_path / f"{name}.txt"

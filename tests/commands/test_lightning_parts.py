@@ -15,7 +15,7 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 
 from lit_makemore.cli import main
 from lit_makemore.training.module import LitMLP
-from tests import lightning_parts
+from tests.benchmarks import lightning_parts
 
 CALLBACKS = "lightning.pytorch.callbacks"
 

@@ -57,6 +57,7 @@ def said(capfd, caplog, tmp_path, word_list, *more: str) -> str:
     arguments = ["fit", "--data.path", str(word_list), "--data.batch_size", "16", "--name", "run"]
     arguments += ["--runs_dir", str(tmp_path), "--trainer.accelerator", "cpu"]
     arguments += ["--trainer.val_check_interval", "2", "--trainer.max_steps", "20", *more]
+    arguments += ["--diagnostics.pictures", "false"]
     assert main(arguments) == 0
     return caplog.text + capfd.readouterr().err
 

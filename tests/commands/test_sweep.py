@@ -20,8 +20,8 @@ from tensorboard.plugins.hparams.plugin_data_pb2 import HParamsPluginData
 from lit_makemore import model as checkpoint
 from lit_makemore.cli import main
 from lit_makemore.commands.sweep import check, described_in
+from tests.benchmarks.reliability import small_disk
 from tests.conftest import NAMES, ROOT
-from tests.reliability import small_disk
 
 SWEEPS = sorted((ROOT / "configs" / "sweep").glob("*.yaml"))
 

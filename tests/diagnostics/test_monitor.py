@@ -18,7 +18,7 @@ from lit_makemore.diagnostics.checks import Bands
 from lit_makemore.diagnostics.monitor import KEPT, Monitor
 from lit_makemore.diagnostics.progress import ProgressLine
 from lit_makemore.diagnostics.settings import Diagnostics
-from lit_makemore.runs.stop_on_nan import FiniteGuard
+from lit_makemore.runs.stop_on_nan import StopOnNaN
 from lit_makemore.training.datamodule import NamesDataModule
 from lit_makemore.training.module import LitMLP
 from tests.conftest import ROOT
@@ -201,7 +201,7 @@ def test_any_order_of_the_callbacks_gives_the_same(word_list, tmp_path, one_thre
     for order in itertools.permutations(range(4)):
         monitor = every(20, pictures=False)
         saver = ModelCheckpoint(tmp_path / "-".join(map(str, order)), every_n_train_steps=25)
-        company = [monitor, ProgressLine(), FiniteGuard(), saver]
+        company = [monitor, ProgressLine(), StopOnNaN(), saver]
         callbacks = [company[i] for i in order]
         more = {"enable_progress_bar": True, "enable_checkpointing": True}
         model, logger = fit(word_list, callbacks, "native", **more)

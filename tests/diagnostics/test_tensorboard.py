@@ -13,8 +13,8 @@ from PIL import Image
 
 from lit_makemore.cli import main
 from lit_makemore.diagnostics.tensorboard import Events, card, shown_layers, write
+from tests.benchmarks.tensorboard_page import CHROMIUM, page, tensorboard
 from tests.conftest import WORDS
-from tests.tensorboard_page import CHROMIUM, page, tensorboard
 
 STEPS = 120
 
@@ -240,16 +240,13 @@ def test_pictures_and_texts_go_to_every_logger_that_takes_them():
 @pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::ResourceWarning")
 def test_lines_and_pictures_are_drawn_in_a_browser(board, tmp_path):
     with page(board, "^(1_losses|6_update)/") as opened:
-        cards = opened.query_selector_all("card-view")
-        assert len(cards) >= 12
-        lines = opened.eval_on_selector_all(
-            "line-chart .series-view > svg > path", "all => all.map(p => p.getAttribute('d'))"
-        )
-        drawn = [line for line in lines if len(line or "") > 8 and "NaN" not in line]
-        assert len(drawn) >= 12
+        drawn = """() => [...document.querySelectorAll("line-chart .series-view > svg > path")]
+            .map(p => p.getAttribute("d") || "").filter(d => d.length > 8 && !d.includes("NaN"))"""
+        opened.wait_for_function(f"({drawn})().length >= 12")
+        assert len(opened.query_selector_all("card-view")) >= 12
         opened.screenshot(path=tmp_path / "page.png")
         assert (tmp_path / "page.png").stat().st_size > 20_000
     with page(board, "^2_pictures/") as opened:
-        widths = opened.eval_on_selector_all("card-view img", "all => all.map(i => i.naturalWidth)")
-        assert len(widths) == 6
-        assert min(widths) > 300
+        widths = "[...document.querySelectorAll('card-view img')].map(i => i.naturalWidth)"
+        opened.wait_for_function(f"{widths}.filter(w => w > 300).length >= 6")
+        assert len(opened.evaluate(widths)) == 6

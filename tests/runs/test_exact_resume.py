@@ -13,7 +13,7 @@ from lit_makemore.cli import main
 from lit_makemore.model import KEY
 from lit_makemore.runs.exact_resume import ExactResume
 from lit_makemore.runs.stop_on_signal import StopOnSignal
-from tests.reliability import same
+from tests.same_run import same
 
 PASS = 8  # minibatches of a pass over the 30 words
 LIMITS = {

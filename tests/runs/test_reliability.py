@@ -1,10 +1,10 @@
-"""Four kills and a full disk; `python -m tests.reliability` makes it fifty."""
+"""Four kills and a full disk; `python -m tests.benchmarks.reliability` makes it fifty."""
 
 import shutil
 
 import pytest
 
-from tests.reliability import measure
+from tests.benchmarks.reliability import measure
 
 
 @pytest.mark.slow

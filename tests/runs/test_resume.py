@@ -18,7 +18,7 @@ from lit_makemore.runs import resume
 from lit_makemore.runs.checkpoints import Checkpoints
 from lit_makemore.training.module import LitMLP
 from tests.conftest import ROOT
-from tests.reliability import differences, same
+from tests.same_run import differences, same
 
 CONFIG = {
     "data": {"batch_size": 16, "sampling": "shuffled"},
@@ -45,8 +45,7 @@ def command(tmp_path, word_list, monkeypatch):
                 time.sleep(0.05)
         return [*usual, "--runs_dir", str(tmp_path / "runs"), "--name", name, *more]
 
-    yield arguments
-    torch.set_num_threads(os.cpu_count() or 1)
+    return arguments
 
 
 class Broken(Exception):
@@ -436,11 +435,9 @@ def test_signals_end_a_process_with_their_status(tmp_path, word_list, signum, st
         if line.startswith("step "):
             break
     process.send_signal(signum)
-    begun = time.monotonic()
     rest = process.stderr.read()
     process.stderr.close()
     assert process.wait() == status
-    assert time.monotonic() - begun < 20
     assert f"stopped by {signum.name} at update" in rest
     assert checkpoint.read(tmp_path / "run" / "checkpoints" / "last.ckpt")["global_step"] >= 200
 

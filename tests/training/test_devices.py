@@ -174,7 +174,7 @@ def test_synchronised_batch_norm_of_one_process_is_batch_norm(device):
 def test_with_synchronised_batch_norm_processes_learn_what_one_does(
     tmp_path, word_list, device, processes
 ):
-    command = [sys.executable, "-m", "tests.sync_batch_norm", device, str(processes)]
+    command = [sys.executable, "-m", "tests.training.sync_batch_norm", device, str(processes)]
     arguments = [str(word_list), str(tmp_path / "found.pt")]
     done = subprocess.run([*command, *arguments], cwd=ROOT, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr

@@ -1,6 +1,6 @@
 """docs/lightning.md: which callbacks, loggers and Trainer flags of Lightning work with `fit`.
 
-    python -m tests.lightning_parts
+    python -m tests.benchmarks.lightning_parts
 
 Each is switched on in a fit of 20 updates on 30 words, with eager and with native steps.
 "works" means that the fit ends with status 0. A refusal is one line.
@@ -129,9 +129,10 @@ if __name__ == "__main__":
     bases = ", ".join(f"`{name}`" for name in [*BASES, "Logger"])
     PAGE.write_text(
         "# Lightning's callbacks, loggers and Trainer flags\n\n"
-        "Each was switched on in a fit of 20 updates, by `python -m tests.lightning_parts`, where\n"
-        "psutil and rich were installed. What does not work is refused in one line. Loggers and\n"
-        "callbacks write into the run folder, unless they are given a place.\n\n"
+        "Each was switched on in a fit of 20 updates, by\n"
+        "`python -m tests.benchmarks.lightning_parts`, where psutil and rich were installed. What\n"
+        "does not work is refused in one line. Loggers and callbacks write into the run folder,\n"
+        "unless they are given a place.\n\n"
         "LitMLP and NamesDataModule work in a script of yours too, with Lightning's Trainer as\n"
         "it comes: its progress bar and its loggers get train/loss, and validate and test return\n"
         "their figures.\n\n"

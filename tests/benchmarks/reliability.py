@@ -1,6 +1,6 @@
 """Kills real `fit` processes at random moments and resumes them until they are finished.
 
-    python -m tests.reliability [--kills N] [--seed N] [--output docs/reliability.md]
+    python -m tests.benchmarks.reliability [--kills N] [--seed N] [--output docs/reliability.md]
 
 Each run has one thread. It is killed, resumed and finished, and then compared, bit for bit, with
 a run that was never stopped: parameters, BatchNorm buffers, optimizer state, the minibatches that
@@ -20,21 +20,16 @@ import time
 from collections import Counter
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
-
-import torch
-from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from lit_makemore import model as checkpoint
 from lit_makemore.runs.machine import git_commit
-from tests.report import write_page
+from tests.benchmarks.report import write_page
+from tests.conftest import ROOT
+from tests.same_run import differences
 
-ROOT = Path(__file__).parent.parent
 STEPS = 12_000
 CONFIG = ["--config", "configs/quickstart.yaml", "--trainer.max_steps", str(STEPS)]
 CONFIG += ["--trainer.val_check_interval", "500", "--threads", "1"]
-COMPARED = ("state_dict", "optimizer_states", "global_step", checkpoint.KEY)
-OF_THE_CLOCK = ("7_progress/steps_per_s",)
 
 
 def command(folder: Path, name: str, *more: str) -> list[str]:
@@ -48,45 +43,6 @@ def start(arguments: list[str]) -> subprocess.Popen:
 
 def run(arguments: list[str]) -> None:
     subprocess.run(arguments, cwd=ROOT, check=True, capture_output=True)
-
-
-def same(a: object, b: object) -> bool:
-    if isinstance(a, torch.Tensor):
-        return torch.equal(a, b)  # type: ignore[arg-type]
-    if isinstance(a, dict):
-        return a.keys() == b.keys() and all(same(a[key], b[key]) for key in a)  # type: ignore
-    if isinstance(a, list | tuple):
-        return len(a) == len(b) and all(map(same, a, b))  # type: ignore[arg-type]
-    return a == b
-
-
-def curves(folder: Path) -> dict[str, list[tuple[int, Any]]]:
-    """What TensorBoard shows of a run, scalars and texts: tag to steps with their values."""
-    events = EventAccumulator(str(folder), size_guidance={"scalars": 0, "tensors": 0}).Reload()
-    found: dict[str, list[tuple[int, Any]]] = {
-        tag: [(event.step, event.value) for event in events.Scalars(tag)]
-        for tag in events.Tags()["scalars"]
-        if tag not in OF_THE_CLOCK
-    }
-    for tag in events.Tags()["tensors"]:
-        # this reader, unlike TensorBoard, keeps what a resumed run has taken back
-        texts = {event.step: event.tensor_proto.string_val[0] for event in events.Tensors(tag)}
-        found[tag] = sorted(texts.items())
-    return found
-
-
-def differences(ours: Path, theirs: Path) -> list[str]:
-    """What two finished runs do not have in common."""
-    found = []
-    for name in ("last", "best"):
-        a, b = (checkpoint.read(run / "checkpoints" / f"{name}.ckpt") for run in (ours, theirs))
-        found += [f"{name}.ckpt: {key}" for key in COMPARED if not same(a[key], b[key])]
-        if not same(a["NamesDataModule"], b["NamesDataModule"]):
-            found.append(f"{name}.ckpt: order of the minibatches")
-    if (ours / "samples.txt").read_text() != (theirs / "samples.txt").read_text():
-        found.append("samples.txt")
-    a, b = curves(ours), curves(theirs)
-    return found + [f"curve {tag}" for tag in a.keys() | b.keys() if a.get(tag) != b.get(tag)]
 
 
 def killed_until_done(folder: Path, kills: int, engine: str, chance: random.Random) -> dict:
@@ -204,7 +160,7 @@ def measure(kills: int, seed: int) -> tuple[list[dict], dict | str]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(prog="python -m tests.reliability")
+    parser = argparse.ArgumentParser(prog="python -m tests.benchmarks.reliability")
     parser.add_argument("--kills", type=int, default=50)
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--output", help="Markdown file to write")
@@ -214,7 +170,8 @@ def main() -> None:
     text = report(rows, disk, time.monotonic() - begun)
     print(text)
     if arguments.output:
-        write_page(arguments.output, "Reliability", "python -m tests.reliability", __doc__, text)
+        made_by = "python -m tests.benchmarks.reliability"
+        write_page(arguments.output, "Reliability", made_by, __doc__, text)
     apart = [line for r in rows for line in r["apart"]]
     sys.exit(bool(apart or (isinstance(disk, dict) and disk["apart"])))
 

@@ -1,4 +1,4 @@
-"""A fit by DDP with sync_batchnorm: python -m tests.sync_batch_norm DEVICE PROCESSES WORDS OUTPUT
+"""A fit by DDP with sync_batchnorm, for test_devices.py: DEVICE PROCESSES WORDS OUTPUT.
 
 Saves the parameters and buffers after 20 updates. On a CPU, where torch has no synchronised layers,
 the fit does without.

@@ -1,6 +1,6 @@
 """An exported page in a real browser.
 
-    python -m tests.exported_page PAGE.html PICTURE.png
+    python -m tests.benchmarks.exported_page PAGE.html PICTURE.png
 
 takes the picture of the page that the README shows. Needs the system's Chromium and the Python
 package playwright.
@@ -14,7 +14,7 @@ from typing import Any
 
 from PIL import Image
 
-from tests.tensorboard_page import CHROMIUM, FLAGS
+from tests.benchmarks.tensorboard_page import CHROMIUM, FLAGS, PATIENCE_MS
 
 DESKTOP, PHONE = (1000, 740), (375, 800)
 
@@ -29,6 +29,7 @@ def opened(page: Path, size: tuple[int, int] = DESKTOP) -> Iterator[Any]:
         browser = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
         try:
             found = browser.new_page(viewport={"width": size[0], "height": size[1]})
+            found.set_default_timeout(PATIENCE_MS)
             found.on("pageerror", lambda error: wrong.append(str(error)))
             found.on("console", lambda message: wrong.append(message.text))
             found.on("request", lambda request: wrong.append(request.url))

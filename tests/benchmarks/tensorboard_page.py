@@ -1,6 +1,6 @@
 """A real TensorBoard on loopback, and a real browser to look at it.
 
-    python -m tests.tensorboard_page LOGDIR PICTURE.png [STEP]
+    python -m tests.benchmarks.tensorboard_page LOGDIR PICTURE.png [STEP]
 
 takes a picture of the Time Series page, as the README shows it, once a run that is going on has
 reached a step. Needs the system's Chromium and the Python package playwright.
@@ -24,6 +24,7 @@ from PIL import Image
 LOSS = "1_losses/train"
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
 FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--hide-scrollbars"]
+PATIENCE_MS = 300_000  # a browser on a slow and busy machine
 
 SETTINGS = """localStorage.setItem('_tb_global_settings', JSON.stringify({paginationSize: 100,
     theme: 'light', timeSeriesSettingsPaneOpened: false, stepSelectorEnabled: false}))"""
@@ -63,7 +64,7 @@ def tensorboard(logdir: Path) -> Iterator[TensorBoard]:
     process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     board = TensorBoard(f"http://127.0.0.1:{port}")
     try:
-        deadline = time.monotonic() + 60
+        deadline = time.monotonic() + 600
         while True:
             try:
                 if board.get("runs") and board.get("plugin/scalars/tags"):
@@ -76,7 +77,7 @@ def tensorboard(logdir: Path) -> Iterator[TensorBoard]:
         yield board
     finally:
         process.terminate()
-        process.wait(20)
+        process.wait(120)
 
 
 @contextmanager
@@ -91,8 +92,8 @@ def page(board: TensorBoard, tag_filter: str = "", height: int = 1100) -> Iterat
             opened.add_init_script(SETTINGS)
             query = urllib.parse.urlencode({"tagFilter": tag_filter}) if tag_filter else ""
             opened.goto(f"{board.address}/?forceSVG=true&{query}#timeseries")
-            opened.wait_for_selector("card-view", timeout=30_000)
-            opened.wait_for_timeout(3_000)
+            opened.set_default_timeout(PATIENCE_MS)
+            opened.wait_for_selector("card-view")
             yield opened
         finally:
             browser.close()
@@ -112,6 +113,7 @@ def main() -> None:
         while reached(board) < step:
             time.sleep(1)
         with page(board) as opened:
+            opened.wait_for_timeout(3_000)  # until all is drawn
             opened.screenshot(path=picture)
     image = Image.open(picture).convert("P", palette=Image.Palette.ADAPTIVE, colors=128)
     image.save(picture, optimize=True)

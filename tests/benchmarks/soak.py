@@ -1,6 +1,6 @@
 """Trains a tiny network for a million updates and watches the process from outside.
 
-    python -m tests.soak [--steps N] [--output docs/soak.md]
+    python -m tests.benchmarks.soak [--steps N] [--output docs/soak.md]
 
 One `fit` process makes a million updates, with logging, validation, checkpoints and diagnostics on.
 Its memory, open files and threads are read five times a second. The time of a step comes from the
@@ -26,9 +26,9 @@ from statistics import linear_regression, mean, median
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from lit_makemore.runs.machine import cpu_name, git_commit
-from tests.report import write_page
+from tests.benchmarks.report import write_page
+from tests.conftest import ROOT
 
-ROOT = Path(__file__).parent.parent
 EVERY_S = 0.2
 GROWTH = 0.02  # of memory, over half a run, as a share of its level: the noise of the allocator
 SLOWING = 0.10  # of the time a step takes; machines are noisy
@@ -130,14 +130,14 @@ def report(found: dict) -> tuple[str, bool]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(prog="python -m tests.soak")
+    parser = argparse.ArgumentParser(prog="python -m tests.benchmarks.soak")
     parser.add_argument("--steps", type=int, default=1_000_000)
     parser.add_argument("--output", help="Markdown file to write")
     options = parser.parse_args()
     text, flat = report(measure(options.steps))
     print(text)
     if options.output:
-        write_page(options.output, "Soak", "python -m tests.soak", __doc__, text)
+        write_page(options.output, "Soak", "python -m tests.benchmarks.soak", __doc__, text)
     sys.exit(not flat)
 
 

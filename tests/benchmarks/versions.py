@@ -1,6 +1,6 @@
-"""The ordinary tests on other versions of Python and torch: python -m tests.versions
+"""The ordinary tests on other versions of Python and torch: python -m tests.benchmarks.versions
 
-    python -m tests.versions [--quick] [--list] [PYTHON/TORCH …]
+    python -m tests.benchmarks.versions [--quick] [--list] [PYTHON/TORCH …]
 
 Without arguments: every Python with the torch that the project is developed on, every torch with
 the Python, and two corners: the oldest Python with the lowest version that pyproject.toml allows of
@@ -20,7 +20,8 @@ from collections.abc import Iterable
 from pathlib import Path
 from time import perf_counter
 
-ROOT = Path(__file__).parent.parent
+from tests.conftest import ROOT
+
 PYTHONS = ("3.10", "3.11", "3.12", "3.13")
 TORCHES = ("2.11.0", "2.12.0", "2.13.0", "2.14.1")
 USUAL = ("3.11", "2.13.0")  # what the project is developed on
@@ -35,7 +36,7 @@ def pairs() -> list[tuple[str, str]]:
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(prog="python -m tests.versions")
+    parser = argparse.ArgumentParser(prog="python -m tests.benchmarks.versions")
     parser.add_argument("pairs", nargs="*", metavar="PYTHON/TORCH", help="such as 3.12/2.13.0")
     parser.add_argument("--quick", action="store_true", help="the oldest and the newest pair only")
     parser.add_argument("--list", action="store_true", help="print the pairs, and try none")
@@ -70,8 +71,7 @@ def row(python: str, torch: str) -> tuple[str, ...]:
         return python, torch, "cannot be installed", "", "", "", ""
     begun = perf_counter()
     command = [*python_with, "-m", "pytest", "-q", "-p", "no:cacheprovider"]
-    one_thread = {**os.environ, "OMP_NUM_THREADS": "1"}  # on a busy machine two are far slower
-    tested = subprocess.run(command, stdout=subprocess.PIPE, text=True, cwd=ROOT, env=one_thread)
+    tested = subprocess.run(command, stdout=subprocess.PIPE, text=True, cwd=ROOT)
     print(tested.stdout, flush=True)
     outcome = "passed" if tested.returncode == 0 else f"failed (status {tested.returncode})"
     counts = count(tested.stdout, ("passed", "failed", "skipped"))
