@@ -13,10 +13,7 @@ PYPROJECT = (ROOT / "pyproject.toml").read_text()
 
 @pytest.mark.parametrize(
     ("pattern", "tried"),
-    [
-        (r'requires-python = "(.+?)"', versions.PYTHONS),
-        (r'"torch(.+?)"', versions.TORCHES),
-    ],
+    [(r'requires-python = "(.+?)"', versions.PYTHONS), (r'"torch(.+?)"', versions.TORCHES)],
     ids=["python", "torch"],
 )
 def test_every_minor_version_of_the_range_is_tried_and_no_other(pattern, tried):

@@ -40,10 +40,7 @@ def config_rows(command: str, config: Any) -> Iterator[Row]:
     for name, value in vars(config.as_flat()).items():
         large = isinstance(value, int) and abs(value) >= LARGEST
         yield large, f"--{name} {value} does not fit into 64 bits"
-    yield (
-        not fit and not config.ckpt_path,
-        f"{command} needs a trained network: --ckpt_path FILE",
-    )
+    yield (not fit and not config.ckpt_path, f"{command} needs a trained network: --ckpt_path FILE")
     by_epochs, by_steps = trainer.max_epochs not in (-1, None), trainer.max_steps != -1
     yield (
         fit and not (by_epochs or by_steps or trainer.max_time or trainer.fast_dev_run),

@@ -342,9 +342,7 @@ def overfit(seen: Seen) -> Found | None:
 
 
 @check(
-    "baseline",
-    "from update 1,000 on and at the end, where the words of the run are known",
-    WORDS,
+    "baseline", "from update 1,000 on and at the end, where the words of the run are known", WORDS
 )
 def baseline(seen: Seen) -> Found | None:
     """Better than counting single characters? Only this can be asked of any list.

@@ -16,11 +16,7 @@ def machine_facts() -> dict[str, Any]:
     versions = {name: version(name) for name in packages}
     return {
         "machine": f"{os.cpu_count()} cores, {cpu_name()}",
-        "versions": {
-            "lit_makemore": __version__,
-            "python": platform.python_version(),
-            **versions,
-        },
+        "versions": {"lit_makemore": __version__, "python": platform.python_version(), **versions},
         "git_commit": git_commit(),
     }
 

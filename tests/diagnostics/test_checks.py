@@ -151,8 +151,7 @@ def test_val_is_compared_with_counting(val, counts, healthy):
 
 
 @pytest.mark.parametrize(
-    ("train", "natural", "healthy"),
-    [(0.875, 0.02, False), (0.875, 0.80, True), (0.25, 0.19, True)],
+    ("train", "natural", "healthy"), [(0.875, 0.02, False), (0.875, 0.80, True), (0.25, 0.19, True)]
 )
 def test_samples_that_are_training_words_are_memorised_unless_that_is_natural(
     train, natural, healthy

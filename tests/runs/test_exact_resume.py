@@ -23,7 +23,7 @@ LIMITS = {
     "overfit 3": ["--trainer.overfit_batches", "3"],
     "accumulate 2": ["--trainer.accumulate_grad_batches", "2"],
     "accumulate 2, limit 4": [
-        *("--trainer.accumulate_grad_batches", "2", "--trainer.limit_train_batches", "4"),
+        *("--trainer.accumulate_grad_batches", "2", "--trainer.limit_train_batches", "4")
     ],
 }
 STOPS = {

@@ -419,10 +419,7 @@ def test_what_is_listed_as_harmless_is_no_difference():
     assert resume.differences(before, now) == ["trainer.max_steps: 5 -> 9"]
 
 
-@pytest.mark.parametrize(
-    ("signum", "status"),
-    [(signal.SIGTERM, 143), (signal.SIGINT, 130)],
-)
+@pytest.mark.parametrize(("signum", "status"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
 @pytest.mark.slow
 def test_signals_end_a_process_with_their_status(tmp_path, word_list, signum, status):
     arguments = ["train.py", "fit", "--data.path", str(word_list), "--data.batch_size", "16"]

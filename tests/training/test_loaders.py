@@ -88,8 +88,7 @@ def test_a_repeating_loader_has_the_same_minibatches_in_every_pass():
 
 
 @pytest.mark.parametrize(
-    ("batch_size", "world_size", "message"),
-    [(0, 1, "at least 1, not 0"), (3, 2, "2 processes")],
+    ("batch_size", "world_size", "message"), [(0, 1, "at least 1, not 0"), (3, 2, "2 processes")]
 )
 def test_bad_batch_sizes_are_errors(batch_size, world_size, message):
     with pytest.raises(ValueError, match=message):

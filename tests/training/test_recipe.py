@@ -22,8 +22,7 @@ def test_the_network_is_trained_twice_as_long_and_validated_ten_times(examples):
 
 
 @pytest.mark.parametrize(
-    ("examples", "dropout"),
-    [(1, 0.65), (3000, 0.65), (30_000, 0.35), (300_000, 0.1), (10**9, 0.1)],
+    ("examples", "dropout"), [(1, 0.65), (3000, 0.65), (30_000, 0.35), (300_000, 0.1), (10**9, 0.1)]
 )
 def test_a_longer_list_needs_less_dropout(examples, dropout):
     assert teacher_dropout(examples) == pytest.approx(dropout)

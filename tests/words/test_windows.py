@@ -4,13 +4,7 @@ import pytest
 import torch
 
 from lit_makemore.words.vocab import END, Vocabulary
-from lit_makemore.words.windows import (
-    Windows,
-    distinct,
-    encode,
-    select_words,
-    word_lengths,
-)
+from lit_makemore.words.windows import Windows, distinct, encode, select_words, word_lengths
 from tests.conftest import WORDS
 
 VOCAB = Vocabulary("".join(sorted(set("".join(WORDS)))))

@@ -197,10 +197,7 @@ def _notes(module: Any) -> dict[str, str]:
 
 
 def _apart(
-    start: dict[str, Tensor],
-    ours: dict[str, Tensor],
-    theirs: dict[str, Tensor],
-    tolerance: float,
+    start: dict[str, Tensor], ours: dict[str, Tensor], theirs: dict[str, Tensor], tolerance: float
 ) -> str | None:
     """The first tensor in which two updates from one state differ by more than rounding."""
     if ours.keys() != theirs.keys():
