@@ -19,7 +19,6 @@ from lit_makemore.training import option_conflicts
 from lit_makemore.training.curves import TrainingCurves
 from lit_makemore.training.engine import Engine, EngineName
 from lit_makemore.training.metrics import SplitMetrics
-from lit_makemore.training.mixture_fit import MixtureFit
 from lit_makemore.training.schedules import one_cycle, step_decay
 from lit_makemore.words.vocab import Vocabulary
 from lit_makemore.words.windows import EvaluationBatch
@@ -151,8 +150,7 @@ class LitMLP(pl.LightningModule):
 
     def configure_callbacks(self) -> list[pl.Callback]:
         """What belongs to this module. A subclass that adds some adds them to these."""
-        fit = [MixtureFit()] if self.hparams["count_mixture"] else []
-        return [TrainingCurves(), Engine(), *fit]
+        return [TrainingCurves(), Engine()]
 
     def setup(self, stage: str) -> None:
         if self.trainer.strategy.root_device.type == "mps":  # which has no float64
@@ -166,6 +164,12 @@ class LitMLP(pl.LightningModule):
                 self.model.train_hashes = data.train_hashes
             if self.hparams["count_mixture"]:
                 self.model.mixture = data.mixture(self.hparams["known_words"])
+
+    def on_validation_start(self) -> None:
+        """Before each validation of a fit the val words fit the mixture to the network."""
+        if self.trainer.state.fn == "fit" and self.model.mixture is not None:
+            data: Any = self.trainer.datamodule  # type: ignore[attr-defined]
+            self.model.mixture.fit(self.net, data.evaluation_loader("val"))
 
     def validation_step(self, batch: EvaluationBatch, batch_idx: int) -> None:
         self._add(self.val_metrics, batch)

@@ -2,7 +2,7 @@
 
     python -m tests.benchmarks.gpu [--steps N] [--rounds N] [--output FILE.md]
 
-`fit` takes steps by autograd, in two precisions and with two sizes of the minibatch. The command prints a
+`fit` takes steps by autograd, in two precisions and with two sizes of the minibatch. It prints a
 table with the name of the GPU. It needs data/names.txt.
 """
 
