@@ -21,16 +21,14 @@ LARGEST_GROUP = 2**17  # examples of a group; with their targets some megabytes
 class MinibatchLoader:
     """Training minibatches without an end, one pass at a time.
 
-    Every process draws the same global minibatch and takes its share of the rows. So the number of
-    processes does not change which examples are seen.
+    Each of world_size processes draws the same global minibatch of batch_size examples, and takes
+    its share of the rows. So their number does not change which examples are seen.
 
     Args:
         examples: with their targets.
         batch_size: B, rows of the global minibatch.
-        generator: draws the order; on the CPU.
-        sampling, repeat, pass_length: see MinibatchOrder.
-        rank: number of this process.
-        world_size: how many processes there are.
+        generator, sampling, repeat, pass_length: see MinibatchOrder.
+        rank, world_size: the number of this process, and how many there are.
 
     Attribute group, if set, says how many minibatches come next. They are stacked as (G, B, …).
     There are fewer at the end of a pass, or where they would take too much memory.
@@ -50,8 +48,6 @@ class MinibatchLoader:
         repeat: bool = False,
         pass_length: int | None = None,
     ) -> None:
-        if batch_size < 1:
-            raise ValueError(f"batch_size must be at least 1, not {batch_size}")
         if batch_size % world_size:
             raise ValueError(
                 f"{world_size} processes share batch_size {batch_size}; "
@@ -108,9 +104,8 @@ class EvaluationLoader:
         examples: what windows.distinct returns; the weights (D, 2) say how often each example
             occurs, and how often in novel words.
         device: where the batches are needed.
-        batch_size: examples of a global batch.
-        rank: number of this process, which takes its share of every batch.
-        world_size: how many processes there are.
+        batch_size: examples of a global batch, of which each process takes its share.
+        rank, world_size: as above.
     """
 
     def __init__(
@@ -141,14 +136,7 @@ class EvaluationLoader:
 
 
 class WordLoader:
-    """Words in their order, in chunks; a process gets its share of every chunk.
-
-    Args:
-        words: the words.
-        batch_size: words of a global chunk.
-        rank: number of this process.
-        world_size: how many processes there are.
-    """
+    """Words in their order, in chunks of batch_size; a process gets its share of every chunk."""
 
     def __init__(
         self, words: list[str], batch_size: int = 4096, rank: int = 0, world_size: int = 1

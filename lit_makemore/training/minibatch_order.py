@@ -1,6 +1,6 @@
 """Which examples come next: the order of the minibatches, and its place in it."""
 
-from typing import Any, Literal, get_args
+from typing import Any, Literal
 
 import torch
 from torch import Tensor
@@ -9,21 +9,17 @@ Sampling = Literal["replacement", "shuffled"]
 
 
 class MinibatchOrder:
-    """The indices of minibatches, pass after pass.
+    """The indices of minibatches of batch_size examples, pass after pass.
 
     A restored order continues with the minibatch after the checkpoint.
 
     Args:
-        n_examples: how many examples there are.
-        batch_size: B, examples of a minibatch.
+        n_examples, batch_size: N and B.
         generator: draws the order; owned by this object, on the CPU.
         sampling: "replacement" draws B examples for each minibatch; "shuffled" goes through all
-            examples in a new order in each pass and leaves out the last n_examples % B.
+            examples in a new order in each pass and leaves out the last N % B.
         repeat: whether every pass has the minibatches of the first one.
         pass_length: minibatches of a pass, if there are fewer than fit into the examples.
-
-    Raises:
-        ValueError: an unknown sampling.
     """
 
     def __init__(
@@ -35,8 +31,6 @@ class MinibatchOrder:
         repeat: bool = False,
         pass_length: int | None = None,
     ) -> None:
-        if sampling not in get_args(Sampling):
-            raise ValueError(f"sampling is replacement or shuffled, not {sampling!r}")
         self.n_examples, self.batch_size, self.generator = n_examples, batch_size, generator
         self.shuffled, self.repeat = sampling == "shuffled", repeat
         self._length = pass_length or max(1, n_examples // batch_size)
