@@ -63,7 +63,7 @@ def main() -> None:
         enable_progress_bar=False,
     )
     trainer.fit(Spirals(), DataLoader(spirals(4000), batch_size=64, shuffle=True))
-    print(monitor.table())
+    print(monitor.health.table())
     ratio = "update_ratio/body.3.weight"
     print("\nlog10 of update over weight:")
     for step, figures in monitor.history:

@@ -2,8 +2,10 @@ from math import inf, log, nan
 
 import pytest
 
-from lit_makemore.diagnostics.checks import CHECKS, Bands, Seen, Verdict, judge
+from lit_makemore.diagnostics.checks import CHECKS, VOCAB, Health, Seen, Verdict, judge
+from lit_makemore.diagnostics.settings import Bands
 from lit_makemore.diagnostics.words import Known
+from lit_makemore.runs.tables import displayed_width
 
 UNIFORM = log(27)
 HEALTHY = {
@@ -253,3 +255,27 @@ def test_of_one_minibatch_no_other_advice_would_help():
 def test_dropout_is_advised_once():
     assert "dropout" in advice({"dropout": 0.0}, 100)["overfit"]
     assert "dropout" not in advice({"dropout": 0.2}, 100)["overfit"]
+
+
+def test_the_table_is_100_columns_wide_at_most():
+    kept = Health()
+    text = "layer." * 40 + " is 3 times as strong as " + "x" * 90
+    kept.add(Verdict(check, 12_345, False, text, text) for check in CHECKS)
+    assert max(map(displayed_width, kept.table().split("\n"))) <= 100
+    assert kept.failed == list(CHECKS)
+
+
+def test_the_first_failure_is_kept():
+    before = Health()
+    assert before.add([Verdict("loss", 3, True, "fine")]) == []
+    assert before.add([Verdict("loss", 7, False, "high", "a")]) == ["loss at update 7: high; try a"]
+    assert before.add([Verdict("loss", 9, False, "higher")]) == []
+    assert before.summary()["loss"] == "update 7: high"
+
+
+def test_it_says_what_a_run_does_not_have():
+    kept = Health()
+    kept.missing = {VOCAB}
+    when = "n/a: is judged from update 50 on, where the vocabulary is known"
+    assert kept.summary()["loss"] == f"{when}; the module has no vocab"
+    assert "the module" not in kept.summary()["depth"]

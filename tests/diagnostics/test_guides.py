@@ -5,7 +5,7 @@ from lightning.pytorch.loggers import TensorBoardLogger
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from lit_makemore.diagnostics.monitor import Monitor
-from lit_makemore.diagnostics.reference_lines import draw
+from lit_makemore.diagnostics.tensorboard import draw
 from lit_makemore.training.datamodule import NamesDataModule
 from lit_makemore.training.module import LitMLP
 from tests.training.test_module import trainer
