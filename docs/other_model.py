@@ -5,7 +5,7 @@
 
 The monitor needs nothing of the module but layers of torch.nn. Gradients need a method
 `loss(batch)` too, which returns the loss of a minibatch. `monitor.figures` has the figures of the
-latest probe, and `monitor.history` those of all of them, by the names of diagnostics/figures.py.
+latest probe, and `monitor.history` those of all of them, by the names of docs/diagnostics.md.
 """
 
 import sys

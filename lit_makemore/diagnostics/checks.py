@@ -17,8 +17,6 @@ from lit_makemore.diagnostics.settings import Bands
 from lit_makemore.diagnostics.words import Known
 
 TABLE_WIDTH, INDENT = 100, 19  # columns
-BN_DEFAULT = "model.init.bn_gain 1 with model.init.bn_bias 0"
-LARGER_BATCH = "a larger data.batch_size"
 GAINS = {"tanh": (5 / 3, "5/3 for tanh"), "relu": (2**0.5, "√2 for ReLU"), "linear": (1.0, "1")}
 # What a check may need, and what is said of a run that does not have it.
 LOSS = "the module has no method loss(batch)"
@@ -59,8 +57,8 @@ class Seen:
         return self.step == 1 and bool(gradients) and max(gradients) == 0
 
 
-Found = tuple[bool, str, list[str]]
-"""Whether a network is healthy, a figure with its band in words, and one to three remedies."""
+Found = tuple[bool, str]
+"""Whether a network is healthy; a figure, where it was found, and its band."""
 
 
 class Check(NamedTuple):
@@ -72,7 +70,7 @@ class Check(NamedTuple):
 
 
 class Verdict(NamedTuple):
-    """The result of one check: whether the figure is in its band, and what to try if it is not."""
+    """The result of one check, and what to try if it is not healthy."""
 
     check: str
     step: int
@@ -94,80 +92,55 @@ def check(name: str, when: str, *needs: str) -> Callable[[Any], Check]:
 
 def judge(seen: Seen) -> list[Verdict]:
     """The verdicts of the checks that apply."""
-    found = {name: check.judge(seen) for name, check in CHECKS.items()}
-    return [
-        Verdict(name, seen.step, answer[0], answer[1], _either(answer[2]))
-        for name, answer in found.items()
-        if answer
-    ]
-
-
-def _either(remedies: list[str]) -> str:
-    *others, last = remedies
-    return f"{', '.join(others)} or {last}" if others else last
+    verdicts, to_try = list[Verdict](), remedies(seen)
+    for name, check in CHECKS.items():
+        if found := check.judge(seen):
+            *others, last = to_try[name]
+            advice = f"{', '.join(others)} or {last}" if others else last
+            verdicts.append(Verdict(name, seen.step, *found, advice))
+    return verdicts
 
 
 @check("nan", "at every probe")
 def finite(seen: Seen) -> Found | None:
     if (names := seen.nonfinite) is None:
         return None
-    text = f"not finite: {listed(names)}" if names else "all numbers are finite"
-    exact = str(seen.options.get("precision", "32")).startswith(("32", "64"))
-    return not names, text, _slower(seen) + ([] if exact else ["trainer.precision 32-true"])
+    return not names, f"not finite: {listed(names)}" if names else "all numbers are finite"
 
 
 @check("initial_loss", "at update 1, where the vocabulary is known", LOSS, VOCAB)
 def initial_loss(seen: Seen) -> Found | None:
-    remedy = f"a smaller model.init.{_logits(seen)}, so that the first guess is nearly uniform"
-    return _loss(seen, seen.bands.initial_loss, [remedy]) if seen.step == 1 else None
+    return _loss(seen, seen.bands.initial_loss) if seen.step == 1 else None
 
 
 @check("loss", "from update 50 on, where the vocabulary is known", LOSS, VOCAB)
 def later_loss(seen: Seen) -> Found | None:
-    return _loss(seen, seen.bands.loss, _slower(seen)) if seen.step >= 50 else None
+    return _loss(seen, seen.bands.loss) if seen.step >= 50 else None
 
 
-def _loss(seen: Seen, above: float, remedies: list[str]) -> Found | None:
+def _loss(seen: Seen, above: float) -> Found | None:
     loss = seen.figures.get("loss")
     if loss is None or seen.uniform is None or not isfinite(loss):
         return None
     limit = seen.uniform + above
-    return loss <= limit, f"loss {loss:.2f} (healthy: at most {limit:.2f})", remedies
-
-
-def _slower(seen: Seen) -> list[str]:
-    clips = seen.options.get("gradient_clip_val")
-    return ["a lower model.lr", *([] if clips else ["trainer.gradient_clip_val 1.0"])]
-
-
-def _logits(seen: Seen) -> str:
-    """The option that scales the logits."""
-    return "logits_bn_gain" if seen.options.get("logits_batch_norm") else "logits_gain"
+    return loss <= limit, f"loss {loss:.2f} (healthy: at most {limit:.2f})"
 
 
 @check("saturation", "early in the run, in layers that are flat at both ends, as tanh is")
 def saturation(seen: Seen) -> Found | None:
-    return _share(seen, "saturated", "values are saturated", seen.bands.saturation, True)
+    return _share(seen, "activation_saturated", "values are saturated", seen.bands.saturation)
 
 
 @check("dead", "early in the run, where there are activation layers")
 def dead(seen: Seen) -> Found | None:
-    gain_helps = seen.options.get("activation") != "relu"
-    return _share(seen, "dead", "units are dead", seen.bands.dead, gain_helps)
+    return _share(seen, "activation_dead", "units are dead", seen.bands.dead)
 
 
-def _share(seen: Seen, kind: str, what: str, limit: float, gain_helps: bool) -> Found | None:
-    shares = seen.under(f"activation_{kind}")
-    if seen.step > seen.early or not shares:
+def _share(seen: Seen, group: str, what: str, limit: float) -> Found | None:
+    if seen.step > seen.early or not (shares := seen.under(group)):
         return None
     share = shares[layer := _largest(shares)]
-    text = f"{layer}: {share:.2f} % of the {what} (healthy: at most {limit:g} %)"
-    remedies = ["a lower model.lr"] * (seen.step > 1)  # the first probe sees no update yet
-    if not seen.options.get("batch_norm"):  # which cancels the gain of the weights before it
-        remedies += ["model.batch_norm true", *(["a smaller model.init.gain"] * gain_helps)]
-    elif seen.options.get("bn_gain", 1.0) > 1 or seen.options.get("bn_bias", 0.0) != 0:
-        remedies.append(BN_DEFAULT)
-    return share <= limit, text, remedies or [LARGER_BATCH]
+    return share <= limit, f"{layer}: {share:.2f} % of the {what} (healthy: at most {limit:g} %)"
 
 
 @check("depth", "at update 1, where there are activation layers")
@@ -180,7 +153,7 @@ def depth(seen: Seen) -> Found | None:
         kept = stds[weakest] / largest
         share = f"{100 * kept:.0f} % of the strongest layer's spread"
         text = f"the weakest layer ({weakest}) keeps {share}"
-    return kept >= limit, f"{text} (healthy: {100 * limit:g} % or more)", _even(seen)
+    return kept >= limit, f"{text} (healthy: {100 * limit:g} % or more)"
 
 
 @check("gradient", "at updates 1 and 10, where the gradients of activations are known", LOSS)
@@ -193,36 +166,15 @@ def gradient(seen: Seen) -> Found | None:
     if stds[weakest]:
         factor = stds[strongest] / stds[weakest]
         text = f"the strongest gradient ({strongest}) is {factor:.2f} times the weakest"
-    return factor <= limit, f"{text} (healthy: at most {limit:g} times)", _even(seen)
-
-
-def _zeros(seen: Seen) -> list[str]:
-    """A remedy for each gain that is zero: then all units of a layer are the same for ever."""
-    gains = ["gain", _logits(seen), *(["bn_gain"] if seen.options.get("batch_norm") else [])]
-    return [f"a model.init.{name} above 0" for name in gains if seen.options.get(name) == 0]
-
-
-def _even(seen: Seen) -> list[str]:
-    """How the layers come to have one size of signals and gradients."""
-    options = seen.options
-    if zeros := _zeros(seen):
-        return zeros
-    if options.get("batch_norm"):
-        moved = (options.get("bn_gain", 1.0), options.get("bn_bias", 0.0)) != (1.0, 0.0)
-        return [BN_DEFAULT if moved else LARGER_BATCH]
-    gain, words = GAINS.get(str(options.get("activation", "tanh")), GAINS["tanh"])
-    other = abs(options.get("gain", 0.0) - gain) > 0.01
-    return ["model.batch_norm true", *([f"a model.init.gain of {words}"] * other)]
+    return factor <= limit, f"{text} (healthy: at most {limit:g} times)"
 
 
 @check("update_ratio", "while lr is at least half of its peak, where there are hidden weights")
 def update_ratio(seen: Seen) -> Found | None:
-    ratios, (low, high) = seen.under("update_ratio"), seen.bands.update_ratio
-    judged = {name: ratios[name] for name in seen.hidden if name in ratios}
-    if not seen.full_rate or seen.blocked or not judged:
+    low, high = seen.bands.update_ratio
+    if not seen.full_rate or seen.blocked or not (weight := _most_wrong(seen)):
         return None
-    weight = _largest({name: abs(x - (low + high) / 2) for name, x in judged.items()})
-    ratio, loss = judged[weight], seen.figures.get("loss")
+    ratio, loss = seen.under("update_ratio")[weight], seen.figures.get("loss")
     # Where the minibatch is learnt, there are no gradients left: small updates are no fault.
     learnt = loss is not None and seen.uniform is not None and loss < seen.uniform / 2
     healthy = ratio <= high and (learnt or ratio >= low)
@@ -230,9 +182,14 @@ def update_ratio(seen: Seen) -> Found | None:
     if not isfinite(ratio):
         text = f"an update leaves {weight} as it was"
     why = "; no fault: the minibatch is learnt" if healthy and ratio < low else ""
-    faster = _zeros(seen) or ["a higher model.lr"]
-    remedies = faster if ratio < low else ["a lower model.lr"]
-    return healthy, f"{text} (healthy: 10^{low:.1f} to 10^{high:.1f}{why})", remedies
+    return healthy, f"{text} (healthy: 10^{low:.1f} to 10^{high:.1f}{why})"
+
+
+def _most_wrong(seen: Seen) -> str:
+    """The hidden weight whose update ratio is farthest from the middle of its band."""
+    ratios, middle = seen.under("update_ratio"), sum(seen.bands.update_ratio) / 2
+    distances = {name: abs(ratios[name] - middle) for name in seen.hidden if name in ratios}
+    return _largest(distances) if distances else ""
 
 
 @check("batch_norm", "from update 100 on, where there are BatchNorm layers")
@@ -240,11 +197,8 @@ def batch_norm(seen: Seen) -> Found | None:
     if seen.step < 100 or not (drifts := seen.under("batch_norm_drift")):
         return None
     drift, limit = drifts[layer := _largest(drifts)], seen.bands.batch_norm
-    text = (
-        f"batch mean is {drift:.2f} standard deviations from the running mean of {layer} "
-        f"(healthy: below {limit:g})"
-    )
-    return drift <= limit, text, [LARGER_BATCH, "a lower model.lr"]
+    text = f"batch mean is {drift:.2f} standard deviations from the running mean of {layer}"
+    return drift <= limit, f"{text} (healthy: below {limit:g})"
 
 
 @check("overfit", "from the second probe on, where the words of the run are known", WORDS)
@@ -254,12 +208,11 @@ def overfit(seen: Seen) -> Found | None:
     if seen.step == 1 or len(losses) < 4:
         return None
     train, val, lowest = losses["train"], losses["val"], losses["lowest"]
-    text = (
+    return min(val - lowest, lowest - train) <= limit, (
         f"val {val:.2f} is {val - lowest:.2f} above its lowest, {lowest:.2f} at update "
         f"{losses['lowest_step']:,.0f}; train {train:.2f} is {lowest - train:.2f} below that "
         f"(healthy: one of the two at most {limit:g})"
     )
-    return min(val - lowest, lowest - train) <= limit, text, _general(seen)
 
 
 @check(
@@ -277,9 +230,7 @@ def baseline(seen: Seen) -> Found | None:
     if min(seen.counts.values()) > limit:
         name, limit = "uniform", seen.counts["uniform"] + seen.bands.baseline
     counting = f"counting ({name}) {seen.counts[name]:.2f}"
-    text = f"val {val:.2f}, {counting} (healthy: at most {limit:.2f})"
-    longer = "a larger trainer.max_steps if they are healthy"
-    return val <= limit, text, _more_minibatches(seen) or ["what the other verdicts say", longer]
+    return val <= limit, f"val {val:.2f}, {counting} (healthy: at most {limit:.2f})"
 
 
 @check("memorised", "at validations, where the words of the run are known", WORDS)
@@ -288,28 +239,64 @@ def memorised(seen: Seen) -> Found | None:
     if (known := seen.known) is None:
         return None
     limit = seen.bands.memorised
-    text = (
+    return 100 * (known.train - known.natural) <= limit, (
         f"{100 * known.train:.0f} % of {known.num} samples are training words; natural for this "
         f"list: {100 * known.natural:.0f} % (healthy: at most {limit:g} % more)"
     )
-    return 100 * (known.train - known.natural) <= limit, text, _general(seen)
-
-
-def _general(seen: Seen) -> list[str]:
-    """How a network comes to learn more than its training words."""
-    dropout = [] if seen.options.get("dropout") else ["model.dropout 0.2"]
-    general = ["a longer list of words", "a smaller trainer.max_steps", *dropout]
-    return _more_minibatches(seen) or general
-
-
-def _more_minibatches(seen: Seen) -> list[str]:
-    few = bool(seen.options.get("overfit_batches"))
-    return ["trainer.overfit_batches 0: the run has seen no other minibatches"] * few
 
 
 def _largest(figures: Figures, sign: int = 1) -> str:
     """The name of the largest figure; of the smallest, with sign -1."""
     return max(figures, key=lambda name: sign * figures[name])
+
+
+def remedies(seen: Seen) -> dict[str, list[str]]:
+    """For each check one to three things to try that the run does not have yet."""
+    has = seen.options.get
+    logits = "logits_bn_gain" if has("logits_batch_norm") else "logits_gain"
+    slower, wider = "a lower model.lr", "a larger data.batch_size"
+    steady = [slower] if has("gradient_clip_val") else [slower, "trainer.gradient_clip_val 1.0"]
+    exact = str(has("precision", "32")).startswith(("32", "64"))
+    # Layers with one size of signals and gradients. Of zero weights, all units stay the same.
+    gains = ["gain", logits, *(["bn_gain"] if has("batch_norm") else [])]
+    zeros = [f"a model.init.{name} above 0" for name in gains if has(name) == 0]
+    bn_gain, bn_bias = has("bn_gain", 1.0), has("bn_bias", 0.0)
+    bn_default = "model.init.bn_gain 1 with model.init.bn_bias 0"
+    gain, named = GAINS.get(str(has("activation", "tanh")), GAINS["tanh"])
+    if has("batch_norm"):  # which cancels the gain of the weights before it
+        even = [wider if (bn_gain, bn_bias) == (1.0, 0.0) else bn_default]
+        smaller = [bn_default] if bn_gain > 1 or bn_bias != 0 else []
+    else:
+        even = smaller = ["model.batch_norm true"]
+        if abs(has("gain", 0.0) - gain) > 0.01:
+            even = [*even, f"a model.init.gain of {named}"]
+    less = [] if has("batch_norm") or has("activation") == "relu" else ["a smaller model.init.gain"]
+    # Before the first update, lr is not to blame.
+    flat = [slower, *smaller] if seen.step > 1 else smaller or [wider]
+    ratio = seen.under("update_ratio").get(_most_wrong(seen), 0.0)
+    dropout = [] if has("dropout") else ["model.dropout 0.2"]
+    general = ["a longer list of words", "a smaller trainer.max_steps", *dropout]
+    longer = ["what the other verdicts say", "a larger trainer.max_steps if they are healthy"]
+    if has("overfit_batches"):
+        general = longer = ["trainer.overfit_batches 0: the run has seen no other minibatches"]
+    return {
+        "nan": steady if exact else [*steady, "trainer.precision 32-true"],
+        "initial_loss": [
+            f"a smaller model.init.{logits}, so that the first guess is nearly uniform"
+        ],
+        "loss": steady,
+        "saturation": flat if has("batch_norm") else [*flat, "a smaller model.init.gain"],
+        "dead": [*flat, *less],
+        "depth": zeros or even,
+        "gradient": zeros or even,
+        "update_ratio": [slower]
+        if ratio >= seen.bands.update_ratio[0]
+        else zeros or ["a higher model.lr"],
+        "batch_norm": [wider, slower],
+        "overfit": general,
+        "baseline": longer,
+        "memorised": general,
+    }
 
 
 def options_of(trainer: pl.Trainer, module: pl.LightningModule) -> dict[str, Any]:
@@ -376,5 +363,6 @@ class Health:
 
     def _why_never(self, name: str) -> str:
         check = CHECKS[name]
-        needs = (need for need in check.needs if need in self.missing)
-        return "; ".join([f"is judged {check.when}", *needs])
+        return "; ".join(
+            [f"is judged {check.when}", *(n for n in check.needs if n in self.missing)]
+        )

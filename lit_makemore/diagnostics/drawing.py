@@ -34,19 +34,9 @@ History = Sequence[tuple[int, dict[str, float]]]
 def pictures(
     probe: Probe, history: History, embedding: tuple[Tensor, list[str]] | None
 ) -> dict[str, Picture]:
-    """All pictures of a probe, as PNGs by name.
+    """All pictures of a probe, as PNGs by name; history ends with its figures.
 
-        pictures/1_activations       density of each layer's activations
-        pictures/2_gradients         density of the loss's gradient with respect to them
-        pictures/3_weight_gradients  density of its gradient with respect to each weight
-        pictures/4_update_ratios     log10 of update over weight, over the steps, and the -3 line
-        pictures/5_saturation        white where units are saturated (ReLU: zero), examples × units
-        pictures/6_embedding         the characters in the plane, or two principal components
-
-    Args:
-        probe: what is drawn.
-        history: the figures of all probes until then.
-        embedding: (V, C), and the V characters; None: no such picture.
+    Without an embedding, (V, C) and the V characters, there is no picture of it.
     """
     when = f"before update {history[-1][0]:,}"
     white = "saturated or zero" if probe.saturating else "zero"
@@ -118,9 +108,7 @@ def ratios(history: History, weights: Sequence[str]) -> Picture:
 def saturation(flat: dict[str, Tensor], title: str) -> Picture:
     """A map for each layer: one row an example, one column a unit, white where the unit is flat.
 
-    Args:
-        flat: (B, H) bool by layer; further dimensions count as units.
-        title: of the picture; says what white is.
+    Layers are (B, H) bool; further dimensions count as units.
     """
     figure, axes = _figure(title, "unit", "examples of each layer", left=0.24, right=0.98)
     axes.grid(False)
@@ -146,14 +134,10 @@ def saturation(flat: dict[str, Tensor], title: str) -> Picture:
 
 
 def draw_embedding(weight: Tensor, characters: Sequence[str]) -> Picture:
-    """The characters in the plane, by their embeddings or the two principal components of them.
+    """The characters in the plane, by their embeddings (V, C) or two principal components of them.
 
     Vowels have a colour of their own. Of more than a hundred characters, the ones farthest from the
     middle have labels.
-
-    Args:
-        weight: (V, C), the embedding of each character.
-        characters: the V characters; the end mark may have a name of several letters.
     """
     points, n_embd = weight.detach().float().cpu(), weight.size(1)
     title, x_name, y_name = "embedding", "first number", "second number" if n_embd > 1 else ""

@@ -1,31 +1,7 @@
 """What a probe and an update show, as figures by name. Pure functions.
 
-    loss                             of the minibatch, before the update
-    activation_mean/<layer>          mean over examples and units
-    activation_std/<layer>           standard deviation over examples and units
-    activation_saturated/<layer>     % of the values that are saturated: |t| > 0.97 for tanh
-    activation_dead/<layer>          % of the units that are saturated on the whole minibatch; for
-                                     ReLU % of the units that are zero on the whole minibatch
-    gradient_mean/<layer>            mean gradient of the loss with respect to the activations
-    gradient_std/<layer>             its standard deviation
-    weight_gradient_mean/<weight>    mean gradient of the loss with respect to the weight
-    weight_gradient_std/<weight>     its standard deviation
-    grad_to_data/<weight>            standard deviation of the gradient over that of the weight
-    batch_norm_mean/<layer>          largest |running mean|
-    batch_norm_std/<layer>           largest running standard deviation
-    batch_norm_drift/<layer>         distance of the minibatch's mean from the running mean, in
-                                     running standard deviations; mean over the units
-    batch_norm_gamma/<layer>         mean of γ
-    batch_norm_beta/<layer>          standard deviation of β
-    update_ratio/<parameter>         log10 of std(change) / std(parameter), of the change that the
-                                     update really made
-    lr_grad_ratio/<weight>           log10 of lr · std(gradient) / std(weight), the lecture's form;
-                                     the same figure for plain SGD without clipping
-    held_out/train, held_out/val     losses of 1,000 examples, in evaluation mode
-    held_out/lowest                  the lowest held_out/val so far
-    held_out/lowest_step             the update that it followed
-
-Gradients are not clipped. Layers and weights have the names of `probe.layer_names`.
+docs/diagnostics.md explains every figure. Names are <figure>/<layer> or <figure>/<weight>, by
+`probe.layer_names`. Gradients are not clipped.
 """
 
 from itertools import pairwise

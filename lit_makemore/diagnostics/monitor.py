@@ -4,13 +4,12 @@ import logging
 import sys
 from collections.abc import Sized
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
 from math import inf, log, nan
 from typing import Any
 
 import lightning.pytorch as pl
 from lightning.pytorch.callbacks import LearningRateFinder
-from torch import Tensor, nn
+from torch import nn
 
 from lit_makemore.diagnostics import checks, figures, probe
 from lit_makemore.diagnostics.checks import CHECKS, Health, Seen, Verdict, options_of
@@ -34,16 +33,6 @@ KEPT = 1000  # probes of the history; of more, every second one is forgotten
 _ARTIST = ThreadPoolExecutor(1)  # draws: six pictures take a third of a second
 
 
-@dataclass
-class _Begun:
-    """A due update that has begun: what was seen before it."""
-
-    step: int
-    probe: Probe | None
-    figures: Figures
-    parameters: dict[str, Tensor]
-
-
 class Monitor(AtUpdates):
     """Probes a network at some updates, judges what it sees, and writes it to the loggers.
 
@@ -52,19 +41,8 @@ class Monitor(AtUpdates):
 
     Every n-th update is due, and a few early ones (schedules.EARLY). Before it, an extra pass over
     its first minibatch shows the figures of figures.py; after it, the change that it made is known.
-    The checks of checks.py judge the figures. Then all is written at once:
-
-        <figure>              see figures.py; loss and held_out are only judged
-        activations/<layer>, gradients/<layer>, weight_gradients/<weight>   their histograms
-        update_ratio/guide    -3, the rule of thumb
-        initial_loss/network, initial_loss/uniform   of the first minibatch; ln V, of guessing
-        health/<check>        1 healthy, 0 not, for each check that applies
-        health                the text of each check that fails for the first time; also on stderr
-
-    After validations there are, of words: health/baseline, health/memorised, after the 1st, 2nd,
-    5th, 10th, 20th … a text `samples`, and the lines of `tensorboard.draw_guides`. A thread draws
-    the latest probe (see drawing.py). What a LearningRateFinder has tried is written before the
-    first update: lr_finder/lr, lr_finder/loss.
+    checks.py judges the figures; then all is written at once. Validations add samples, and checks
+    of words. docs/diagnostics.md lists every figure.
 
     Attributes:
         figures: of the latest probe, by name.
@@ -99,8 +77,7 @@ class Monitor(AtUpdates):
         steps = trainer.max_steps
         usual = max(steps // 50, 50) if steps > 0 else 1000
         self.every_n_steps = self.options.every_n_steps or usual
-        self._begun: _Begun | None = None
-        self._has_guides = False
+        self._begun, self._has_guides = 0, False  # the due update that has begun, 0 for none
         has = {
             checks.LOSS: probe.loss_of(pl_module),
             checks.VOCAB: _uniform(pl_module),
@@ -122,27 +99,27 @@ class Monitor(AtUpdates):
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, batch: Any, batch_idx: int
     ) -> None:
         step = trainer.global_step + 1
-        if self._begun is not None or not is_due(step, self.every_n_steps):
+        if self._begun or not is_due(step, self.every_n_steps):
             return  # an update counts once, also where the gradients of minibatches are added up
-        net, shown = network_of(pl_module), None
+        net, self._begun, self._probe, self.figures = network_of(pl_module), step, None, {}
         if forward := probe.forward_of(pl_module, batch):
             with trainer.precision_plugin.forward_context():
-                shown = probe.run_probe(net, forward)
-        found = figures.of_probe(shown) if shown else {}
-        self._begun = _Begun(step, shown, found, figures.before_update(net))
+                self._probe = probe.run_probe(net, forward)
+            self.figures = figures.of_probe(self._probe)
+        self._parameters = figures.before_update(net)
 
     def on_train_batch_end(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, *args: Any
     ) -> None:
-        begun = self._begun
-        if begun is None or begun.step != trainer.global_step:
+        step = trainer.global_step
+        if not self._begun or step != self._begun:
             return
-        self._begun, self._probe = None, begun.probe
-        self.figures = self._figures_after(trainer, pl_module, begun)
+        self._begun = 0
+        self.figures = self.figures | self._figures_after(trainer, pl_module)
         if len(self.history) >= KEPT:
             del self.history[1::2]
-        self.history.append((begun.step, self.figures))
-        if begun.step == 1:
+        self.history.append((step, self.figures))
+        if step == 1:
             self._draw(trainer, pl_module)
         scalars = {
             name: x
@@ -150,11 +127,11 @@ class Monitor(AtUpdates):
             if x != -inf and name != "loss" and not name.startswith("held_out/")
         }
         scalars["update_ratio/guide"], uniform = figures.GUIDE, _uniform(pl_module)
-        if begun.step == 1 and uniform is not None and "loss" in self.figures:
+        if step == 1 and uniform is not None and "loss" in self.figures:
             scalars["initial_loss/network"] = self.figures["loss"]
             scalars["initial_loss/uniform"] = uniform
-        histograms = figures.histograms(begun.probe) if begun.probe else {}
-        verdicts = checks.judge(self._seen(trainer, pl_module, begun))
+        histograms = figures.histograms(self._probe) if self._probe else {}
+        verdicts = checks.judge(self._seen(trainer, pl_module))
         self._report(trainer, verdicts, Events(scalars, histograms))
 
     def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
@@ -224,34 +201,34 @@ class Monitor(AtUpdates):
         self.health.add(Verdict(**verdict) for verdict in state_dict["verdicts"])
         self._validations, self._drawn_at = state_dict["validations"], state_dict["drawn_at"]
 
-    def _figures_after(self, trainer: pl.Trainer, module: Any, begun: _Begun) -> Figures:
-        """What was seen before an update, and what it did."""
-        ratios = figures.update_ratios(begun.parameters, parameters_of(network_of(module)))
+    def _figures_after(self, trainer: pl.Trainer, module: Any) -> Figures:
+        """What an update did."""
+        step = trainer.global_step
+        found = figures.update_ratios(self._parameters, parameters_of(network_of(module)))
         if trainer.precision == "16-mixed":  # skips updates, when its gradients overflow
-            ratios = {name: x for name, x in ratios.items() if x > -inf}
-        found = begun.figures | ratios
+            found = {name: x for name, x in found.items() if x > -inf}
         if hasattr(module, "lr_at"):
-            found |= figures.lr_grad_ratios(begun.figures, module.lr_at(begun.step - 1))
+            found |= figures.lr_grad_ratios(self.figures, module.lr_at(step - 1))
         if (data := _words(trainer, module)) is not None:
             with trainer.precision_plugin.forward_context():
                 for name in ("train", "val"):
                     loss = figures.held_out_loss(module, data.splits[name].windows)
                     found[f"held_out/{name}"] = loss
             if self._lowest is None or loss < self._lowest[0]:
-                self._lowest = loss, begun.step
+                self._lowest = loss, step
             found |= {"held_out/lowest": self._lowest[0], "held_out/lowest_step": self._lowest[1]}
         return found
 
-    def _seen(self, trainer: pl.Trainer, module: Any, begun: _Begun) -> Seen:
+    def _seen(self, trainer: pl.Trainer, module: Any) -> Seen:
         """What the checks read of an update."""
-        net, step, steps = network_of(module), begun.step, trainer.max_steps
+        net, step, steps = network_of(module), trainer.global_step, trainer.max_steps
         rate = module.lr_multiplier(step - 1) if hasattr(module, "lr_multiplier") else 1.0
         return Seen(
             step,
             self.options.bands,
             options_of(trainer, module),
             self.figures,
-            nonfinite=figures.nonfinite_tensors(net, begun.probe),
+            nonfinite=figures.nonfinite_tensors(net, self._probe),
             uniform=_uniform(module),
             hidden=hidden_of(net),
             early=min(1000, max(1, steps // 10)) if steps > 0 else 1000,

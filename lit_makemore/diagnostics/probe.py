@@ -27,26 +27,16 @@ SATURATED = 0.97  # a tanh unit with |t| above it hardly learns: its derivative 
 
 @dataclass(frozen=True)
 class Probe:
-    """What an extra pass showed, by the names of layers and parameters.
+    """What an extra pass showed, by the names of layers and parameters."""
 
-    Args:
-        loss: of the minibatch; None if the pass gave no loss.
-        activations: output of each activation layer, (B, H).
-        flat: where the activation is too flat to learn, (B, H) bool (see is_flat).
-        saturating: names of the activation layers that are flat at both ends, as tanh is.
-        gradients: of the loss with respect to each activation, (B, H); empty without a loss.
-        weights: the trained parameters with at least two dimensions.
-        weight_gradients: of the loss with respect to each weight; empty without a loss.
-        batch_norms: each BatchNorm layer, and the mean of its inputs over the minibatch, (H,).
-    """
-
-    loss: Tensor | None
-    activations: dict[str, Tensor]
-    flat: dict[str, Tensor]
-    saturating: frozenset[str] = frozenset()
-    gradients: dict[str, Tensor] = field(default_factory=dict)
-    weights: dict[str, Tensor] = field(default_factory=dict)
+    loss: Tensor | None  # of the minibatch; None if the pass gave no loss: there are no gradients
+    activations: dict[str, Tensor]  # output of each activation layer, (B, H)
+    flat: dict[str, Tensor]  # where that is too flat to learn, (B, H) bool (see is_flat)
+    saturating: frozenset[str] = frozenset()  # activations that are flat at both ends, as tanh is
+    gradients: dict[str, Tensor] = field(default_factory=dict)  # of the activations, (B, H)
+    weights: dict[str, Tensor] = field(default_factory=dict)  # trained, of two or more dimensions
     weight_gradients: dict[str, Tensor] = field(default_factory=dict)
+    # Each BatchNorm layer, and the mean of its inputs over the minibatch, (H,)
     batch_norms: dict[str, tuple[Norm, Tensor]] = field(default_factory=dict)
 
 

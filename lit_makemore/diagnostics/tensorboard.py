@@ -66,14 +66,9 @@ LAYOUT = {
 
 
 class CardLogger(TensorBoardLogger):
-    """A TensorBoardLogger that shows figures as cards, and leaves out details.
+    """A TensorBoardLogger that shows figures as cards, and details only with all_figures."""
 
-    Attributes:
-        n_layer: hidden layers of the network.
-        all_figures: whether the details and all layers are shown too.
-    """
-
-    n_layer, all_figures = 1, False
+    n_layer, all_figures = 1, False  # hidden layers of the network; whether to show all of them
 
     def log_metrics(self, metrics: Any, step: int | None = None) -> None:
         super().log_metrics(tagged(self, metrics), step)
@@ -174,9 +169,7 @@ def histogram(values: Tensor, limit: float, bins: int = 40) -> HistogramProto:
 def draw_guides(trainer: pl.Trainer, module: pl.LightningModule, data: Any) -> None:
     """Level lines beside the run of the first TensorBoardLogger, on the first process.
 
-    val/loss, val/loss_novel       losses of Kneser–Ney counts
-    counting/<count model>         val losses of the count models
-    update_ratio/<hidden weight>   -3, the rule of thumb
+    Val losses of the count models; Kneser–Ney's beside val/loss; the rule of thumb for updates.
     """
     loggers = [one for one in trainer.loggers if isinstance(one, TensorBoardLogger)]
     if not trainer.is_global_zero or not loggers:
