@@ -17,6 +17,7 @@ from matplotlib.figure import Figure
 from matplotlib.font_manager import FontProperties, findfont, get_font
 from PIL import Image
 from torch import Tensor
+from torch.nn.functional import pad
 
 from lit_makemore.diagnostics.figures import GUIDE
 from lit_makemore.diagnostics.probe import SATURATED, Probe
@@ -66,42 +67,37 @@ def densities(
     """
     figure, axes = _figure(title, x, "density")
     flat = {name: t.detach().float().flatten().cpu() for name, t in tensors.items()}
-    finite = {name: t for name, t in flat.items() if bool(t.isfinite().all())}
-    drawn = {name: t for name, t in finite.items() if t.numel() > 1}
-    largest = max((float(t.std()) for t in drawn.values()), default=0.0)
+    finite = {k: t for k, t in flat.items() if t.numel() > 1 and bool(t.isfinite().all())}
+    largest = max((float(t.std()) for t in finite.values()), default=0.0)
     limit = limit or 3 * largest or 1.0
     if not tensors:
         _say(axes, "nothing to draw: no such layer,\nor no method loss(batch)")
     elif not largest:
         _say(axes, "all values of a layer are equal" if finite else "all have a NaN or an infinity")
-    centres = (torch.arange(BINS) + 0.5) * (2 * limit / BINS) - limit
-    lines = []
-    for colour, (name, t) in zip(_ramp(len(drawn)), drawn.items(), strict=True):
-        density = t.clamp(-limit, limit).histc(BINS, -limit, limit) * BINS / (2 * limit * len(t))
-        (line,) = axes.plot(centres.tolist(), density.tolist(), color=colour)
-        lines.append((line, f"{_short(name)}  {t.std():.2g}"))
+    centres = ((torch.arange(BINS) + 0.5) * (2 * limit / BINS) - limit).tolist()
+    lines = {}
+    for name, t in finite.items():
+        counts = t.clamp(-limit, limit).histc(BINS, -limit, limit)
+        height = BINS / (2 * limit * len(t))
+        lines[f"{_short(name)}  {t.std():.2g}"] = centres, (height * counts).tolist()
+    _plot(axes, lines, "layer, σ")
     axes.set_xlim(-limit, limit)
-    _legend(axes, lines, "layer, σ")
     return _png(figure)
 
 
 def ratios(history: History, weights: Sequence[str]) -> Picture:
     """log10 update ratios over the steps, a line for each weight, and the rule of thumb."""
     figure, axes = _figure("log10 of update over weight", "update", "log10")
-    points = {
-        name: [(step, found[key]) for step, found in history if key in found]
-        for name, key in ((name, f"update_ratio/{name}") for name in weights)
-    }
-    drawn = {name: line for name, line in points.items() if line}
-    lines = []
-    for colour, (name, line) in zip(_ramp(len(drawn)), drawn.items(), strict=True):
-        (artist,) = axes.plot(*zip(*line, strict=True), color=colour, marker=".", markersize=4)
-        lines.append((artist, _short(name)))
-    axes.set_xlim(left=0)
-    guide = axes.axhline(GUIDE, color="black", linewidth=1)
-    if not drawn:
+    lines = {}
+    for name in weights:
+        key = f"update_ratio/{name}"
+        if points := [(step, found[key]) for step, found in history if key in found]:
+            lines[_short(name)] = tuple(zip(*points, strict=True))
+    guide = axes.axhline(GUIDE, color="black", linewidth=1, label=f"guide {GUIDE:.0f}")
+    if not lines:
         _say(axes, "no weight has changed")
-    _legend(axes, lines, "weight", (guide, f"guide {GUIDE:.0f}"))
+    _plot(axes, lines, "weight", guide, marker=".", markersize=4)
+    axes.set_xlim(left=0)
     return _png(figure)
 
 
@@ -112,23 +108,18 @@ def saturation(flat: dict[str, Tensor], title: str) -> Picture:
     """
     figure, axes = _figure(title, "unit", "examples of each layer", left=0.24, right=0.98)
     axes.grid(False)
-    maps, middles, gap, height = [], [], 2, 0
-    units = {name: t.flatten(1) for name, t in flat.items()}
-    widest = max((t.size(1) for t in units.values()), default=0)
-    for t in units.values():
-        shown = torch.nn.functional.pad(t.cpu().float(), (0, widest - t.size(1)), value=0.5)
-        maps += [shown, torch.full((gap, widest), 0.5)]
-        middles.append(height + len(t) / 2)
-        height += len(t) + gap
+    units, gap = [t.flatten(1).cpu().float() for t in flat.values()], 2
+    widest = max((t.size(1) for t in units), default=0)
+    maps = [pad(t, (0, widest - t.size(1), 0, gap), value=0.5) for t in units]
     if maps:
-        whole = torch.cat(maps[:-1]).numpy()
+        whole = torch.cat(maps)[:-gap].numpy()
         axes.imshow(whole, cmap="gray", vmin=0, vmax=1, aspect="auto", interpolation="nearest")
-        if not any(bool(t.any()) for t in flat.values()):
+        if not any(bool(t.any()) for t in units):
             _say(axes, "nothing is white", color="white")
     else:
         _say(axes, "the network has no activation layer")
-    names = [_short(name) for name in flat]
-    named = _some(len(names))
+    middles = [sum(map(len, maps[:i])) + len(t) / 2 for i, t in enumerate(units)]
+    named, names = _some(len(units)), [_short(name) for name in flat]
     axes.set_yticks([middles[i] for i in named], [names[i] for i in named])
     return _png(figure)
 
@@ -146,7 +137,7 @@ def draw_embedding(weight: Tensor, characters: Sequence[str]) -> Picture:
         _say(axes, "the embedding has a NaN or an infinity")
         return _png(figure)
     if n_embd == 1:
-        points = torch.nn.functional.pad(points, (0, 1))
+        points = pad(points, (0, 1))
     elif n_embd > 2:
         points = points - points.mean(0)
         _, scale, directions = torch.linalg.svd(points, full_matrices=False)
@@ -212,23 +203,20 @@ def _say(axes: Axes, why: str, color: str = "black") -> None:
     axes.text(0.5, 0.65, why, ha="center", fontsize=LARGE, color=color, transform=axes.transAxes)
 
 
-def _ramp(n: int) -> list[tuple[float, float, float, float]]:
-    return [colormaps["viridis"](0.9 * i / max(n - 1, 1)) for i in range(n)]
-
-
 def _some(n: int) -> list[int]:
     """Of n layers the numbers of those that are named: the first, the last and some between."""
     return sorted({round(i * (n - 1) / (MOST_NAMES - 1)) for i in range(MOST_NAMES)}) if n else []
 
 
-def _legend(
-    axes: Axes, lines: Sequence[tuple[Any, str]], title: str, *more: tuple[Any, str]
-) -> None:
-    """Names some of the lines, and all of the others."""
-    named = [*(lines[i] for i in _some(len(lines))), *more]
-    if named:
+def _plot(axes: Axes, lines: dict[str, Any], title: str, *more: Any, **style: Any) -> None:
+    """Lines from dark to light, by name, as (x, y); a legend of some of them, and of all others."""
+    drawn = []
+    for i, (name, (x, y)) in enumerate(lines.items()):
+        colour = colormaps["viridis"](0.9 * i / max(len(lines) - 1, 1))
+        drawn += axes.plot(x, y, color=colour, label=name, **style)
+    if named := [*(drawn[i] for i in _some(len(drawn))), *more]:
         axes.legend(
-            *zip(*named, strict=True), title=title, fontsize=SMALL, title_fontsize=SMALL,
+            handles=named, title=title, fontsize=SMALL, title_fontsize=SMALL,
             loc="upper left", bbox_to_anchor=(1.0, 1.03), handlelength=0.7, handletextpad=0.4,
             borderpad=0.2, labelspacing=0.25, frameon=False,
         )  # fmt: skip
