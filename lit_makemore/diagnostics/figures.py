@@ -54,15 +54,15 @@ def of_probe(probe: Probe) -> Figures:
 
 def histograms(probe: Probe) -> dict[str, tuple[Tensor, float]]:
     """Tensors by name, each with the limit of its histogram, which is drawn on ±limit."""
-    found = {
-        f"activations/{name}": (t, 1.0 if t.abs().max() <= 1 else 4.0)
-        for name, t in probe.activations.items()
-    }
-    groups = {"gradients": probe.gradients, "weight_gradients": probe.weight_gradients}
-    for group, gradients in groups.items():
-        for name, g in gradients.items():
-            if 0 < (limit := float(g.abs().max())) < inf:
-                found[f"{group}/{name}"] = g, limit
+    groups = {"activations": probe.activations, "gradients": probe.gradients}
+    found = {}
+    for group, tensors in (groups | {"weight_gradients": probe.weight_gradients}).items():
+        for name, t in tensors.items():
+            limit = float(t.abs().max())
+            if group == "activations":
+                limit = 1.0 if limit <= 1 else 4.0
+            if 0 < limit < inf:
+                found[f"{group}/{name}"] = t, limit
     return found
 
 
