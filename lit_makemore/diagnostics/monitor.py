@@ -249,10 +249,8 @@ class Monitor(AtUpdates):
         shown, history, embedding = self._probe, self.history.copy(), None
         if shown is None or not (self.options.pictures and trainer.is_global_zero):
             return
-        table, vocab = (
-            getattr(network_of(module), "embedding", None),
-            getattr(module, "vocab", None),
-        )
+        table = getattr(network_of(module), "embedding", None)
+        vocab = getattr(module, "vocab", None)
         if isinstance(table, nn.Embedding) and isinstance(vocab, Vocabulary):
             embedding = table.weight.detach().clone(), vocab.labels
 

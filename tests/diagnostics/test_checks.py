@@ -118,12 +118,13 @@ def test_a_loss_without_a_known_vocabulary_is_not_judged():
     assert judge(Seen(1, figures={"loss": 99.0})) == []
 
 
-def test_what_holds_a_nan_is_named():
-    (verdict,) = judge(Seen(7, nonfinite=list("abcdef")))
-    assert (verdict.check, verdict.step, verdict.healthy) == ("nan", 7, False)
-    assert verdict.text == "not finite: a, b, c, d and 2 more"
-    (verdict,) = judge(Seen(7, nonfinite=[]))
-    assert (verdict.healthy, verdict.text) == (True, "all numbers are finite")
+@pytest.mark.parametrize(
+    ("names", "text"),
+    [(list("abcdef"), "not finite: a, b, c, d and 2 more"), ([], "all numbers are finite")],
+)
+def test_what_holds_a_nan_is_named(names, text):
+    (verdict,) = judge(Seen(7, nonfinite=names))
+    assert verdict[:4] == ("nan", 7, not names, text)
 
 
 COUNTS = {"uniform": 3.30, "unigram": 2.82, "bigram": 2.45, "kneser_ney": 2.06}
