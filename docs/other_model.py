@@ -5,7 +5,7 @@
 
 The monitor needs nothing of the module but layers of torch.nn. Gradients need a method
 `loss(batch)` too, which returns the loss of a minibatch. `monitor.figures` has the figures of the
-latest probe, and `monitor.history` those of all of them, by the names of diagnostics/figures.py.
+latest probe, and `monitor.history` those of all of them, by the names of docs/diagnostics.md.
 """
 
 import sys
@@ -63,7 +63,7 @@ def main() -> None:
         enable_progress_bar=False,
     )
     trainer.fit(Spirals(), DataLoader(spirals(4000), batch_size=64, shuffle=True))
-    print(monitor.table())
+    print(monitor.health.table())
     ratio = "update_ratio/body.3.weight"
     print("\nlog10 of update over weight:")
     for step, figures in monitor.history:

@@ -1,22 +1,23 @@
 """What the figures say about a network: is it healthy, and if not, what to try.
 
-A check is one object: when it is judged, its band, its text, its remedies. A spread, gradient or
-update of zero is the worst value that there is. The bands separate healthy networks from sick ones
-(docs/verdicts.md).
+A check is a function under @check. A spread, gradient or update of zero is the worst value that
+there is. The bands separate healthy networks from sick ones (docs/verdicts.md).
 """
 
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from math import inf, isfinite, isnan
+from textwrap import fill
 from typing import Any, NamedTuple
 
 import lightning.pytorch as pl
 
 from lit_makemore.diagnostics.figures import Figures, listed
+from lit_makemore.diagnostics.settings import Bands
 from lit_makemore.diagnostics.words import Known
 
+TABLE_WIDTH, INDENT = 100, 19  # columns
 GAINS = {"tanh": (5 / 3, "5/3 for tanh"), "relu": (2**0.5, "√2 for ReLU"), "linear": (1.0, "1")}
-BN_DEFAULT = "model.init.bn_gain 1 with model.init.bn_bias 0"
 # What a check may need, and what is said of a run that does not have it.
 LOSS = "the module has no method loss(batch)"
 VOCAB = "the module has no vocab"
@@ -24,75 +25,22 @@ WORDS = "the Trainer has no NamesDataModule, or the module not its vocab"
 
 
 @dataclass(frozen=True)
-class Bands:
-    """Where each figure is healthy.
-
-    Args:
-        initial_loss: largest healthy loss before the first update, in nats above ln V.
-        loss: largest healthy loss later, in nats above ln V.
-        saturation: largest healthy share of saturated values in a layer, in %, early in the run.
-        dead: largest healthy share of dead units in a layer, in %, early in the run.
-        depth: smallest healthy ratio of the smallest to the largest standard deviation of the
-            layers' activations, before the first update.
-        gradient: largest healthy ratio of the largest to the smallest standard deviation of the
-            activations' gradients, before the first update.
-        update_ratio: healthy range of log10 of change over weight, for hidden weights, while lr
-            is at least half of its peak.
-        batch_norm: largest healthy distance of the minibatch's mean from the running mean, in
-            running standard deviations.
-        overfit: largest healthy rise of the val loss above its lowest, in nats; it counts only as
-            far as train is below that lowest.
-        baseline: smallest healthy distance of the val loss below that of counting single
-            characters (unigram), in nats.
-        memorised: largest healthy share of the samples that are training words, in %, beyond what
-            is natural for the list.
-    """
-
-    initial_loss: float = 0.8
-    loss: float = 1.0
-    saturation: float = 30.0
-    dead: float = 25.0
-    depth: float = 0.7
-    gradient: float = 20.0
-    update_ratio: tuple[float, float] = (-4.0, -1.5)
-    batch_norm: float = 1.0
-    overfit: float = 0.2
-    baseline: float = 0.01
-    memorised: float = 25.0
-
-
-@dataclass(frozen=True)
 class Seen:
-    """What the checks read, after an update that was probed or after a validation.
+    """What the checks read, after an update that was probed or after a validation."""
 
-    Args:
-        step: number of the update, from 1.
-        bands: what is healthy.
-        options: the run's, which remedies depend on (see `options_of`).
-        figures: of the probe and the update (see figures.py).
-        nonfinite: names of the tensors that hold a NaN or an infinity; None: not looked for.
-        uniform: ln V, the loss of guessing; None if unknown: the loss is not judged.
-        hidden: names of the hidden weights, whose update ratio is judged.
-        early: saturation and dead units are judged up to this step. Later, saturation grows in
-            every healthy run.
-        full_rate: whether lr is near its peak; only then are updates judged.
-        val: the val loss of a validation, in nats.
-        counts: the val losses of the count models, by name.
-        known: what samples are.
-    """
-
-    step: int
+    step: int  # number of the update, from 1
     bands: Bands = Bands()
-    options: Mapping[str, Any] = field(default_factory=dict)
+    options: Mapping[str, Any] = field(default_factory=dict)  # see options_of
     figures: Figures = field(default_factory=dict)
-    nonfinite: list[str] | None = None
-    uniform: float | None = None
-    hidden: Collection[str] = ()
+    nonfinite: list[str] | None = None  # names of tensors; None: not looked for
+    uniform: float | None = None  # ln V, the loss of guessing; None: the loss is not judged
+    hidden: Collection[str] = ()  # names of the weights whose update ratio is judged
+    # Saturation and dead units are judged up to this step: later it grows in every healthy run.
     early: int = 1000
-    full_rate: bool = True
-    val: float | None = None
-    counts: Mapping[str, float] = field(default_factory=dict)
-    known: Known | None = None
+    full_rate: bool = True  # whether lr is near its peak; only then are updates judged
+    val: float | None = None  # the loss of a validation, in nats
+    counts: Mapping[str, float] = field(default_factory=dict)  # val losses of the count models
+    known: Known | None = None  # what samples are
 
     def under(self, group: str) -> Figures:
         """The figures <group>/<name>, by name; neither NaN nor too large for a number."""
@@ -109,59 +57,29 @@ class Seen:
         return self.step == 1 and bool(gradients) and max(gradients) == 0
 
 
-class Found(NamedTuple):
-    """A figure with its band in words, and one to three remedies that the run does not have yet."""
-
-    healthy: bool
-    text: str
-    remedies: list[str]
+Found = tuple[bool, str]
+"""Whether a network is healthy; a figure, where it was found, and its band."""
 
 
-@dataclass(frozen=True)
-class Check:
-    """A question about a network.
+class Check(NamedTuple):
+    """When it is judged, what of LOSS, VOCAB and WORDS it needs; its answer, None for not now."""
 
-    Args:
-        name: of the check.
-        when: it is judged, in words.
-        needs: what it needs of LOSS, VOCAB and WORDS.
-        judge: its answer; None: not judged now.
-    """
-
-    name: str
     when: str
     needs: tuple[str, ...]
     judge: Callable[[Seen], Found | None]
 
 
-@dataclass(frozen=True)
-class Verdict:
-    """The result of one check at one step.
-
-    Args:
-        check: its name.
-        step: number of the update.
-        healthy: whether the figure is in its band; None: it was never judged.
-        text: the figure, where it was found, and its band.
-        advice: what to try if the figure is not healthy.
-    """
+class Verdict(NamedTuple):
+    """The result of one check, and what to try if it is not healthy."""
 
     check: str
     step: int
-    healthy: bool | None
+    healthy: bool
     text: str
     advice: str = ""
 
-
-def judge(seen: Seen) -> list[Verdict]:
-    """The verdicts of the checks that apply."""
-    verdicts = []
-    for check in CHECKS.values():
-        if found := check.judge(seen):
-            *others, last = found.remedies
-            advice = f"{', '.join(others)} or {last}" if others else last
-            verdicts.append(Verdict(check.name, seen.step, found.healthy, found.text, advice))
-    return verdicts
+    def __str__(self) -> str:
+        return f"{self.text}; try {self.advice}"
 
 
 CHECKS: dict[str, Check] = {}
@@ -169,161 +87,118 @@ CHECKS: dict[str, Check] = {}
 
 def check(name: str, when: str, *needs: str) -> Callable[[Any], Check]:
     """Makes a check of the function that judges, and adds it to CHECKS."""
-    return lambda judge: CHECKS.setdefault(name, Check(name, when, needs, judge))
+    return lambda judge: CHECKS.setdefault(name, Check(when, needs, judge))
+
+
+def judge(seen: Seen) -> list[Verdict]:
+    """The verdicts of the checks that apply."""
+    verdicts, to_try = list[Verdict](), remedies(seen)
+    for name, check in CHECKS.items():
+        if found := check.judge(seen):
+            *others, last = to_try[name]
+            advice = f"{', '.join(others)} or {last}" if others else last
+            verdicts.append(Verdict(name, seen.step, *found, advice))
+    return verdicts
 
 
 @check("nan", "at every probe")
 def finite(seen: Seen) -> Found | None:
     if (names := seen.nonfinite) is None:
         return None
-    text = f"not finite: {listed(names)}" if names else "all numbers are finite"
-    remedies = _slower(seen)
-    if not str(seen.options.get("precision", "32")).startswith(("32", "64")):
-        remedies.append("trainer.precision 32-true")
-    return Found(not names, text, remedies)
+    return not names, f"not finite: {listed(names)}" if names else "all numbers are finite"
 
 
 @check("initial_loss", "at update 1, where the vocabulary is known", LOSS, VOCAB)
 def initial_loss(seen: Seen) -> Found | None:
-    layer = "logits_bn_gain" if seen.options.get("logits_batch_norm") else "logits_gain"
-    remedy = f"a smaller model.init.{layer}, so that the first guess is nearly uniform"
-    return _loss(seen, seen.bands.initial_loss, [remedy]) if seen.step == 1 else None
+    return _loss(seen, seen.bands.initial_loss) if seen.step == 1 else None
 
 
 @check("loss", "from update 50 on, where the vocabulary is known", LOSS, VOCAB)
 def later_loss(seen: Seen) -> Found | None:
-    return _loss(seen, seen.bands.loss, _slower(seen)) if seen.step >= 50 else None
+    return _loss(seen, seen.bands.loss) if seen.step >= 50 else None
 
 
-def _loss(seen: Seen, above: float, remedies: list[str]) -> Found | None:
+def _loss(seen: Seen, above: float) -> Found | None:
     loss = seen.figures.get("loss")
     if loss is None or seen.uniform is None or not isfinite(loss):
         return None
     limit = seen.uniform + above
-    return Found(loss <= limit, f"loss {loss:.2f} (healthy: at most {limit:.2f})", remedies)
-
-
-def _slower(seen: Seen) -> list[str]:
-    clips = seen.options.get("gradient_clip_val")
-    return ["a lower model.lr", *([] if clips else ["trainer.gradient_clip_val 1.0"])]
+    return loss <= limit, f"loss {loss:.2f} (healthy: at most {limit:.2f})"
 
 
 @check("saturation", "early in the run, in layers that are flat at both ends, as tanh is")
 def saturation(seen: Seen) -> Found | None:
-    shares, limit = seen.under("activation_saturated"), seen.bands.saturation
-    return _share(seen, shares, "values are saturated", limit, gain_helps=True)
+    return _share(seen, "activation_saturated", "values are saturated", seen.bands.saturation)
 
 
 @check("dead", "early in the run, where there are activation layers")
 def dead(seen: Seen) -> Found | None:
-    shares, limit = seen.under("activation_dead"), seen.bands.dead
-    gain_helps = seen.options.get("activation") != "relu"
-    return _share(seen, shares, "units are dead", limit, gain_helps)
+    return _share(seen, "activation_dead", "units are dead", seen.bands.dead)
 
 
-def _share(seen: Seen, shares: Figures, what: str, limit: float, gain_helps: bool) -> Found | None:
-    if seen.step > seen.early or not shares:
+def _share(seen: Seen, group: str, what: str, limit: float) -> Found | None:
+    if seen.step > seen.early or not (shares := seen.under(group)):
         return None
-    layer, share = _largest(shares)
-    text = f"{layer}: {share:.2f} % of the {what} (healthy: at most {limit:g} %)"
-    options, later = seen.options, seen.step > 1
-    remedies = ["a lower model.lr"] if later else []  # before the first update, lr is not to blame
-    if not options.get("batch_norm"):  # which cancels the gain of the weights before it
-        remedies += ["model.batch_norm true", *(["a smaller model.init.gain"] * gain_helps)]
-    elif options.get("bn_gain", 1.0) > 1 or options.get("bn_bias", 0.0) != 0:
-        remedies.append(BN_DEFAULT)
-    elif not later:
-        remedies.append("a larger data.batch_size")
-    return Found(share <= limit, text, remedies)
+    share = shares[layer := _largest(shares)]
+    return share <= limit, f"{layer}: {share:.2f} % of the {what} (healthy: at most {limit:g} %)"
 
 
 @check("depth", "at update 1, where there are activation layers")
 def depth(seen: Seen) -> Found | None:
     if seen.step != 1 or not (stds := seen.under("activation_std")):
         return None
-    (layer, smallest), (_, largest), limit = _smallest(stds), _largest(stds), seen.bands.depth
-    kept = smallest / largest if largest else 0.0
-    text = (
-        f"the weakest layer ({layer}) keeps {100 * kept:.0f} % of the strongest layer's spread"
-        if largest
-        else "no layer has any spread: its outputs are all the same"
-    )
-    text += f" (healthy: {100 * limit:g} % or more)"
-    return Found(kept >= limit, text, _zeros(seen) or _even(seen))
+    weakest, largest, limit = _largest(stds, -1), max(stds.values()), seen.bands.depth
+    kept, text = 0.0, "no layer has any spread: its outputs are all the same"
+    if largest:
+        kept = stds[weakest] / largest
+        share = f"{100 * kept:.0f} % of the strongest layer's spread"
+        text = f"the weakest layer ({weakest}) keeps {share}"
+    return kept >= limit, f"{text} (healthy: {100 * limit:g} % or more)"
 
 
 @check("gradient", "at updates 1 and 10, where the gradients of activations are known", LOSS)
 def gradient(seen: Seen) -> Found | None:
-    stds = seen.under("gradient_std")
+    stds, limit = seen.under("gradient_std"), seen.bands.gradient
     if not stds or seen.step not in (1, 10) or seen.blocked:
         return None
-    (layer, largest), (weakest, smallest), limit = (
-        _largest(stds),
-        _smallest(stds),
-        seen.bands.gradient,
-    )
-    factor = largest / smallest if smallest else inf
-    text = (
-        f"the strongest gradient ({layer}) is {factor:.2f} times the weakest"
-        if smallest
-        else f"no gradient reaches {weakest}"
-    )
-    text += f" (healthy: at most {limit:g} times)"
-    return Found(factor <= limit, text, _zeros(seen) or _even(seen))
-
-
-def _zeros(seen: Seen) -> list[str]:
-    """A remedy for each gain that is zero: then all units of a layer are the same for ever."""
-    options, gains = seen.options, ["gain"]
-    gains.append("logits_bn_gain" if options.get("logits_batch_norm") else "logits_gain")
-    if options.get("batch_norm"):
-        gains.append("bn_gain")
-    return [f"a model.init.{name} above 0" for name in gains if options.get(name) == 0]
-
-
-def _even(seen: Seen) -> list[str]:
-    """How the layers come to have one size of signals and gradients."""
-    options = seen.options
-    if options.get("batch_norm"):
-        moved = (options.get("bn_gain", 1.0), options.get("bn_bias", 0.0)) != (1.0, 0.0)
-        return [BN_DEFAULT if moved else "a larger data.batch_size"]
-    gain, words = GAINS.get(str(options.get("activation", "tanh")), GAINS["tanh"])
-    other = abs(options.get("gain", 0.0) - gain) > 0.01
-    return ["model.batch_norm true", *([f"a model.init.gain of {words}"] * other)]
+    weakest, strongest = _largest(stds, -1), _largest(stds)
+    factor, text = inf, f"no gradient reaches {weakest}"
+    if stds[weakest]:
+        factor = stds[strongest] / stds[weakest]
+        text = f"the strongest gradient ({strongest}) is {factor:.2f} times the weakest"
+    return factor <= limit, f"{text} (healthy: at most {limit:g} times)"
 
 
 @check("update_ratio", "while lr is at least half of its peak, where there are hidden weights")
 def update_ratio(seen: Seen) -> Found | None:
-    ratios, (low, high) = seen.under("update_ratio"), seen.bands.update_ratio
-    judged = {name: ratios[name] for name in seen.hidden if name in ratios}
-    if not seen.full_rate or seen.blocked or not judged:
+    low, high = seen.bands.update_ratio
+    if not seen.full_rate or seen.blocked or not (weight := _most_wrong(seen)):
         return None
-    weight, _ = _largest({name: abs(x - (low + high) / 2) for name, x in judged.items()})
-    ratio, loss = judged[weight], seen.figures.get("loss")
+    ratio, loss = seen.under("update_ratio")[weight], seen.figures.get("loss")
     # Where the minibatch is learnt, there are no gradients left: small updates are no fault.
     learnt = loss is not None and seen.uniform is not None and loss < seen.uniform / 2
     healthy = ratio <= high and (learnt or ratio >= low)
-    text = (
-        f"an update is 10^{ratio:.1f} times the size of {weight}"
-        if isfinite(ratio)
-        else f"an update leaves {weight} as it was"
-    )
-    text += f" (healthy: 10^{low:.1f} to 10^{high:.1f}"
-    text += "; no fault: the minibatch is learnt)" if healthy and ratio < low else ")"
-    faster = _zeros(seen) or ["a higher model.lr"]
-    return Found(healthy, text, faster if ratio < low else ["a lower model.lr"])
+    text = f"an update is 10^{ratio:.1f} times the size of {weight}"
+    if not isfinite(ratio):
+        text = f"an update leaves {weight} as it was"
+    why = "; no fault: the minibatch is learnt" if healthy and ratio < low else ""
+    return healthy, f"{text} (healthy: 10^{low:.1f} to 10^{high:.1f}{why})"
+
+
+def _most_wrong(seen: Seen) -> str:
+    """The hidden weight whose update ratio is farthest from the middle of its band."""
+    ratios, middle = seen.under("update_ratio"), sum(seen.bands.update_ratio) / 2
+    distances = {name: abs(ratios[name] - middle) for name in seen.hidden if name in ratios}
+    return _largest(distances) if distances else ""
 
 
 @check("batch_norm", "from update 100 on, where there are BatchNorm layers")
 def batch_norm(seen: Seen) -> Found | None:
     if seen.step < 100 or not (drifts := seen.under("batch_norm_drift")):
         return None
-    (layer, drift), limit = _largest(drifts), seen.bands.batch_norm
-    text = (
-        f"batch mean is {drift:.2f} standard deviations from the running mean of {layer} "
-        f"(healthy: below {limit:g})"
-    )
-    return Found(drift <= limit, text, ["a larger data.batch_size", "a lower model.lr"])
+    drift, limit = drifts[layer := _largest(drifts)], seen.bands.batch_norm
+    text = f"batch mean is {drift:.2f} standard deviations from the running mean of {layer}"
+    return drift <= limit, f"{text} (healthy: below {limit:g})"
 
 
 @check("overfit", "from the second probe on, where the words of the run are known", WORDS)
@@ -333,12 +208,11 @@ def overfit(seen: Seen) -> Found | None:
     if seen.step == 1 or len(losses) < 4:
         return None
     train, val, lowest = losses["train"], losses["val"], losses["lowest"]
-    text = (
+    return min(val - lowest, lowest - train) <= limit, (
         f"val {val:.2f} is {val - lowest:.2f} above its lowest, {lowest:.2f} at update "
         f"{losses['lowest_step']:,.0f}; train {train:.2f} is {lowest - train:.2f} below that "
         f"(healthy: one of the two at most {limit:g})"
     )
-    return Found(min(val - lowest, lowest - train) <= limit, text, _general(seen))
 
 
 @check(
@@ -356,10 +230,7 @@ def baseline(seen: Seen) -> Found | None:
     if min(seen.counts.values()) > limit:
         name, limit = "uniform", seen.counts["uniform"] + seen.bands.baseline
     counting = f"counting ({name}) {seen.counts[name]:.2f}"
-    text = f"val {val:.2f}, {counting} (healthy: at most {limit:.2f})"
-    longer = "a larger trainer.max_steps if they are healthy"
-    remedies = _more_minibatches(seen) or ["what the other verdicts say", longer]
-    return Found(val <= limit, text, remedies)
+    return val <= limit, f"val {val:.2f}, {counting} (healthy: at most {limit:.2f})"
 
 
 @check("memorised", "at validations, where the words of the run are known", WORDS)
@@ -368,37 +239,70 @@ def memorised(seen: Seen) -> Found | None:
     if (known := seen.known) is None:
         return None
     limit = seen.bands.memorised
-    text = (
+    return 100 * (known.train - known.natural) <= limit, (
         f"{100 * known.train:.0f} % of {known.num} samples are training words; natural for this "
         f"list: {100 * known.natural:.0f} % (healthy: at most {limit:g} % more)"
     )
-    return Found(100 * (known.train - known.natural) <= limit, text, _general(seen))
 
 
-def _general(seen: Seen) -> list[str]:
-    """How a network comes to learn more than its training words."""
-    dropout = [] if seen.options.get("dropout") else ["model.dropout 0.2"]
+def _largest(figures: Figures, sign: int = 1) -> str:
+    """The name of the largest figure; of the smallest, with sign -1."""
+    return max(figures, key=lambda name: sign * figures[name])
+
+
+def remedies(seen: Seen) -> dict[str, list[str]]:
+    """For each check one to three things to try that the run does not have yet."""
+    has = seen.options.get
+    logits = "logits_bn_gain" if has("logits_batch_norm") else "logits_gain"
+    slower, wider = "a lower model.lr", "a larger data.batch_size"
+    steady = [slower] if has("gradient_clip_val") else [slower, "trainer.gradient_clip_val 1.0"]
+    exact = str(has("precision", "32")).startswith(("32", "64"))
+    # Layers with one size of signals and gradients. Of zero weights, all units stay the same.
+    gains = ["gain", logits, *(["bn_gain"] if has("batch_norm") else [])]
+    zeros = [f"a model.init.{name} above 0" for name in gains if has(name) == 0]
+    bn_gain, bn_bias = has("bn_gain", 1.0), has("bn_bias", 0.0)
+    bn_default = "model.init.bn_gain 1 with model.init.bn_bias 0"
+    gain, named = GAINS.get(str(has("activation", "tanh")), GAINS["tanh"])
+    if has("batch_norm"):  # which cancels the gain of the weights before it
+        even = [wider if (bn_gain, bn_bias) == (1.0, 0.0) else bn_default]
+        smaller = [bn_default] if bn_gain > 1 or bn_bias != 0 else []
+    else:
+        even = smaller = ["model.batch_norm true"]
+        if abs(has("gain", 0.0) - gain) > 0.01:
+            even = [*even, f"a model.init.gain of {named}"]
+    less = [] if has("batch_norm") or has("activation") == "relu" else ["a smaller model.init.gain"]
+    # Before the first update, lr is not to blame.
+    flat = [slower, *smaller] if seen.step > 1 else smaller or [wider]
+    ratio = seen.under("update_ratio").get(_most_wrong(seen), 0.0)
+    dropout = [] if has("dropout") else ["model.dropout 0.2"]
     general = ["a longer list of words", "a smaller trainer.max_steps", *dropout]
-    return _more_minibatches(seen) or general
-
-
-def _more_minibatches(seen: Seen) -> list[str]:
-    few = bool(seen.options.get("overfit_batches"))
-    return ["trainer.overfit_batches 0: the run has seen no other minibatches"] * few
-
-
-def _largest(figures: Figures) -> tuple[str, float]:
-    return max(figures.items(), key=lambda item: item[1])
-
-
-def _smallest(figures: Figures) -> tuple[str, float]:
-    return min(figures.items(), key=lambda item: item[1])
+    longer = ["what the other verdicts say", "a larger trainer.max_steps if they are healthy"]
+    if has("overfit_batches"):
+        general = longer = ["trainer.overfit_batches 0: the run has seen no other minibatches"]
+    return {
+        "nan": steady if exact else [*steady, "trainer.precision 32-true"],
+        "initial_loss": [
+            f"a smaller model.init.{logits}, so that the first guess is nearly uniform"
+        ],
+        "loss": steady,
+        "saturation": flat if has("batch_norm") else [*flat, "a smaller model.init.gain"],
+        "dead": [*flat, *less],
+        "depth": zeros or even,
+        "gradient": zeros or even,
+        "update_ratio": [slower]
+        if ratio >= seen.bands.update_ratio[0]
+        else zeros or ["a higher model.lr"],
+        "batch_norm": [wider, slower],
+        "overfit": general,
+        "baseline": longer,
+        "memorised": general,
+    }
 
 
 def options_of(trainer: pl.Trainer, module: pl.LightningModule) -> dict[str, Any]:
     """The options that remedies depend on, by their last name. Of a foreign module few exist."""
-    options = dict(getattr(module, "hparams", {}))
-    init = options.pop("init", None)
+    options = getattr(module, "hparams", {})
+    init = options.get("init")
     return {
         **options,
         **(init if isinstance(init, Mapping) else {}),
@@ -406,3 +310,59 @@ def options_of(trainer: pl.Trainer, module: pl.LightningModule) -> dict[str, Any
         "precision": str(trainer.precision),
         "overfit_batches": trainer.overfit_batches,  # type: ignore[attr-defined]
     }
+
+
+class Health:
+    """The verdicts of a run: of each check the first that is not healthy, else the latest one.
+
+    Attributes:
+        verdicts: by check.
+        missing: what the run does not have, of LOSS, VOCAB and WORDS.
+    """
+
+    def __init__(self) -> None:
+        self.verdicts: dict[str, Verdict] = {}
+        self.missing: set[str] = set()
+
+    def add(self, verdicts: Iterable[Verdict]) -> list[str]:
+        """Adds verdicts; returns a line for each check that fails for the first time."""
+        lines = []
+        for verdict in verdicts:
+            before = self.verdicts.get(verdict.check)
+            if before is None or before.healthy:
+                self.verdicts[verdict.check] = verdict
+                if not verdict.healthy:
+                    lines.append(f"{verdict.check} at update {verdict.step:,}: {verdict}")
+        return lines
+
+    @property
+    def failed(self) -> list[str]:
+        """The checks that have failed."""
+        return [
+            name for name in CHECKS if name in self.verdicts and not self.verdicts[name].healthy
+        ]
+
+    def table(self) -> str:
+        """The closing table: a paragraph for each check."""
+        lines = ["\nhealth"]
+        for name in CHECKS:
+            mark, text = "n/a", self._why_never(name)
+            if verdict := self.verdicts.get(name):
+                bad = f"at update {verdict.step:,}: {verdict}"
+                mark, text = ("ok", verdict.text) if verdict.healthy else ("BAD", bad)
+            line = f"{name:<14}{mark:<5}{text}"
+            lines.append(fill(line, TABLE_WIDTH, subsequent_indent=" " * INDENT))
+        return "\n".join(lines)
+
+    def summary(self) -> dict[str, str]:
+        """The entry of summary.json: for each check "ok", its first failure, or why it is n/a."""
+        found = {name: f"n/a: {self._why_never(name)}" for name in CHECKS}
+        for name, verdict in self.verdicts.items():
+            found[name] = "ok" if verdict.healthy else f"update {verdict.step}: {verdict.text}"
+        return found
+
+    def _why_never(self, name: str) -> str:
+        check = CHECKS[name]
+        return "; ".join(
+            [f"is judged {check.when}", *(n for n in check.needs if n in self.missing)]
+        )

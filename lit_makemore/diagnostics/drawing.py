@@ -1,10 +1,10 @@
-"""The lecture's pictures, drawn from tensors. Each function returns a PNG.
+"""The lecture's pictures, drawn from tensors.
 
 TensorBoard shows a picture as a card, half as wide as it is drawn: so letters are large. Layers
 have colours from dark (the first) to light (the last).
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from io import BytesIO
 from typing import Any
 from unicodedata import category, normalize
@@ -17,7 +17,10 @@ from matplotlib.figure import Figure
 from matplotlib.font_manager import FontProperties, findfont, get_font
 from PIL import Image
 from torch import Tensor
+from torch.nn.functional import pad
 
+from lit_makemore.diagnostics.figures import GUIDE
+from lit_makemore.diagnostics.probe import SATURATED, Probe
 from lit_makemore.diagnostics.tensorboard import Picture
 
 WIDTH, HEIGHT, DPI = 4.6, 2.5, 150
@@ -25,139 +28,137 @@ LARGE, SMALL = 8.5, 7.5  # letters, in points
 BINS = 50
 MOST_LABELS, MOST_NAMES = 100, 7
 
+History = Sequence[tuple[int, dict[str, float]]]
+"""Updates, each with figures by name."""
+
+
+def pictures(
+    probe: Probe, history: History, embedding: tuple[Tensor, list[str]] | None
+) -> dict[str, Picture]:
+    """All pictures of a probe, as PNGs by name; history ends with its figures.
+
+    Without an embedding, (V, C) and the V characters, there is no picture of it.
+    """
+    when = f"before update {history[-1][0]:,}"
+    white = "saturated or zero" if probe.saturating else "zero"
+    if probe.saturating == probe.flat.keys():
+        white = f"|t| > {SATURATED}"
+    limit = 1.0 if probe.saturating else None
+    found = {
+        "1_activations": densities(probe.activations, f"activations {when}", "activation", limit),
+        "2_gradients": densities(probe.gradients, f"gradients {when}", "gradient of an activation"),
+        "3_weight_gradients": densities(
+            probe.weight_gradients, f"gradients of weights {when}", "gradient of a weight"
+        ),
+        "4_update_ratios": ratios(history, list(probe.weights)),
+        "5_saturation": saturation(probe.flat, f"white: {white}, {when}"),
+    }
+    if embedding is not None:
+        found["6_embedding"] = draw_embedding(*embedding)
+    return {f"pictures/{name}": picture for name, picture in found.items()}
+
 
 def densities(
     tensors: dict[str, Tensor], title: str, x: str, limit: float | None = None
 ) -> Picture:
     """The distribution of each tensor's values as a line.
 
-    Args:
-        tensors: by name, first layer first.
-        title: of the picture.
-        x: what the values are.
-        limit: the x-axis ends at ±limit; None for three times the largest standard deviation.
+    The x-axis ends at ±limit; None for three times the largest standard deviation.
     """
     figure, axes = _figure(title, x, "density")
     flat = {name: t.detach().float().flatten().cpu() for name, t in tensors.items()}
-    finite = {name: t for name, t in flat.items() if bool(t.isfinite().all())}
-    drawn = {name: t for name, t in finite.items() if t.numel() > 1}
-    largest = max((float(t.std()) for t in drawn.values()), default=0.0)
-    if limit is None:
-        limit = 3 * largest or 1.0
+    finite = {k: t for k, t in flat.items() if t.numel() > 1 and bool(t.isfinite().all())}
+    largest = max((float(t.std()) for t in finite.values()), default=0.0)
+    limit = limit or 3 * largest or 1.0
     if not tensors:
         _say(axes, "nothing to draw: no such layer,\nor no method loss(batch)")
-    elif not finite:
-        _say(axes, "all layers have a NaN or an infinity")
     elif not largest:
-        _say(axes, "all values of a layer are equal")
-    centres = (torch.arange(BINS) + 0.5) * (2 * limit / BINS) - limit
-    lines = []
-    for colour, (name, t) in zip(_ramp(len(drawn)), drawn.items(), strict=True):
-        density = t.clamp(-limit, limit).histc(BINS, -limit, limit) * BINS / (2 * limit * len(t))
-        (line,) = axes.plot(centres.tolist(), density.tolist(), color=colour)
-        lines.append((line, f"{short(name)}  {t.std():.2g}"))
+        _say(axes, "all values of a layer are equal" if finite else "all have a NaN or an infinity")
+    centres = ((torch.arange(BINS) + 0.5) * (2 * limit / BINS) - limit).tolist()
+    lines = {}
+    for name, t in finite.items():
+        counts = t.clamp(-limit, limit).histc(BINS, -limit, limit)
+        height = BINS / (2 * limit * len(t))
+        lines[f"{_short(name)}  {t.std():.2g}"] = centres, (height * counts).tolist()
+    _plot(axes, lines, "layer, σ")
     axes.set_xlim(-limit, limit)
-    _legend(axes, lines, "layer, σ")
     return _png(figure)
 
 
-def ratios(history: Sequence[tuple[int, dict[str, float]]], guide: float) -> Picture:
-    """log10 update ratios over the steps, a line for each weight, and the guide line.
-
-    Args:
-        history: step and ratios by weight, for each probe.
-        guide: height of the guide line.
-    """
+def ratios(history: History, weights: Sequence[str]) -> Picture:
+    """log10 update ratios over the steps, a line for each weight, and the rule of thumb."""
     figure, axes = _figure("log10 of update over weight", "update", "log10")
-    names = list(dict.fromkeys(name for _, found in history for name in found))
-    lines = []
-    for colour, name in zip(_ramp(len(names)), names, strict=True):
-        points = [(step, found[name]) for step, found in history if name in found]
-        (line,) = axes.plot(*zip(*points, strict=True), color=colour, marker=".", markersize=4)
-        lines.append((line, short(name)))
-    axes.set_xlim(left=0)
-    line = axes.axhline(guide, color="black", linewidth=1)
-    if not names:
+    lines = {}
+    for name in weights:
+        key = f"update_ratio/{name}"
+        if points := [(step, found[key]) for step, found in history if key in found]:
+            lines[_short(name)] = tuple(zip(*points, strict=True))
+    guide = axes.axhline(GUIDE, color="black", linewidth=1, label=f"guide {GUIDE:.0f}")
+    if not lines:
         _say(axes, "no weight has changed")
-    _legend(axes, lines, "weight", (line, f"guide {guide:.0f}"))
+    _plot(axes, lines, "weight", guide, marker=".", markersize=4)
+    axes.set_xlim(left=0)
     return _png(figure)
 
 
 def saturation(flat: dict[str, Tensor], title: str) -> Picture:
     """A map for each layer: one row an example, one column a unit, white where the unit is flat.
 
-    Args:
-        flat: (B, H) bool by layer; further dimensions count as units.
-        title: of the picture; says what white is.
+    Layers are (B, H) bool; further dimensions count as units.
     """
     figure, axes = _figure(title, "unit", "examples of each layer", left=0.24, right=0.98)
     axes.grid(False)
-    maps, middles, gap, height = [], [], 2, 0
-    units = {name: t.flatten(1) for name, t in flat.items()}
-    widest = max((t.size(1) for t in units.values()), default=0)
-    for t in units.values():
-        shown = torch.nn.functional.pad(t.cpu().float(), (0, widest - t.size(1)), value=0.5)
-        maps += [shown, torch.full((gap, shown.size(1)), 0.5)]
-        middles.append(height + len(t) / 2)
-        height += len(t) + gap
+    units, gap = [t.flatten(1).cpu().float() for t in flat.values()], 2
+    widest = max((t.size(1) for t in units), default=0)
+    maps = [pad(t, (0, widest - t.size(1), 0, gap), value=0.5) for t in units]
     if maps:
-        whole = torch.cat(maps[:-1]).numpy()
+        whole = torch.cat(maps)[:-gap].numpy()
         axes.imshow(whole, cmap="gray", vmin=0, vmax=1, aspect="auto", interpolation="nearest")
-        if not any(bool(t.any()) for t in flat.values()):
+        if not any(bool(t.any()) for t in units):
             _say(axes, "nothing is white", color="white")
     else:
         _say(axes, "the network has no activation layer")
-    named = _some(len(middles))
-    names = [short(name) for name in flat]
+    middles = [sum(map(len, maps[:i])) + len(t) / 2 for i, t in enumerate(units)]
+    named, names = _some(len(units)), [_short(name) for name in flat]
     axes.set_yticks([middles[i] for i in named], [names[i] for i in named])
     return _png(figure)
 
 
-def embedding(weight: Tensor, characters: Iterable[str]) -> Picture:
-    """The characters in the plane, by their embeddings or the two principal components of them.
+def draw_embedding(weight: Tensor, characters: Sequence[str]) -> Picture:
+    """The characters in the plane, by their embeddings (V, C) or two principal components of them.
 
     Vowels have a colour of their own. Of more than a hundred characters, the ones farthest from the
     middle have labels.
-
-    Args:
-        weight: (V, C), the embedding of each character.
-        characters: the V characters; the end mark may have a name of several letters.
     """
-    points = weight.detach().float().cpu()
-    title, names = "embedding", ["first number", "second number"]
+    points, n_embd = weight.detach().float().cpu(), weight.size(1)
+    title, x_name, y_name = "embedding", "first number", "second number" if n_embd > 1 else ""
     if not points.isfinite().all():
-        figure, axes = _figure(title, names[0], names[1])
+        figure, axes = _figure(title, x_name, y_name)
         _say(axes, "the embedding has a NaN or an infinity")
         return _png(figure)
-    if points.size(1) == 1:
-        points, names[1] = torch.cat([points, torch.zeros_like(points)], 1), ""
-    if points.size(1) > 2:
-        n_embd = points.size(1)
+    if n_embd == 1:
+        points = pad(points, (0, 1))
+    elif n_embd > 2:
         points = points - points.mean(0)
         _, scale, directions = torch.linalg.svd(points, full_matrices=False)
         points = points @ directions[:2].T
         share = (scale.square() / scale.square().sum()).nan_to_num()
-        names = [f"component {i + 1}: {float(share[i]):.0%} of the variance" for i in (0, 1)]
+        x_name, y_name = (f"component {i + 1}: {share[i]:.0%} of the variance" for i in (0, 1))
         title = f"2 of {n_embd} principal components: {float(share[:2].sum()):.0%}"
-    many = len(points) > MOST_LABELS
-    if many:
+    if many := len(points) > MOST_LABELS:
         title += f"; the outermost {MOST_LABELS} have labels"
-    shown = list(characters)[: len(points)]
-    vowels = [is_vowel(character) for character in shown]
+    vowels = [is_vowel(character) for character in characters]
     if any(vowels):
         title += "; vowels red"
-    height = 2 * HEIGHT if many else 1.2 * HEIGHT
-    figure, axes = _figure(title, names[0], names[1], height, right=0.98)
+    figure, axes = _figure(title, x_name, y_name, 2 * HEIGHT if many else 1.2 * HEIGHT, right=0.98)
     colours = colormaps["Pastel1"]([0 if vowel else 1 for vowel in vowels])
     across, up = points.T.tolist()
     axes.scatter(across, up, s=8 if many else 110, color=colours)
     distances = (points - points.mean(0)).norm(dim=1)
-    labelled = set(distances.topk(min(len(points), MOST_LABELS)).indices.tolist())
-    for i, ((x, y), character) in enumerate(zip(points.tolist(), shown, strict=True)):
-        if i in labelled:
-            text = label(character)
-            size = LARGE if len(text) == 1 else 5
-            axes.text(x, y, text, ha="center", va="center", fontsize=size, parse_math=False)
+    for i in sorted(distances.topk(min(len(points), MOST_LABELS)).indices.tolist()):
+        text, (x, y) = label(characters[i]), points[i].tolist()
+        size = LARGE if len(text) == 1 else 5
+        axes.text(x, y, text, ha="center", va="center", fontsize=size, parse_math=False)
     return _png(figure)
 
 
@@ -167,32 +168,23 @@ def is_vowel(character: str) -> bool:
 
 
 def label(character: str) -> str:
-    """The character if the font can show it alone, else its code point: "U+4E2D".
-
-    A name of several letters is its own label.
-    """
-    if len(character) > 1:
-        return character
+    """The character, or a name of several letters; "U+4E2D" if the font cannot show it alone."""
+    if len(character) > 1 or character == " ":
+        return "␣" if character == " " else character
     font = get_font(findfont(FontProperties()))
     alone = category(character)[0] not in "CMZ"  # no control, combining mark or white space
-    if character == " ":
-        return "␣"
     return character if alone and font.get_char_index(ord(character)) else f"U+{ord(character):04X}"
 
 
-def short(name: str) -> str:
+def _short(name: str) -> str:
     """The layer of a name: hidden1 of hidden1/linear/weight."""
     return name.split("/")[0]
 
 
 def _figure(
-    title: str,
-    x: str,
-    y: str,
-    height: float = HEIGHT,
-    left: float = 0.13,
-    right: float = 0.7,  # leaves room for the legend
+    title: str, x: str, y: str, height: float = HEIGHT, left: float = 0.13, right: float = 0.7
 ) -> tuple[Figure, Axes]:
+    """An empty picture, with room for a legend at its right."""
     figure = Figure(figsize=(WIDTH, height), dpi=DPI)
     # Fixed margins: a layout engine would draw everything twice.
     bottom, top = 0.4 / height, 1 - 0.25 / height
@@ -208,12 +200,7 @@ def _figure(
 
 def _say(axes: Axes, why: str, color: str = "black") -> None:
     """Why a picture is empty."""
-    text = axes.text(0.5, 0.65, why, ha="center", fontsize=LARGE, color=color)
-    text.set_transform(axes.transAxes)
-
-
-def _ramp(n: int) -> list[tuple[float, float, float, float]]:
-    return [colormaps["viridis"](0.9 * i / max(n - 1, 1)) for i in range(n)]
+    axes.text(0.5, 0.65, why, ha="center", fontsize=LARGE, color=color, transform=axes.transAxes)
 
 
 def _some(n: int) -> list[int]:
@@ -221,14 +208,15 @@ def _some(n: int) -> list[int]:
     return sorted({round(i * (n - 1) / (MOST_NAMES - 1)) for i in range(MOST_NAMES)}) if n else []
 
 
-def _legend(
-    axes: Axes, lines: Sequence[tuple[Any, str]], title: str, *more: tuple[Any, str]
-) -> None:
-    """Names some of the lines, and all of the others."""
-    named = [*(lines[i] for i in _some(len(lines))), *more]
-    if named:
+def _plot(axes: Axes, lines: dict[str, Any], title: str, *more: Any, **style: Any) -> None:
+    """Lines from dark to light, by name, as (x, y); a legend of some of them, and of all others."""
+    drawn = []
+    for i, (name, (x, y)) in enumerate(lines.items()):
+        colour = colormaps["viridis"](0.9 * i / max(len(lines) - 1, 1))
+        drawn += axes.plot(x, y, color=colour, label=name, **style)
+    if named := [*(drawn[i] for i in _some(len(drawn))), *more]:
         axes.legend(
-            *zip(*named, strict=True), title=title, fontsize=SMALL, title_fontsize=SMALL,
+            handles=named, title=title, fontsize=SMALL, title_fontsize=SMALL,
             loc="upper left", bbox_to_anchor=(1.0, 1.03), handlelength=0.7, handletextpad=0.4,
             borderpad=0.2, labelspacing=0.25, frameon=False,
         )  # fmt: skip

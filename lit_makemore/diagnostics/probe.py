@@ -13,10 +13,13 @@ from lightning.pytorch import LightningModule
 from lightning.pytorch.utilities.model_helpers import is_overridden
 from torch import Tensor, nn
 
-from lit_makemore.diagnostics.names import NORMS, layer_names, tensor_names
 from lit_makemore.network.layers import Linear, Tanh
+from lit_makemore.network.mlp import ACTIVATIONS as OPTIONS
+from lit_makemore.network.mlp import MLP
 from lit_makemore.network.restored import buffers_restored
 
+Norm = nn.BatchNorm1d | nn.SyncBatchNorm
+NORMS = (nn.BatchNorm1d, nn.SyncBatchNorm)
 SATURATING = (Tanh, nn.Tanh, nn.Hardtanh, nn.Sigmoid)  # flat at both ends
 ACTIVATIONS = SATURATING + (nn.ReLU, nn.LeakyReLU, nn.ELU, nn.GELU, nn.SiLU, nn.Identity)
 SATURATED = 0.97  # a tanh unit with |t| above it hardly learns: its derivative is below 0.06
@@ -24,27 +27,17 @@ SATURATED = 0.97  # a tanh unit with |t| above it hardly learns: its derivative 
 
 @dataclass(frozen=True)
 class Probe:
-    """What an extra pass showed, by the names of layers and parameters (see names.py).
+    """What an extra pass showed, by the names of layers and parameters."""
 
-    Args:
-        loss: of the minibatch; None if the pass gave no loss.
-        activations: output of each activation layer, (B, H).
-        flat: where the activation is too flat to learn, (B, H) bool (see is_flat).
-        saturating: names of the activation layers that are flat at both ends, as tanh is.
-        gradients: of the loss with respect to each activation, (B, H); empty without a loss.
-        weights: the trained parameters with at least two dimensions.
-        weight_gradients: of the loss with respect to each weight; empty without a loss.
-        batch_norms: each BatchNorm layer, and the mean of its inputs over the minibatch, (H,).
-    """
-
-    loss: Tensor | None
-    activations: dict[str, Tensor]
-    flat: dict[str, Tensor]
-    saturating: frozenset[str] = frozenset()
-    gradients: dict[str, Tensor] = field(default_factory=dict)
-    weights: dict[str, Tensor] = field(default_factory=dict)
+    loss: Tensor | None  # of the minibatch; None if the pass gave no loss: there are no gradients
+    activations: dict[str, Tensor]  # output of each activation layer, (B, H)
+    flat: dict[str, Tensor]  # where that is too flat to learn, (B, H) bool (see is_flat)
+    saturating: frozenset[str] = frozenset()  # activations that are flat at both ends, as tanh is
+    gradients: dict[str, Tensor] = field(default_factory=dict)  # of the activations, (B, H)
+    weights: dict[str, Tensor] = field(default_factory=dict)  # trained, of two or more dimensions
     weight_gradients: dict[str, Tensor] = field(default_factory=dict)
-    batch_norms: dict[str, tuple[nn.BatchNorm1d, Tensor]] = field(default_factory=dict)
+    # Each BatchNorm layer, and the mean of its inputs over the minibatch, (H,)
+    batch_norms: dict[str, tuple[Norm, Tensor]] = field(default_factory=dict)
 
 
 def run_probe(net: nn.Module, forward: Callable[[], Tensor | None]) -> Probe:
@@ -60,25 +53,20 @@ def run_probe(net: nn.Module, forward: Callable[[], Tensor | None]) -> Probe:
     names = {module: shown[name] for name, module in net.named_modules()}
     outputs: dict[str, Tensor] = {}
     flat: dict[str, Tensor] = {}
-    norms: dict[str, tuple[nn.BatchNorm1d, Tensor]] = {}
+    norms: dict[str, tuple[Norm, Tensor]] = {}
 
-    def record_activation(layer: nn.Module, args: Any, output: Tensor) -> None:
-        outputs[names[layer]] = output
-        flat[names[layer]] = is_flat(layer, output.detach())
+    def record(layer: Any, args: Any, output: Tensor) -> None:
+        if isinstance(layer, NORMS):
+            x = args[0].detach().to(torch.promote_types(args[0].dtype, torch.float32))
+            x = x.movedim(1, -1).flatten(0, -2)  # (B, H, L) of a foreign module to (B L, H)
+            norms[names[layer]] = layer, x.mean(0)
+        else:
+            outputs[names[layer]], flat[names[layer]] = output, is_flat(layer, output.detach())
 
-    def record_norm(layer: Any, args: tuple[Tensor, ...], output: Tensor) -> None:
-        x = args[0].detach().to(torch.promote_types(args[0].dtype, torch.float32))
-        x = x.movedim(1, -1).flatten(0, -2)  # (B, H, L) of a foreign module to (B L, H)
-        norms[names[layer]] = layer, x.mean(0)
-
-    handles = []
-    for module in names:
-        if isinstance(module, ACTIVATIONS):
-            handles.append(module.register_forward_hook(record_activation))
-        elif isinstance(module, NORMS):
-            handles.append(module.register_forward_hook(record_norm))
+    watched = [module for module in names if isinstance(module, ACTIVATIONS + NORMS)]
+    handles = [module.register_forward_hook(record) for module in watched]
     devices = sorted({p.device.index or 0 for p in net.parameters() if p.is_cuda})
-    weights = weights_of(net)
+    weights = {name: p for name, p in parameters_of(net).items() if p.ndim >= 2}
     gradients: dict[str, Tensor] = {}
     try:
         with buffers_restored(net):
@@ -92,7 +80,6 @@ def run_probe(net: nn.Module, forward: Callable[[], Tensor | None]) -> Probe:
     finally:
         for handle in handles:
             handle.remove()
-
     return Probe(
         loss=None if loss is None else loss.detach(),
         activations={name: output.detach() for name, output in outputs.items()},
@@ -119,9 +106,8 @@ def is_flat(layer: nn.Module, output: Tensor) -> Tensor:
 def network_of(module: nn.Module) -> nn.Module:
     """What is probed: module.net if it is all that learns, as in LitMLP, else the whole module."""
     net = getattr(module, "net", None)
-    if isinstance(net, nn.Module) and {*net.parameters()} == {*module.parameters()}:
-        return net
-    return module
+    whole = isinstance(net, nn.Module) and {*net.parameters()} == {*module.parameters()}
+    return net if whole else module  # type: ignore[return-value]
 
 
 def loss_of(module: nn.Module) -> Callable[[Any], Tensor] | None:
@@ -149,19 +135,47 @@ def forward_of(module: nn.Module, batch: Any) -> Callable[[], Tensor | None] | N
     return forward
 
 
+def layer_names(net: nn.Module) -> dict[str, str]:
+    """What the modules of a network are called in figures, by their names in it.
+
+    Those of an MLP are called by their role, so that networks of any depth share their charts:
+
+        embedding
+        hidden1/linear, hidden1/norm, hidden1/tanh (relu, linear), hidden2/linear …
+        logits, logits/norm
+
+    Those of another network keep their names.
+    """
+    names = {name: name for name, _ in net.named_modules()}
+    if isinstance(net, MLP):
+        parts = {kind: option for option, kind in OPTIONS.items()} | {Linear: "linear"}
+        depth, block = sum(isinstance(layer, Linear) for layer in net.layers), 0
+        for i, layer in enumerate(net.layers):
+            block += isinstance(layer, Linear)
+            kind = type(layer)
+            part = "norm" if isinstance(layer, NORMS) else parts.get(kind, kind.__name__.lower())
+            role = f"hidden{block}" if block < depth else "logits"
+            names[f"layers.{i}"] = f"{role}/{part}".replace("logits/linear", "logits")
+    return names
+
+
+def tensor_names(net: nn.Module) -> dict[str, str]:
+    """Names for parameters and buffers, as hidden1/linear/weight, by their names in state_dict."""
+    layers, found = layer_names(net), [*net.named_parameters(), *net.named_buffers()]
+    if not isinstance(net, MLP):
+        return {name: name for name, _ in found}
+    owners = {name: name.rpartition(".") for name, _ in found}
+    return {name: f"{layers[layer]}/{tensor}" for name, (layer, _, tensor) in owners.items()}
+
+
 def parameters_of(net: nn.Module) -> dict[str, Tensor]:
-    """All trained parameters, by name (see names.py)."""
+    """All trained parameters, by name."""
     names = tensor_names(net)
     return {names[name]: p for name, p in net.named_parameters() if p.requires_grad}
-
-
-def weights_of(net: nn.Module) -> dict[str, Tensor]:
-    """The trained parameters with at least two dimensions, by name."""
-    return {name: p for name, p in parameters_of(net).items() if p.ndim >= 2}
 
 
 def hidden_of(net: nn.Module) -> tuple[str, ...]:
     """Names of the trained weights of all Linear layers except the last one, the output layer."""
     linear = [module for module in net.modules() if isinstance(module, Linear | nn.Linear)]
     hidden = {module.weight for module in linear[:-1]}
-    return tuple(name for name, weight in weights_of(net).items() if weight in hidden)
+    return tuple(name for name, p in parameters_of(net).items() if p in hidden)

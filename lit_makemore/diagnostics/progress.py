@@ -15,19 +15,15 @@ from lit_makemore.training.groups import AtUpdates
 class ProgressLine(ProgressBar, AtUpdates):
     """Prints step, loss, validation loss, steps per second and time left, on stderr.
 
-    On a terminal one line is redrawn; elsewhere a new line follows each validation.
-
-    Args:
-        refresh_s: seconds between two drawings on a terminal.
+    On a terminal one line is redrawn, every refresh_s seconds; elsewhere a new line follows each
+    validation.
     """
 
     def __init__(self, refresh_s: float = 0.2) -> None:
         super().__init__()
         self._refresh_s = refresh_s
-        self._enabled = True
-        self._terminal = sys.stderr.isatty()
+        self._enabled, self._terminal, self._drawn = True, sys.stderr.isatty(), False
         self._loss: Tensor | None = None
-        self._drawn = False
 
     def disable(self) -> None:
         self._enabled = False
@@ -39,7 +35,7 @@ class ProgressLine(ProgressBar, AtUpdates):
         return inf  # it shows what there is
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        self._first_step, self._last_step = trainer.global_step, trainer.global_step
+        self._first_step = self._last_step = trainer.global_step
         self._begun = self._last_time = monotonic()
 
     def on_train_batch_end(
@@ -54,33 +50,27 @@ class ProgressLine(ProgressBar, AtUpdates):
             self._draw(trainer)
 
     def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        if self._terminal and self._drawn:
+        if self._drawn and self._terminal:
             self._draw(trainer)
-            print(file=sys.stderr)
+        self.on_exception()
 
     def on_exception(self, *args: Any) -> None:
-        if self._terminal and self._drawn:
+        if self._drawn and self._terminal:
             print(file=sys.stderr)
 
     def _draw(self, trainer: pl.Trainer) -> None:
-        if not self._enabled or not trainer.is_global_zero or self._loss is None:
+        if not (self._enabled and trainer.is_global_zero) or self._loss is None:
             return
-        step, now = trainer.global_step, monotonic()
-        parts = [f"step {step:,}" + (f"/{trainer.max_steps:,}" if trainer.max_steps > 0 else "")]
+        step, now, steps = trainer.global_step, monotonic(), trainer.max_steps
+        parts = [f"step {step:,}" + (f"/{steps:,}" if steps > 0 else "")]
         parts.append(f"loss {float(self._loss):.4f}")
         if (val_loss := trainer.callback_metrics.get("val/loss")) is not None:
             parts.append(f"val loss {float(val_loss):.4f}")
         if step > self._last_step and now > self._last_time:
             parts.append(f"{(step - self._last_step) / (now - self._last_time):,.0f} steps/s")
-        if trainer.max_steps > 0 and step > self._first_step:
-            pace = (now - self._begun) / (step - self._first_step)
-            left = round((trainer.max_steps - step) * pace)
+        if steps > 0 and step > self._first_step:
+            left = round((steps - step) * (now - self._begun) / (step - self._first_step))
             parts.append(f"{left // 60}:{left % 60:02} left")
-        line = " · ".join(parts)
-        print(
-            f"\r{line}\033[K" if self._terminal else line,
-            end="" if self._terminal else "\n",
-            file=sys.stderr,
-        )
+        begin, end = ("\r", "\033[K") if self._terminal else ("", "\n")
+        print(begin + " · ".join(parts), end=end, file=sys.stderr, flush=True)
         self._last_step, self._last_time, self._drawn = step, now, True
-        sys.stderr.flush()

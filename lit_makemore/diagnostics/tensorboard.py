@@ -2,12 +2,17 @@
 
 TensorBoard opens the first groups of its page, by number, and cuts long tags: so the losses come
 first, then a card for each idea. Other loggers, and the keys that callbacks monitor, have the names
-of figures.py.
+of figures.py. What counting achieves, and the rule of thumb for updates, are level lines beside the
+curves: a run of their own, guides/<word list>, which all runs of a word list share.
 """
 
+import json
 import re
 from dataclasses import dataclass, field
+from hashlib import sha256
 from io import BytesIO
+from math import isfinite
+from pathlib import Path
 from typing import Any
 
 import lightning.pytorch as pl
@@ -15,10 +20,16 @@ from lightning.pytorch.loggers import TensorBoardLogger
 from PIL import Image
 from tensorboard.compat.proto.summary_pb2 import HistogramProto, Summary
 from torch import Tensor
+from torch.utils.tensorboard import SummaryWriter
 from torch.utils.tensorboard.summary import text as text_summary
+
+from lit_makemore.diagnostics.figures import GUIDE
+from lit_makemore.diagnostics.probe import hidden_of, network_of
+from lit_makemore.files import write_text
 
 Picture = tuple[int, int, bytes]  # height and width in pixels, PNG
 MOST_LAYERS = 5  # of a deeper network, so many layers have cards, from the first to the last
+POINTS = 200  # TensorBoard takes a line of two points for an outlier, and leaves it out
 GROUPS = {  # a figure, or the group it is in, and where TensorBoard shows it
     "train/loss": "1_losses/train",
     "initial_loss/network": "1_losses/train",  # its first point
@@ -55,25 +66,16 @@ LAYOUT = {
 
 
 class CardLogger(TensorBoardLogger):
-    """A TensorBoardLogger that shows figures as cards, and leaves out details.
+    """A TensorBoardLogger that shows figures as cards, and details only with all_figures."""
 
-    Attributes:
-        n_layer: hidden layers of the network.
-        all_figures: whether the details and all layers are shown too.
-    """
-
-    n_layer, all_figures = 1, False
-
-    def tag(self, figure: str) -> str | None:
-        """Where TensorBoard shows a figure, as activation_std/hidden1/tanh; None: it does not."""
-        return card(figure, self.n_layer, self.all_figures)
+    n_layer, all_figures = 1, False  # hidden layers of the network; whether to show all of them
 
     def log_metrics(self, metrics: Any, step: int | None = None) -> None:
         super().log_metrics(tagged(self, metrics), step)
 
 
 def card(figure: str, n_layer: int, all_figures: bool) -> str | None:
-    """See CardLogger."""
+    """Where TensorBoard shows a figure, as activation_std/hidden1/tanh; None: it does not."""
     if not all_figures:
         layer = re.search(r"/hidden(\d+)/", figure)
         if DETAILS.match(figure) or (layer and int(layer[1]) not in shown_layers(n_layer)):
@@ -95,7 +97,8 @@ def tagged(logger: TensorBoardLogger, values: dict[str, Any]) -> dict[str, Any]:
     """Values by tag, those that the logger shows; another TensorBoardLogger shows all by name."""
     if not isinstance(logger, CardLogger):
         return values
-    return {tag: value for name, value in values.items() if (tag := logger.tag(name))}
+    tags = {name: card(name, logger.n_layer, logger.all_figures) for name in values}
+    return {tag: values[name] for name, tag in tags.items() if tag}
 
 
 @dataclass
@@ -125,8 +128,9 @@ def write(trainer: pl.Trainer, step: int, events: Events) -> None:
         for tag, (tensor, limit) in tagged(logger, events.histograms).items():
             values.append(Summary.Value(tag=tag, histo=histogram(tensor, limit)))
         for tag, (height, width, png) in tagged(logger, events.pictures).items():
-            size = {"height": height, "width": width, "colorspace": 3}
-            image = Summary.Image(**size, encoded_image_string=png)
+            image = Summary.Image(
+                height=height, width=width, colorspace=3, encoded_image_string=png
+            )
             values.append(Summary.Value(tag=tag, image=image))
         for tag, text in tagged(logger, events.texts).items():
             (value,) = text_summary(tag, text).value
@@ -151,7 +155,6 @@ def _write_elsewhere(logger: Any, step: int, events: Events) -> None:
 def histogram(values: Tensor, limit: float, bins: int = 40) -> HistogramProto:
     """Counts in equal bins on [-limit, limit]; values outside go into the outermost bins."""
     clamped = values.detach().float().clamp(-limit, limit)
-    counts = clamped.histc(bins, -limit, limit)
     return HistogramProto(
         min=float(clamped.min()),
         max=float(clamped.max()),
@@ -159,5 +162,42 @@ def histogram(values: Tensor, limit: float, bins: int = 40) -> HistogramProto:
         sum=float(clamped.sum()),
         sum_squares=float(clamped.square().sum()),
         bucket_limit=[limit * (2 * (i + 1) / bins - 1) for i in range(bins)],
-        bucket=counts.tolist(),
+        bucket=clamped.histc(bins, -limit, limit).tolist(),
     )
+
+
+def draw_guides(trainer: pl.Trainer, module: pl.LightningModule, data: Any) -> None:
+    """Level lines beside the run of the first TensorBoardLogger, on the first process.
+
+    Val losses of the count models; Kneser–Ney's beside val/loss; the rule of thumb for updates.
+    """
+    loggers = [one for one in trainer.loggers if isinstance(one, TensorBoardLogger)]
+    if not trainer.is_global_zero or not loggers:
+        return
+    levels = {f"counting/{name}": losses["val"] for name, losses in data.baselines.items()}
+    best = data.baselines["kneser_ney"]
+    levels |= {"val/loss": best["val"], "val/loss_novel": best["val_novel"]}
+    levels |= {f"update_ratio/{name}": GUIDE for name in hidden_of(network_of(module))}
+    lines = {name: level for name, level in levels.items() if level is not None}
+    length = trainer.estimated_stepping_batches  # infinite where only the time is limited
+    end = int(length) if isfinite(length) else trainer.global_step
+    # Another split or window of a list has other levels, and so another name.
+    rounded = sorted((name, round(x, 4)) for name, x in lines.items() if x != GUIDE)
+    name = f"{Path(data.path).stem}-{sha256(repr(rounded).encode()).hexdigest()[:4]}"
+    draw(Path(loggers[0].log_dir).parent / "guides" / name, tagged(loggers[0], lines), end)
+
+
+def draw(folder: Path, lines: dict[str, float], end: int) -> None:
+    """Draws level lines, by tag, from 0 to a step, so far as the folder does not have them yet."""
+    index = folder / "lines.json"  # where each line ends
+    ends: dict[str, int] = json.loads(index.read_text()) if index.exists() else {}
+    missing = {tag: level for tag, level in lines.items() if ends.get(tag, 0) < end}
+    if not missing:
+        return
+    with SummaryWriter(str(folder)) as writer:
+        for tag, level in missing.items():
+            begin, summary = ends.get(tag, 0), Summary.Value(tag=tag, simple_value=level)
+            for i in range(POINTS + 1):
+                step = begin + i * (end - begin) // POINTS
+                writer.file_writer.add_summary(Summary(value=[summary]), step)
+    write_text(index, json.dumps({**ends, **dict.fromkeys(missing, end)}, indent=2) + "\n")

@@ -8,7 +8,7 @@ from typing import Any
 from tensorboard.plugins.hparams.plugin_data_pb2 import HParamsPluginData
 from torch.utils.tensorboard.summary import hparams as hparams_summaries
 
-from lit_makemore.diagnostics.tensorboard import LAYOUT, CardLogger
+from lit_makemore.diagnostics.tensorboard import LAYOUT, CardLogger, card
 from lit_makemore.runs.folder import RunFolder
 
 # the columns that the HParams page opens with
@@ -19,8 +19,8 @@ METRICS = ("val", "test", "val_novel", "test_novel")  # losses of the best weigh
 class RunLogger(CardLogger):
     """Writes event files into the run folder itself, and no hparams.yaml: config.yaml has the same.
 
-    It writes nothing before `start`: a fit that is refused must not touch the curves of its run;
-    and it writes until `close`.
+    It writes from `start` on (a fit that is refused must not touch the curves of its run) until
+    `close`.
 
     Args:
         folder: the run folder, which may be opened later.
@@ -53,13 +53,7 @@ class RunLogger(CardLogger):
     def save_dir(self) -> str:
         return str(self._folder.path or "")  # the Trainer's profiler asks before it is opened
 
-    @property
-    def root_dir(self) -> str:
-        return self.save_dir
-
-    @property
-    def log_dir(self) -> str:
-        return self.save_dir
+    root_dir = log_dir = save_dir
 
     def save(self) -> None:
         if self._started:
@@ -75,7 +69,7 @@ class RunLogger(CardLogger):
 
     def log_hyperparams(self, params: Any, metrics: Any = None, step: int | None = None) -> None:
         """Enters the run in the HParams page, and lays out the Custom Scalars page."""
-        losses = {self.tag(f"best/{split}"): None for split in METRICS}
+        losses = {card(f"best/{split}", 1, self.all_figures): None for split in METRICS}
         experiment, *others = hparams_summaries(params, losses)
         metadata = experiment.value[0].metadata.plugin_data
         content = HParamsPluginData.FromString(metadata.content)
@@ -88,12 +82,7 @@ class RunLogger(CardLogger):
 
 
 def settings_of(module: Any, trainer: Any) -> dict[str, Any]:
-    """What tells a run from others, as one flat table of plain values; what varies most is first.
-
-    Args:
-        module: LitMLP.
-        trainer: with a NamesDataModule.
-    """
+    """What tells a run of LitMLP from others, as a flat table of plain values."""
     data, init = trainer.datamodule, module.hparams["init"]
     first = {
         "lr": module.hparams["lr"],
@@ -107,7 +96,5 @@ def settings_of(module: Any, trainer: Any) -> dict[str, Any]:
         "batch_size": data.batch_size,
     }
     others = {**module.hparams, **{f"init.{key}": value for key, value in init.items()}}
-    for key in ("chars", "init"):
-        del others[key]
-    settings = {**first, **{key: x for key, x in others.items() if key not in first}}
+    settings = first | {k: x for k, x in others.items() if k not in (*first, "chars", "init")}
     return {k: v if isinstance(v, int | float | str) else str(v) for k, v in settings.items()}

@@ -13,7 +13,7 @@ from torch import nn
 
 from lit_makemore.counts.baselines import Figures, without_nan
 from lit_makemore.counts.ngrams import KneserNey
-from lit_makemore.diagnostics.health import TABLE_WIDTH
+from lit_makemore.diagnostics.checks import TABLE_WIDTH, Health
 from lit_makemore.diagnostics.monitor import Monitor
 from lit_makemore.files import write_text
 from lit_makemore.model import NameModel
@@ -67,7 +67,7 @@ class Report:
     """
 
     result: Result
-    health: Monitor | None
+    health: Health | None
     samples: Samples
     folder: Path
 
@@ -121,18 +121,16 @@ def draw_samples(net: nn.Module, data: NamesDataModule, num: int = 20) -> Sample
 # Judge
 
 
-def judge(result: Result, trainer: pl.Trainer) -> Monitor | None:
-    """The monitor of the run, with its checks of the whole run; None if there is none."""
+def judge(result: Result, trainer: pl.Trainer) -> Health | None:
+    """The verdicts of the run, with those of the whole run; None without a monitor."""
     monitor = _callback(trainer, Monitor)
-    if monitor:
-        monitor.close(trainer, result.net, result.best["val"])
-    return monitor
+    return monitor and monitor.close(trainer, result.net, result.best["val"])
 
 
 # Write
 
 
-def facts(result: Result, health: Monitor | None, trainer: pl.Trainer) -> dict[str, Any]:
+def facts(result: Result, health: Health | None, trainer: pl.Trainer) -> dict[str, Any]:
     """The entries of summary.json about the run, its losses, data, machine and versions."""
     data: Any = trainer.datamodule  # type: ignore[attr-defined]
     module: Any = trainer.lightning_module

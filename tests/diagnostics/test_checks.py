@@ -2,8 +2,10 @@ from math import inf, log, nan
 
 import pytest
 
-from lit_makemore.diagnostics.checks import CHECKS, Bands, Seen, Verdict, judge
+from lit_makemore.diagnostics.checks import CHECKS, VOCAB, Health, Seen, Verdict, judge
+from lit_makemore.diagnostics.settings import Bands
 from lit_makemore.diagnostics.words import Known
+from lit_makemore.runs.tables import displayed_width
 
 UNIFORM = log(27)
 HEALTHY = {
@@ -35,10 +37,6 @@ def bad(*args, **arguments) -> list[str]:
     return [verdict.check for verdict in verdicts(*args, **arguments) if not verdict.healthy]
 
 
-def test_healthy_figures_are_healthy_at_any_step():
-    assert bad(1) == bad(50) == bad(1000) == bad(10**6) == []
-
-
 @pytest.mark.parametrize(
     ("changed", "step", "check"),
     [
@@ -63,34 +61,32 @@ def test_a_figure_out_of_its_band_is_named(changed, step, check):
     assert bad(step, changed=changed) == [check]
 
 
-def test_saturation_late_in_a_run_is_no_fault():
-    assert bad(2000, changed={"activation_saturated/02": 40.0}) == []
-    assert bad(50, changed={"activation_saturated/02": 40.0}, early=42) == []
+LEARNT = {"update_ratio/00": -5.2, "loss": 0.26}
+ZEROS = {"gradient_std/02": 0.0, "gradient_std/05": 0.0, "update_ratio/00": -inf}
 
 
-def test_small_updates_after_the_rate_fell_are_no_fault():
-    assert bad(300, changed={"update_ratio/00": -7.0}, full_rate=False) == []
+@pytest.mark.parametrize(
+    ("changed", "step", "arguments"),
+    [
+        *(({}, step, {}) for step in (1, 50, 1000, 10**6)),
+        ({"activation_saturated/02": 40.0}, 2000, {}),  # late in a run
+        ({"activation_saturated/02": 40.0}, 50, {"early": 42}),
+        ({"update_ratio/00": -7.0}, 300, {"full_rate": False}),
+        (LEARNT, 300, {}),  # a minibatch that is learnt leaves nothing to update
+        (ZEROS, 1, {}),  # a last layer of zeros is judged after its first update
+        ({"held_out/val": 20.0, "held_out/train": 19.0}, 300, {}),  # it explodes: no overfitting
+        # what is not finite is left to the check for that
+        (dict.fromkeys(HEALTHY, nan), 1, {}),
+        (dict.fromkeys(HEALTHY, inf), 60, {}),
+    ],
+)
+def test_no_fault(changed, step, arguments):
+    assert bad(step, changed, **arguments) == []
 
 
-def test_a_minibatch_that_is_learnt_leaves_nothing_to_update():
-    changed = {"update_ratio/00": -5.2, "loss": 0.26}
-    assert bad(300, changed=changed) == []
-    assert bad(300, changed={**changed, "loss": 2.0}) == ["update_ratio"]
-
-
-def test_a_last_layer_of_zeros_is_judged_after_its_first_update():
-    changed = {"gradient_std/02": 0.0, "gradient_std/05": 0.0, "update_ratio/00": -inf}
-    assert bad(1, changed=changed) == []
-    assert set(bad(10, changed=changed)) == {"gradient", "update_ratio"}
-
-
-def test_a_val_loss_that_explodes_with_the_train_loss_is_not_overfitting():
-    assert bad(300, changed={"held_out/val": 20.0, "held_out/train": 19.0}) == []
-
-
-def test_what_is_not_finite_is_left_to_the_check_for_that():
-    assert bad(1, changed=dict.fromkeys(HEALTHY, nan)) == []
-    assert bad(60, changed=dict.fromkeys(HEALTHY, inf)) == []
+def test_a_fault_after_all():
+    assert bad(300, changed={**LEARNT, "loss": 2.0}) == ["update_ratio"]
+    assert set(bad(10, changed=ZEROS)) == {"gradient", "update_ratio"}
 
 
 def test_bands_can_be_changed():
@@ -122,12 +118,13 @@ def test_a_loss_without_a_known_vocabulary_is_not_judged():
     assert judge(Seen(1, figures={"loss": 99.0})) == []
 
 
-def test_what_holds_a_nan_is_named():
-    (verdict,) = judge(Seen(7, nonfinite=list("abcdef")))
-    assert (verdict.check, verdict.step, verdict.healthy) == ("nan", 7, False)
-    assert verdict.text == "not finite: a, b, c, d and 2 more"
-    (verdict,) = judge(Seen(7, nonfinite=[]))
-    assert (verdict.healthy, verdict.text) == (True, "all numbers are finite")
+@pytest.mark.parametrize(
+    ("names", "text"),
+    [(list("abcdef"), "not finite: a, b, c, d and 2 more"), ([], "all numbers are finite")],
+)
+def test_what_holds_a_nan_is_named(names, text):
+    (verdict,) = judge(Seen(7, nonfinite=names))
+    assert verdict[:4] == ("nan", 7, not names, text)
 
 
 COUNTS = {"uniform": 3.30, "unigram": 2.82, "bigram": 2.45, "kneser_ney": 2.06}
@@ -199,39 +196,48 @@ def test_there_is_advice_for_every_check(options, ratio):
         assert not said.startswith(" ")
 
 
-def test_batch_norm_is_not_advised_where_it_is_on():
-    for step, checks in ((1, "saturation dead depth gradient"), (100, "saturation dead")):
-        for check in checks.split():
-            assert "model.batch_norm true" not in advice(DEEP, step)[check]
-            assert "model.batch_norm true" in advice(PLAIN, step)[check]
+BN = "model.batch_norm true"
 
 
-def test_a_gain_that_batch_norm_cancels_is_not_advised():
-    assert advice(DEEP, 100)["saturation"] == "a lower model.lr"
-    assert "init.gain" in advice(PLAIN, 100)["saturation"]
+@pytest.mark.parametrize(
+    ("options", "step", "checks", "words", "is_said"),
+    [
+        (DEEP, 1, "saturation dead depth gradient", BN, False),
+        (PLAIN, 1, "saturation dead depth gradient", BN, True),
+        (DEEP, 100, "saturation dead", BN, False),
+        (PLAIN, 100, "saturation dead", BN, True),
+        (PLAIN, 100, "saturation", "init.gain", True),
+        (PLAIN, 1, "saturation", "model.lr", False),  # before the first update
+        (PLAIN, 100, "saturation", "model.lr", True),
+        (PLAIN, 1, "depth", "5/3", False),  # it has that gain
+        ({**PLAIN, "gain": 1.0}, 1, "depth", "5/3 for tanh", True),
+        ({**PLAIN, "activation": "relu", "gain": 1.0}, 1, "depth", "√2 for ReLU", True),
+        ({}, 1, "initial_loss", "init.logits_gain", True),
+        ({"logits_batch_norm": True}, 1, "initial_loss", "init.logits_bn_gain", True),
+        (
+            {"overfit_batches": 1},
+            100,
+            "overfit baseline memorised",
+            "trainer.overfit_batches 0",
+            True,
+        ),
+        ({"dropout": 0.0}, 100, "overfit", "dropout", True),
+        ({"dropout": 0.2}, 100, "overfit", "dropout", False),
+    ],
+)
+def test_what_is_advised_depends_on_the_options(options, step, checks, words, is_said):
+    for check in checks.split():
+        assert (words in advice(options, step)[check]) is is_said
 
 
-def test_before_the_first_update_the_rate_is_not_to_blame():
-    assert "model.lr" not in advice(PLAIN, 1)["saturation"]
-    assert "model.lr" in advice(PLAIN, 100)["saturation"]
-
-
-def test_a_gain_that_is_there_is_not_advised():
-    assert "5/3" not in advice(PLAIN)["depth"]
-    assert "5/3 for tanh" in advice({**PLAIN, "gain": 1.0})["depth"]
-    assert "√2 for ReLU" in advice({**PLAIN, "activation": "relu", "gain": 1.0})["depth"]
-
-
-def test_zero_weights_are_named():
+def test_advice_in_full():
+    assert advice(DEEP, 100)["saturation"] == "a lower model.lr"  # BatchNorm cancels the gain
     found = advice({**DEEP, "gain": 0, "logits_gain": 0}, ratio=-9.0)
     for check in ("depth", "gradient", "update_ratio"):
         expected = "a model.init.gain above 0 or a model.init.logits_gain above 0"
         assert found[check] == expected
     assert advice(DEEP, ratio=-9.0)["update_ratio"] == "a higher model.lr"
     assert advice(DEEP)["update_ratio"] == "a lower model.lr"
-
-
-def test_clipping_and_precision_are_advised_where_they_could_help():
     assert advice({"precision": "bf16-mixed"})["nan"] == (
         "a lower model.lr, trainer.gradient_clip_val 1.0 or trainer.precision 32-true"
     )
@@ -239,17 +245,25 @@ def test_clipping_and_precision_are_advised_where_they_could_help():
     assert advice(exact)["nan"] == "a lower model.lr"
 
 
-def test_the_right_layer_is_made_smaller():
-    assert "init.logits_gain" in advice({})["initial_loss"]
-    assert "init.logits_bn_gain" in advice({"logits_batch_norm": True})["initial_loss"]
+def test_the_table_is_100_columns_wide_at_most():
+    kept = Health()
+    text = "layer." * 40 + " is 3 times as strong as " + "x" * 90
+    kept.add(Verdict(check, 12_345, False, text, text) for check in CHECKS)
+    assert max(map(displayed_width, kept.table().split("\n"))) <= 100
+    assert kept.failed == list(CHECKS)
 
 
-def test_of_one_minibatch_no_other_advice_would_help():
-    for check in ("overfit", "baseline", "memorised"):
-        said = advice({"overfit_batches": 1}, 100)[check]
-        assert said.startswith("trainer.overfit_batches 0")
+def test_the_first_failure_is_kept():
+    before = Health()
+    assert before.add([Verdict("loss", 3, True, "fine")]) == []
+    assert before.add([Verdict("loss", 7, False, "high", "a")]) == ["loss at update 7: high; try a"]
+    assert before.add([Verdict("loss", 9, False, "higher")]) == []
+    assert before.summary()["loss"] == "update 7: high"
 
 
-def test_dropout_is_advised_once():
-    assert "dropout" in advice({"dropout": 0.0}, 100)["overfit"]
-    assert "dropout" not in advice({"dropout": 0.2}, 100)["overfit"]
+def test_it_says_what_a_run_does_not_have():
+    kept = Health()
+    kept.missing = {VOCAB}
+    when = "n/a: is judged from update 50 on, where the vocabulary is known"
+    assert kept.summary()["loss"] == f"{when}; the module has no vocab"
+    assert "the module" not in kept.summary()["depth"]

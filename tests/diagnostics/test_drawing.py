@@ -48,10 +48,10 @@ def test_an_empty_picture_says_why(said, tensors, why):
 
 
 def test_the_other_empty_pictures_say_why_too(said):
-    drawing.ratios([], -3.0)
+    drawing.ratios([], ["a"])
     drawing.saturation({}, "t")
     drawing.saturation({"layer": torch.zeros(4, 4, dtype=torch.bool)}, "t")
-    drawing.embedding(torch.full((3, 2), torch.nan), "abc")
+    drawing.draw_embedding(torch.full((3, 2), torch.nan), "abc")
     assert said == [
         "no weight has changed", "the network has no activation layer", "nothing is white",
         "the embedding has a NaN or an infinity",
@@ -60,9 +60,9 @@ def test_the_other_empty_pictures_say_why_too(said):
 
 def test_a_picture_that_is_not_empty_says_nothing(said):
     drawing.densities({"a": torch.randn(50)}, "t", "x")
-    drawing.ratios([(1, {"a": -3.0})], -3.0)
+    drawing.ratios([(1, {"update_ratio/a": -3.0})], ["a"])
     drawing.saturation({"layer": torch.ones(4, 4, dtype=torch.bool)}, "t")
-    drawing.embedding(torch.randn(3, 2), "abc")
+    drawing.draw_embedding(torch.randn(3, 2), "abc")
     assert said == []
 
 
@@ -77,8 +77,8 @@ def test_vowels_are_known_with_any_accent():
 
 
 def test_ratios_may_miss_a_step():
-    history = [(1, {"a": -3.0}), (50, {"a": -2.5, "b": -2.0})]
-    assert colours(drawing.ratios(history, -3.0)) > 10
+    history = [(1, {"update_ratio/a": -3.0}), (50, {"update_ratio/a": -2.5, "update_ratio/b": -2})]
+    assert colours(drawing.ratios(history, ["a", "b"])) > 10
 
 
 def test_a_saturated_unit_is_white():
@@ -93,7 +93,7 @@ def test_a_saturated_unit_is_white():
 def test_characters_that_the_font_lacks_are_code_points_and_cause_no_warning():
     """Warnings are errors here."""
     characters = ["end", *".aé中🇩 \u0301\u200d"]
-    drawing.embedding(torch.randn(len(characters), 3), characters)
+    drawing.draw_embedding(torch.randn(len(characters), 3), characters)
     shown = [drawing.label(character) for character in characters]
     assert shown == ["end", ".", "a", "é", "U+4E2D", "U+1F1E9", "␣", "U+0301", "U+200D"]
 
@@ -103,10 +103,10 @@ def test_of_many_characters_the_outermost_are_labelled(monkeypatch):
     monkeypatch.setattr(drawing, "label", lambda character: texts.append(character) or "x")
     characters = [chr(0x4E00 + i) for i in range(500)]
     weight = torch.arange(500.0)[:, None].expand(-1, 2) * torch.tensor([1.0, -1.0])
-    drawing.embedding(weight, characters)
+    drawing.draw_embedding(weight, characters)
     assert texts == characters[:50] + characters[-50:]
 
 
 @pytest.mark.parametrize("n_embd", [1, 2, 10])
 def test_an_embedding_of_any_size_is_shown_in_the_plane(n_embd):
-    assert colours(drawing.embedding(torch.randn(5, n_embd), ".abcd")) > 10
+    assert colours(drawing.draw_embedding(torch.randn(5, n_embd), ".abcd")) > 10

@@ -141,8 +141,3 @@ def test_tensors_that_are_not_finite_are_named(poison, named):
     assert found() == []
     poison(net)
     assert named in found()
-
-
-def test_a_long_list_of_names_is_cut_short():
-    assert figures.listed(["a", "b"]) == "a, b"
-    assert figures.listed(list("abcdef")) == "a, b, c, d and 2 more"

@@ -14,10 +14,9 @@ from torch.utils.data import DataLoader, TensorDataset
 
 from lit_makemore.cli import main
 from lit_makemore.diagnostics import probe
-from lit_makemore.diagnostics.checks import Bands
 from lit_makemore.diagnostics.monitor import KEPT, Monitor
 from lit_makemore.diagnostics.progress import ProgressLine
-from lit_makemore.diagnostics.settings import Diagnostics
+from lit_makemore.diagnostics.settings import Bands, Diagnostics
 from lit_makemore.runs.stop_on_nan import StopOnNaN
 from lit_makemore.training.datamodule import NamesDataModule
 from lit_makemore.training.module import LitMLP
@@ -132,8 +131,8 @@ def test_of_another_module_it_shows_what_there_is_and_says_what_is_missing():
     assert logger.logged[20]["health/nan"] == 1
     assert not any(name.startswith("gradient") for name in monitor.figures)
     assert {*monitor.health.verdicts} == {"nan", "saturation", "dead", "depth", "update_ratio"}
-    assert monitor.summary()["gradient"].endswith("; the module has no method loss(batch)")
-    assert "body.0.weight" in monitor.table() or "body.2.weight" in monitor.table()
+    assert monitor.health.summary()["gradient"].endswith("; the module has no method loss(batch)")
+    assert "body.0.weight" in monitor.health.table() or "body.2.weight" in monitor.health.table()
     for p, q in zip(plain.parameters(), module.parameters(), strict=True):
         assert torch.equal(p, q)
 
@@ -204,7 +203,9 @@ def test_any_order_of_the_callbacks_gives_the_same(word_list, tmp_path):
         more = {"enable_progress_bar": True, "enable_checkpointing": True}
         model, logger = fit(word_list, callbacks, "native", **more)
         assert model.engine == "native"
-        runs.append((logger.logged, monitor.history, monitor.health.verdicts, monitor.table()))
+        runs.append(
+            (logger.logged, monitor.history, monitor.health.verdicts, monitor.health.table())
+        )
     assert [step for step, _ in monitor.history] == [1, 10, 20, 40, 60]
     assert all(run == runs[0] for run in runs)
 
@@ -236,7 +237,7 @@ def test_a_resumed_run_goes_on(word_list):
         before.figures["held_out/lowest_step"],
     ]
     assert after.health.verdicts == before.health.verdicts
-    assert (after._validations, after._pictures.drawn_at) == (3, 60)
+    assert (after._validations, after._drawn_at) == (3, 60)
     name = "update_ratio/hidden1/linear/weight"
     ratios = [(step, figures[name]) for step, figures in before.history]
     assert [(step, figures[name]) for step, figures in after.history] == ratios

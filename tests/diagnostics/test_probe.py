@@ -1,11 +1,20 @@
+from contextlib import nullcontext
+
 import lightning.pytorch as pl
 import pytest
 import torch
 from torch import nn
 
 from lit_makemore.diagnostics.drawing import saturation
-from lit_makemore.diagnostics.names import tensor_names
-from lit_makemore.diagnostics.probe import forward_of, hidden_of, is_flat, network_of, run_probe
+from lit_makemore.diagnostics.probe import (
+    forward_of,
+    hidden_of,
+    is_flat,
+    layer_names,
+    network_of,
+    run_probe,
+    tensor_names,
+)
 from lit_makemore.network.layers import Tanh
 from lit_makemore.network.mlp import MLP, cross_entropy
 
@@ -49,12 +58,21 @@ def test_it_sees_what_batch_norm_normalises_by():
     assert layer is net.layers[1]
 
 
-def test_it_leaves_no_trace():
+@pytest.mark.parametrize("fails", [False, True])
+def test_it_leaves_no_trace(fails):
     net, x, y = example()
     net.layers.append(nn.Dropout(0.5))  # draws from the global random state
     before = {name: t.clone() for name, t in net.state_dict().items()}
     state = torch.get_rng_state()
-    run_probe(net, lambda: cross_entropy(net(x), y))
+
+    def forward():
+        loss = cross_entropy(net(x), y)
+        if fails:
+            raise ZeroDivisionError
+        return loss
+
+    with pytest.raises(ZeroDivisionError) if fails else nullcontext():
+        run_probe(net, forward)
     assert torch.equal(torch.get_rng_state(), state)
     assert all(torch.equal(before[name], t) for name, t in net.state_dict().items())
     assert all(p.grad is None for p in net.parameters())
@@ -73,20 +91,6 @@ def test_batch_norm_over_a_sequence_has_one_mean_for_each_channel():
     probe = run_probe(net, lambda: net(x).sum())
     torch.testing.assert_close(probe.batch_norms["1"][1], net[0](x).mean((0, 2)))
     assert len(saturation(probe.flat, "t")[2]) > 1000
-
-
-def test_a_pass_that_fails_leaves_no_trace_either():
-    net, x, _ = example()
-    before = {name: t.clone() for name, t in net.state_dict().items()}
-
-    def fail():
-        net(x)
-        raise ZeroDivisionError
-
-    with pytest.raises(ZeroDivisionError):
-        run_probe(net, fail)
-    assert all(torch.equal(before[name], t) for name, t in net.state_dict().items())
-    assert not any(module._forward_hooks for module in net.modules())
 
 
 @pytest.mark.parametrize(
@@ -149,3 +153,52 @@ def test_all_that_learns_is_probed():
     assert torch.equal(module.head[1].running_mean, torch.zeros(3))
     module.head = nn.Identity()
     assert network_of(module) is module.net
+
+
+def shown(**arguments) -> list[str]:
+    net = MLP(9, n_hidden=6, **arguments)
+    return [name for name in layer_names(net).values() if name and name != "layers"]
+
+
+def test_layers_are_called_by_their_role():
+    assert shown(n_layer=2) == [
+        "embedding", "hidden1/linear", "hidden1/norm", "hidden1/tanh",
+        "hidden2/linear", "hidden2/norm", "hidden2/tanh", "logits",
+    ]  # fmt: skip
+
+
+def test_networks_share_the_names_of_what_they_share():
+    full = {*shown(n_layer=3, logits_batch_norm=True, dropout=0.1)}
+    for less in ({"batch_norm": False}, {"n_layer": 2}, {"dropout": 0.0}):
+        assert {*shown(**{"n_layer": 3, **less})} < full
+    assert full - {*shown(n_layer=3)} == {"logits/norm"} | {f"hidden{i}/dropout" for i in (1, 2, 3)}
+
+
+@pytest.mark.parametrize("activation", ["tanh", "relu", "linear"])
+def test_an_activation_is_called_as_its_option(activation):
+    found = shown(n_layer=1, batch_norm=False, activation=activation)
+    assert found[2] == f"hidden1/{activation}"
+
+
+def test_every_tensor_has_a_name_of_its_own():
+    net = MLP(9, n_hidden=6, n_layer=2, redundant_bias=True, logits_batch_norm=True)
+    names = tensor_names(net)
+    assert names.keys() == net.state_dict().keys()
+    assert len({*names.values()}) == len(names)
+    assert names["embedding.weight"] == "embedding/weight"
+    assert names["layers.0.bias"] == "hidden1/linear/bias"
+    assert names["layers.1.running_var"] == "hidden1/norm/running_var"
+    assert names["layers.6.weight"] == "logits/weight"
+    assert names["layers.7.weight"] == "logits/norm/weight"
+
+
+def test_another_network_keeps_its_names():
+    net = nn.Sequential(nn.Linear(4, 8), nn.Tanh(), nn.BatchNorm1d(8))
+    assert {*layer_names(net).values()} == {"", "0", "1", "2"}
+    assert tensor_names(net) == {name: name for name in net.state_dict()}
+
+
+def test_synchronised_batch_norm_keeps_its_name():
+    net = MLP(9, n_hidden=6, n_layer=1)
+    net.layers[1] = nn.SyncBatchNorm(6)
+    assert layer_names(net)["layers.1"] == "hidden1/norm"

@@ -1,6 +1,7 @@
 """What a run shows, read back from a real TensorBoard and looked at in a real browser."""
 
 import importlib.util
+import json
 import re
 import urllib.parse
 from io import BytesIO
@@ -8,13 +9,18 @@ from math import log
 from types import SimpleNamespace
 
 import pytest
-from lightning.pytorch.loggers import Logger
+from lightning.pytorch.loggers import Logger, TensorBoardLogger
 from PIL import Image
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from lit_makemore.cli import main
-from lit_makemore.diagnostics.tensorboard import Events, card, shown_layers, write
+from lit_makemore.diagnostics.monitor import Monitor
+from lit_makemore.diagnostics.tensorboard import Events, card, draw, shown_layers, write
+from lit_makemore.training.datamodule import NamesDataModule
+from lit_makemore.training.module import LitMLP
 from tests.benchmarks.tensorboard_page import CHROMIUM, page, tensorboard
 from tests.conftest import WORDS
+from tests.training.test_module import trainer
 
 STEPS = 120
 
@@ -189,17 +195,14 @@ def test_where_a_figure_is_shown(figure, shown):
     assert card(figure, 5, all_figures=False) == shown
 
 
-def test_all_figures_are_shown_if_that_is_asked_for():
-    assert card("val/perplexity", 5, all_figures=True) == "val/perplexity"
-    ratio = "hidden2/norm/weight"
-    assert card(f"update_ratio/{ratio}", 20, all_figures=True) == f"6_update/{ratio}"
-
-
-def test_of_a_deep_network_five_layers_are_shown():
+def test_of_a_deep_network_five_layers_are_shown_or_all_figures():
     assert shown_layers(3) == {1, 2, 3}
     assert shown_layers(20) == {1, 5, 10, 15, 20}
     assert card("activation_std/hidden2/tanh", 20, all_figures=False) is None
     assert card("activation_std/hidden20/tanh", 20, all_figures=False) == "4_std/hidden20/tanh"
+    assert card("val/perplexity", 5, all_figures=True) == "val/perplexity"
+    ratio = "hidden2/norm/weight"
+    assert card(f"update_ratio/{ratio}", 20, all_figures=True) == f"6_update/{ratio}"
 
 
 class Taking(Logger):
@@ -250,3 +253,46 @@ def test_lines_and_pictures_are_drawn_in_a_browser(board, tmp_path):
         widths = "[...document.querySelectorAll('card-view img')].map(i => i.naturalWidth)"
         opened.wait_for_function(f"{widths}.filter(w => w > 300).length >= 6")
         assert len(opened.evaluate(widths)) == 6
+
+
+def read(folder, tag):
+    events = EventAccumulator(str(folder), size_guidance={"scalars": 0}).Reload()
+    return [(point.step, point.value) for point in events.Scalars(tag)]
+
+
+@pytest.mark.parametrize(
+    ("limits", "end"), [({"max_steps": 30}, 30), ({"max_steps": -1, "max_epochs": 3}, 24)]
+)
+def test_counting_and_the_rule_of_thumb_are_level_lines(word_list, tmp_path, limits, end):
+    data = NamesDataModule(str(word_list), batch_size=16)
+    model = LitMLP(data.chars, 3, n_hidden=8, n_layer=1, engine="autograd")
+    logger = TensorBoardLogger(tmp_path, name="", version="run")
+    arguments = {"val_check_interval": 10, "logger": logger, "log_every_n_steps": 5, **limits}
+    runner = trainer(30, callbacks=[Monitor()], **arguments)
+    runner.fit(model, data)
+    (guide,) = (tmp_path / "guides").iterdir()
+    assert guide.name.startswith("words-")
+    levels = {"update_ratio/hidden1/linear/weight": -3.0}
+    levels["val/loss"] = data.baselines["kneser_ney"]["val"]
+    levels |= {f"counting/{name}": losses["val"] for name, losses in data.baselines.items()}
+    for tag, level in levels.items():
+        steps, values = zip(*read(guide, tag), strict=True)
+        assert (steps[0], steps[-1]) == (0, end)
+        assert list(values) == pytest.approx([level] * len(values))
+
+
+def test_runs_share_lines_and_a_longer_or_deeper_one_adds_what_is_missing(tmp_path):
+    draw(tmp_path, {"loss": 2.0, "hidden1": -3.0}, 100)
+    draw(tmp_path, {"loss": 2.0, "hidden1": -3.0}, 50)
+    assert len(list(tmp_path.glob("events.*"))) == 1
+    draw(tmp_path, {"loss": 2.0, "hidden1": -3.0, "hidden2": -3.0}, 200)
+    draw(tmp_path, {"loss": 2.0, "hidden2": -3.0}, 200)
+    assert len(list(tmp_path.glob("events.*"))) == 2
+    for tag, level in (("loss", 2.0), ("hidden1", -3.0), ("hidden2", -3.0)):
+        steps, values = zip(*read(tmp_path, tag), strict=True)
+        assert list(steps) == sorted(steps)  # TensorBoard forgets what a step back overtakes
+        assert (steps[0], steps[-1]) == (0, 200)
+        assert set(values) == {level}
+    assert json.loads((tmp_path / "lines.json").read_text()) == {
+        "loss": 200, "hidden1": 200, "hidden2": 200,
+    }  # fmt: skip
