@@ -11,7 +11,7 @@ from scipy.integrate import quad
 from scipy.special import gammaln
 
 from lit_makemore.cli import main
-from lit_makemore.runs.comparison import welch
+from lit_makemore.commands.compare import welch
 
 
 @pytest.fixture
@@ -48,7 +48,7 @@ def test_what_differs_is_a_column_and_the_best_is_first(make, capsys):
     assert rows[0][:3] == ["run", "lr", "seeds"]
     assert rows[1][:5] == [str(b), "0.2", "1", "2.2500", "2.2600"]
     assert rows[2][:5] == [str(a), "0.1", "1", "2.5000", "2.5100"]
-    assert rows[1][-2:] == ["dead", "2.0"]
+    assert rows[1][-2:] == ["2.0", "dead"]
 
 
 def test_seeds_are_one_row_with_mean_and_standard_deviation(make, tmp_path, capsys):

@@ -14,7 +14,7 @@ import torch
 
 from lit_makemore.cli import main
 from lit_makemore.commands import export
-from lit_makemore.commands.web_page import MOST_COUNTS, packed_counts, web_page
+from lit_makemore.commands.export import MOST_COUNTS, packed_counts, web_page
 from lit_makemore.counts.known_words import KnownWords
 from lit_makemore.counts.mixture import Mixture
 from lit_makemore.counts.ngrams import KneserNey
@@ -154,7 +154,7 @@ def test_counts_that_are_large_are_left_out_and_it_is_said(monkeypatch):
     assert content(page)["weight"] == 0.7
     assert content(page)["counts"]["width"] == 4
     assert left_out == ""
-    monkeypatch.setattr("lit_makemore.commands.web_page.MOST_COUNTS", 100)
+    monkeypatch.setattr("lit_makemore.commands.export.MOST_COUNTS", 100)
     page, left_out = web_page(model)
     assert "counts" not in content(page)
     assert "a page has at most 100" in left_out
@@ -228,7 +228,7 @@ def test_a_missing_package_is_named(name, run, tmp_path, monkeypatch, capsys):
 def test_safetensors_is_enough_to_build_the_model_again():
     safetensors = pytest.importorskip("safetensors.torch")
     model = knowing(random_model(n_layer=1, block_size=8))
-    written, left_out = export.WRITERS["safetensors"](model.folded())
+    written, left_out = export.safetensors(model.folded())
     assert left_out == ""
     tensors = safetensors.load(written)
     length = int.from_bytes(written[:8], "little")
@@ -263,7 +263,7 @@ def test_onnx_gives_the_same_logits_for_any_number_of_windows(architecture):
     runtime = pytest.importorskip("onnxruntime")
     pytest.importorskip("onnxscript")
     model = knowing(random_model(block_size=8, **architecture))
-    written, left_out = export.WRITERS["onnx"](model.folded())
+    written, left_out = export.onnx(model.folded())
     assert left_out == "the counts of its mixture and its known words: ONNX cannot hold them"
     assert str(ROOT).encode() not in written
     session = runtime.InferenceSession(written, providers=["CPUExecutionProvider"])
