@@ -37,11 +37,7 @@ def compare(*runs: str) -> None:
 
 
 def all_below(paths: Iterable[Path]) -> list[tables.Finished]:
-    """Finished runs: each path is a run folder, or a folder of some; there, others are left out.
-
-    Raises:
-        FileNotFoundError, ValueError: see `read`; also a folder without a finished run.
-    """
+    """Finished runs: each path is a run folder, or a folder of some; there, others are left out."""
     runs = {}
     for path in paths:
         inside = [path]
@@ -57,16 +53,11 @@ def all_below(paths: Iterable[Path]) -> list[tables.Finished]:
 
 
 def comparison(runs: Sequence[tables.Finished]) -> str:
-    """The table, with what must be known to read it.
-
-    Raises:
-        ValueError: SciPy is needed for seeds, and is not installed.
-    """
+    """The table, with what must be known to read it."""
     rows = sorted(_rows(runs), key=lambda row: mean(tables.losses(row, "val_loss") or [inf]))
     options = sorted({name for run in runs for name in run.options})
-    names = tables.short_names(
-        [name for name in options if len({str(run.options.get(name)) for run in runs}) > 1]
-    )
+    varied = [name for name in options if len({str(run.options.get(name)) for run in runs}) > 1]
+    names = tables.short_names(varied)
     tested = tables.LOSSES[:2] if len(rows[0]) > 1 and any(len(row) > 1 for row in rows[1:]) else ()
     head = ["run", *names.values(), "seeds", *tables.HEAD, "health"]
     table = [head + ["p, val", "p, test"][: len(tested)]]

@@ -63,8 +63,7 @@ def export(ckpt_path: str, format: Format = "html", output: str | None = None) -
 def web_page(model: NameModel) -> tuple[bytes, str]:
     """The page of a folded model, and what it does not hold; empty if it holds everything.
 
-    It is page/page.html with its two scripts and one line of JSON. page/names.js reads the JSON and
-    computes what this package computes.
+    page/page.html with its two scripts and a line of JSON, which page/names.js computes with.
     """
     train_words, left_out = WordFilter(model.train_hashes), []
     mixture, known_words = _beside_network(model)

@@ -70,10 +70,7 @@ def score(
 
 
 def _scored(model: NameModel, words: list[str]) -> Iterator[dict[str, Any]]:
-    """Rows with COLUMNS: surprise is -log p of each character and of the end mark, in nats.
-
-    There is no score, but None, of a word that the vocabulary cannot spell.
-    """
+    """Rows of COLUMNS; None in place of the scores of a word that the vocabulary cannot spell."""
     for start in range(0, len(words), CHUNK):
         chunk = words[start : start + CHUNK]
         spelled = [word for word in chunk if model.vocab.spells(word)]
@@ -108,10 +105,7 @@ def _json(rows: Iterator[dict[str, Any]]) -> Iterator[str]:
 
 
 def _text(rows: Iterator[dict[str, Any]], at_random: float) -> Iterator[str]:
-    """Each word with a bar for each character, and a line that explains them.
-
-    A character is unlikely above `at_random`, its surprise where all are equally likely.
-    """
+    """Each word with a bar for each character, and a line that explains them."""
     for row in rows:
         if row["surprise"] is None:
             yield f"{row['word']}  no score\n\n"

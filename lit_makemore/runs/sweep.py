@@ -33,11 +33,7 @@ optuna.logging.set_verbosity(optuna.logging.ERROR)
 class Range:
     """The numbers between two ends, both included; integers if both ends are.
 
-    Args:
-        low: the lower end.
-        high: the upper end.
-        log: whether equal factors count as equal steps.
-        points: how many of them a grid tries; without it, every integer.
+    With log, equal factors count as equal steps. A grid tries so many points, or every integer.
     """
 
     low: int | float
@@ -67,23 +63,15 @@ def points(axis: Axis) -> list[Value]:
 
 @dataclass(frozen=True)
 class Sweep:
-    """A sweep, as its YAML file describes it; see docs/sweeps.md.
-
-    Args:
-        config: the configuration of all runs, or several, as --config of fit takes them.
-        space: what varies. The seeds in seed_everything are all trained for every trial.
-        options: further options of all runs, by their names on the command line of fit.
-        sampler: grid tries everything; random draws; tpe looks near what was good.
-        trials: how many are made; a grid knows it by itself.
-        objective: the loss that counts, by its name in summary.json.
+    """A sweep, as its YAML file describes it; docs/sweeps.md explains each key.
 
     Raises:
         ValueError: the space makes no sweep; the line says what to do.
     """
 
     config: str | list[str]
-    space: dict[str, Axis]
-    options: dict[str, Value | list[Value]] = field(default_factory=dict)
+    space: dict[str, Axis]  # what varies, by the names of the options of fit
+    options: dict[str, Value | list[Value]] = field(default_factory=dict)  # of all runs
     sampler: Literal["grid", "random", "tpe"] = "grid"
     trials: int | None = None
     objective: Literal["val_loss", "val_loss_novel", "train_loss"] = "val_loss"
@@ -153,12 +141,8 @@ class Study:
     A trial is one of Optuna's, and one or more runs. Its value is the objective, the mean over the
     seeds: infinite if a run diverged, None before its runs are finished. It has no owner: a process
     works on a run while it holds the lock of the run's folder. If that process is killed, the lock
-    is free, and another one takes the run up.
-
-    Args:
-        folder: the folder, which need not be there.
-        sweep: what is searched.
-        base: the options that all runs have; a study is only continued with the same ones.
+    is free, and another one takes the run up. `base` has the options of all runs: a study is only
+    continued with the same ones.
 
     Raises:
         ValueError: the folder has the study of another sweep, or something else.
@@ -180,14 +164,10 @@ class Study:
         searched = {"space": asdict(sweep)["space"], "sampler": sweep.sampler}
         ours = json.loads(json.dumps({**base, **searched, "objective": sweep.objective}))
         before = self._study.user_attrs.get("sweep", ours)
-        apart = [
-            f"{name}: {before.get(name)} -> {ours.get(name)}"
-            for name in sorted(before.keys() | ours.keys())
-            if before.get(name) != ours.get(name)
-        ]
-        if apart:
-            line = f"{folder} has another sweep: {'; '.join(apart)}; choose another --name"
-            raise ValueError(line)
+        for name in sorted(before.keys() | ours.keys()):
+            if before.get(name) != ours.get(name):
+                change = f"{name}: {before.get(name)} -> {ours.get(name)}"
+                raise ValueError(f"{folder} has another sweep, {change}; choose another --name")
         self._study.set_user_attr("sweep", ours)
 
     def trials(self) -> list[FrozenTrial]:
@@ -202,10 +182,7 @@ class Study:
         return [(self.folder / f"{name}-seed{seed}", seed) for seed in self.sweep.seeds]
 
     def take(self) -> tuple[FrozenTrial, Value | None, RunFolder] | None:
-        """A run that is to be done: its trial, its seed, and its folder, locked.
-
-        None if all that is left is being done by other processes.
-        """
+        """A run that is to be done: trial, seed, and folder, locked; None if others do the rest."""
         with alone(self.folder):
             for number in range(self.sweep.n_trials):
                 trial = self._drawn(number)

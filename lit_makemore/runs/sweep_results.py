@@ -22,14 +22,7 @@ FAR = 4  # times as far from the best loss as the median is
 
 
 class Trial(NamedTuple):
-    """A finished trial.
-
-    Args:
-        number: counted from 0.
-        parameters: by the names of the axes.
-        value: the objective; infinite if a run diverged.
-        runs: those that are finished, one for each seed.
-    """
+    """A finished trial, with its finished runs; the objective is infinite if one diverged."""
 
     number: int
     parameters: Mapping[str, Value]
@@ -48,11 +41,9 @@ def best_first(study: Study) -> list[Trial]:
 
 
 def write(folder: Path, sweep: Sweep, trials: Sequence[Trial], command: str) -> str:
-    """Writes the results of a finished sweep.
+    """Writes the results of a sweep into its folder.
 
     Args:
-        folder: where to.
-        sweep: the sweep.
         trials: all of its trials, the best one first.
         command: trains the network of the best trial.
 
@@ -108,16 +99,10 @@ def _csv(sweep: Sweep, trials: Sequence[Trial]) -> str:
 
 
 def picture(sweep: Sweep, trials: Sequence[Trial]) -> bytes:
-    """Draws the loss over each axis of a sweep, the values of a list one beside the other.
+    """Draws the loss over each axis of a sweep; returns a PNG.
 
-    The best trial is red, and a cross at the top is one that diverged or is far worse than most.
-
-    Args:
-        sweep: the sweep.
-        trials: its trials, the best one first.
-
-    Returns:
-        A PNG.
+    The best trial is red. It is the first one. A cross at the top diverged, or is far worse than
+    most. The values of a list stand one beside the other.
     """
     key, axes = sweep.objective, sweep.axes or sweep.space
     if not sweep.axes:  # nothing but the seed varies: a point is a run

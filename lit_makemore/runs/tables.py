@@ -17,19 +17,12 @@ LOSSES = ("val_loss", "test_loss", "val_loss_novel", "test_loss_novel")  # in su
 
 
 class Finished(NamedTuple):
-    """A finished run.
-
-    Args:
-        folder: where it lies.
-        options: those that change its result, by their names as they are typed; without the seed.
-        seed: of the parameters and of the order of the minibatches.
-        summary: the content of its summary.json.
-    """
+    """A finished run."""
 
     folder: Path
-    options: dict[str, Any]
+    options: dict[str, Any]  # those that change its result, without the seed
     seed: int
-    summary: dict[str, Any]
+    summary: dict[str, Any]  # what is in summary.json
 
 
 def read(folder: Path) -> Finished:
