@@ -3,10 +3,12 @@
 import sys
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
+from inspect import getdoc
 from math import inf, isnan, nan
 from pathlib import Path
 from statistics import mean
 
+from lit_makemore.commands.output import program
 from lit_makemore.commands.parsing import call
 from lit_makemore.runs import tables
 from lit_makemore.runs.folder import is_finished
@@ -17,12 +19,15 @@ NOTE = """p: the chance that the first row leads by as much or more, if the true
 
 
 def run(args: list[str], begun: float) -> None:
-    """Runs `compare` with the options of the command line."""
-    call(compare, args)
+    """Runs `compare` with the runs of the command line."""
+    if {"-h", "--help"} & {*args}:  # the parser has nothing to say of words without an option
+        print(f"usage: {program()} compare RUN [RUN …]\n\n{getdoc(compare)}")
+    else:
+        call(compare, args)
 
 
 def compare(*runs: str) -> None:
-    """Shows finished runs in a table, the lowest val loss first: compare RUN [RUN …]
+    """Shows finished runs in a table, the lowest val loss first.
 
     The table has the options that differ, the losses in nats, the seconds of a run, and the checks
     that failed. RUN is a run folder, as runs/names, or a folder of run folders, as runs/lr.

@@ -2,13 +2,12 @@
 
 import csv
 from collections.abc import Mapping, Sequence
-from io import BytesIO, StringIO
-from math import ceil, inf, isfinite, nan
+from io import StringIO
+from math import inf, isfinite, nan
 from pathlib import Path
 from statistics import mean, median, stdev
 from typing import Any, NamedTuple
 
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 from lit_makemore.files import replacing, write_text
@@ -17,7 +16,6 @@ from lit_makemore.runs.folder import is_finished
 from lit_makemore.runs.sweep import SEEDS, Range, Study, Sweep, Value
 
 PRINTED = 10  # of the best trials
-ACROSS = 3  # parts of the picture beside each other
 FAR = 4  # times as far from the best loss as the median is
 
 
@@ -55,7 +53,7 @@ def write(folder: Path, sweep: Sweep, trials: Sequence[Trial], command: str) -> 
         best, command = "Every trial diverged; try lower learning rates.", ""
     rows = _table(sweep, trials)
     with replacing(folder / "sweep.png") as file:
-        file.write(picture(sweep, trials))
+        picture(sweep, trials).savefig(file, format="png")
     write_text(folder / "sweep.csv", _csv(sweep, trials))
     seeds = f", {len(sweep.seeds)} seeds each" if sweep.seeds else ""
     write_text(
@@ -98,8 +96,8 @@ def _csv(sweep: Sweep, trials: Sequence[Trial]) -> str:
     return text.getvalue()
 
 
-def picture(sweep: Sweep, trials: Sequence[Trial]) -> bytes:
-    """Draws the loss over each axis of a sweep; returns a PNG.
+def picture(sweep: Sweep, trials: Sequence[Trial]) -> Figure:
+    """The loss over each axis of a sweep.
 
     The best trial is red. It is the first one. A cross at the top diverged, or is far worse than
     most. The values of a list stand one beside the other.
@@ -111,12 +109,10 @@ def picture(sweep: Sweep, trials: Sequence[Trial]) -> bytes:
         every = [Trial(0, {SEEDS: run.seed}, v) for run, v in zip(runs, values, strict=True)]
         trials = sorted(every, key=lambda one: one.value)
     low, high = limits([one.value for one in trials])
-    across = min(len(axes), ACROSS)
-    down = ceil(len(axes) / across)
-    figure = Figure(figsize=(2 + 4 * across, 3.4 * down), layout="constrained")
+    figure = Figure(figsize=(2 + 4 * len(axes), 3.4), layout="constrained")
     for i, (name, axis) in enumerate(axes.items()):
-        part = figure.add_subplot(down, across, i + 1, xlabel=name, ylim=(low, high))
-        part.set_ylabel(f"{key}, nats per character" if i % across == 0 else "")
+        part = figure.add_subplot(1, len(axes), i + 1, xlabel=name, ylim=(low, high))
+        part.set_ylabel("" if i else f"{key}, nats per character")
         part.grid(alpha=0.25)
         if isinstance(axis, Range):
             part.set_xscale("log" if axis.log else "linear")
@@ -131,9 +127,7 @@ def picture(sweep: Sweep, trials: Sequence[Trial]) -> bytes:
             by_seed = tables.losses(one.runs, key)
             spread = stdev(by_seed) if len(by_seed) > 1 else nan
             part.errorbar(x, one.value, spread, fmt=".", color="tab:blue" if rank else "tab:red")
-    file = BytesIO()
-    FigureCanvasAgg(figure).print_png(file)
-    return file.getvalue()
+    return figure
 
 
 def limits(values: Sequence[float]) -> tuple[float, float]:

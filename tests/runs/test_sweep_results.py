@@ -42,4 +42,5 @@ def test_there_is_a_picture_of_any_sweep(sweep, values):
         Trial(i, every, value, [Finished(Path(), {}, seed, {"val_loss": 2.0}) for seed in (1, 2)])
         for i, value in enumerate(values)
     ]
-    assert Image.open(BytesIO(picture(sweep, trials))).width > 400
+    picture(sweep, trials).savefig(file := BytesIO(), format="png")
+    assert Image.open(file).width > 400
