@@ -183,9 +183,10 @@ class Study:
 
     def take(self) -> tuple[FrozenTrial, Value | None, RunFolder] | None:
         """A run that is to be done: trial, seed, and folder, locked; None if others do the rest."""
-        with alone(self.folder):
+        with alone(self.folder):  # so that no other process adds a trial meanwhile
+            begun = self.trials()
             for number in range(self.sweep.n_trials):
-                trial = self._drawn(number)
+                trial = self._drawn(number, begun)
                 if trial.state.is_finished():
                     continue
                 for path, seed in self.runs(trial):
@@ -196,15 +197,14 @@ class Study:
                 self.settle(trial)  # its last run was finished by a process that was then killed
         return None
 
-    def _drawn(self, number: int) -> FrozenTrial:
-        """The trial with its parameters. Those that it has already stay, if a kill left some."""
-        trials = self.trials()
-        if number < len(trials) and trials[number].params.keys() == self.sweep.axes.keys():
-            return trials[number]
+    def _drawn(self, number: int, begun: list[FrozenTrial]) -> FrozenTrial:
+        """A trial with its parameters. If a kill left some of them, they stay."""
+        old = begun[number] if number < len(begun) else None
+        if old and old.params.keys() == self.sweep.axes.keys():
+            return old
         sampler = self._sampler(number)
         study = optuna.load_study(study_name="sweep", storage=self._storage, sampler=sampler)
-        begun = number < len(trials)
-        drawing = optuna.Trial(study, trials[number]._trial_id) if begun else study.ask()
+        drawing = optuna.Trial(study, old._trial_id) if old else study.ask()
         for name, axis in self.sweep.axes.items():
             if self.sweep.sampler == "grid" or isinstance(axis, list):
                 drawing.suggest_categorical(name, points(axis))
