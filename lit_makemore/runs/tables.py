@@ -51,15 +51,15 @@ def losses(runs: Iterable[Finished], key: str) -> list[float]:
 
 
 def cells(runs: Sequence[Finished]) -> list[str]:
-    """What a row of runs that differ in the seed says below HEAD; "–" for no losses."""
-    by_key = [losses(runs, key) for key in LOSSES]
+    """What a row of runs that differ in the seed says below HEAD."""
     seconds = mean(run.summary["wall_s"] for run in runs)
-    return [*(mean_and_sd(found) if found else "–" for found in by_key), f"{seconds:.1f}"]
+    return [*(mean_and_sd(losses(runs, key)) for key in LOSSES), f"{seconds:.1f}"]
 
 
 def mean_and_sd(values: Sequence[float]) -> str:
-    """ "2.0922 ± 0.0019"; one value alone has no standard deviation."""
-    return f"{mean(values):.4f}" + (f" ± {stdev(values):.4f}" if len(values) > 1 else "")
+    """ "2.0922 ± 0.0019"; one value alone has no standard deviation, and "–" stands for none."""
+    spread = f" ± {stdev(values):.4f}" if len(values) > 1 else ""
+    return f"{mean(values):.4f}{spread}" if values else "–"
 
 
 def aligned(rows: Sequence[Sequence[str]]) -> str:

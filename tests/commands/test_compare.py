@@ -17,13 +17,13 @@ from lit_makemore.commands.compare import welch
 def make(tmp_path):
     """Writes the folder of a finished run as `fit` leaves it, as far as it is read."""
 
-    def make(name: str, seed: int, val: float, sha: str = "x", **options) -> Path:
+    def make(name: str, seed: int, val: float | None, sha: str = "x", **options) -> Path:
         folder = tmp_path / "runs" / name
         folder.mkdir(parents=True)
         model = {"lr": 0.1, "n_hidden": 100, **options}
         config = {"seed_everything": seed, "threads": 1, "model": model, "data": {"splits": [0.8]}}
         (folder / "config.yaml").write_text(yaml.dump(config))
-        losses = {"val_loss": val, "test_loss": val + 0.01}
+        losses = {"val_loss": val, "test_loss": val and val + 0.01}
         facts = {**losses, **{f"{name}_novel": loss for name, loss in losses.items()}}
         health = {"nan": "ok", "overfit": "n/a: is judged later", "dead": "update 3: too many"}
         facts |= {"wall_s": 2.0, "health": health, "data": {"sha256": sha}}
@@ -94,6 +94,11 @@ def test_without_scipy_seeds_are_one_line(make, tmp_path, monkeypatch, capsys):
 def test_help_explains_the_table(capsys):
     assert main(["compare", "--help"]) == 0
     assert "p says how easily chance" in capsys.readouterr().out
+
+
+def test_a_run_without_a_loss_is_last(make, tmp_path, capsys):
+    make("a", 1, None), make("b", 1, 2.5, lr=0.2)
+    assert [row[3] for row in compare(capsys, tmp_path / "runs")[1:]] == ["2.5000", "–"]
 
 
 def test_other_words_are_said(make, tmp_path, capsys):
