@@ -1,24 +1,29 @@
 """`export`: a trained network as a file that works without this program."""
 
+import base64
 import json
 import logging
 import sys
 import warnings
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 
 from lit_makemore.commands.parsing import call
-from lit_makemore.commands.web_page import beside_network, web_page
+from lit_makemore.counts.known_words import KnownWords
+from lit_makemore.counts.mixture import Mixture
+from lit_makemore.counts.ngrams import KneserNey
 from lit_makemore.files import replacing
 from lit_makemore.model import NameModel, load
+from lit_makemore.network.layers import Linear
+from lit_makemore.sampling.word_filter import POSITIONS, WordFilter
 
 Format = Literal["html", "onnx", "safetensors"]
 NEEDS = {"html": [], "onnx": ["onnx", "onnxscript"], "safetensors": ["safetensors"]}
+PARTS = Path(__file__).with_name("page")
+MOST_COUNTS = 400_000  # bytes: a browser reads them in about a second
 
 
 def run(args: list[str], begun: float) -> None:
@@ -45,95 +50,140 @@ def export(ckpt_path: str, format: Format = "html", output: str | None = None) -
     path = Path(output or f"{Path(ckpt_path).stem}.{format}")
     model = load(ckpt_path).folded()
     if not all(parameter.isfinite().all() for parameter in model.net.parameters()):
-        raise ValueError(
-            f"--ckpt_path {ckpt_path}: some parameters are not finite; use an earlier checkpoint"
-        )
-    content, left_out = WRITERS[format](model)
-    try:
-        with replacing(path) as file:
-            file.write(content)
-    except OSError as error:
-        reason = error.strerror or "it is a folder"
-        raise OSError(f"--output {path}: {reason}; name a file that can be written") from error
+        raise ValueError(f"{ckpt_path}: some parameters are not finite; use an earlier checkpoint")
+    content, left_out = {"html": web_page, "onnx": onnx, "safetensors": safetensors}[format](model)
+    with replacing(path) as file:
+        file.write(content)
     count = sum(parameter.numel() for parameter in model.net.parameters())
     print(f"{path}: {count:,} parameters, {len(content):,} bytes")
     if left_out:
         print(f"without {left_out}; its losses differ from those of the run", file=sys.stderr)
 
 
-Written = tuple[bytes, str]
-"""The content of a file, and what it leaves out of the model, and why; "" if it has everything."""
+def web_page(model: NameModel) -> tuple[bytes, str]:
+    """The page of a folded model, and what it does not hold; empty if it holds everything.
+
+    page/page.html with its two scripts and a line of JSON, which page/names.js computes with.
+    """
+    train_words, left_out = WordFilter(model.train_hashes), []
+    mixture, known_words = _beside_network(model)
+    net = model.net
+    linear = [layer for layer in net.layers if isinstance(layer, Linear)]
+    parameters = [net.embedding.weight]
+    for layer in linear:
+        assert layer.bias is not None  # folding gives every layer one
+        parameters += [layer.weight, layer.bias]
+    flat = torch.cat([parameter.detach().flatten() for parameter in parameters])
+    content: dict[str, Any] = {
+        "chars": model.vocab.chars,
+        "blockSize": model.block_size,
+        "network": {
+            "embedding": list(net.embedding.weight.shape),
+            "layers": [list(layer.weight.shape) for layer in linear],
+            "activation": model.architecture["activation"],
+            "parameters": _base64(flat.numpy().astype("<f4").tobytes()),
+        },
+        "filter": {
+            "bits": _base64(train_words.packed()),
+            "positions": POSITIONS,
+            "errorRate": train_words.error_rate,
+        },
+    }
+    if mixture is not None:
+        counts = mixture.counts
+        if len(rows := packed_counts(counts)) > MOST_COUNTS:
+            sizes = f"they take {len(rows):,} bytes, a page has at most {MOST_COUNTS:,}"
+            left_out.append(f"the counts of its mixture: {sizes}")
+        else:
+            width = counts.rows.size(1)
+            described = {"rows": _base64(rows), "width": width, "discount": counts.discount}
+            content |= {"weight": mixture.weight, "counts": described}
+    if known_words is not None:
+        left_out.append("the known words: a page does not hold the training words")
+    page = (PARTS / "page.html").read_text("utf-8")
+    for name in ("names", "page"):
+        page = page.replace(f"{{{{ {name} }}}}", (PARTS / f"{name}.js").read_text("utf-8"))
+    # The text cannot have "</script": base64 has no "<", and in sorted characters "/" comes first.
+    return page.replace("{{ network }}", json.dumps(content)).encode(), "; ".join(left_out)
 
 
-def _html(model: NameModel) -> Written:
-    page, left_out = web_page(model)
-    return page.encode(), left_out
+def packed_counts(counts: KneserNey) -> bytes:
+    """The examples that were counted, for each: window with next token, and how often it occurs.
+
+    The rows are sorted. Of each one: how many tokens it has in common with the row before, its
+    other tokens, its count; numbers of seven bits a byte, the lowest first.
+    """
+    rows, numbers = counts.rows.tolist(), counts.counts.tolist()
+    packed, before = bytearray(), [-1] * len(rows[0])
+    for row, number in sorted(zip(rows, numbers, strict=True)):
+        shared = next(i for i, token in enumerate(row) if token != before[i])
+        for value in (shared, *row[shared:], number):
+            while value > 127:
+                packed.append(value & 127 | 128)
+                value >>= 7
+            packed.append(value)
+        before = row
+    return bytes(packed)
 
 
-def _onnx(model: NameModel) -> Written:
-    window = torch.zeros((2, model.block_size), dtype=torch.int64)
-    with _quiet():
+def onnx(model: NameModel) -> tuple[bytes, str]:
+    """The network of a folded model for other programs, and what ONNX cannot hold."""
+    logging.disable(logging.WARNING)  # torch's exporter speaks of torchvision, and of itself
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
         program = torch.onnx.export(
             model.net,
-            (window,),
+            (torch.zeros((2, model.block_size), dtype=torch.int64),),
             input_names=["windows"],
             output_names=["logits"],
             dynamic_shapes=({0: torch.export.Dim("batch")},),
             dynamo=True,
             verbose=False,
         )
+    logging.disable(logging.NOTSET)
     assert program is not None
     program.model.metadata_props.update(_description(model))
     proto = program.model_proto
     for part in (*proto.graph.node, *proto.graph.input, *proto.graph.output):
         part.ClearField("metadata_props")  # how this program was called, with paths of this machine
-    names = ("the counts of its mixture", "its known words")
-    parts = zip(names, beside_network(model), strict=True)
-    left_out = " and ".join(name for name, part in parts if part is not None)
+    parts = zip(
+        _beside_network(model), ("the counts of its mixture", "its known words"), strict=True
+    )
+    left_out = " and ".join(name for part, name in parts if part is not None)
     return proto.SerializeToString(), f"{left_out}: ONNX cannot hold them" if left_out else ""
 
 
-@contextmanager
-def _quiet() -> Iterator[None]:
-    """Silences what torch's exporter says of torchvision, and of itself."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        logging.disable(logging.WARNING)
-        try:
-            yield
-        finally:
-            logging.disable(logging.NOTSET)
-
-
-def _safetensors(model: NameModel) -> Written:
+def safetensors(model: NameModel) -> tuple[bytes, str]:
+    """The tensors of a folded model, with text that describes them; nothing is left out."""
     from safetensors.torch import save
 
     tensors = model.net.state_dict()
     architecture = {name: value for name, value in model.architecture.items() if name != "init"}
     description = _description(model) | {"architecture": json.dumps(architecture)}
-    mixture, known = beside_network(model)
+    mixture, known = _beside_network(model)
     if mixture is not None:
         counts = mixture.counts
         tensors |= {"counts.rows": counts.rows, "counts.numbers": counts.counts}
         described = {"weight": mixture.weight, "discount": counts.discount}
         description["mixture"] = json.dumps(described)
     if known is not None:
-        assert known.q is not None
         tensors |= {"known_words.rows": known.rows, "known_words.q": known.q}
         description["known_words"] = json.dumps({"mass": known.mass, "share": known.share})
     return save(tensors, description), ""
 
 
+def _beside_network(model: NameModel) -> tuple[Mixture | None, KnownWords | None]:
+    """A model's mixture with counts, and the known words around it, if they have factors."""
+    if isinstance(model.mixture, KnownWords):
+        known = model.mixture
+        return known.mixture, known if known.q is not None else None
+    return model.mixture, None
+
+
 def _description(model: NameModel) -> dict[str, str]:
-    """What is needed to build the network again and to use it; values are text."""
-    return {
-        "chars": model.vocab.chars,  # token i is chars[i - 1]; token 0 is the end mark
-        "block_size": str(model.block_size),
-    }
+    """What is needed to use a network: token i is chars[i - 1]; token 0 is the end mark."""
+    return {"chars": model.vocab.chars, "block_size": str(model.block_size)}
 
 
-WRITERS: dict[Format, Callable[[NameModel], Written]] = {
-    "html": _html,
-    "onnx": _onnx,
-    "safetensors": _safetensors,
-}
+def _base64(data: bytes) -> str:
+    return base64.b64encode(data).decode()

@@ -4,11 +4,10 @@ from collections.abc import Iterator
 from typing import Literal
 
 import torch
-import yaml
 from torch import Tensor
 
 from lit_makemore import files
-from lit_makemore.commands.parsing import Parser, call
+from lit_makemore.commands.parsing import call
 from lit_makemore.model import load
 from lit_makemore.network import gradcheck as checks
 from lit_makemore.network.fold import check_fold
@@ -70,18 +69,18 @@ def _comparisons(
             f"--batch_size must be at least 2 for Batch Normalization, not {batch_size}"
         )
     kind, generator = getattr(torch, dtype), torch.Generator().manual_seed(seed)
+    if config:
+        net, corpus, block_size = _configured(config, generator)
+    else:
+        names = files.find(NAMES_PATH)
+        corpus = read_corpus(names if names.exists() else files.find(SMALL_PATH))
     if not (config or checkpoint):
-        vocab, x, y = _draw(_names(), 3, batch_size, generator)
-        p = checks.lecture_parameters(len(vocab), generator, kind)
+        x, y = _draw(corpus, 3, batch_size, generator)
+        p = checks.lecture_parameters(len(corpus.chars) + 1, generator, kind)
         count = sum(tensor.numel() for tensor in vars(p).values())
         lines = checks.check_lecture(p, x, y)
         yield f"The lecture's exercise, {count:,} parameters, {dtype}", "gradient", lines
         return
-
-    if config:
-        net, corpus, block_size = _configured(config, generator)
-    else:
-        corpus = _names()
     if checkpoint:
         model = load(checkpoint)
         if apart := difference(model.vocab.chars, corpus.chars):
@@ -89,7 +88,7 @@ def _comparisons(
                 f"the network spells with other characters: {apart}; name its --config"
             )
         net, block_size = model.net, model.block_size
-    _, x, y = _draw(corpus, block_size, batch_size, generator)
+    x, y = _draw(corpus, block_size, batch_size, generator)
     net, name = net.to(kind), config or checkpoint
     for mode in ("training", "evaluation"):
         lines = checks.check_network(net.train(mode == "training"), x, y)
@@ -99,20 +98,14 @@ def _comparisons(
         yield title, "output", check_fold(net, x)
 
 
-def _names() -> Corpus:
-    names = files.find(NAMES_PATH)
-    return read_corpus(names if names.exists() else files.find(SMALL_PATH))
-
-
 def _draw(
     corpus: Corpus, block_size: int, batch_size: int, generator: torch.Generator
-) -> tuple[Vocabulary, Tensor, Tensor]:
-    """The list's vocabulary, and windows (B, T) and next tokens (B,) of its training words."""
-    vocab = Vocabulary(corpus.chars)
+) -> tuple[Tensor, Tensor]:
+    """Windows (B, T) and next tokens (B,) of a list's training words."""
     train = split_words(corpus.n_words, [0.8, 0.1, 0.1], SPLIT_SEED)[0]
-    windows = Windows(select_words(encode(corpus.text, vocab), train), block_size)
-    x, y = windows[torch.randint(0, len(windows), (batch_size,), generator=generator)]
-    return vocab, x, y
+    stream = encode(corpus.text, Vocabulary(corpus.chars))
+    windows = Windows(select_words(stream, train), block_size)
+    return windows[torch.randint(0, len(windows), (batch_size,), generator=generator)]
 
 
 def _configured(config: str, generator: torch.Generator) -> tuple[MLP, Corpus, int]:
@@ -121,25 +114,15 @@ def _configured(config: str, generator: torch.Generator) -> tuple[MLP, Corpus, i
     Parameters and running statistics are moved off their initial values: zeros and ones hide
     mistakes.
     """
-    from lit_makemore.training.datamodule import NamesDataModule
+    from lit_makemore.commands.lightning_cli import MakemoreCLI, NamesDataModule
+    from lit_makemore.commands.quiet import quiet_lightning
     from lit_makemore.training.module import LitMLP
 
-    path = files.find(config)
-    if not path.is_file():
-        raise FileNotFoundError(f"no configuration at {path.absolute()}")
-    try:
-        given = yaml.safe_load(path.read_text(encoding="utf-8"))
-        sections = {key: given.get(key, {}) for key in ("data", "model")}
-    except (yaml.YAMLError, AttributeError) as error:
-        raise ValueError(f"{config} is not a training configuration: {error}") from error
-    parser = Parser()
-    parser.add_class_arguments(NamesDataModule, "data")
-    parser.add_class_arguments(LitMLP, "model", skip={"chars", "block_size"})
-    parsed = parser.parse_object(sections)
-    data = NamesDataModule(**parsed.data.as_dict())
-    with torch.random.fork_rng():
+    with quiet_lightning(), torch.random.fork_rng():
+        options = MakemoreCLI("fit", ["--config", config, "--trainer.max_steps", "1"]).config
+        data = NamesDataModule(**options.data.as_dict())
         torch.manual_seed(generator.initial_seed())
-        net = LitMLP(data.chars, data.block_size, **parsed.model.as_dict()).net
+        net = LitMLP(data.chars, data.block_size, **options.model.as_dict()).net
     with torch.no_grad():
         for parameter in net.parameters():
             parameter.add_(torch.randn(parameter.shape, generator=generator), alpha=0.1)

@@ -79,15 +79,15 @@ def _lines(draws: Iterable[Draw], train_hashes: Tensor | None, limit: int) -> It
     cut = 0
     for draw in draws:
         cut += int(draw.cut.sum())
+        lines = draw.names
         if train_hashes is not None:
-            known = are_among(draw.names, train_hashes)
-            columns = draw.log_probabilities.tolist(), known.tolist(), draw.cut.tolist()
-            yield "".join(
-                f"{name}\t{p:.4f}\t{'cut' if c else 'train' if k else 'new'}\n"
+            known = are_among(draw.names, train_hashes).tolist()
+            columns = draw.log_probabilities.tolist(), known, draw.cut.tolist()
+            lines = [
+                f"{name}\t{p:.4f}\t{'cut' if c else 'train' if k else 'new'}"
                 for name, p, k, c in zip(draw.names, *columns, strict=True)
-            )
-        elif draw.names:
-            yield "\n".join(draw.names) + "\n"
+            ]
+        yield "".join(f"{line}\n" for line in lines)
     if cut:
         print(
             f"{cut:,} names were cut at {limit:,} characters, where they had not ended; "
@@ -102,5 +102,5 @@ def _probability(sampler: Sampler | ConditionedSampler) -> str:
     if isinstance(sampler, ConditionedSampler):
         return share
     begun = sampler.vocab.decode(sampler.prefix.tolist())
-    drawn = f"{sampler.tried:,} that begin with {begun}" if begun else f"{sampler.tried:,}"
-    return f"about {share}: {sampler.kept:,} of {drawn} did"
+    which = f" that begin with {begun}" if begun else ""
+    return f"about {share}: {sampler.kept:,} of {sampler.tried:,}{which} did"

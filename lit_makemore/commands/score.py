@@ -6,52 +6,21 @@ import math
 import sys
 import unicodedata
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
 from io import StringIO
-from typing import Literal
+from typing import Any, Literal
 
 from lit_makemore.commands import threads
 from lit_makemore.commands.parsing import call
 from lit_makemore.files import write_parts
 from lit_makemore.model import NameModel, load
+from lit_makemore.runs.tables import displayed_width
 from lit_makemore.sampling.conditions import needs_lowercase
 from lit_makemore.sampling.scoring import character_scores
 from lit_makemore.words.corpus import are_among, read_words
 
 CHUNK = 4096  # words that are scored at once
-EIGHTHS = " ▏▎▍▌▋▊▉"
 PER_NAT, WIDEST = 4, 48  # characters of a bar
-
-
-@dataclass(frozen=True)
-class Scored:
-    """A word and how it surprises the network.
-
-    Args:
-        word: the word.
-        in_train: whether it is a training word.
-        surprise: -log p of each character and of the end mark, in nats; None if the vocabulary
-            cannot spell the word.
-    """
-
-    word: str
-    in_train: bool
-    surprise: list[float] | None
-
-    def columns(self) -> dict[str, str | float | bool | list[float] | None]:
-        """What is known of the word, by name; floats are rounded."""
-        log_p = per_char = surprise = None
-        if self.surprise is not None:
-            total = sum(self.surprise)
-            log_p, per_char = round(-total, 6), round(total / len(self.surprise), 6)
-            surprise = [round(one, 4) for one in self.surprise]
-        return {
-            "word": self.word,
-            "log_probability": log_p,
-            "loss_per_char": per_char,
-            "in_train": self.in_train,
-            "surprise": surprise,
-        }
+COLUMNS = ("word", "log_probability", "loss_per_char", "in_train", "surprise")
 
 
 def run(args: list[str], begun: float) -> None:
@@ -100,16 +69,21 @@ def score(
         )
 
 
-def _scored(model: NameModel, words: list[str]) -> Iterator[Scored]:
+def _scored(model: NameModel, words: list[str]) -> Iterator[dict[str, Any]]:
+    """Rows of COLUMNS; None in place of the scores of a word that the vocabulary cannot spell."""
     for start in range(0, len(words), CHUNK):
         chunk = words[start : start + CHUNK]
         spelled = [word for word in chunk if model.vocab.spells(word)]
         log_p, lengths = character_scores(model, model.vocab, model.block_size, spelled)
-        rows = iter((-log_p).split(lengths.tolist()))
+        surprises = iter((-log_p).split(lengths.tolist()))
         known = are_among(chunk, model.train_hashes).tolist()
         for word, in_train in zip(chunk, known, strict=True):
-            surprise = next(rows).tolist() if model.vocab.spells(word) else None
-            yield Scored(word, in_train, surprise)
+            total = per_char = surprise = None
+            if model.vocab.spells(word):
+                each = next(surprises).tolist()
+                total, per_char = round(-sum(each), 6), round(sum(each) / len(each), 6)
+                surprise = [round(one, 4) for one in each]
+            yield dict(zip(COLUMNS, (word, total, per_char, in_train, surprise), strict=True))
 
 
 def csv_row(cells: Iterable[object]) -> str:
@@ -119,53 +93,33 @@ def csv_row(cells: Iterable[object]) -> str:
     return line.getvalue()
 
 
-def _csv(scored: Iterator[Scored]) -> Iterator[str]:
-    yield csv_row(Scored("", False, None).columns())
-    for one in scored:
-        columns = one.columns() | {"in_train": int(one.in_train)}
-        if one.surprise is not None:
-            columns["surprise"] = " ".join(f"{value:.4f}" for value in one.surprise)
-        yield csv_row(columns.values())
+def _csv(rows: Iterator[dict[str, Any]]) -> Iterator[str]:
+    yield csv_row(COLUMNS)
+    for row in rows:
+        surprise = " ".join(f"{value:.4f}" for value in row["surprise"] or ())
+        yield csv_row({**row, "in_train": int(row["in_train"]), "surprise": surprise}.values())
 
 
-def _json(scored: Iterator[Scored]) -> Iterator[str]:
-    before = "["
-    for one in scored:
-        yield f"{before}\n" + json.dumps(one.columns(), ensure_ascii=False)
-        before = ","
-    yield "[]\n" if before == "[" else "\n]\n"
+def _json(rows: Iterator[dict[str, Any]]) -> Iterator[str]:
+    yield "[\n" + ",\n".join(json.dumps(row, ensure_ascii=False) for row in rows) + "\n]\n"
 
 
-def _text(scored: Iterator[Scored], at_random: float) -> Iterator[str]:
-    """Each word with a bar for each character, and a line that explains them.
-
-    A character is unlikely above `at_random`, its surprise where all are equally likely.
-    """
-    for one in scored:
-        if one.surprise is None:
-            yield f"{one.word}  no score\n\n"
+def _text(rows: Iterator[dict[str, Any]], at_random: float) -> Iterator[str]:
+    """Each word with a bar for each character, and a line that explains them."""
+    for row in rows:
+        if row["surprise"] is None:
+            yield f"{row['word']}  no score\n\n"
             continue
-        total, known = sum(one.surprise), "a" if one.in_train else "not a"
-        each = f"{total / len(one.surprise):.2f} a character"
-        yield f"{one.word}  log p {-total:.2f}, {each}, {known} training word\n"
-        for c, surprise in zip([*one.word, "end"], one.surprise, strict=True):
-            mark = "  unlikely" if surprise > at_random else ""
-            yield f"  {_shown(c)} {surprise:5.2f} {_bar(surprise)}{mark}".rstrip() + "\n"
+        each = f"{row['loss_per_char']:.2f} a character"
+        known = "a" if row["in_train"] else "not a"
+        yield f"{row['word']}  log p {row['log_probability']:.2f}, {each}, {known} training word\n"
+        for c, nats in zip([*row["word"], "end"], row["surprise"], strict=True):
+            shown = "\N{OPEN BOX}" if c == " " else c
+            shown += " " * (3 - displayed_width(shown))
+            mark = "  unlikely" if nats > at_random else ""
+            yield f"  {shown} {nats:5.2f} {'█' * min(round(nats * PER_NAT), WIDEST)}{mark}\n"
         yield "\n"
     yield (
         "bars: surprise, -log p of each character, in nats; unlikely: less likely than a character "
         f"drawn at random ({at_random:.2f})\n"
     )
-
-
-def _shown(c: str) -> str:
-    """A character, or "end", three columns wide."""
-    if unicodedata.combining(c[0]):
-        return f"\N{DOTTED CIRCLE}{c}  "
-    wide = unicodedata.east_asian_width(c[0]) in "WF"
-    return ("\N{OPEN BOX}" if c == " " else c).ljust(2 if wide else 3)
-
-
-def _bar(nats: float) -> str:
-    eighths = round(min(nats * PER_NAT, WIDEST) * 8)
-    return "█" * (eighths // 8) + EIGHTHS[eighths % 8].strip()

@@ -1,27 +1,39 @@
-"""What a sweep is: a configuration, and the options that vary around it."""
+"""A sweep: options that vary around a configuration, and its trials, which processes share."""
 
 import json
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
-from math import prod
-from typing import Literal
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
+from dataclasses import asdict, dataclass, field
+from math import inf, prod
+from pathlib import Path
+from statistics import mean
+from typing import Any, Literal
 
 import numpy as np
 
+from lit_makemore.runs.folder import RunFolder, alone, is_finished, taken
+from lit_makemore.training.option_conflicts import Row, refuse
+
+try:
+    import optuna
+    from optuna.samplers import BaseSampler, GridSampler, RandomSampler, TPESampler
+    from optuna.storages import JournalStorage
+    from optuna.storages.journal import JournalFileBackend, JournalFileOpenLock
+    from optuna.trial import FrozenTrial
+except ModuleNotFoundError as error:
+    raise ValueError("sweep needs Optuna: pip install optuna scipy") from error
+
 Value = bool | int | float | str | None
 SEEDS = "seed_everything"
-MOST = 100_000  # points of a grid
+FILE = "study.journal"
+optuna.logging.set_verbosity(optuna.logging.ERROR)
 
 
 @dataclass(frozen=True)
 class Range:
     """The numbers between two ends, both included; integers if both ends are.
 
-    Args:
-        low: the lower end.
-        high: the upper end.
-        log: whether equal factors count as equal steps.
-        points: how many of them a grid tries; without it, every integer.
+    With log, equal factors count as equal steps. A grid tries so many points, or every integer.
     """
 
     low: int | float
@@ -33,61 +45,64 @@ class Range:
     def of_integers(self) -> bool:
         return isinstance(self.low, int) and isinstance(self.high, int)
 
-    def grid(self) -> list[Value]:
-        """The points that a grid tries, in ascending order."""
-        if self.points is None:
-            return list(range(int(self.low), int(self.high) + 1))
-        found = (np.geomspace if self.log else np.linspace)(self.low, self.high, self.points)
-        if self.of_integers:
-            return list(dict.fromkeys(round(x) for x in found.tolist()))
-        return [float(f"{x:.6g}") for x in found]
+
+Axis = Range | list[Value]
+
+
+def points(axis: Axis) -> list[Value]:
+    """What a grid tries of an axis, of a range in ascending order."""
+    if isinstance(axis, list):
+        return axis
+    if axis.points is None:
+        return list(range(int(axis.low), int(axis.high) + 1))
+    found = (np.geomspace if axis.log else np.linspace)(axis.low, axis.high, axis.points)
+    if axis.of_integers:
+        return list(dict.fromkeys(round(x) for x in found.tolist()))
+    return [float(f"{x:.6g}") for x in found]
 
 
 @dataclass(frozen=True)
 class Sweep:
-    """A sweep, as its YAML file describes it.
-
-    Args:
-        config: the configuration of all runs, or several, as --config of fit takes them.
-        space: what varies: for each option a list of values, or a range. The seeds in
-            seed_everything are all trained for every trial; its loss is their mean.
-        options: further options of all runs, by their names on the command line of fit.
-        sampler: grid tries everything; random draws; tpe looks near what was good.
-        trials: how many are made; a grid knows it by itself.
-        objective: the loss that counts, by its name in summary.json.
+    """A sweep, as its YAML file describes it; docs/sweeps.md explains each key.
 
     Raises:
         ValueError: the space makes no sweep; the line says what to do.
     """
 
     config: str | list[str]
-    space: dict[str, Range | list[Value]]
-    options: dict[str, Value | list[Value]] = field(default_factory=dict)
+    space: dict[str, Axis]  # what varies, by the names of the options of fit
+    options: dict[str, Value | list[Value]] = field(default_factory=dict)  # of all runs
     sampler: Literal["grid", "random", "tpe"] = "grid"
     trials: int | None = None
     objective: Literal["val_loss", "val_loss_novel", "train_loss"] = "val_loss"
 
     def __post_init__(self) -> None:
+        refuse(self._rows())
+
+    def _rows(self) -> Iterator[Row]:
+        """What a sweep must not be, with the line that says so."""
+        drawn, trials = self.sampler != "grid", self.trials
+        yield not self.space, "the space is empty; name an option that varies, as model.lr"
         for name, axis in self.space.items():
-            _check_axis(name, axis, self.sampler == "grid" or name == SEEDS)
-        drawn, n = self.sampler != "grid", self.n_trials
-        twice = ", ".join(self.space.keys() & self.options.keys())
+            yield not axis, f"{name} has no values in the space; give it some, or leave it out"
+            yield name in self.options, f"{name} is in the space and in the options; leave one out"
+            if isinstance(axis, Range):
+                low, high, n, in_grid = axis.low, axis.high, axis.points, not drawn or name == SEEDS
+                yield low >= high, f"{name}: low must be below high, not {low} and {high}"
+                yield axis.log and low <= 0, f"{name}: with log, low must be positive, not {low}"
+                endless = in_grid and n is None and not axis.of_integers
+                yield endless, f"{name}: a grid needs to know how many; add points to low and high"
+                yield n and not in_grid, f"{name}: points are for sampler grid; leave them out"
+                yield n is not None and n < 2, f"{name}: points must be at least 2, not {n}"
         strange = [seed for seed in self.seeds or () if type(seed) is not int]
-        _refuse(
-            (not self.space, "the space is empty; name an option that varies, as model.lr"),
-            (strange, f"{SEEDS} in the space takes integers, not {strange}"),
-            (twice, f"{twice} is in the space and in the options; leave one out"),
-            (self.trials is not None and not drawn, f"a grid has {n} trials; leave out trials"),
-            (not drawn and n > MOST, f"the grid has {n:,} points; use sampler random or tpe"),
-            (drawn and not self.axes, "seeds alone leave nothing to draw; use sampler grid"),
-            (
-                drawn and n < 1,
-                f"sampler {self.sampler} needs a number of trials, not {self.trials}",
-            ),
-        )
+        yield strange, f"{SEEDS} in the space takes integers, not {strange}"
+        yield trials is not None and not drawn, "a grid knows its trials; leave out trials"
+        yield drawn and not self.axes, "seeds alone leave nothing to draw; use sampler grid"
+        few = drawn and (trials or 0) < 1
+        yield few, f"sampler {self.sampler} needs a number of trials, not {trials}"
 
     @property
-    def axes(self) -> dict[str, Range | list[Value]]:
+    def axes(self) -> dict[str, Axis]:
         """The space without the seeds."""
         return {name: axis for name, axis in self.space.items() if name != SEEDS}
 
@@ -98,64 +113,122 @@ class Sweep:
 
     @property
     def n_trials(self) -> int:
-        if self.sampler == "grid":
-            return prod(len(points(axis)) for axis in self.axes.values())
-        return self.trials or 0
-
-    @property
-    def configs(self) -> list[str]:
-        return [self.config] if isinstance(self.config, str) else self.config
+        return self.trials or prod(len(points(axis)) for axis in self.axes.values())
 
     def ends(self) -> list[dict[str, Value]]:
         """Parameters that use each value of a list and each end of a range once."""
-        by_axis = {
+        by_axis: dict[str, list[Value]] = {
             name: [axis.low, axis.high] if isinstance(axis, Range) else axis
             for name, axis in self.axes.items()
         }
-        first: dict[str, Value] = {name: values[0] for name, values in by_axis.items()}
+        first = {name: values[0] for name, values in by_axis.items()}
         others = [{**first, name: x} for name, values in by_axis.items() for x in values[1:]]
         return [first, *others]
 
     def arguments(self, parameters: Mapping[str, Value], seed: Value | None) -> list[str]:
-        """The command line of a run, after `fit`, as words.
-
-        Args:
-            parameters: the values of the axes.
-            seed: of the run; None if seeds are no axis.
-        """
-        words = [word for config in self.configs for word in ("--config", config)]
+        """The command line of a run, after `fit`, as words; seed None if seeds are no axis."""
+        configs = [self.config] if isinstance(self.config, str) else self.config
+        words = [word for config in configs for word in ("--config", config)]
         seeds = {} if seed is None else {SEEDS: seed}
         for name, value in {**self.options, **parameters, **seeds}.items():
             words += [f"--{name}", value if isinstance(value, str) else json.dumps(value)]
         return words
 
 
-def points(axis: Range | Sequence[Value]) -> list[Value]:
-    """What a grid tries of an axis."""
-    return axis.grid() if isinstance(axis, Range) else list(axis)
+class Study:
+    """The trials in the folder of a sweep: study.journal, and the run folders 000/, 001/ …
 
+    A trial is one of Optuna's, and one or more runs. Its value is the objective, the mean over the
+    seeds: infinite if a run diverged, None before its runs are finished. It has no owner: a process
+    works on a run while it holds the lock of the run's folder. If that process is killed, the lock
+    is free, and another one takes the run up. `base` has the options of all runs: a study is only
+    continued with the same ones.
 
-def _check_axis(name: str, axis: Range | list[Value], in_grid: bool) -> None:
-    if isinstance(axis, list):
-        twice = ", ".join(str(value) for i, value in enumerate(axis) if value in axis[:i])
-        _refuse(
-            (not axis, f"{name} has no values in the space; give it some, or leave it out"),
-            (twice, f"{name} has {twice} twice in the space"),
-        )
-        return
-    low, high, n = axis.low, axis.high, axis.points
-    endless = in_grid and n is None and not axis.of_integers
-    _refuse(
-        (low >= high, f"{name}: low must be below high, not {low} and {high}"),
-        (axis.log and low <= 0, f"{name}: with log, low must be positive, not {low}"),
-        (n is not None and not in_grid, f"{name}: points are for sampler grid; leave them out"),
-        (n is not None and n < 2, f"{name}: points must be at least 2, not {n}"),
-        (endless, f"{name}: a grid needs to know how many; add points to low and high"),
-    )
+    Raises:
+        ValueError: the folder has the study of another sweep, or something else.
+    """
 
+    def __init__(self, folder: Path, sweep: Sweep, base: dict[str, Any]) -> None:
+        self.folder, self.sweep = folder, sweep
+        if (folder / "config.yaml").exists():
+            raise ValueError(f"{folder} is the folder of a run; choose another --name")
+        folder.mkdir(parents=True, exist_ok=True)
+        file = str(folder / FILE)
+        try:
+            self._storage = JournalStorage(JournalFileBackend(file, JournalFileOpenLock(file)))
+            self._study = optuna.create_study(
+                storage=self._storage, study_name="sweep", load_if_exists=True
+            )
+        except (ValueError, KeyError) as error:
+            raise ValueError(f"{file} is damaged ({error}); choose another --name") from error
+        searched = {"space": asdict(sweep)["space"], "sampler": sweep.sampler}
+        ours = json.loads(json.dumps({**base, **searched, "objective": sweep.objective}))
+        before = self._study.user_attrs.get("sweep", ours)
+        for name in sorted(before.keys() | ours.keys()):
+            if before.get(name) != ours.get(name):
+                change = f"{name}: {before.get(name)} -> {ours.get(name)}"
+                raise ValueError(f"{folder} has another sweep, {change}; choose another --name")
+        self._study.set_user_attr("sweep", ours)
 
-def _refuse(*cases: tuple[object, str]) -> None:
-    """Raises a ValueError with the first message whose condition holds."""
-    for condition, message in cases:
-        if condition:
-            raise ValueError(message)
+    def trials(self) -> list[FrozenTrial]:
+        """The trials that were begun."""
+        return self._study.get_trials(deepcopy=False)[: self.sweep.n_trials]
+
+    def runs(self, trial: FrozenTrial) -> list[tuple[Path, Value | None]]:
+        """The folders of the runs of a trial, which need not be there, each with its seed."""
+        name = f"{trial.number:03}"
+        if self.sweep.seeds is None:
+            return [(self.folder / name, None)]
+        return [(self.folder / f"{name}-seed{seed}", seed) for seed in self.sweep.seeds]
+
+    def take(self) -> tuple[FrozenTrial, Value | None, RunFolder] | None:
+        """A run that is to be done: trial, seed, and folder, locked; None if others do the rest."""
+        with alone(self.folder):  # so that no other process adds a trial meanwhile
+            begun = self.trials()
+            for number in range(self.sweep.n_trials):
+                trial = self._drawn(number, begun)
+                if trial.state.is_finished():
+                    continue
+                for path, seed in self.runs(trial):
+                    if folder := taken(self.folder, path.name):
+                        if not is_finished(path):
+                            return trial, seed, folder
+                        folder.close()
+                self.settle(trial)  # its last run was finished by a process that was then killed
+        return None
+
+    def _drawn(self, number: int, begun: list[FrozenTrial]) -> FrozenTrial:
+        """A trial with its parameters. If a kill left some of them, they stay."""
+        old = begun[number] if number < len(begun) else None
+        if old and old.params.keys() == self.sweep.axes.keys():
+            return old
+        sampler = self._sampler(number)
+        study = optuna.load_study(study_name="sweep", storage=self._storage, sampler=sampler)
+        drawing = optuna.Trial(study, old._trial_id) if old else study.ask()
+        for name, axis in self.sweep.axes.items():
+            if self.sweep.sampler == "grid" or isinstance(axis, list):
+                drawing.suggest_categorical(name, points(axis))
+            elif axis.of_integers:
+                drawing.suggest_int(name, int(axis.low), int(axis.high), log=axis.log)
+            else:
+                drawing.suggest_float(name, axis.low, axis.high, log=axis.log)
+        return self.trials()[number]
+
+    def _sampler(self, number: int) -> BaseSampler:
+        """The sampler of one trial. Its number is the seed: two workers must not draw the same."""
+        if self.sweep.sampler == "grid":
+            return GridSampler({name: points(axis) for name, axis in self.sweep.axes.items()})
+        return (RandomSampler if self.sweep.sampler == "random" else TPESampler)(seed=number)
+
+    def settle(self, trial: FrozenTrial) -> None:
+        """Enters the value of a trial, if all of its runs are finished."""
+        paths = [path for path, _ in self.runs(trial)]
+        if all(map(is_finished, paths)):
+            summaries = [json.loads((path / "summary.json").read_text("utf-8")) for path in paths]
+            values = [summary[self.sweep.objective] for summary in summaries]
+            self.enter(trial, inf if None in values else mean(values))
+
+    def enter(self, trial: FrozenTrial, value: float) -> None:
+        """Enters the value of a trial, unless it has one: infinite if a run diverged."""
+        with suppress(optuna.exceptions.UpdateFinishedTrialError):  # by another worker just now
+            self._study.tell(trial.number, value, skip_if_finished=True)

@@ -1,66 +1,47 @@
 """What a sweep has found: sweep.md, sweep.csv and sweep.png in its folder, and a table to print."""
 
 import csv
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
-from io import BytesIO, StringIO
-from math import ceil, inf, isfinite, nan
+from collections.abc import Mapping, Sequence
+from io import StringIO
+from math import inf, isfinite, nan
 from pathlib import Path
 from statistics import mean, median, stdev
-from typing import TYPE_CHECKING, Any
+from typing import Any, NamedTuple
 
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 from lit_makemore.files import replacing, write_text
-from lit_makemore.runs.comparison import HEAD, LOSSES, Finished, cells, losses, read, seconds
+from lit_makemore.runs import tables
 from lit_makemore.runs.folder import is_finished
-from lit_makemore.runs.sweep import SEEDS, Range, Sweep, Value
-from lit_makemore.runs.tables import aligned, markdown, short_names, shown
-
-if TYPE_CHECKING:  # Optuna is imported by the command alone
-    from lit_makemore.runs.study import Study
+from lit_makemore.runs.sweep import SEEDS, Range, Study, Sweep, Value
 
 PRINTED = 10  # of the best trials
-ACROSS = 3  # parts of the picture beside each other
 FAR = 4  # times as far from the best loss as the median is
-WIDE = 30  # how many times the smallest value the largest one is, for a logarithmic axis
-MARGIN = 0.05  # of the height, above and below the losses
 
 
-@dataclass(frozen=True)
-class Trial:
-    """A finished trial.
-
-    Args:
-        number: counted from 0.
-        parameters: by the names of the axes.
-        value: the objective; infinite if a run diverged.
-        runs: those that are finished, one for each seed.
-    """
+class Trial(NamedTuple):
+    """A finished trial, with its finished runs; the objective is infinite if one diverged."""
 
     number: int
     parameters: Mapping[str, Value]
     value: float
-    runs: Sequence[Finished] = ()
+    runs: Sequence[tables.Finished] = ()
 
 
-def best_first(study: "Study") -> list[Trial]:
+def best_first(study: Study) -> list[Trial]:
     """The finished trials of a study by their objective; those that diverged are last."""
     found = []
     for one in study.trials():
         if one.value is not None:
-            runs = [read(path) for path, _ in study.runs(one) if is_finished(path)]
+            runs = [tables.read(path) for path, _ in study.runs(one) if is_finished(path)]
             found.append(Trial(one.number, one.params, one.value, runs))
     return sorted(found, key=lambda trial: (trial.value, trial.number))
 
 
 def write(folder: Path, sweep: Sweep, trials: Sequence[Trial], command: str) -> str:
-    """Writes the results of a finished sweep.
+    """Writes the results of a sweep into its folder.
 
     Args:
-        folder: where to.
-        sweep: the sweep.
         trials: all of its trials, the best one first.
         command: trains the network of the best trial.
 
@@ -72,39 +53,31 @@ def write(folder: Path, sweep: Sweep, trials: Sequence[Trial], command: str) -> 
         best, command = "Every trial diverged; try lower learning rates.", ""
     rows = _table(sweep, trials)
     with replacing(folder / "sweep.png") as file:
-        file.write(picture(sweep, trials))
+        picture(sweep, trials).savefig(file, format="png")
     write_text(folder / "sweep.csv", _csv(sweep, trials))
     seeds = f", {len(sweep.seeds)} seeds each" if sweep.seeds else ""
-    page = [
-        f"# {folder.name}",
-        f"{', '.join(sweep.configs)}; sampler {sweep.sampler}, {len(trials)} trials{seeds}. "
-        f"Losses are in nats per character. The trials are sorted by {sweep.objective}.",
-        best,
-        *([f"```\n{command}\n```"] if command else []),
-        "![the losses](sweep.png)",
-        markdown(rows),
-    ]
-    write_text(folder / "sweep.md", "\n\n".join(page) + "\n")
+    write_text(
+        folder / "sweep.md",
+        f"# {folder.name}\n\nSampler {sweep.sampler}, {len(trials)} trials{seeds}. Losses are in "
+        f"nats per character. The trials are sorted by {sweep.objective}.\n\n{best}\n\n"
+        f"```\n{command}\n```\n\n![the losses](sweep.png)\n\n{tables.markdown(rows)}\n",
+    )
     more = len(trials) - PRINTED
-    return "\n\n".join(
-        [
-            aligned(rows[: PRINTED + 1]) + (f"\n… and {more} more" if more > 0 else ""),
-            f"{best}\n  {command}" if command else best,
-            f"results: {folder} (sweep.md, sweep.csv, sweep.png)\n"
-            f"see the runs with: tensorboard --logdir {folder}",
-        ]
+    return (
+        tables.aligned(rows[: PRINTED + 1])
+        + (f"\n… and {more} more" if more > 0 else "")
+        + f"\n\n{best}\n  {command}\n\nresults: {folder} (sweep.md, sweep.csv, sweep.png)\n"
+        f"see the runs with: tensorboard --logdir {folder}"
     )
 
 
 def _table(sweep: Sweep, trials: Sequence[Trial]) -> list[list[str]]:
-    """Cells; losses in nats, mean ± standard deviation over the seeds."""
-    names = short_names(list(sweep.axes))
-    rows = [["trial", *names.values(), *HEAD, "s/run"]]
+    names = tables.short_names(list(sweep.axes))
+    rows = [["trial", *names.values(), *tables.HEAD]]
     for one in trials:
-        found = ["diverged", *[""] * len(LOSSES)]
-        if isfinite(one.value):
-            found = [*cells(one.runs), seconds(one.runs)]
-        rows.append([f"{one.number:03}", *(shown(one.parameters[name]) for name in names), *found])
+        values = [tables.shown(one.parameters[name]) for name in names]
+        losses = tables.cells(one.runs) if isfinite(one.value) else ["diverged", *[""] * 4]
+        rows.append([f"{one.number:03}", *values, *losses])
     return rows
 
 
@@ -112,86 +85,55 @@ def _csv(sweep: Sweep, trials: Sequence[Trial]) -> str:
     """Every trial in the order of its number, unrounded; an empty cell for what there is not."""
     text = StringIO()
     rows = csv.writer(text, lineterminator="\n")
-    spread = [column for key in LOSSES for column in (key, f"{key}_sd")]
+    spread = [column for key in tables.LOSSES for column in (key, f"{key}_sd")]
     rows.writerow(["trial", *sweep.axes, "runs", *spread, "wall_s"])
     for one in sorted(trials, key=lambda trial: trial.number):
         line: list[Any] = [one.number, *map(one.parameters.get, sweep.axes), len(one.runs)]
-        for key in LOSSES:
-            found = losses(one.runs, key) if isfinite(one.value) else []
+        for key in tables.LOSSES:
+            found = tables.losses(one.runs, key) if isfinite(one.value) else []
             line += [mean(found) if found else "", stdev(found) if len(found) > 1 else ""]
         rows.writerow([*line, round(sum(run.summary["wall_s"] for run in one.runs), 2)])
     return text.getvalue()
 
 
-def picture(sweep: Sweep, trials: Sequence[Trial]) -> bytes:
-    """Draws the loss over each axis of a sweep; returns a PNG.
+def picture(sweep: Sweep, trials: Sequence[Trial]) -> Figure:
+    """The loss over each axis of a sweep.
 
-    The best trial is red, and a cross at the top is one that diverged or is far worse than most.
+    The best trial is red. It is the first one. A cross at the top diverged, or is far worse than
+    most. The values of a list stand one beside the other.
     """
-    key = sweep.objective
-    axes: Mapping[str, Range | list[Value]] = sweep.axes
-    if not axes:  # nothing but the seed varies: a point is a run
-        axes = sweep.space
-        trials = [
-            Trial(one.number, {SEEDS: run.seed}, (losses([run], key) or [inf])[0])
-            for one in trials
-            for run in one.runs
-        ]
-    across = min(len(axes), ACROSS)
-    down = ceil(len(axes) / across)
-    figure = Figure(figsize=(4.6 * across if across > 1 else 6.4, 3.4 * down), layout="constrained")
+    key, axes = sweep.objective, sweep.axes or sweep.space
+    if not sweep.axes:  # nothing but the seed varies: a point is a run
+        runs = [run for one in trials for run in one.runs]
+        values = [(tables.losses([run], key) or [inf])[0] for run in runs]
+        every = [Trial(0, {SEEDS: run.seed}, v) for run, v in zip(runs, values, strict=True)]
+        trials = sorted(every, key=lambda one: one.value)
     low, high = limits([one.value for one in trials])
-    inside = sorted((one for one in trials if one.value <= high), key=lambda one: one.value)
-    parts = figure.subplots(down, across, sharey=True, squeeze=False).flatten()
-    for part in parts[len(axes) :]:
-        part.remove()
-    for i, (part, (name, axis)) in enumerate(zip(parts, axes.items(), strict=False)):
-        place = _placer(part, axis)
-        part.set(xlabel=name, ylim=(low, high))
+    figure = Figure(figsize=(2 + 4 * len(axes), 3.4), layout="constrained")
+    for i, (name, axis) in enumerate(axes.items()):
+        part = figure.add_subplot(1, len(axes), i + 1, xlabel=name, ylim=(low, high))
+        part.set_ylabel("" if i else f"{key}, nats per character")
         part.grid(alpha=0.25)
-        if i % across == 0:
-            part.set_ylabel(f"{key}, nats per character")
-        if len(axes) == 1 and place is not shown:
-            line = sorted((place(one.parameters[name]), one.value) for one in inside)
-            part.plot([x for x, _ in line], [y for _, y in line], color="tab:blue", linewidth=1)
-        for ones, colour in ((inside[1:], "tab:blue"), (inside[:1], "tab:red")):
-            by_seed = [losses(one.runs, key) for one in ones]
-            part.errorbar(
-                [place(one.parameters[name]) for one in ones],
-                [one.value for one in ones],
-                [stdev(values) if len(values) > 1 else nan for values in by_seed],
-                fmt=".", color=colour, capsize=3,
-            )  # fmt: skip
-        top = low + (high - low) * (1 - MARGIN / 2)
-        outside = [place(one.parameters[name]) for one in trials if not one.value <= high]
-        part.plot(outside, [top] * len(outside), "kx")
-    file = BytesIO()
-    FigureCanvasAgg(figure).print_png(file)
-    return file.getvalue()
-
-
-def _placer(part: Any, axis: Range | list[Any]) -> Callable[[Value], Any]:
-    """Where a value is on the axis: numbers at their place, words one after the other."""
-    values = [axis.low, axis.high] if isinstance(axis, Range) else axis
-    if not all(type(value) in (int, float) for value in values):
-        part.xaxis.update_units([shown(value) for value in values])
-        return shown
-    wide = min(values) > 0 and max(values) / min(values) >= WIDE
-    if axis.log if isinstance(axis, Range) else wide:
-        part.set_xscale("log")
-    if isinstance(axis, list):
-        part.set_xticks(values, map(shown, values))
-        part.minorticks_off()
-    return lambda value: value
+        if isinstance(axis, Range):
+            part.set_xscale("log" if axis.log else "linear")
+        else:
+            part.set_xticks(range(len(axis)), map(tables.shown, axis))
+        for rank, one in enumerate(trials):
+            value = one.parameters[name]
+            x: Any = value if isinstance(axis, Range) else axis.index(value)
+            if one.value > high:
+                part.plot(x, high, "kx", clip_on=False)
+                continue
+            by_seed = tables.losses(one.runs, key)
+            spread = stdev(by_seed) if len(by_seed) > 1 else nan
+            part.errorbar(x, one.value, spread, fmt=".", color="tab:blue" if rank else "tab:red")
+    return figure
 
 
 def limits(values: Sequence[float]) -> tuple[float, float]:
     """The ends of the y-axis: from the best value to what is not far worse than most."""
-    finite = sorted(value for value in values if isfinite(value))
-    if not finite:
-        return 0.0, 1.0
+    finite = sorted(value for value in values if isfinite(value)) or [0.0]
     bound = median(finite) + FAR * (median(finite) - finite[0])
     top = max(value for value in finite if value <= bound)
-    margin = MARGIN * (top - finite[0]) or 0.01
-    room = 2 * margin if top < max(values, default=inf) else margin
-    return finite[0] - margin, top + room
+    margin = 0.05 * (top - finite[0]) or 0.01
+    return finite[0] - margin, top + margin

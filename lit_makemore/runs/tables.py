@@ -1,22 +1,76 @@
-"""Tables as text: for a terminal, and as Markdown."""
+"""Finished runs, and tables of them as text: for a terminal, and as Markdown."""
 
-from collections.abc import Sequence
+import json
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from statistics import mean, stdev
+from typing import Any, NamedTuple
 from unicodedata import category, combining, east_asian_width
+
+import yaml
+
+from lit_makemore.runs.folder import is_finished
+from lit_makemore.runs.resume import that_count
+
+HEAD = ("val", "test", "val, novel", "test, novel", "s/run")
+LOSSES = ("val_loss", "test_loss", "val_loss_novel", "test_loss_novel")  # in summary.json
+
+
+class Finished(NamedTuple):
+    """A finished run."""
+
+    folder: Path
+    options: dict[str, Any]  # those that change its result, without the seed
+    seed: int
+    summary: dict[str, Any]  # what is in summary.json
+
+
+def read(folder: Path) -> Finished:
+    """Reads the folder of a finished run.
+
+    Raises:
+        FileNotFoundError: it is no run folder, or the run is not finished.
+        ValueError: a file in it is damaged.
+    """
+    if not (folder / "config.yaml").is_file():
+        raise FileNotFoundError(f"{folder} is no run folder: there is no config.yaml in it")
+    if not is_finished(folder):
+        raise FileNotFoundError(f"{folder} is not finished; continue it with fit --resume {folder}")
+    try:
+        summary = json.loads((folder / "summary.json").read_text("utf-8"))
+        summary["val_loss"], summary["wall_s"], summary["data"]["sha256"]  # they are all there
+        options = that_count(yaml.safe_load((folder / "config.yaml").read_text("utf-8")))
+        return Finished(folder, options, options.pop("seed_everything"), summary)
+    except (ValueError, KeyError, TypeError, AttributeError, yaml.YAMLError) as error:
+        raise ValueError(f"{folder} is damaged ({error!r}); train it again") from error
+
+
+def losses(runs: Iterable[Finished], key: str) -> list[float]:
+    """A loss of several runs, in nats, without those that have none: a split may be empty."""
+    return [run.summary[key] for run in runs if run.summary.get(key) is not None]
+
+
+def cells(runs: Sequence[Finished]) -> list[str]:
+    """What a row of runs that differ in the seed says below HEAD."""
+    seconds = mean(run.summary["wall_s"] for run in runs)
+    return [*(mean_and_sd(losses(runs, key)) for key in LOSSES), f"{seconds:.1f}"]
+
+
+def mean_and_sd(values: Sequence[float]) -> str:
+    """ "2.0922 ± 0.0019"; one value alone has no standard deviation, and "–" stands for none."""
+    spread = f" ± {stdev(values):.4f}" if len(values) > 1 else ""
+    return f"{mean(values):.4f}{spread}" if values else "–"
 
 
 def aligned(rows: Sequence[Sequence[str]]) -> str:
-    """The rows with columns below each other, the first one on the left, the others on the right.
-
-    Args:
-        rows: cells; the first row is the head.
-    """
+    """The rows, the head first, with the first column on the left, the others on the right."""
     widths = [max(map(displayed_width, column)) for column in zip(*rows, strict=True)]
-
-    def line(row: Sequence[str]) -> str:
+    lines = []
+    for row in rows:
         pads = [" " * (w - displayed_width(c)) for c, w in zip(row, widths, strict=True)]
-        return "  ".join([row[0] + pads[0], *map("".join, zip(pads[1:], row[1:], strict=True))])
-
-    return "\n".join(line(row).rstrip() for row in rows)
+        others = map("".join, zip(pads[1:], row[1:], strict=True))
+        lines.append("  ".join([row[0] + pads[0], *others]).rstrip())
+    return "\n".join(lines)
 
 
 def markdown(rows: Sequence[Sequence[str]]) -> str:
@@ -32,10 +86,10 @@ def short_names(options: Sequence[str]) -> dict[str, str]:
 
 
 def shown(value: object) -> str:
-    """A value of an option as YAML has it, a number with at most four digits that count."""
-    if value is None or isinstance(value, bool):
-        return {None: "null", True: "true", False: "false"}[value]
-    return f"{value:.4g}" if isinstance(value, float) else str(value)
+    """A value of an option as it is typed, a number with at most four digits that count."""
+    if isinstance(value, str):
+        return value
+    return f"{value:.4g}" if isinstance(value, float) else json.dumps(value)
 
 
 def shortened(name: str, width: int) -> str:

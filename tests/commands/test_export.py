@@ -14,7 +14,7 @@ import torch
 
 from lit_makemore.cli import main
 from lit_makemore.commands import export
-from lit_makemore.commands.web_page import MOST_COUNTS, packed_counts, web_page
+from lit_makemore.commands.export import MOST_COUNTS, packed_counts, web_page
 from lit_makemore.counts.known_words import KnownWords
 from lit_makemore.counts.mixture import Mixture
 from lit_makemore.counts.ngrams import KneserNey
@@ -84,8 +84,8 @@ def windows(model: NameModel, begun: list[str]) -> torch.Tensor:
     )
 
 
-def content(page: str) -> dict:
-    (found,) = re.findall(r'<script type="application/json" id="network">(.*)</script>', page)
+def content(page: bytes) -> dict:
+    (found,) = re.findall(rb'<script type="application/json" id="network">(.*)</script>', page)
     return json.loads(found)
 
 
@@ -145,7 +145,7 @@ def test_a_page_of_the_lectures_network_is_small():
     names = word_hashes(f"name {i}" for i in range(25_626))  # as many as the names to train on
     model.train_hashes = names
     page, _ = web_page(model.folded())
-    assert len(page.encode()) <= 400_000
+    assert len(page) <= 400_000
 
 
 def test_counts_that_are_large_are_left_out_and_it_is_said(monkeypatch):
@@ -154,7 +154,7 @@ def test_counts_that_are_large_are_left_out_and_it_is_said(monkeypatch):
     assert content(page)["weight"] == 0.7
     assert content(page)["counts"]["width"] == 4
     assert left_out == ""
-    monkeypatch.setattr("lit_makemore.commands.web_page.MOST_COUNTS", 100)
+    monkeypatch.setattr("lit_makemore.commands.export.MOST_COUNTS", 100)
     page, left_out = web_page(model)
     assert "counts" not in content(page)
     assert "a page has at most 100" in left_out
@@ -165,7 +165,7 @@ def test_no_character_ends_the_script():
     model = random_model(STRANGE, n_layer=1)
     page, _ = web_page(model.folded())
     assert content(page)["chars"] == model.vocab.chars
-    assert page.count("</script>") == 3
+    assert page.count(b"</script>") == 3
 
 
 @pytest.fixture
@@ -180,7 +180,7 @@ def test_the_command_writes_beside_the_user(run, model, tmp_path, capsys):
     out, err = capsys.readouterr()
     assert re.fullmatch(r"last.html: [\d,]+ parameters, [\d,]+ bytes\n", out)
     assert err == ""
-    found = content((tmp_path / "last.html").read_text(encoding="utf-8"))
+    found = content((tmp_path / "last.html").read_bytes())
     assert found["chars"] == model.vocab.chars
     assert found["weight"] == model.mixture.weight
 
@@ -197,9 +197,9 @@ def test_bad_input_is_one_line_and_nothing_is_written(run, ckpt, tmp_path, capsy
     torch.save({"state_dict": {}}, tmp_path / "other.ckpt")
     before = sorted(tmp_path.rglob("*"))
     for arguments, path, told in [
-        (["--output", str(folder)], None, f"--output {folder}: it is a folder"),
-        (["--output", f"{text}/a.html"], None, f"--output {text}/a.html: "),
-        ([], "nan.ckpt", "--ckpt_path nan.ckpt: some parameters are not finite"),
+        (["--output", str(folder)], None, f"{folder} is a folder; name a file"),
+        (["--output", f"{text}/a.html"], None, "a.txt"),
+        ([], "nan.ckpt", "nan.ckpt: some parameters are not finite"),
         ([], "other.ckpt", "other.ckpt is not a checkpoint of lit_makemore"),
         ([], "a.txt", "a.txt is incomplete or damaged"),
         ([], "none.ckpt", "no checkpoint at none.ckpt"),
@@ -228,7 +228,7 @@ def test_a_missing_package_is_named(name, run, tmp_path, monkeypatch, capsys):
 def test_safetensors_is_enough_to_build_the_model_again():
     safetensors = pytest.importorskip("safetensors.torch")
     model = knowing(random_model(n_layer=1, block_size=8))
-    written, left_out = export.WRITERS["safetensors"](model.folded())
+    written, left_out = export.safetensors(model.folded())
     assert left_out == ""
     tensors = safetensors.load(written)
     length = int.from_bytes(written[:8], "little")
@@ -263,7 +263,7 @@ def test_onnx_gives_the_same_logits_for_any_number_of_windows(architecture):
     runtime = pytest.importorskip("onnxruntime")
     pytest.importorskip("onnxscript")
     model = knowing(random_model(block_size=8, **architecture))
-    written, left_out = export.WRITERS["onnx"](model.folded())
+    written, left_out = export.onnx(model.folded())
     assert left_out == "the counts of its mixture and its known words: ONNX cannot hold them"
     assert str(ROOT).encode() not in written
     session = runtime.InferenceSession(written, providers=["CPUExecutionProvider"])
@@ -294,7 +294,7 @@ def test_the_page_of_the_documentation_is_of_this_version():
     page = (ROOT / "docs" / "names.html").read_text(encoding="utf-8")
     assert len(page.encode()) < 1_000_000
     (network,) = re.findall(r'id="network">(.*)</script>', page)
-    current = web_page(random_model(n_layer=1).folded())[0]
+    current = web_page(random_model(n_layer=1).folded())[0].decode()
     assert page.replace(network, "") == re.sub(r'(id="network">).*(</script>)', r"\1\2", current)
 
 
@@ -327,7 +327,7 @@ def in_a_browser(test):
 
 def written(model: NameModel, folder):
     path = folder / "page.html"
-    path.write_text(web_page(model.folded())[0], encoding="utf-8")
+    path.write_bytes(web_page(model.folded())[0])
     return path
 
 
@@ -384,7 +384,7 @@ def test_a_browser_computes_the_same_logits_and_draws_the_same_names(make, tmp_p
 @in_a_browser
 def test_two_elements_of_the_page_are_enough_on_another_site(tmp_path):
     model = random_model(n_layer=1)
-    page = web_page(model.folded())[0]
+    page = web_page(model.folded())[0].decode()
     elements = re.findall(r'<script [^>]*id="(?:network|names)">.*?</script>', page, re.DOTALL)
     own = "<ol id=list></ol>{}<script type=module>list.innerHTML = '<li>' + {}</script>"
     path = tmp_path / "own.html"

@@ -126,9 +126,9 @@ def test_the_command_takes_a_config_and_a_checkpoint(capsys, tmp_path):
     [
         (["--batch_size", "1"], 1, "at least 2"),
         (["--dtype", "float16"], 2, "dtype"),
-        (["--config", "none.yaml"], 1, "no configuration at"),
+        (["--config", "none.yaml"], 2, "none.yaml"),
         (["--checkpoint", "none.ckpt"], 1, "no checkpoint at"),
-        (["--config", "README.md"], 1, "not a training configuration"),
+        (["--config", "README.md"], 2, "parsing config"),
     ],
 )
 def test_bad_use_is_one_line(capsys, arguments, status, message):

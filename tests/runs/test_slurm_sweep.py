@@ -11,7 +11,7 @@ import yaml
 
 from lit_makemore import model as checkpoint
 from lit_makemore.cli import main
-from lit_makemore.runs.comparison import all_below
+from lit_makemore.commands.compare import all_below
 from tests.commands.test_sweep import rows, weights
 from tests.conftest import ROOT
 

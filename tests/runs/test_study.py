@@ -7,9 +7,7 @@ from statistics import mean
 
 import pytest
 
-from lit_makemore.runs.folder import taken
-from lit_makemore.runs.study import FILE, Study
-from lit_makemore.runs.sweep import Range, Sweep
+from lit_makemore.runs.sweep import FILE, Range, Study, Sweep
 
 GRID = Sweep(config="a.yaml", space={"model.lr": [0.1, 0.2, 0.3], "model.n_layer": [1, 2]})
 SEEDS = Sweep(config="a.yaml", space={"model.lr": [0.1, 0.2], "seed_everything": [1, 2, 3]})
@@ -102,23 +100,12 @@ def test_a_trial_whose_worker_was_killed_while_it_drew_is_drawn_to_the_end(tmp_p
     assert {tuple(trial.params.values()) for trial, _ in whole} == found
 
 
-def test_of_a_trial_that_is_being_drawn_others_take_no_seed(tmp_path):
-    study, other = Study(tmp_path, SEEDS, {}), Study(tmp_path, SEEDS, {})
-    study._study.ask()
-    drawing = taken(tmp_path, "000-seed1")  # who draws holds the first run
-    assert other.take()[0].number == 1
-    drawing.close()
-    assert study.take()[2].path.name == "000-seed1"
-
-
-def test_two_workers_that_add_a_trial_too_many_train_it_when_more_are_asked_for(tmp_path):
+def test_a_study_grows_with_the_number_of_its_trials(tmp_path):
     space = {"model.lr": Range(0.1, 1.0)}
-    study = Study(tmp_path, Sweep("a.yaml", space, sampler="random", trials=2), {})
-    for _ in range(3):
-        study._study.ask()
-    assert len(work(study)) == len(study.trials()) == 2
-    more = Study(tmp_path, Sweep("a.yaml", space, sampler="random", trials=4), {})
-    assert [trial.number for trial, _ in work(more)] == [2, 3]
+    for trials, new in ((2, [0, 1]), (4, [2, 3]), (3, [])):
+        study = Study(tmp_path, Sweep("a.yaml", space, sampler="random", trials=trials), {})
+        assert [trial.number for trial, _ in work(study)] == new
+        assert len(study.trials()) == trials
 
 
 def test_a_diverged_run_is_the_worst_value_and_ends_its_trial(tmp_path):
@@ -135,23 +122,22 @@ def test_drawn_trials_are_counted_by_the_study_and_never_alike(tmp_path, sampler
     space = {"model.lr": Range(1e-3, 1.0, log=True), "model.n_hidden": Range(10, 99)}
     sweep = Sweep(config="a.yaml", space=space, sampler=sampler, trials=12)
     for _ in range(3):  # a worker that is killed after each of some trials
-        trial, _, folder = Study(tmp_path, sweep, {}).take()
-        finish(folder, 1.0)
+        finish(Study(tmp_path, sweep, {}).take()[2], 1.0)
     studies = [Study(tmp_path, sweep, {}) for _ in range(2)]
-    found = [work(study) for study in studies]
+    assert [len(work(study)) for study in studies] == [9, 0]
     trials = studies[0].trials()
-    assert len(trials) == 12
-    assert len(found[0]) + len(found[1]) == 9
-    assert len({trial.params["model.lr"] for trial in trials}) == 12
+    assert len({trial.params["model.lr"] for trial in trials}) == len(trials) == 12
     for trial in trials:
         assert 1e-3 <= trial.params["model.lr"] <= 1.0
         assert isinstance(trial.params["model.n_hidden"], int)
 
 
 def test_tpe_looks_near_what_was_good(tmp_path):
-    sweep = Sweep("a.yaml", {"model.lr": Range(0.0, 1.0)}, sampler="tpe", trials=40)
-    work(Study(tmp_path, sweep, {}))  # the loss is the rate
-    rates = [trial.params["model.lr"] for trial in Study(tmp_path, sweep, {}).trials()]
+    study = Study(
+        tmp_path, Sweep("a.yaml", {"model.lr": Range(0.0, 1.0)}, sampler="tpe", trials=40), {}
+    )
+    work(study)  # the loss is the rate
+    rates = [trial.params["model.lr"] for trial in study.trials()]
     assert mean(rates[20:]) < 0.5 * mean(rates[:10])
 
 

@@ -3,18 +3,18 @@
 import numpy as np
 import pytest
 
-from lit_makemore.runs.sweep import Range, Sweep
+from lit_makemore.runs.sweep import Range, Sweep, points
 
 LR = {"model.lr": [0.1, 0.2]}
 
 
 def test_the_points_of_a_range_are_even():
-    assert Range(0.5, 2.5, points=5).grid() == list(np.linspace(0.5, 2.5, 5))
-    logarithmic = Range(1e-3, 1, log=True, points=20).grid()
+    assert points(Range(0.5, 2.5, points=5)) == list(np.linspace(0.5, 2.5, 5))
+    logarithmic = points(Range(1e-3, 1, log=True, points=20))
     assert logarithmic == pytest.approx(np.geomspace(1e-3, 1, 20), rel=1e-5)
-    assert Range(3, 6).grid() == [3, 4, 5, 6]
-    assert Range(1, 100, log=True, points=3).grid() == [1, 10, 100]
-    assert all(type(x) is int for x in Range(1, 9, points=4).grid())
+    assert points(Range(3, 6)) == [3, 4, 5, 6]
+    assert points(Range(1, 100, log=True, points=3)) == [1, 10, 100]
+    assert all(type(x) is int for x in points(Range(1, 9, points=4)))
 
 
 def test_a_grid_knows_its_trials_and_seeds_are_no_trials():
@@ -44,19 +44,17 @@ def test_each_value_and_each_end_is_tried_before_the_first_trial():
     [
         ({"space": {}}, "the space is empty"),
         ({"space": {"model.lr": []}}, "model.lr has no values"),
-        ({"space": {"model.lr": [0.1, 0.1]}}, "model.lr has 0.1 twice"),
         ({"space": {"model.lr": Range(1, 1)}}, "low must be below high"),
         ({"space": {"model.lr": Range(0.0, 1, log=True, points=3)}}, "low must be positive"),
         ({"space": {"model.lr": Range(0.1, 1.0)}}, "add points"),
         ({"space": {"model.lr": Range(0.1, 1.0, points=1)}}, "at least 2"),
         ({"space": {"seed_everything": ["x"]}}, "takes integers"),
         ({"space": {"seed_everything": Range(0.5, 2, points=2)}}, "takes integers"),
-        ({"space": LR, "trials": 3}, "a grid has 2 trials"),
+        ({"space": LR, "trials": 3}, "a grid knows its trials"),
         ({"space": LR, "sampler": "random"}, "needs a number of trials"),
         ({"space": LR, "sampler": "tpe", "trials": 0}, "a number of trials, not 0"),
         ({"space": {"seed_everything": [1]}, "sampler": "tpe", "trials": 2}, "seeds alone"),
         ({"space": LR, "options": {"model.lr": 0.3}}, "model.lr is in the space and in the"),
-        ({"space": {"a": Range(1, 400), "b": Range(1, 400)}}, "160,000 points"),
         (
             {"space": {"a": Range(0.1, 1, points=3)}, "sampler": "random", "trials": 2},
             "points are for sampler grid",

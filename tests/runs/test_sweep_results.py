@@ -8,9 +8,9 @@ from types import SimpleNamespace
 import pytest
 from PIL import Image
 
-from lit_makemore.runs.comparison import Finished
 from lit_makemore.runs.sweep import Range, Sweep
 from lit_makemore.runs.sweep_results import Trial, best_first, limits, picture
+from lit_makemore.runs.tables import Finished
 
 SEEDS = Sweep("x", {"seed_everything": [1, 2]})
 ONE = Sweep("x", {"a": Range(0.1, 1.0, log=True)}, sampler="random", trials=3)
@@ -31,7 +31,7 @@ def test_the_y_axis_ends_below_what_is_far_worse_than_most():
     low, high = limits([2.0, 2.1, 2.2, 2.3, 30.0, inf])
     assert 1.9 < low < 2.0
     assert 2.3 < high < 3.0
-    assert limits([inf]) == (0.0, 1.0)
+    assert limits([inf])[0] < limits([inf])[1]
 
 
 @pytest.mark.parametrize("sweep", [ONE, FOUR, SEEDS], ids=lambda sweep: len(sweep.space))
@@ -42,4 +42,5 @@ def test_there_is_a_picture_of_any_sweep(sweep, values):
         Trial(i, every, value, [Finished(Path(), {}, seed, {"val_loss": 2.0}) for seed in (1, 2)])
         for i, value in enumerate(values)
     ]
-    assert Image.open(BytesIO(picture(sweep, trials))).width > 400
+    picture(sweep, trials).savefig(file := BytesIO(), format="png")
+    assert Image.open(file).width > 400
