@@ -25,6 +25,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
+from lit_makemore.training.lightning_internals import leave_signals_alone
 from lit_makemore.training.loaders import MinibatchLoader
 from lit_makemore.training.native import build
 from lit_makemore.training.native.native import NativeStep
@@ -122,6 +123,7 @@ def _train(
         gradient_clip_algorithm=trainer.gradient_clip_algorithm, logger=False,
         enable_checkpointing=False, enable_progress_bar=False, enable_model_summary=False,
     )  # fmt: skip
+    leave_signals_alone(theirs)
     theirs.fit(module, DataLoader(batches, batch_size=None))
     return theirs, states.losses, states.found
 
