@@ -16,10 +16,7 @@ from lit_makemore.training.option_conflicts import Row
 
 LARGEST = 2**63  # torch counts with 64 bits
 INTERVALS = (
-    "val_check_interval",
-    "check_val_every_n_epoch",
-    "log_every_n_steps",
-    "accumulate_grad_batches",
+    "val_check_interval check_val_every_n_epoch log_every_n_steps accumulate_grad_batches".split()
 )
 FLAGS_REFUSED = {  # of the Trainer, with the reason
     "barebones": "it measures the Trainer alone; leave it out",
@@ -41,9 +38,9 @@ def config_rows(command: str, config: Any) -> Iterator[Row]:
         large = isinstance(value, int) and abs(value) >= LARGEST
         yield large, f"--{name} {value} does not fit into 64 bits"
     yield (not fit and not config.ckpt_path, f"{command} needs a trained network: --ckpt_path FILE")
-    by_epochs, by_steps = trainer.max_epochs not in (-1, None), trainer.max_steps != -1
+    by_length = trainer.max_epochs not in (-1, None) or trainer.max_steps != -1
     yield (
-        fit and not (by_epochs or by_steps or trainer.max_time or trainer.fast_dev_run),
+        fit and not (by_length or trainer.max_time or trainer.fast_dev_run),
         "nothing says when to stop: use --config configs/quickstart.yaml or set "
         "--trainer.max_steps",
     )
@@ -57,8 +54,7 @@ def config_rows(command: str, config: Any) -> Iterator[Row]:
     yield (
         trainer.check_val_every_n_epoch is not None and isinstance(every, int),
         "--trainer.check_val_every_n_epoch counts passes, and needs a share of a pass: "
-        f"--trainer.val_check_interval 1.0, not {every}; leave it out to validate every {every} "
-        "updates",
+        f"--trainer.val_check_interval 1.0, not {every}; without it {every} counts updates",
     )
     for callback in listed(trainer.callbacks):
         name = str(callback.get("class_path")).rpartition(".")[2]
@@ -66,14 +62,12 @@ def config_rows(command: str, config: Any) -> Iterator[Row]:
         yield instead, f"{name} does not work here; {instead}"
         yield (
             callback.get("init_args", {}).get("update_starting_at_epoch") is not None,
-            f"{name} cannot count passes: a run that is resumed inside one would have an average "
-            "more; use update_starting_at_step",
+            f"{name} cannot count passes exactly in a resumed run; use update_starting_at_step",
         )
     variance = config.model.bn_variance
     yield (
         fit and trainer.sync_batchnorm and variance != "torch",
-        "--trainer.sync_batchnorm true normalises by torch's variance; "
-        f"it needs --model.bn_variance torch, not {variance}",
+        f"--trainer.sync_batchnorm true needs --model.bn_variance torch, not {variance}",
     )
 
 
@@ -91,13 +85,11 @@ def trainer_rows(command: str, trainer: pl.Trainer, options: Any) -> Iterator[Ro
     on_cpu = trainer.strategy.root_device.type == "cpu"
     yield (
         command == "fit" and options.sync_batchnorm and on_cpu,
-        "--trainer.sync_batchnorm true needs GPUs; on CPUs every process normalises "
-        "by its own share of the minibatch",
+        "--trainer.sync_batchnorm true needs GPUs; leave it out on CPUs",
     )
     yield (
         several and isinstance(options.val_check_interval, str | dict | timedelta),
-        "the clocks of several processes differ: --trainer.val_check_interval must be a number "
-        "of updates",
+        "with several processes --trainer.val_check_interval must be a number of updates",
     )
     # torchrun keeps a store through which processes find each other. It outlives a restart, with
     # the addresses of processes that failed: https://github.com/pytorch/pytorch/issues/135712
@@ -105,18 +97,13 @@ def trainer_rows(command: str, trainer: pl.Trainer, options: Any) -> Iterator[Ro
     yield (
         several and kept and int(os.environ.get("TORCHELASTIC_MAX_RESTARTS", 0)) > 0,
         "with --max-restarts torchrun needs TORCH_DISABLE_SHARE_RDZV_TCP_STORE=1 in its "
-        "environment, and --standalone or --rdzv-backend c10d; otherwise restarted processes "
-        "may look for each other at the addresses of those that failed",
+        "environment, and --standalone or --rdzv-backend c10d",
     )
 
 
 def group_rows(group: str, options: Any, kind: type) -> Iterator[Row]:
-    """A group of options, from which a class is built.
-
-    The parser accepts null where no null is possible, and anything for a dataclass.
-    """
-    mapped = hasattr(options, "items")
-    yield not mapped, f"{group} is a mapping of its options, not {options!r}"
+    """Options of a class: the parser accepts null anywhere, and anything for a dataclass."""
+    yield not hasattr(options, "items"), f"{group} is a mapping of its options, not {options!r}"
     for name, parameter in signature(kind).parameters.items():
         if name not in options:
             continue
@@ -136,9 +123,7 @@ def listed(value: Any) -> list[Any]:
 
 def validation_interval(trainer: Any) -> int | float | None:
     """--trainer.val_check_interval, which counts updates, in batches, which Lightning counts."""
-    interval = trainer.val_check_interval
+    interval, most = trainer.val_check_interval, trainer.max_steps
     if not isinstance(interval, int):
         return interval
-    if trainer.max_steps > 0:
-        interval = min(interval, trainer.max_steps)
-    return interval * trainer.accumulate_grad_batches
+    return (min(interval, most) if most > 0 else interval) * trainer.accumulate_grad_batches

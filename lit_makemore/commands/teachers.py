@@ -17,10 +17,9 @@ from lit_makemore.commands.output import say
 from lit_makemore.counts.targets import Teacher
 from lit_makemore.files import write_text
 from lit_makemore.runs.folder import RunFolder
-from lit_makemore.runs.report import Report
 from lit_makemore.training.option_conflicts import check_fit
 
-Train = Callable[[MakemoreCLI, float], Report | None]
+Train = Callable[[MakemoreCLI, float], Any]
 
 
 def train_teachers(cli: MakemoreCLI, folder: RunFolder, train: Train) -> tuple[str | Teacher, ...]:
@@ -65,8 +64,7 @@ def _refuse_now(cli: MakemoreCLI, teachers: list[str]) -> None:
             "several processes cannot train teachers; train them first, and give their checkpoints "
             "to --data.teachers"
         )
-    options: Any = cli.model.hparams
-    check_fit(options, cli.trainer, cli.datamodule)
+    check_fit(cli.model.hparams, cli.trainer, cli.datamodule)
     for teacher in teachers:
         if not is_config(teacher):
             cli.datamodule.load_teacher(teacher)
@@ -83,13 +81,13 @@ def _train_teacher(
     with torch.random.fork_rng():  # the random state of the run that it teaches must not change
         try:
             one = MakemoreCLI("fit", options, [config])
-            report = train(one, perf_counter())
+            reached = train(one, perf_counter())
         except (ValueError, OSError, MisconfigurationException) as error:
             raise ValueError(f"{config}: {error}") from error
     threads.use(threads_of_ours)
-    if report is None:
+    if reached is None:
         return str(run / "checkpoints" / "last.ckpt")
-    val = report.result.final["val"]
+    val = reached[0].final["val"]
     say(f"teacher {number}: " + ("val unknown" if val is None else f"val {val:.4f}"))
     return Teacher(one.model.net.cpu().eval(), one.datamodule.block_size)
 

@@ -9,28 +9,21 @@ import lightning.pytorch as pl
 from lightning.fabric.plugins import TorchCheckpointIO
 from lightning.pytorch.callbacks import Checkpoint
 
-from lit_makemore import model as checkpoint
+from lit_makemore import model
 from lit_makemore.diagnostics.figures import nonfinite_tensors
 from lit_makemore.runs.folder import RunFolder
-from lit_makemore.runs.stop_on_signal import StopOnSignal
+from lit_makemore.runs.stopping import StopOnSignal
 from lit_makemore.training.lightning_internals import validate_now, validation_follows
 
 
 class Checkpoints(StopOnSignal, Checkpoint):
     """Keeps best.ckpt, the lowest validation loss so far, and last.ckpt, the latest state.
 
-    last.ckpt is saved at the start, on the way, at the end, and before a signal stops the run. If a
-    validation follows the update, it is saved after that: otherwise a resumed run would skip or
-    repeat the validation. A network that is not finite is not saved.
-
-    The last weights are validated too, where the interval does not divide the run.
-    Lightning calls this callback after all others, because it is a Checkpoint.
-
-    Args:
-        folder: the run folder.
-        every_n_steps: last.ckpt may be saved after multiples of it.
-        seconds: it is not, if the one before is younger than that.
-        max_requeues: see StopOnSignal.
+    last.ckpt is saved at the start, at multiples of every_n_steps if the one before is `seconds`
+    old, at the end, and before a signal stops the run. If a validation follows the update, it is
+    saved after that: otherwise a resumed run would skip or repeat the validation. A network that is
+    not finite is not saved. The last weights are validated too, where the interval does not divide
+    the run. Lightning calls this callback after all others, because it is a Checkpoint.
 
     Attributes:
         best_step: the updates that best.ckpt has made; None while there is no best.ckpt.
@@ -123,12 +116,8 @@ class AtomicCheckpointIO(TorchCheckpointIO):
     does not wait for the disk.
     """
 
-    def save_checkpoint(
-        self, checkpoint_: dict[str, Any], path: str | Path, storage_options: Any = None
-    ) -> None:
-        checkpoint.write(checkpoint_, path)
+    def save_checkpoint(self, checkpoint: Any, path: Any, storage_options: Any = None) -> None:
+        model.write(checkpoint, path)
 
-    def load_checkpoint(
-        self, path: str | Path, map_location: Any = None, weights_only: Any = True
-    ) -> dict[str, Any]:
-        return checkpoint.read(path)
+    def load_checkpoint(self, path: Any, *args: Any, **kwargs: Any) -> dict[str, Any]:
+        return model.read(path)

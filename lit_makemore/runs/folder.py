@@ -2,8 +2,7 @@
 
 import os
 import shutil
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from itertools import count
 from pathlib import Path
 from typing import Any
@@ -37,7 +36,6 @@ class RunFolder:
     ) -> None:
         self._root, self._name, self._stem, self._resumed = Path(root), name, stem, resumed
         self.path: Path | None = None  # known from `open` on
-        self._made_root = not self._root.exists()
         self._lock: int | None = None
 
     def open(self) -> Path:
@@ -90,12 +88,10 @@ class RunFolder:
         return path
 
     def discard(self) -> None:
-        """Deletes the folder, if this process made it."""
-        if self._lock is None or self.path is None or self._resumed is not None:
-            return
-        shutil.rmtree(self.path, ignore_errors=True)
-        if self._made_root:
-            with suppress(OSError):  # another run is there by now
+        """Deletes the folder, if this process made it, and then an empty folder of runs."""
+        if self._lock is not None and self.path is not None and self._resumed is None:
+            shutil.rmtree(self.path, ignore_errors=True)
+            with suppress(OSError):  # other runs are there
                 self._root.rmdir()
 
     def close(self) -> None:
@@ -120,15 +116,6 @@ def taken(root: Path, name: str) -> RunFolder | None:
     except BlockingIOError:
         return None
     return folder
-
-
-@contextmanager
-def alone(folder: Path) -> Iterator[None]:
-    """Inside the block no other process is in such a block of the folder. Waits for its turn."""
-    with (folder / ".lock").open("a") as lock:
-        if fcntl is not None:
-            fcntl.flock(lock, fcntl.LOCK_EX)
-        yield
 
 
 def _lock(folder: Path) -> int:

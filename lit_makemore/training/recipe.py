@@ -5,7 +5,7 @@ and less dropout. The factors were chosen on eight lists that docs/lists.md name
 """
 
 from math import log10
-from typing import Any, Literal, get_args
+from typing import Any, Literal
 
 from lit_makemore.training.datamodule import NamesDataModule
 
@@ -22,12 +22,7 @@ def options_for(role: Role, examples: int) -> dict[str, dict[str, Any]]:
     Args:
         role: network, for the one that is wanted; teacher, for one that it learns from.
         examples: how many training examples the list has.
-
-    Raises:
-        ValueError: an unknown role.
     """
-    if role not in get_args(Role):
-        raise ValueError(f"--recipe is network or teacher, not {role!r}")
     fewest, most = UPDATES
     updates = min(max(PASSES * examples // BATCH_SIZE, fewest), most)
     if role == "teacher":

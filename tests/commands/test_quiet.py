@@ -14,7 +14,7 @@ import torch
 from torch import distributed
 
 from lit_makemore.cli import main
-from lit_makemore.commands.quiet import SILENCED, disconnected_afterwards
+from lit_makemore.commands.quiet import SILENCED, quiet_lightning
 from lit_makemore.runs.signals import Stopped
 
 SOURCES = [
@@ -101,24 +101,24 @@ def connection(tmp_path):
 
 
 def test_it_is_closed_at_the_end(connection):
-    with disconnected_afterwards():
+    with quiet_lightning():
         assert distributed.is_initialized()
     assert not distributed.is_initialized()
 
 
 def test_it_is_closed_after_a_stop(connection):
-    with pytest.raises(Stopped), disconnected_afterwards():
+    with pytest.raises(Stopped), quiet_lightning():
         raise Stopped(signal.SIGTERM, "stopped")
     assert not distributed.is_initialized()
 
 
 def test_a_failure_does_not_wait_for_the_others(connection):
-    with pytest.raises(ValueError, match="broken"), disconnected_afterwards():
+    with pytest.raises(ValueError, match="broken"), quiet_lightning():
         raise ValueError("broken")
     assert distributed.is_initialized()
 
 
 def test_one_process_alone_has_none():
-    with disconnected_afterwards():
+    with quiet_lightning():
         pass
     assert not distributed.is_initialized()

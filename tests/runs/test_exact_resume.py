@@ -12,7 +12,7 @@ from lit_makemore import commands
 from lit_makemore.cli import main
 from lit_makemore.model import KEY
 from lit_makemore.runs.exact_resume import ExactResume
-from lit_makemore.runs.stop_on_signal import StopOnSignal
+from lit_makemore.runs.stopping import StopOnSignal
 from tests.same_run import same
 
 PASS = 8  # minibatches of a pass over the 30 words

@@ -28,11 +28,6 @@ def test_a_longer_list_needs_less_dropout(examples, dropout):
     assert teacher_dropout(examples) == pytest.approx(dropout)
 
 
-def test_an_unknown_role_is_named():
-    with pytest.raises(ValueError, match="network or teacher, not 'student'"):
-        options_for("student", 1000)
-
-
 def test_the_examples_of_a_list_are_known_before_its_windows_are_built(word_list):
     data = NamesDataModule(str(word_list))
     found = examples_of(data)
