@@ -4,7 +4,6 @@ Options → data, network and Trainer → teachers → fit → report.
 """
 
 import logging
-from collections.abc import Collection
 from pathlib import Path
 from time import perf_counter
 from typing import Any
@@ -36,13 +35,7 @@ Reached = tuple[Result, Monitor | None, Samples, Path]
 
 
 def run(args: list[str], begun: float) -> None:
-    """Runs the command; args has "fit" first, `begun` is when it began, by perf_counter.
-
-    Raises:
-        ValueError, OSError: bad input; the line says what to do.
-        Stopped: a signal came, and the run has been saved.
-        SystemExit: after the help.
-    """
+    """Runs the command; `begun` is when it began, by perf_counter."""
     with quiet_lightning():
         cli = MakemoreCLI("fit", args[1:])
         shown = cli.config.trainer.enable_progress_bar is not False
@@ -55,10 +48,7 @@ def run(args: list[str], begun: float) -> None:
 
 
 def train(
-    cli: MakemoreCLI,
-    begun: float,
-    folder: RunFolder | None = None,
-    varied: Collection[str] = VARIED,
+    cli: MakemoreCLI, begun: float, folder: RunFolder | None = None, varied: Any = VARIED
 ) -> Reached | None:
     """Trains what the options describe: the teachers first, then the network.
 
@@ -66,11 +56,15 @@ def train(
         cli: the options; afterwards `cli.model` is what was trained, with its last weights.
         begun: when the command began, by perf_counter.
         folder: the run folder that the options name, if the caller has locked it.
-        varied: the settings that TensorBoard's HParams page opens with.
+        varied: the names of the settings that TensorBoard's HParams page opens with.
 
     Returns:
         What was reached, on the first process; None after a fast_dev_run, and if the run had been
         finished before.
+
+    Raises:
+        ValueError, OSError: bad input; the line says what to do.
+        Stopped: a signal came, and the run has been saved.
     """
     config = cli.config
     if config.trainer.fast_dev_run:
@@ -120,13 +114,11 @@ def _find_run(cli: MakemoreCLI) -> resume.Resumption | None:
     config = cli.config
     if (job := slurm.job()) and config.name is None:
         config.name = f"{cli.stem}-{job}"
-    if job and slurm.restarts() and config.resume is None:
-        config.resume = "auto"
-    if config.resume in (None, "false"):
+    how = config.resume or ("auto" if job and slurm.restarts() else "false")
+    if how == "false":
         return None
-    found = resume.find(
-        config.resume, config.runs_dir, config.name, cli.stem, config.trainer.max_steps
-    )
+    max_steps = config.trainer.max_steps
+    found = resume.find(how, config.runs_dir, config.name, cli.stem, max_steps)
     if found is None:
         say("nothing to resume: starting a new run")
         return None
@@ -139,23 +131,17 @@ def _find_run(cli: MakemoreCLI) -> resume.Resumption | None:
     return found
 
 
-def _callbacks(
-    cli: MakemoreCLI, folder: RunFolder, found: resume.Resumption | None
-) -> list[pl.Callback]:
+def _callbacks(cli: MakemoreCLI, folder: RunFolder, found: Any) -> list[pl.Callback]:
     """The callbacks of a fit. None relies on its place among them."""
-    config = cli.config
-    stop = StopOnSignal()
+    config, stop = cli.config, StopOnSignal()
     if config.trainer.enable_checkpointing is not False:
         stop = Checkpoints(folder, SAVE_EVERY_N_STEPS, SAVE_SECONDS, config.max_requeues)
-    progress = [] if config.trainer.enable_progress_bar is False else [ProgressLine()]
-    return [
-        FolderCallback(folder, cli.dump(), found, cli.loggers),
-        ExactResume(),
-        *progress,
-        *([Monitor(config.diagnostics)] if config.diagnostics.enabled else []),
-        StopOnNaN(),
-        stop,
-    ]
+    callbacks = [FolderCallback(folder, cli.dump(), found, cli.loggers), ExactResume()]
+    if config.trainer.enable_progress_bar is not False:
+        callbacks.append(ProgressLine())
+    if config.diagnostics.enabled:
+        callbacks.append(Monitor(config.diagnostics))
+    return [*callbacks, StopOnNaN(), stop]
 
 
 def _try_out(cli: MakemoreCLI) -> None:

@@ -68,7 +68,6 @@ class MakemoreCLI(LightningCLI):
     ) -> None:
         self.command = command
         self._short = isinstance(args, list) and bool({"-h", "--help"} & {*args})
-        self._trainer_arguments: dict[str, Any] = {}
         super().__init__(
             LitMLP,
             NamesDataModule,
@@ -82,7 +81,7 @@ class MakemoreCLI(LightningCLI):
             auto_configure_optimizers=False,
             load_from_checkpoint_support=False,
         )
-        self.configs = list(configs) or [str(path) for path in self.config.config or []]
+        self.configs = list(configs) or list(map(str, self.config.config or []))
 
     def add_default_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
         parser.add_argument(

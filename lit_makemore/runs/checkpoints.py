@@ -24,9 +24,6 @@ class Checkpoints(StopOnSignal, Checkpoint):
     saved after that: otherwise a resumed run would skip or repeat the validation. A network that is
     not finite is not saved. The last weights are validated too, where the interval does not divide
     the run. Lightning calls this callback after all others, because it is a Checkpoint.
-
-    Attributes:
-        best_step: the updates that best.ckpt has made; None while there is no best.ckpt.
     """
 
     def __init__(
@@ -34,16 +31,13 @@ class Checkpoints(StopOnSignal, Checkpoint):
     ) -> None:
         super().__init__(max_requeues)
         self._folder, self._every, self._seconds = folder, every_n_steps, seconds
-        self.best_step: int | None = None
+        self.best_step: int | None = None  # the updates that best.ckpt has made, if it is there
         self._lowest = inf
         self._validated = 0  # the update after which the last validation was
         self._saved, self._when = -1, -inf  # the update of last.ckpt, the time of it
 
     def due(self, step: int) -> float:
         return (step // self._every + 1) * self._every
-
-    def setup(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
-        self._folder.open_everywhere(trainer)
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         if trainer.global_step == 0:
@@ -79,15 +73,13 @@ class Checkpoints(StopOnSignal, Checkpoint):
         return path
 
     def _is_due(self, trainer: pl.Trainer) -> bool:
-        if trainer.global_step % self._every:
-            return False
-        return _agreed(trainer, monotonic() - self._when >= self._seconds)
+        old = monotonic() - self._when >= self._seconds
+        return trainer.global_step % self._every == 0 and _agreed(trainer, old)
 
     def _save_if_best(self, trainer: pl.Trainer) -> None:
         loss = float(trainer.callback_metrics.get("val/loss", inf))
-        loss = inf if isnan(loss) else loss
         if _agreed(trainer, self.best_step is None or loss < self._lowest) and _is_finite(trainer):
-            self.best_step, self._lowest = trainer.global_step, loss
+            self.best_step, self._lowest = trainer.global_step, inf if isnan(loss) else loss
             trainer.save_checkpoint(self._folder.checkpoints / "best.ckpt")
 
     def state_dict(self) -> dict[str, Any]:
@@ -110,10 +102,9 @@ def _is_finite(trainer: pl.Trainer) -> bool:
 
 
 class AtomicCheckpointIO(TorchCheckpointIO):
-    """Names a checkpoint only when it is whole and on the disk; runs no code when loading one.
+    """Names a checkpoint only when it is whole and on the disk, for which Lightning does not wait.
 
-    Lightning's own writes to the system's temporary folder, which may be another file system, and
-    does not wait for the disk.
+    Runs no code when loading one.
     """
 
     def save_checkpoint(self, checkpoint: Any, path: Any, storage_options: Any = None) -> None:

@@ -7,12 +7,7 @@ from typing import Any
 
 import lightning.pytorch as pl
 import torch
-from lightning.pytorch.callbacks import (
-    LearningRateFinder,
-    ModelCheckpoint,
-    SpikeDetection,
-    WeightAveraging,
-)
+from lightning.pytorch import callbacks
 from lightning.pytorch.loggers import Logger
 
 from lit_makemore.files import replacing, write_text
@@ -24,11 +19,8 @@ from lit_makemore.runs.resume import Resumption
 class FolderCallback(pl.Callback):
     """Lets everything write into the run folder; replaces older results, as the fit starts.
 
-    Args:
-        folder: the run folder.
-        config: the configuration, for config.yaml.
-        found: the run that is resumed, if any.
-        loggers: makes the user's own loggers, which write into a folder; they join ours.
+    config is the configuration, for config.yaml; found is the run that is resumed, if any; loggers
+    makes the user's own loggers, which write into a folder and join ours.
     """
 
     def __init__(
@@ -38,23 +30,21 @@ class FolderCallback(pl.Callback):
         found: Resumption | None,
         loggers: Callable[[Path], list[Logger]],
     ) -> None:
-        self._folder, self._config, self._found = folder, config, found
-        self._loggers = loggers
+        self._folder, self._config, self._found, self._loggers = folder, config, found, loggers
 
     def setup(self, trainer: Any, pl_module: pl.LightningModule, stage: str) -> None:
         """Parts of Lightning that the user has added write there, unless they have a place."""
-        path = self._folder.open_everywhere(trainer)
+        opened = str(self._folder.open()) if trainer.is_global_zero else ""
+        path = self._folder.path = Path(trainer.strategy.broadcast(opened))  # on all processes
         trainer.loggers = [*trainer.loggers, *self._loggers(path)]
         for callback in trainer.callbacks:
-            if isinstance(callback, ModelCheckpoint) and callback.dirpath is None:
-                if callback.filename in ("best", "last"):
-                    raise ValueError(
-                        f"{callback.filename}.ckpt is a checkpoint of every run; give the "
-                        "ModelCheckpoint another filename"
-                    )
+            if isinstance(callback, callbacks.ModelCheckpoint) and callback.dirpath is None:
+                if (name := callback.filename) in ("best", "last"):
+                    remedy = "give the ModelCheckpoint another filename"
+                    raise ValueError(f"{name}.ckpt is a checkpoint of every run; {remedy}")
                 callback.dirpath = str(self._folder.checkpoints)
-            elif isinstance(callback, SpikeDetection) and callback.exclude_batches_path is None:
-                callback.exclude_batches_path = str(path)
+            elif isinstance(callback, callbacks.SpikeDetection):
+                callback.exclude_batches_path = callback.exclude_batches_path or str(path)
         trainer.profiler.dirpath = trainer.profiler.dirpath or path
 
     def on_fit_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
@@ -87,9 +77,6 @@ class ExactResume(pl.Callback):
 
     At the end of training a WeightAveraging puts its averages in the place of the weights. A
     checkpoint that is saved after that keeps the weights too, as one before it does.
-
-    Raises:
-        ValueError: the run was trained on other words.
     """
 
     def setup(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
@@ -114,7 +101,8 @@ class ExactResume(pl.Callback):
                 "restore the list, or start another run"
             )
         if checkpoint["global_step"]:  # not the checkpoint that the finder makes for its trial
-            others = [one for one in trainer.callbacks if not isinstance(one, LearningRateFinder)]
+            finder = callbacks.LearningRateFinder
+            others = [one for one in trainer.callbacks if not isinstance(one, finder)]
             if len(others) < len(trainer.callbacks):  # the run has its rate, and needs no other
                 trainer.callbacks = others
                 pl_module.hparams["lr"] = checkpoint["hyper_parameters"]["lr"]
@@ -135,7 +123,7 @@ class ExactResume(pl.Callback):
             torch.cuda.set_rng_state(mine[1], self._strategy.root_device)
 
     def on_train_epoch_end(self, trainer: Any, pl_module: pl.LightningModule) -> None:
-        if any(isinstance(one, WeightAveraging) for one in trainer.callbacks):
+        if any(isinstance(one, callbacks.WeightAveraging) for one in trainer.callbacks):
             self._weights = deepcopy(pl_module.state_dict())
 
     def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:

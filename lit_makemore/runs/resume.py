@@ -32,17 +32,12 @@ class Resumption(NamedTuple):
 def find(
     resume: str, root: str | Path, name: str | None, stem: str, max_steps: int
 ) -> Resumption | None:
-    """The checkpoint to go on from.
+    """The checkpoint to go on from, in a run under `root`, which shall make max_steps (or -1).
 
-    Args:
-        resume: "true": the last checkpoint of the run. "auto": its newest whole checkpoint; without
-            one the run starts again in its folder; None if there is no run. Otherwise: a run
-            folder, or a checkpoint in one.
-        root: where run folders lie.
-        name: the name of the run; None for the newest run named stem, or stem with a number. The
-            newest is the one whose config.yaml was written last.
-        stem: see name.
-        max_steps: how long the run is asked to be; -1 without an end.
+    resume is "true": the last checkpoint of the run; "auto": its newest whole checkpoint, without
+    which the run starts again in its folder, or None if there is no run; otherwise a run folder, or
+    a checkpoint in one. The run is the named one, or the newest named stem, or stem with a number:
+    the one whose config.yaml was written last.
 
     Raises:
         FileNotFoundError: there is nothing to go on from; not for "auto".
@@ -93,14 +88,11 @@ def _from(path: Path, folder: Path, max_steps: int, note: str = "") -> Resumptio
 
 
 def differences(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
-    """What differs between two configurations and changes the result, as "key: old -> new".
-
-    A step schedule is the same however long the run is: under it max_steps and max_epochs may
-    differ.
-    """
+    """What differs between two configurations and changes the result, as "key: old -> new"."""
     old, new = that_count(before), that_count(now)
-    by_length = ("trainer.max_steps", "trainer.max_epochs")
-    harmless = by_length if new.get("model.schedule") == "step" else ()
+    harmless: tuple[str, ...] = ()
+    if new.get("model.schedule") == "step":  # which is the same however long the run is
+        harmless = ("trainer.max_steps", "trainer.max_epochs")
     return [
         f"{key}: {old.get(key)} -> {new.get(key)}"
         for key in sorted(old.keys() | new.keys())
@@ -128,8 +120,7 @@ def check(found: Resumption, config: str, override: bool) -> list[str]:
     if found.threads not in (None, threads := torch.get_num_threads()):
         apart.append(f"threads: {found.threads} -> {threads}")
     if apart and not override:
-        raise ValueError(
-            f"{found.folder} was trained with another configuration: {'; '.join(apart)}; to use "
-            "the new values, add --resume_override true"
-        )
+        remedy = "to use the new values, add --resume_override true"
+        said = f"{found.folder} was trained with another configuration: {'; '.join(apart)}"
+        raise ValueError(f"{said}; {remedy}")
     return [f"changed from here on: {line}" for line in apart]
