@@ -1,7 +1,7 @@
 """The options of fit, validate, test and predict, and what is built from them: LightningCLI."""
 
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from functools import partial
 from inspect import cleandoc, signature
 from pathlib import Path
@@ -28,7 +28,6 @@ from lit_makemore.training.lightning_internals import leave_signals_alone
 from lit_makemore.training.module import LitMLP
 from lit_makemore.training.option_conflicts import refuse
 from lit_makemore.training.recipe import Role, examples_of, options_for
-from lit_makemore.words.corpus import Corpus
 
 TRAINER_DEFAULTS: dict[str, Any] = {
     # Updates are the only axis: epochs never end a run, and validations count updates too.
@@ -67,13 +66,12 @@ class MakemoreCLI(LightningCLI):
         self, command: str, args: list[str] | dict[str, Any], configs: Sequence[str] = ()
     ) -> None:
         self.command = command
-        self._short = isinstance(args, list) and bool({"-h", "--help"} & {*args})
+        self._short = bool({"-h", "--help"} & {*args})
         super().__init__(
             LitMLP,
             NamesDataModule,
             save_config_callback=None,
             trainer_defaults=TRAINER_DEFAULTS,
-            seed_everything_default=42,
             parser_class=_Parser,
             parser_kwargs={"prog": f"{program()} {command}"},
             args=_typed(args) if isinstance(args, list) else args,
@@ -84,12 +82,8 @@ class MakemoreCLI(LightningCLI):
         self.configs = list(configs) or list(map(str, self.config.config or []))
 
     def add_default_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
-        parser.add_argument(
-            "--seed_everything",
-            type=int,
-            default=self.seed_everything_default,
-            help="Seed of the parameters and of the order of the minibatches, not of the split.",
-        )
+        said = "Seed of the parameters and of the order of the minibatches, not of the split."
+        parser.add_argument("--seed_everything", type=int, default=42, help=said)
 
     def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
         def add(name: str, kind: Any, default: Any, text: str) -> None:
@@ -115,7 +109,7 @@ class MakemoreCLI(LightningCLI):
         parser.link_arguments("data.block_size", "model.block_size", apply_on="instantiate")
         parser.link_arguments("seed_everything", "data.seed")
         # A logger is made when the run folder is known: see `loggers`.
-        parser.add_instantiator(_later, Logger)
+        parser.add_instantiator(partial, Logger)
 
     def parse_arguments(self, parser: LightningArgumentParser, args: Any) -> None:
         """Parses the options. What the recipe chooses are defaults, which any option replaces."""
@@ -126,11 +120,7 @@ class MakemoreCLI(LightningCLI):
         if self.config.recipe is None or not hasattr(self.config.data, "items"):
             return
         data = NamesDataModule(**self.config.data)
-        self._words: Corpus | None = data.corpus  # kept for `build`, which asks for them again
-        chosen = options_for(self.config.recipe, examples_of(data))
-        parser.set_defaults(
-            {f"{group}.{name}": v for group, values in chosen.items() for name, v in values.items()}
-        )
+        parser.set_defaults(options_for(self.config.recipe, examples_of(data)))
         super().parse_arguments(parser, args)
         self.config.recipe = None  # now there are plain values
 
@@ -145,47 +135,38 @@ class MakemoreCLI(LightningCLI):
         """Nothing yet: the command looks at the options first, and then calls `build`."""
 
     def build(self, with_data: bool = True, **trainer_arguments: Any) -> None:
-        """Makes datamodule, model and trainer.
+        """Makes datamodule, model and trainer; without data the trainer alone, and reads no list.
 
-        Args:
-            with_data: False to make the trainer alone: `predict` takes the model from its
-                checkpoint, and needs, or downloads, no list.
-            trainer_arguments: what the command adds to the user's options. Callbacks come after the
-                user's.
+        trainer_arguments add to the user's options. Callbacks come after the user's.
         """
         self._trainer_arguments = trainer_arguments
         parser, config = self.parser, self.config
         if not with_data:
             parser, config = _Parser(), Namespace(trainer=config.trainer)
             parser.add_lightning_class_args(self.trainer_class, "trainer")
-            parser.add_instantiator(_later, Logger)
+            parser.add_instantiator(partial, Logger)
         try:
             self.config_init = parser.instantiate_classes(config)
             self.datamodule, self.model = map(self.config_init.get, ("data", "model"))
             self.trainer = self.instantiate_trainer()
         except ValueError as error:
             raise ValueError(telling(str(error))) from error
-        self._words = None
 
     def instantiate_trainer(self, **kwargs: Any) -> pl.Trainer:
         given, ours = self.config_init.trainer, self._trainer_arguments
         plugins = options.listed(given.plugins)
-        for plugin in plugins:
-            if isinstance(plugin, CheckpointIO):
-                raise ValueError(
-                    f"{type(plugin).__name__} among --trainer.plugins does not work here; a run "
-                    "writes its checkpoints itself, so that a kill leaves each whole"
-                )
-        has_environment = any(isinstance(plugin, ClusterEnvironment) for plugin in plugins)
-        environment = None if has_environment else slurm.environment()
+        for name in [type(one).__name__ for one in plugins if isinstance(one, CheckpointIO)]:
+            why = "a run writes its checkpoints itself, so that a kill leaves each whole"
+            raise ValueError(f"{name} among --trainer.plugins does not work here; {why}")
+        if not any(isinstance(plugin, ClusterEnvironment) for plugin in plugins):
+            plugins = [*plugins, *filter(None, [slurm.environment()])]
         added = {
-            **ours,
             "callbacks": _joined(ours, options.listed(given.callbacks)),
-            "plugins": [*plugins, AtomicCheckpointIO(), *([environment] if environment else [])],
+            "plugins": [*plugins, AtomicCheckpointIO()],
             "val_check_interval": options.validation_interval(given),
         }
         try:
-            trainer = super().instantiate_trainer(**added)
+            trainer = super().instantiate_trainer(**{**ours, **added})
         except TypeError as error:  # what Lightning calls some of its bad arguments
             raise ValueError(str(error)) from error
         leave_signals_alone(trainer)
@@ -196,11 +177,9 @@ class MakemoreCLI(LightningCLI):
     def loggers(self, folder: Path) -> list[Logger]:
         """The user's own loggers. They write into a folder, unless they were given a place."""
         given = self.config_init.trainer.logger
-        makers = [] if given in (None, True, False) else options.listed(given)
-        return [
-            maker(save_dir=folder) if maker.keywords.get("save_dir") == "" else maker()
-            for maker in makers
-        ]
+        makers = [] if isinstance(given, bool) else options.listed(given)
+        here = {"save_dir": folder}
+        return [make(**(here if make.keywords.get("save_dir") == "" else {})) for make in makers]
 
     @property
     def stem(self) -> str:
@@ -246,7 +225,3 @@ def _joined(ours: dict[str, Any], theirs: list[pl.Callback]) -> list[pl.Callback
     theirs = [one for one in theirs if not isinstance(one, without)]
     replaced = ProgressBar if any(isinstance(one, ProgressBar) for one in theirs) else ()
     return [*(one for one in ours["callbacks"] if not isinstance(one, replaced)), *theirs]
-
-
-def _later(kind: type[Logger], *args: Any, **kwargs: Any) -> Callable[..., Logger]:
-    return partial(kind, *args, **kwargs)

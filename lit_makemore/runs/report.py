@@ -87,6 +87,7 @@ def facts(result: Result, health: Monitor | None, trainer: Any) -> dict[str, Any
     mixture: dict[str, Any] = {}
     if result.net.mixture is not None and result.network:
         mixture = {**result.net.mixture.figures(), "network": _keyed(result.network)}
+    versions = {"lit_makemore": __version__, "python": platform.python_version()}
     packages = ("torch", "lightning", "torchmetrics", "tensorboard")
     return {
         "steps": trainer.global_step,
@@ -114,11 +115,7 @@ def facts(result: Result, health: Monitor | None, trainer: Any) -> dict[str, Any
             "known_words": {name: known_words(data.splits, name) for name in ("val", "test")},
         },
         "machine": f"{os.cpu_count()} cores, {cpu_name()}",
-        "versions": {
-            "lit_makemore": __version__,
-            "python": platform.python_version(),
-            **{name: version(name) for name in packages},
-        },
+        "versions": versions | {name: version(name) for name in packages},
         "git_commit": git_commit(),
     }
 
@@ -155,14 +152,7 @@ def _keyed(figures: Figures) -> Figures:
 
 
 def text(result: Result, health: Monitor | None, samples: Samples, folder: Path) -> str:
-    """The closing tables of a fit.
-
-    Args:
-        result: its losses.
-        health: what its monitors have judged; None without them.
-        samples: names that it draws.
-        folder: its run folder.
-    """
+    """The closing tables of a fit; health is None without a monitor."""
     rows = {"best weights" if result.kept else "last weights": result.best}
     if result.network:
         rows["network alone"] = result.network
@@ -189,12 +179,11 @@ def headline(result: Result, failed: Collection[str] | None) -> str:
     if val is not None and counting is not None:
         percent = 100 * (val / counting - 1)
         than = f"{abs(percent):,.1f} % {'worse' if percent > 0 else 'better'} than"
-        than = "as good as" if abs(percent) < 0.05 else than
+        if abs(percent) < 0.05:
+            than = "as good as"
         reached = f"val {number(val, 4)}: {than} counting (Kneser–Ney {counting:.4f})"
-    if failed is None:
-        return f"{reached}; health not judged"
     if not failed:
-        return f"{reached}; healthy"
+        return f"{reached}; " + ("health not judged" if failed is None else "healthy")
     line = f"{reached}; not healthy ({', '.join(failed)})"
     return line if len(line) <= TABLE_WIDTH else f"{reached}; not healthy ({len(failed)} checks)"
 

@@ -44,12 +44,14 @@ def check_model(o: Any) -> None:
 
 def check_fit(o: Any, trainer: pl.Trainer, data: Any) -> None:
     """Refuses options of LitMLP beside the Trainer and the data module of a fit."""
-    processes, clip, n = trainer.world_size, trainer.gradient_clip_val, trainer.max_steps
-    mixed, manual, precision = o.count_mixture, o.engine == "manual", trainer.precision
+    processes, clip, precision = trainer.world_size, trainer.gradient_clip_val, trainer.precision
+    mixed, manual, added = o.count_mixture, o.engine == "manual", trainer.accumulate_grad_batches
     without_val = trainer.limit_val_batches == 0 or not hasattr(type(data), "mixture")
+    endless = o.schedule == "one_cycle" and trainer.max_steps < 1
     examples = getattr(data, "batch_size", 2 * processes) // processes
-    normalises = o.batch_norm or o.logits_batch_norm
-    exact, added = precision in ("32-true", "64-true"), trainer.accumulate_grad_batches
+    alone = examples < 2 and (o.batch_norm or o.logits_batch_norm)
+    norm = "Batch Normalization needs at least 2 examples on each process"
+    inexact = precision not in ("32-true", "64-true")
     targets = getattr(data, "targets", "sampled")
     rows = [
         (mixed and processes > 1, "--model.count_mixture true works on one process only"),
@@ -58,17 +60,10 @@ def check_fit(o: Any, trainer: pl.Trainer, data: Any) -> None:
             "--model.count_mixture true chooses its weight on the val words: it needs "
             "NamesDataModule, and --trainer.limit_val_batches other than 0",
         ),
-        (
-            o.schedule == "one_cycle" and n < 1,
-            "a one-cycle schedule needs the length of the run: --trainer.max_steps N",
-        ),
-        (
-            examples < 2 and normalises,
-            "Batch Normalization needs at least 2 examples on each process; "
-            "raise --data.batch_size",
-        ),
+        (endless, "a one-cycle schedule needs the length of the run: --trainer.max_steps N"),
+        (alone, f"{norm}; raise --data.batch_size"),
         ((clip or 0) < 0, f"--trainer.gradient_clip_val must not be negative, but is {clip}"),
-        (manual and not exact, f"{MANUAL} --trainer.precision {precision}"),
+        (manual and inexact, f"{MANUAL} --trainer.precision {precision}"),
         (manual and processes > 1, f"{MANUAL} {processes} processes"),
         (manual and added > 1, f"{MANUAL} --trainer.accumulate_grad_batches {added}"),
         (manual and targets != "sampled", f"{MANUAL} --data.targets {targets}"),
