@@ -1,7 +1,7 @@
 """Shared fixtures: a small word list, and a check that a test leaves nothing behind."""
 
 import os
-from contextlib import redirect_stderr, redirect_stdout
+from contextlib import redirect_stderr, redirect_stdout, suppress
 from functools import cache
 from io import StringIO
 from pathlib import Path
@@ -12,6 +12,14 @@ import torch
 # What Lightning's command line uses of jsonargparse 4.53. A filter in pyproject.toml would import
 # jsonargparse, which a machine with a GPU may lack.
 os.environ["JSONARGPARSE_DEPRECATION_WARNINGS"] = "off"
+
+with suppress(ImportError):  # likewise
+    from hypothesis import HealthCheck, settings
+
+    # an example may take long: the machine may be slow and busy
+    patient = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
+    settings.register_profile("patient", patient)
+    settings.load_profile("patient")
 
 ROOT = Path(__file__).parent.parent
 NAMES = ROOT / "data" / "names.txt"

@@ -9,7 +9,8 @@ import yaml
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from lit_makemore.cli import main
-from lit_makemore.training import engine as choice
+from lit_makemore.training import engine
+from lit_makemore.training.datamodule import NamesDataModule
 from lit_makemore.training.metrics import SplitMetrics
 from lit_makemore.training.module import LitMLP
 from tests.conftest import ROOT
@@ -28,17 +29,13 @@ def apple(monkeypatch):
     return pretend
 
 
-@pytest.mark.parametrize("engine", ["auto", "eager"])
-def test_its_steps_are_eager_and_one_by_one(apple, engine):
-    runner = trainer(100, val_check_interval=1)
-    assert choice.choose(runner, "auto", "autograd").engine == "native"  # nothing else forbids it
-    found = choice.choose(apple(runner), engine, "autograd")
-    assert (found.engine, found.groups) == ("eager", False)
-
-
-def test_native_steps_are_refused_on_it(apple):
-    with pytest.raises(ValueError, match="engine native is not possible: not on a CPU"):
-        choice.choose(apple(trainer(100, val_check_interval=1)), "native", "autograd")
+def test_native_steps_are_ruled_out_on_it(apple, word_list):
+    data = NamesDataModule(str(word_list))
+    data.setup()
+    module, runner = LitMLP(data.chars, 3, n_hidden=8, n_layer=1), trainer(100)
+    runner.datamodule = data
+    assert list(engine.ruled_out(runner, module)) == []  # nothing else does
+    assert list(engine.ruled_out(apple(runner), module)) == ["not on a CPU"]
 
 
 @pytest.mark.parametrize("stage", ["fit", "validate", "test"])
@@ -94,7 +91,7 @@ def maker() -> str:
 def test_float64_is_made_by_counting_only(tmp_path, word_list, monkeypatch):
     """Counting is done on the CPU. Everything is switched on but what is refused."""
     monkeypatch.setattr(SplitMetrics, "__init__", in_float32(SplitMetrics.__init__))
-    monkeypatch.setattr(choice, "not_in_groups", lambda trainer: ["not on a CPU"])
+    monkeypatch.setattr(engine, "ruled_out", lambda *of: iter(["not on a CPU"]))
     config = {
         "data": {"path": str(word_list), "batch_size": 16, "targets": "kneser_ney"},
         "model": {"n_hidden": 10, "n_layer": 2, "dropout": 0.1, "count_mixture": True},
@@ -108,7 +105,8 @@ def test_float64_is_made_by_counting_only(tmp_path, word_list, monkeypatch):
         assert main([*arguments, "--name", "run"]) == 0
     assert "counts/ngrams.py probabilities" in mode.makers  # the mode does see it
     others = {name for name in mode.makers if not name.startswith("counts/")}
-    assert others == {"training/metrics.py __init__"}  # before `setup` changes it
+    # before `setup` changes it; the weight of a mixture, which stays on the CPU
+    assert others == {"training/metrics.py __init__", "model.py read"}
 
 
 def in_float32(initialise):

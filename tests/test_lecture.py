@@ -55,7 +55,7 @@ def test_a_command_that_fails_or_no_longer_prints_its_line_is_an_error(
         lecture.Lecture(tmp_path, tmp_path).page(page)
 
 
-@pytest.mark.slow
+@pytest.mark.slow(minutes=4)
 @needs_names
 def test_every_command_runs_and_the_ladder_of_losses_is_the_lectures(lecture, tmp_path):
     (tmp_path / "root").mkdir()

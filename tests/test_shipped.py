@@ -122,7 +122,7 @@ def test_every_package_is_installed():
     assert {*tool["packages"]} == {*find_packages(str(ROOT), include=["lit_makemore*"])} | files
 
 
-@pytest.mark.slow
+@pytest.mark.slow(minutes=1)
 def test_an_installation_is_whole_and_works_from_any_folder(elsewhere, tmp_path):
     source, target = tmp_path / "source", tmp_path / "target"
     listed = subprocess.run(

@@ -11,7 +11,7 @@ from tests.conftest import ROOT, needs_names
 PAGE = ROOT / "docs" / "verdicts.md"
 
 
-@pytest.mark.slow
+@pytest.mark.slow(minutes=3)
 @needs_names
 def test_sick_networks_are_told_from_healthy_ones():
     done = subprocess.run(

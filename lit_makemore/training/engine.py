@@ -54,7 +54,8 @@ class Engine(pl.Callback):
     def on_load_checkpoint(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, checkpoint: dict[str, Any]
     ) -> None:
-        self._before = checkpoint[KEY]["engine"]
+        if checkpoint["global_step"]:  # not the one that a LearningRateFinder makes for its trial
+            self._before = checkpoint[KEY]["engine"]
 
     def setup(self, trainer: pl.Trainer, pl_module: Any, stage: str) -> None:
         if stage == "fit" and pl_module.hparams["engine"] == "native":

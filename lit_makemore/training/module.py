@@ -3,6 +3,7 @@
 Shapes: B batch, T block_size, V vocab_size.
 """
 
+from collections.abc import Iterable
 from dataclasses import asdict
 from functools import partial
 from typing import Any, Literal
@@ -19,7 +20,6 @@ from lit_makemore.training import option_conflicts
 from lit_makemore.training.curves import TrainingCurves
 from lit_makemore.training.engine import Engine, EngineName
 from lit_makemore.training.metrics import SplitMetrics
-from lit_makemore.training.mixture_fit import MixtureFit
 from lit_makemore.training.schedules import one_cycle, step_decay
 from lit_makemore.words.vocab import Vocabulary
 from lit_makemore.words.windows import EvaluationBatch
@@ -54,9 +54,8 @@ class LitMLP(pl.LightningModule):
         lr_milestones: steps at which lr is multiplied by lr_gamma; empty: constant.
         lr_gamma: the factor at each milestone.
         warmup: share of a one-cycle run in which lr rises to its peak.
-        engine: how the updates are made: autograd is PyTorch's; manual takes the hand-derived
-            gradients of network/backprop.py; native does the same in C++, many updates at a time,
-            on a CPU in 32-true; auto takes native where that gives what this class says.
+        engine: how updates are made: autograd; manual, by the gradients of network/backprop.py;
+            native, the same in C++, on a CPU; auto is native where that gives what this class says.
     """
 
     def __init__(
@@ -85,9 +84,9 @@ class LitMLP(pl.LightningModule):
         engine: EngineName = "auto",
     ) -> None:
         super().__init__()
-        init = init if isinstance(init, Init) else Init(**init)  # a checkpoint holds a dictionary
-        self.save_hyperparameters(ignore="init")
-        self.save_hyperparameters({"init": asdict(init)})
+        init = asdict(init if isinstance(init, Init) else Init(**init))  # type: ignore[assignment]
+        lr_milestones = list(lr_milestones)  # type: ignore[assignment]
+        self.save_hyperparameters()  # plain values, which YAML and a checkpoint can hold
         option_conflicts.check_model(self.hparams)
         architecture = {name: self.hparams[name] for name in ARCHITECTURE}
         self.model = NameModel(Vocabulary(chars), block_size, architecture)
@@ -112,6 +111,14 @@ class LitMLP(pl.LightningModule):
         x, y = batch
         return cross_entropy(self(x), y)
 
+    def generate(self, n: int, seed: int | None = None, **options: Any) -> list[str]:
+        """See NameModel.generate."""
+        return self.model.generate(n, seed, **options)
+
+    def score(self, words: Iterable[str]) -> list[float | None]:
+        """See NameModel.score."""
+        return self.model.score(words)
+
     def training_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> Tensor:
         if self.hparams["engine"] == "manual":
             return loss_by_hand(self.net, *batch)
@@ -133,10 +140,8 @@ class LitMLP(pl.LightningModule):
         if options.optimizer == "sgd":
             optimizer = torch.optim.SGD(self.parameters(), lr=options.lr, fused=fused)
         else:
-            decay = options.weight_decay
-            optimizer = torch.optim.AdamW(
-                self.parameters(), options.lr, weight_decay=decay, fused=fused
-            )
+            decay = {"weight_decay": options.weight_decay}
+            optimizer = torch.optim.AdamW(self.parameters(), options.lr, fused=fused, **decay)
         optimizer.register_step_pre_hook(self._set_lr)
         return optimizer
 
@@ -150,9 +155,8 @@ class LitMLP(pl.LightningModule):
         return self.hparams["lr"] * self.lr_multiplier(step)
 
     def configure_callbacks(self) -> list[pl.Callback]:
-        """What belongs to this module. A subclass that adds some adds them to these."""
-        fit = [MixtureFit()] if self.hparams["count_mixture"] else []
-        return [TrainingCurves(), Engine(), *fit]
+        """What belongs to this module; a subclass adds its own to these."""
+        return [TrainingCurves(), Engine()]
 
     def setup(self, stage: str) -> None:
         if self.trainer.strategy.root_device.type == "mps":  # which has no float64
@@ -167,6 +171,11 @@ class LitMLP(pl.LightningModule):
             if self.hparams["count_mixture"]:
                 self.model.mixture = data.mixture(self.hparams["known_words"])
 
+    def on_validation_start(self) -> None:  # the val words fit the mixture to the network
+        if self.trainer.state.fn == "fit" and self.model.mixture is not None:
+            data: Any = self.trainer.datamodule  # type: ignore[attr-defined]
+            self.model.mixture.fit(self.net, data.evaluation_loader("val"))
+
     def validation_step(self, batch: EvaluationBatch, batch_idx: int) -> None:
         self._add(self.val_metrics, batch)
 
@@ -180,8 +189,7 @@ class LitMLP(pl.LightningModule):
         self._report(self.test_metrics, "test")
 
     def predict_step(self, batch: list[str], batch_idx: int) -> list[tuple[str, float | None]]:
-        """Each word with its log-probability in nats; None if the vocabulary cannot spell it."""
-        return list(zip(batch, self.model.score(batch), strict=True))
+        return list(zip(batch, self.score(batch), strict=True))
 
     def _add(self, metrics: SplitMetrics, batch: EvaluationBatch) -> None:
         x, inverse, y, weights = batch

@@ -5,7 +5,7 @@
 
 It measures:
 
-* the steps a second of `fit`, after the start: native, eager and with gradients by hand;
+* the steps a second of `fit`, after the start: native, by autograd and with gradients by hand;
 * the seconds of whole runs;
 * the quick start from its beginning to its table, on a machine that has not built native.cpp;
 * the seconds to the first step, compared with the import of Lightning alone;
@@ -41,8 +41,8 @@ from tests.benchmarks.report import write_page
 DEEP = "configs/reference/deep.yaml"
 COMMIT = git_commit()  # before the figures change the tree
 NATIVE = ["--model.engine", "native"]
-EAGER = ["--model.engine", "autograd"]
-MANUAL = ["--model.backward", "manual"]
+AUTOGRAD = ["--model.engine", "autograd"]
+MANUAL = ["--model.engine", "manual"]
 ONE_THREAD = {"OMP_NUM_THREADS": "1"}
 NOTEBOOK_STEPS = 100_000  # of its training, as published
 
@@ -76,7 +76,7 @@ def fit(config: str, *more: str, **environment: str) -> dict:
 def rates(config: str, steps: int, rounds: int) -> list[dict]:
     """Steady-state steps a second on one thread, a row for each way to step."""
     path = f"configs/reference/{config}.yaml"
-    ways = {"native": (NATIVE, 10), "eager": (EAGER, 1), "by hand in Python": (MANUAL, 1)}
+    ways = {"native": (NATIVE, 10), "autograd": (AUTOGRAD, 1), "by hand in Python": (MANUAL, 1)}
     measured = []
     for _ in range(rounds):
         loop, ours = notebook(config, steps), {}

@@ -2,7 +2,7 @@
 
     python -m tests.benchmarks.gpu [--steps N] [--rounds N] [--output FILE.md]
 
-`fit` takes eager steps, in two precisions and with two sizes of the minibatch. The command prints a
+`fit` takes steps by autograd, in two precisions and with two sizes of the minibatch. It prints a
 table with the name of the GPU. It needs data/names.txt.
 """
 
@@ -24,7 +24,7 @@ def notebook(steps: int, batch_size: int) -> float:
 
 
 def measure(steps: int, rounds: int) -> str:
-    lines = ["| batch | precision | notebook | eager |", "|---|---|---|---|"]
+    lines = ["| batch | precision | notebook | autograd |", "|---|---|---|---|"]
     for batch_size in (32, 4096):
         loops, rates = [], {}
         for _ in range(rounds):

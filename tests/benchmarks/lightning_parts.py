@@ -2,7 +2,7 @@
 
     python -m tests.benchmarks.lightning_parts
 
-Each is switched on in a fit of 20 updates on 30 words, with eager and with native steps.
+Each is switched on in a fit of 20 updates on 30 words, by autograd and with native steps.
 "works" means that the fit ends with status 0. A refusal is one line.
 Install psutil and rich first: the parts that need them are tried with them.
 """
@@ -97,10 +97,10 @@ def fit(folder: Path, engine: str, *more: str) -> str:
 
 
 def table(folder: Path) -> str:
-    rows = ["| part | eager steps | native steps |", "| --- | --- | --- |"]
+    rows = ["| part | steps by autograd | native steps |", "| --- | --- | --- |"]
 
     def add(name: str, *options: str) -> None:
-        found = [fit(folder, engine, *options) for engine in ("eager", "native")]
+        found = [fit(folder, engine, *options) for engine in ("autograd", "native")]
         same = found[0] == found[1] != "works"
         rows.append(f"| `{name}` | {found[0]} | {'the same' if same else found[1]} |")
         print(rows[-1], file=sys.stderr)

@@ -150,7 +150,7 @@ def measure(kills: int, seed: int) -> tuple[list[dict], dict | str]:
     chance = random.Random(seed)
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        share = {"eager": kills // 2, "native": kills - kills // 2}
+        share = {"autograd": kills // 2, "native": kills - kills // 2}
         rows = [killed_until_done(folder, n, engine, chance) for engine, n in share.items()]
         try:
             disk: dict | str = full_disk(folder)

@@ -1,10 +1,10 @@
 """From which size on a second thread pays: steps on one thread and on all cores.
 
-    OMP_WAIT_POLICY=passive python -m tests.benchmarks.threads [--engine eager] [--rounds N]
+    OMP_WAIT_POLICY=passive python -m tests.benchmarks.threads [--engine autograd] [--rounds N]
 
 One thread and all take turns, a short block of steps each; a row is the fastest block of each,
 which other programs on the machine disturb least. The size is parameters times batch_size. Steps
-are native, unless --engine eager is given.
+are native, unless --engine autograd is given.
 """
 
 import argparse
@@ -27,7 +27,7 @@ BLOCK_S = 0.02  # about as long as the system lets a program run undisturbed
 
 def main() -> None:
     parser = argparse.ArgumentParser()
-    parser.add_argument("--engine", choices=("native", "eager"), default="native")
+    parser.add_argument("--engine", choices=("native", "autograd"), default="native")
     parser.add_argument("--rounds", type=int, default=60)
     arguments = parser.parse_args()
     many = cores()
@@ -36,7 +36,7 @@ def main() -> None:
         for batch_size in BATCHES:
             net = MLP(27, block_size, n_hidden=n_hidden, n_layer=3)
             size = sum(p.numel() for p in net.parameters()) * batch_size
-            make = {"native": native, "eager": eager}[arguments.engine]
+            make = {"native": native, "autograd": eager}[arguments.engine]
             figures = seconds(make, net, block_size, batch_size, many, arguments.rounds)
             rows.append((size, name, batch_size, *figures))
     print(

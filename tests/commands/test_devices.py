@@ -64,7 +64,7 @@ def test_a_longer_run_goes_on_from_a_shorter_one(options, tmp_path, device, prec
 def test_nothing_is_written_where_the_run_is_refused(options, tmp_path, capsys, device):
     before = set(tmp_path.iterdir())
     for more, message in (
-        (["--model.backward", "manual", "--trainer.precision", "bf16-mixed"], "precision"),
+        (["--model.engine", "manual", "--trainer.precision", "bf16-mixed"], "precision"),
         (["--data.batch_size", "1"], "at least 2 examples"),
         (["--model.lr", "0"], "lr must be positive"),
     ):

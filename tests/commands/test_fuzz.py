@@ -142,7 +142,7 @@ def test_configurations(material, tmp_path, data):
 options = st.sampled_from(
     """
     --model.lr --model.activation --model.init.gain --trainer.gradient_clip_val --model.schedule
-    --model.warmup --model.optimizer --model.backward --model.engine --model.lr_milestones
+    --model.warmup --model.optimizer --model.engine --model.lr_milestones
     --data.splits --data.sampling --data.targets --data.block_size --data.split_seed
     --trainer.max_steps --trainer.precision --threads --name --resume --seed_everything
     --diagnostics.fail_on --config --typo

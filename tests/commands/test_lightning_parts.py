@@ -50,6 +50,7 @@ def test_train_loss_is_that_of_the_examples_where_gradients_are_added_up(fit, tm
 @pytest.mark.filterwarnings("ignore")
 def test_the_rate_that_the_finder_finds_is_used_recorded_and_kept(fit, tmp_path):
     more = [f"--trainer.callbacks+={CALLBACKS}.LearningRateFinder", "--model.optimizer", "adamw"]
+    more += ["--diagnostics.enabled", "true"]  # which draw the curve of the trial
     status, said = fit(*more)
     assert status == 0
     assert "one by one" in said

@@ -33,7 +33,7 @@ def describe(tmp_path, word_list):
     def describe(steps: int = 20, **more) -> Path:
         config = {
             "data": {"path": str(word_list), "batch_size": 16},
-            "model": {"n_hidden": 20, "n_layer": 2, "engine": "eager"},
+            "model": {"n_hidden": 20, "n_layer": 2, "engine": "autograd"},
             "trainer": {"max_steps": steps, "log_every_n_steps": 10, "accelerator": "cpu"},
             "diagnostics": {"enabled": False},
             "threads": 1,

@@ -181,9 +181,7 @@ def fit(word_list, callbacks, engine="auto", model_arguments={}, **trainer_argum
         ({"optimizer": "adamw", "lr": 0.01, "weight_decay": 0.1}, {}),
     ],
 )
-def test_on_and_off_are_bit_identical(
-    word_list, one_thread, engine, model_arguments, trainer_arguments
-):
+def test_on_and_off_are_bit_identical(word_list, engine, model_arguments, trainer_arguments):
     arguments = engine, model_arguments
     off, logged_off = fit(word_list, [], *arguments, **trainer_arguments)
     random_off = torch.get_rng_state()
@@ -196,7 +194,7 @@ def test_on_and_off_are_bit_identical(
         assert figures.items() <= logged_on.logged[step].items()
 
 
-def test_any_order_of_the_callbacks_gives_the_same(word_list, tmp_path, one_thread):
+def test_any_order_of_the_callbacks_gives_the_same(word_list, tmp_path):
     runs = []
     for order in itertools.permutations(range(4)):
         monitor = every(20, pictures=False)

@@ -1,6 +1,6 @@
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from torch import nn
 
@@ -34,7 +34,6 @@ def test_linear_is_torchs(n, fan_in, fan_out, bias, seed):
     )
 
 
-@settings(deadline=None)
 @given(
     n=st.integers(2, 33),
     features=sizes,

@@ -7,7 +7,7 @@ import pytest
 from tests.benchmarks.reliability import measure
 
 
-@pytest.mark.slow
+@pytest.mark.slow(minutes=2)
 @pytest.mark.skipif(shutil.which("mount") is None, reason="no mount here")
 def test_killed_runs_end_as_runs_that_were_not():
     rows, disk = measure(kills=4, seed=7)

@@ -36,7 +36,7 @@ class Run:
             "n_layer": 2,
             "optimizer": "adamw",
             "lr": 0.01,
-            "engine": "eager",
+            "engine": "autograd",
         }
         self.model = LitMLP(self.data.chars, 3, dropout=0.1, **arguments)
         recorder = Recorder()

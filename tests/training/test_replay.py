@@ -93,7 +93,7 @@ def replay(
         enable_progress_bar=False,
         enable_model_summary=False,
         limit_val_batches=0,
-        callbacks=[recorder],
+        callbacks=[recorder] if steps == 1 else [],  # without it, steps go in groups
     )
     trainer.fit(model, data)
     return recorder.losses, model.net, data

@@ -52,15 +52,15 @@ def scalars(folder, tag) -> dict[int, float]:
         ("configs/names.yaml", ["--data.batch_size", "64", "--trainer.gradient_clip_val", "0.5"]),
     ],
 )
-def test_native_steps_have_the_losses_of_eager_ones(tmp_path, config, more):
+def test_native_steps_have_the_losses_of_autograds(tmp_path, config, more):
     arguments = ["--trainer.max_steps", "1000", "--trainer.log_every_n_steps", "10", *more]
     losses = {}
-    for engine in ("eager", "native"):
+    for engine in ("autograd", "native"):
         summary = fit(tmp_path / engine, config, *arguments, "--model.engine", engine)
         assert summary["engine"] == engine
         losses[engine] = scalars(tmp_path / engine / "run", "1_losses/train")
     assert list(losses["native"]) == [1, *range(10, 1001, 10)]
-    assert losses["native"] == pytest.approx(losses["eager"], abs=1e-4)
+    assert losses["native"] == pytest.approx(losses["autograd"], abs=1e-4)
 
 
 @needs_names

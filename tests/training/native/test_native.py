@@ -64,7 +64,7 @@ def native(net, optimizer, B, **more) -> NativeStep:
 @given(st.fixed_dictionaries(SIZES | OPTIONS), st.booleans(), st.integers(0, 99))
 @example({"B": 32, "T": 3, "V": 27, "n_embd": 10, "n_hidden": 100, "n_layer": 5}, False, 1)
 @example({"B": 1, "T": 1, "V": 2, "n_embd": 1, "n_hidden": 1, "batch_norm": False}, True, 1)
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_gradients_are_those_of_autograd_in_float64(sizes, soft, seed):
     net, B = network(seed=seed, **sizes)
     x, y = examples(B, sizes["T"], sizes["V"], soft)
