@@ -22,12 +22,7 @@ NOTHING_KEPT = {"logger": False, "enable_checkpointing": False, "enable_progress
 
 
 def run(args: list[str], begun: float) -> None:
-    """Runs the command that args[0] names.
-
-    Raises:
-        ValueError, OSError: bad input; the line says what to do.
-        SystemExit: after the help.
-    """
+    """Runs the command that args[0] names."""
     with quiet_lightning():
         cli = MakemoreCLI(args[0], args[1:])
         if args[0] == "predict":

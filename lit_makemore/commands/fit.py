@@ -63,7 +63,6 @@ def train(
         finished before.
 
     Raises:
-        ValueError, OSError: bad input; the line says what to do.
         Stopped: a signal came, and the run has been saved.
     """
     config = cli.config

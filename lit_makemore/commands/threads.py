@@ -36,10 +36,7 @@ def asked(option: int | None) -> int | None:
 
 
 def for_training(parameters: int, batch_size: int, processes: int = 1) -> int:
-    """The threads of each of the processes on this machine that train a network.
-
-    batch_size counts the examples of an update over all of them together.
-    """
+    """The threads of each process on this machine, where batch_size is of all together."""
     small = parameters * batch_size // processes < SMALL
     return 1 if small else max(1, cores() // processes)
 

@@ -120,7 +120,6 @@ def check(found: Resumption, config: str, override: bool) -> list[str]:
     if found.threads not in (None, threads := torch.get_num_threads()):
         apart.append(f"threads: {found.threads} -> {threads}")
     if apart and not override:
-        remedy = "to use the new values, add --resume_override true"
         said = f"{found.folder} was trained with another configuration: {'; '.join(apart)}"
-        raise ValueError(f"{said}; {remedy}")
+        raise ValueError(f"{said}; to use the new values, add --resume_override true")
     return [f"changed from here on: {line}" for line in apart]

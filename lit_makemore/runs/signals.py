@@ -30,7 +30,7 @@ def noted(*signums: int) -> Iterator[None]:
     """Notes these signals inside the block; after it they do what they did before.
 
     A second SIGTERM or SIGINT ends the process at once. Not in a SLURM job: there several may come,
-    and SIGKILL follows. Signals are handled in the main thread only.
+    and SIGKILL follows.
     """
     global _blocks
     _blocks += 1

@@ -9,8 +9,8 @@ from lightning.fabric.plugins.environments import SLURMEnvironment, TorchElastic
 def environment() -> SLURMEnvironment | None:
     """How Lightning sees the job, without its own requeueing; None where SLURM is not in use.
 
-    Lightning's requeueing saves inside the signal handler, and deadlocks where several processes
-    get the signal at different times (Lightning #21406). Ours is in stopping.py.
+    That saves inside the signal handler, and deadlocks where several processes get the signal at
+    different times (Lightning #21406). Ours is in stopping.py.
     """
     if TorchElasticEnvironment.detect() or not SLURMEnvironment.detect():
         return None
@@ -82,11 +82,7 @@ def restarts() -> int:
 
 
 def preempted() -> bool:
-    """Whether SLURM ends the job in favour of another one.
-
-    It sends SIGTERM, as to a cancelled job, and does not queue the job again if its processes end
-    by themselves.
-    """
+    """Whether SLURM ends the job in favour of another one, by SIGTERM as a cancelled job."""
     try:
         shown = _scontrol("show", "job", str(job()))
     except OSError:

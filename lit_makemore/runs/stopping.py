@@ -103,14 +103,12 @@ class StopOnSignal(AtUpdates):
         if saved := self.save(trainer):
             line += f"; continue with --resume true (checkpoint: {saved})"
             if slurm.job():
-                said = self._requeue(signum) if trainer.is_global_zero else ""
+                said, name = "", signum.name if trainer.is_global_zero else ""
+                if name == "SIGUSR1" or (name == "SIGTERM" and slurm.preempted()):
+                    said = f"; {slurm.requeue(self._max_requeues)}"
                 line += trainer.strategy.broadcast(said)  # nobody ends before that is done
         _wait_for_children(trainer)
         raise Stopped(signum, line)
-
-    def _requeue(self, signum: signal.Signals) -> str:
-        going_on = signum.name == "SIGUSR1" or (signum.name == "SIGTERM" and slurm.preempted())
-        return f"; {slurm.requeue(self._max_requeues)}" if going_on else ""
 
 
 def _wait_for_children(trainer: Any) -> None:

@@ -6,6 +6,7 @@ What connects the processes is closed before Python ends, unless one of them fai
 import ast
 import re
 import signal
+from contextlib import nullcontext
 from pathlib import Path
 
 import lightning
@@ -100,22 +101,17 @@ def connection(tmp_path):
         distributed.destroy_process_group()
 
 
-def test_it_is_closed_at_the_end(connection):
-    with quiet_lightning():
+@pytest.mark.parametrize(
+    ("error", "closed"),
+    [(None, True), (Stopped(signal.SIGTERM, "stopped"), True), (ValueError("broken"), False)],
+    ids=["at the end", "after a stop", "not after a failure, which would wait for the others"],
+)
+def test_it_is_closed(connection, error, closed):
+    with pytest.raises(type(error)) if error else nullcontext(), quiet_lightning():
         assert distributed.is_initialized()
-    assert not distributed.is_initialized()
-
-
-def test_it_is_closed_after_a_stop(connection):
-    with pytest.raises(Stopped), quiet_lightning():
-        raise Stopped(signal.SIGTERM, "stopped")
-    assert not distributed.is_initialized()
-
-
-def test_a_failure_does_not_wait_for_the_others(connection):
-    with pytest.raises(ValueError, match="broken"), quiet_lightning():
-        raise ValueError("broken")
-    assert distributed.is_initialized()
+        if error:
+            raise error
+    assert distributed.is_initialized() != closed
 
 
 def test_one_process_alone_has_none():

@@ -138,14 +138,6 @@ def test_what_best_ckpt_holds_is_what_was_validated(fit, tmp_path):
     )
 
 
-def test_averaging_by_passes_is_refused(fit, capsys):
-    averaging = "--trainer.callbacks+=lightning.pytorch.callbacks.EMAWeightAveraging"
-    by_passes = "--trainer.callbacks.update_starting_at_epoch=1"
-    with pytest.raises(AssertionError):
-        fit("run", averaging, by_passes, "--trainer.max_steps", "9")
-    assert "use update_starting_at_step" in capsys.readouterr().err
-
-
 def test_accumulated_gradients_are_updates_of_equal_size(fit, tmp_path):
     """Of 8 minibatches a pass, 3 make an update: the last 2 of a pass are left out."""
     more = ["--trainer.accumulate_grad_batches", "3", "--trainer.val_check_interval", "5"]

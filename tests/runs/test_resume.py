@@ -217,8 +217,10 @@ def test_a_kill_during_a_save_leaves_the_checkpoint_before_it(command, tmp_path)
     assert not list((runs / "parts" / "checkpoints").glob(".*.tmp"))
 
 
-def test_auto_starts_afresh_and_says_so(command, tmp_path, capsys):
-    assert main(command("new", "--resume", "auto")) == 0
+def test_without_a_run_auto_starts_one_and_true_is_an_error(command, capsys):
+    assert main(command("new", "--resume", "true")) == 1
+    assert "there is no run new in" in capsys.readouterr().err
+    assert main(command("new", "--resume", "auto", "--trainer.max_steps", "5")) == 0
     assert "nothing to resume: starting a new run" in capsys.readouterr().err
 
 
@@ -238,11 +240,6 @@ def test_auto_begins_again_where_no_checkpoint_is_whole(command, stopping, tmp_p
     assert main(command("parts", "--resume", "auto")) == 0
     assert "no complete checkpoint in" in capsys.readouterr().err
     assert_same_run(runs / "parts", runs / "whole")
-
-
-def test_true_without_a_run_is_an_error(command, capsys):
-    assert main(command("new", "--resume", "true")) == 1
-    assert "there is no run new in" in capsys.readouterr().err
 
 
 def test_a_finished_run_says_so_and_goes_on_for_more_steps(command, tmp_path, capsys):
@@ -311,14 +308,6 @@ def test_a_native_run_goes_on_with_autograd_steps_where_native_ones_do_not_go(co
     assert main(command("run", "--model.engine", "auto", *more, "--resume", "true")) == 0
 
 
-def test_a_run_without_a_name_is_found_by_its_config(command, stopping, tmp_path):
-    stopping(35, "signal")
-    nameless = [a for a in command("x") if a not in ("--name", "x")]
-    assert main(nameless) == 143
-    assert main([*nameless, "--resume", "true"]) == 0
-    assert [path.parent.name for path in (tmp_path / "runs").glob("*/config.yaml")] == ["tiny"]
-
-
 def test_a_run_goes_on_from_its_folder_and_its_config(command, stopping, tmp_path):
     stopping(35, "signal")
     assert main(command("run")) == 143
@@ -332,19 +321,12 @@ def test_another_configuration_is_an_error_that_lists_it(command, stopping, caps
     stopping(35, "signal")
     assert main(command("run")) == 143
     changed = ["--model.lr", "0.02", "--data.batch_size", "20", "--trainer.log_every_n_steps", "4"]
-    assert main(command("run", "--resume", "true", *changed)) == 1
+    assert main(command("run", "--resume", "true", *changed, "--threads", "2")) == 1
     error = capsys.readouterr().err.strip().splitlines()[-1]
-    assert "data.batch_size: 16 -> 20; model.lr: 0.01 -> 0.02; to use the new" in error
+    assert "data.batch_size: 16 -> 20; model.lr: 0.01 -> 0.02; threads: 1 -> 2; to use" in error
     override = ["--model.lr", "0.02", "--resume_override", "true"]
     assert main(command("run", "--resume", "true", *override)) == 0
     assert "changed from here on: model.lr: 0.01 -> 0.02" in capsys.readouterr().err
-
-
-def test_another_thread_count_is_a_difference(command, stopping, capsys):
-    stopping(35, "signal")
-    assert main(command("run")) == 143
-    assert main(command("run", "--resume", "true", "--threads", "2")) == 1
-    assert "threads: 1 -> 2" in capsys.readouterr().err
 
 
 def test_another_word_list_is_an_error(command, stopping, word_list, capsys):
@@ -450,9 +432,3 @@ def test_a_checkpoint_without_its_run_folder_is_one_line(command, stopping, tmp_
     (line,) = capsys.readouterr().err.splitlines()
     assert "cannot be continued without its run folder" in line
     assert not (tmp_path / "runs" / "new").exists()
-
-
-def test_lightnings_option_for_it_names_ours(command, capsys):
-    with pytest.raises(SystemExit):
-        main(command("new", "--ckpt_path", "last.ckpt"))
-    assert "there is no option --ckpt_path here; use --resume" in capsys.readouterr().err
