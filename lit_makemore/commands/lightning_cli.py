@@ -1,7 +1,7 @@
 """The options of fit, validate, test and predict, and what is built from them: LightningCLI."""
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from inspect import cleandoc, signature
 from pathlib import Path
@@ -109,7 +109,7 @@ class MakemoreCLI(LightningCLI):
         parser.link_arguments("data.block_size", "model.block_size", apply_on="instantiate")
         parser.link_arguments("seed_everything", "data.seed")
         # A logger is made when the run folder is known: see `loggers`.
-        parser.add_instantiator(partial, Logger)
+        parser.add_instantiator(_later, Logger)
 
     def parse_arguments(self, parser: LightningArgumentParser, args: Any) -> None:
         """Parses the options. What the recipe chooses are defaults, which any option replaces."""
@@ -144,7 +144,7 @@ class MakemoreCLI(LightningCLI):
         if not with_data:
             parser, config = _Parser(), Namespace(trainer=config.trainer)
             parser.add_lightning_class_args(self.trainer_class, "trainer")
-            parser.add_instantiator(partial, Logger)
+            parser.add_instantiator(_later, Logger)
         try:
             self.config_init = parser.instantiate_classes(config)
             self.datamodule, self.model = map(self.config_init.get, ("data", "model"))
@@ -225,3 +225,7 @@ def _joined(ours: dict[str, Any], theirs: list[pl.Callback]) -> list[pl.Callback
     theirs = [one for one in theirs if not isinstance(one, without)]
     replaced = ProgressBar if any(isinstance(one, ProgressBar) for one in theirs) else ()
     return [*(one for one in ours["callbacks"] if not isinstance(one, replaced)), *theirs]
+
+
+def _later(kind: type[Logger], *args: Any, **kwargs: Any) -> Callable[..., Logger]:
+    return partial(kind, *args, **kwargs)

@@ -74,6 +74,14 @@ def stopping(monkeypatch):
     return at
 
 
+@pytest.fixture
+def stopped(command, stopping, tmp_path) -> Path:
+    """A run that a signal has stopped at update 35."""
+    stopping(35, "signal")
+    assert main(command("run")) == 143
+    return tmp_path / "runs" / "run"
+
+
 def state(folder: Path, name: str = "last") -> dict:
     return torch.load(folder / "checkpoints" / f"{name}.ckpt", weights_only=True)
 
@@ -308,18 +316,13 @@ def test_a_native_run_goes_on_with_autograd_steps_where_native_ones_do_not_go(co
     assert main(command("run", "--model.engine", "auto", *more, "--resume", "true")) == 0
 
 
-def test_a_run_goes_on_from_its_folder_and_its_config(command, stopping, tmp_path):
-    stopping(35, "signal")
-    assert main(command("run")) == 143
-    folder = tmp_path / "runs" / "run"
-    arguments = ["fit", "--config", str(folder / "config.yaml"), "--resume", str(folder)]
+def test_a_run_goes_on_from_its_folder_and_its_config(command, stopped):
+    arguments = ["fit", "--config", str(stopped / "config.yaml"), "--resume", str(stopped)]
     assert main(arguments) == 0
-    assert state(folder)["global_step"] == 90
+    assert state(stopped)["global_step"] == 90
 
 
-def test_another_configuration_is_an_error_that_lists_it(command, stopping, capsys):
-    stopping(35, "signal")
-    assert main(command("run")) == 143
+def test_another_configuration_is_an_error_that_lists_it(command, stopped, capsys):
     changed = ["--model.lr", "0.02", "--data.batch_size", "20", "--trainer.log_every_n_steps", "4"]
     assert main(command("run", "--resume", "true", *changed, "--threads", "2")) == 1
     error = capsys.readouterr().err.strip().splitlines()[-1]
@@ -329,9 +332,7 @@ def test_another_configuration_is_an_error_that_lists_it(command, stopping, caps
     assert "changed from here on: model.lr: 0.01 -> 0.02" in capsys.readouterr().err
 
 
-def test_another_word_list_is_an_error(command, stopping, word_list, capsys):
-    stopping(35, "signal")
-    assert main(command("run")) == 143
+def test_another_word_list_is_an_error(command, stopped, word_list, capsys):
     word_list.write_text(word_list.read_text().replace("anton", "noant"))
     assert main(command("run", "--resume", "true")) == 1
     assert "are not those that the run was trained on" in capsys.readouterr().err
@@ -355,10 +356,8 @@ def test_auto_falls_back_to_the_newest_whole_checkpoint(
     assert_same_run(tmp_path / "runs" / "parts", tmp_path / "runs" / "whole")
 
 
-def test_a_run_in_use_is_left_alone(command, stopping, tmp_path, capsys):
-    stopping(35, "signal")
-    assert main(command("run")) == 143
-    lock = tmp_path / "runs" / "run" / ".lock"
+def test_a_run_in_use_is_left_alone(command, stopped, capsys):
+    lock = stopped / ".lock"
     holder = subprocess.Popen(
         [sys.executable, "-c", "import fcntl,sys,time; f=open(sys.argv[1]);"
          "fcntl.flock(f, fcntl.LOCK_EX); print(1, flush=True); time.sleep(60)", str(lock)],
@@ -421,12 +420,10 @@ def test_signals_end_a_process_with_their_status(tmp_path, word_list, signum, st
     assert checkpoint.read(tmp_path / "run" / "checkpoints" / "last.ckpt")["global_step"] >= 200
 
 
-def test_a_checkpoint_without_its_run_folder_is_one_line(command, stopping, tmp_path, capsys):
-    stopping(35, "signal")
-    assert main(command("run")) == 143
+def test_a_checkpoint_without_its_run_folder_is_one_line(command, stopped, tmp_path, capsys):
     alone = tmp_path / "elsewhere" / "alone.ckpt"
     alone.parent.mkdir()
-    alone.write_bytes((tmp_path / "runs" / "run" / "checkpoints" / "last.ckpt").read_bytes())
+    alone.write_bytes((stopped / "checkpoints" / "last.ckpt").read_bytes())
     capsys.readouterr()
     assert main(command("new", "--resume", str(alone))) == 1
     (line,) = capsys.readouterr().err.splitlines()
