@@ -53,7 +53,10 @@ class Checkpoints(StopOnSignal, Checkpoint):
         if trainer.state.fn != "fit" or trainer.sanity_checking:
             return
         self._validated = trainer.global_step
-        self._save_if_best(trainer)
+        loss = float(trainer.callback_metrics.get("val/loss", inf))
+        if _agreed(trainer, self.best_step is None or loss < self._lowest) and _is_finite(trainer):
+            self.best_step, self._lowest = trainer.global_step, inf if isnan(loss) else loss
+            trainer.save_checkpoint(self._folder.checkpoints / "best.ckpt")
         if self._is_due(trainer):
             self.save(trainer)
         super().on_validation_end(trainer, pl_module)
@@ -75,12 +78,6 @@ class Checkpoints(StopOnSignal, Checkpoint):
     def _is_due(self, trainer: pl.Trainer) -> bool:
         old = monotonic() - self._when >= self._seconds
         return trainer.global_step % self._every == 0 and _agreed(trainer, old)
-
-    def _save_if_best(self, trainer: pl.Trainer) -> None:
-        loss = float(trainer.callback_metrics.get("val/loss", inf))
-        if _agreed(trainer, self.best_step is None or loss < self._lowest) and _is_finite(trainer):
-            self.best_step, self._lowest = trainer.global_step, inf if isnan(loss) else loss
-            trainer.save_checkpoint(self._folder.checkpoints / "best.ckpt")
 
     def state_dict(self) -> dict[str, Any]:
         best = {"best_step": self.best_step, "lowest": self._lowest}

@@ -209,12 +209,9 @@ def number(value: float | None, digits: int) -> str:
 def columns(samples: Samples) -> str:
     """The names in columns, each with a mark for where it is found; long ones are shortened."""
     mark = {"train": "=", "held out": "~", "new": " ", "cut": " "}
-    names = [shortened(name, LONGEST_SHOWN) for name, _ in samples]
-    width = max(map(displayed_width, names), default=0) + 3
-    cells = [
-        f"{mark[where]} {name}" + " " * (width - 2 - displayed_width(name))
-        for name, (_, where) in zip(names, samples, strict=True)
-    ]
+    cells = [f"{mark[where]} {shortened(name, LONGEST_SHOWN)}" for name, where in samples]
+    width = max(map(displayed_width, cells), default=0) + 1
+    cells = [cell + " " * (width - displayed_width(cell)) for cell in cells]
     across = min(5, TABLE_WIDTH // width)
     lines = ["".join(cells[i : i + across]).rstrip() for i in range(0, len(cells), across)]
     return "\n" + "\n".join(lines) + "\n(= a training word, ~ a val or test word, others new)"

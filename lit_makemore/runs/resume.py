@@ -1,7 +1,7 @@
 """Going on where a run stopped: which checkpoint, and whether the configuration still fits it."""
 
+import re
 from collections.abc import Mapping
-from glob import escape
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -76,8 +76,8 @@ def find(
 
 def _runs_of(root: Path, stem: str) -> list[Path]:
     """The runs named stem, stem-2, stem-3 …"""
-    found = root.glob(f"{escape(stem)}*")
-    return [p for p in found if p.name == stem or p.name.removeprefix(f"{stem}-").isdigit()]
+    name = re.compile(rf"{re.escape(stem)}(-\d+)?")
+    return [path for path in root.glob("*") if name.fullmatch(path.name)]
 
 
 def _from(path: Path, folder: Path, max_steps: int, note: str = "") -> Resumption:
