@@ -21,7 +21,7 @@ matplotlib.use("Agg")
 import matplotlib.pyplot as plt
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-from lit_makemore.runs.machine import cpu_name, git_commit
+from lit_makemore.runs.report import cpu_name, git_commit
 
 ROOT = Path(__file__).parent.parent
 PAGE = ROOT / "docs" / "beyond.md"

@@ -34,7 +34,7 @@ from results import header
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from lit_makemore.diagnostics.tensorboard import card
-from lit_makemore.runs.machine import cpu_name, git_commit
+from lit_makemore.runs.report import cpu_name, git_commit
 
 matplotlib.use("Agg")
 import matplotlib.pyplot as plt

@@ -39,7 +39,7 @@ COMMANDS = {  # each with its module in commands/, which has a function run(args
     "test": "evaluate",
     "sample": "sample",
     "score": "score",
-    "predict": "predict",
+    "predict": "evaluate",
     "export": "export",
     "gradcheck": "gradcheck",
     "sweep": "sweep",

@@ -1,36 +1,80 @@
-"""`validate` and `test`: the metrics of a checkpoint; nothing is written."""
+"""`validate`, `test` and `predict`: what a checkpoint reaches on words; no run is made."""
 
-from typing import Any
+import sys
+from collections.abc import Iterator
+from itertools import chain
 
+import torch
+from torch import Tensor
+
+from lit_makemore import model as checkpoint
 from lit_makemore.commands.lightning_cli import MakemoreCLI
-from lit_makemore.commands.quiet import disconnected_afterwards, quiet_lightning
+from lit_makemore.commands.quiet import quiet_lightning
+from lit_makemore.commands.score import csv_row
+from lit_makemore.files import write_parts
+from lit_makemore.training.loaders import WordLoader
+from lit_makemore.training.module import LitMLP
+from lit_makemore.words.corpus import are_among, read_words
 
-READ_ONLY: dict[str, Any] = {
-    "callbacks": [],
-    "logger": False,
-    "enable_checkpointing": False,
-    "enable_progress_bar": False,
-}
+Scores = list[tuple[str, float | None]]
+"""Words with their log-probabilities in nats; None where the vocabulary cannot spell the word."""
+NOTHING_KEPT = {"logger": False, "enable_checkpointing": False, "enable_progress_bar": False}
 
 
 def run(args: list[str], begun: float) -> None:
-    """Runs `validate` or `test`, as args[0] says, and prints the metrics.
-
-    Raises:
-        ValueError, OSError: bad input; the line says what to do.
-        SystemExit: after the help.
-    """
-    with quiet_lightning(), disconnected_afterwards():
+    """Runs the command that args[0] names."""
+    with quiet_lightning():
         cli = MakemoreCLI(args[0], args[1:])
-        cli.build(**READ_ONLY)
+        if args[0] == "predict":
+            predict(cli)
+            return
+        cli.build(callbacks=[], **NOTHING_KEPT)
         evaluate = cli.trainer.validate if args[0] == "validate" else cli.trainer.test
-        evaluate(
-            cli.model,
-            datamodule=cli.datamodule,
-            ckpt_path=cli.config.ckpt_path,
-            verbose=False,
-            weights_only=True,
+        ckpt_path = cli.config.ckpt_path
+        evaluate(cli.model, cli.datamodule, ckpt_path=ckpt_path, verbose=False, weights_only=True)
+        if cli.trainer.is_global_zero:
+            for name, value in cli.trainer.callback_metrics.items():
+                print(f"{name:<20}{float(value):>10.4f}")
+
+
+def predict(cli: MakemoreCLI) -> None:
+    """Scores the words of a file, a CSV row for each, in the order of the file.
+
+    The loss per character is in nats; the end mark is a character too. A word that the vocabulary
+    cannot spell has an empty score; a line on stderr says how many there are.
+    """
+    data, path = cli.config.data, cli.config.ckpt_path
+    if data.predict_path is None:
+        raise ValueError("predict scores the words of a file: --data.predict_path FILE")
+    words = read_words(data.predict_path, data.lowercase, data.strip)
+    checkpoint.read(path)  # says what is wrong with it
+    model = LitMLP.load_from_checkpoint(path, map_location="cpu", weights_only=True)
+    cli.build(with_data=False, callbacks=[], **NOTHING_KEPT)
+    rank, world_size = cli.trainer.global_rank, cli.trainer.world_size
+    loader = WordLoader(words, rank=rank, world_size=world_size)
+    chunks: list[Scores] = cli.trainer.predict(model, loader) or []  # type: ignore[assignment]
+    if torch.distributed.is_initialized():
+        # each process has its share of every chunk, in the order of the ranks
+        everyone: list[list[Scores]] = [[]] * world_size
+        torch.distributed.all_gather_object(everyone, chunks)
+        chunks = [list(chain.from_iterable(shares)) for shares in zip(*everyone, strict=True)]
+    if not cli.trainer.is_global_zero:
+        return
+    write_parts(cli.config.output, _rows(chunks, model.model.train_hashes))
+    if unspelled := sum(log_p is None for _, log_p in chain.from_iterable(chunks)):
+        print(
+            f"{unspelled} words have no score: they contain characters that never occur in the "
+            "training words",
+            file=sys.stderr,
         )
-    if cli.trainer.is_global_zero:
-        for name, value in cli.trainer.callback_metrics.items():
-            print(f"{name:<20}{float(value):>10.4f}")
+
+
+def _rows(chunks: list[Scores], train_hashes: Tensor) -> Iterator[str]:
+    yield csv_row(["word", "log_probability", "loss_per_char", "in_train"])
+    for chunk in chunks:
+        known = are_among((word for word, _ in chunk), train_hashes).tolist()
+        for (word, log_p), in_train in zip(chunk, known, strict=True):
+            scores = ["", ""]
+            if log_p is not None:
+                scores = [f"{log_p:.6f}", f"{-log_p / (len(word) + 1):.6f}"]
+            yield csv_row([word, *scores, int(in_train)])

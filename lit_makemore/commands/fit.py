@@ -4,7 +4,7 @@ Options → data, network and Trainer → teachers → fit → report.
 """
 
 import logging
-from collections.abc import Collection
+from pathlib import Path
 from time import perf_counter
 from typing import Any
 
@@ -13,38 +13,31 @@ import lightning.pytorch as pl
 from lit_makemore.commands import threads
 from lit_makemore.commands.lightning_cli import MakemoreCLI
 from lit_makemore.commands.output import notes, say
-from lit_makemore.commands.quiet import disconnected_afterwards, quiet_lightning
+from lit_makemore.commands.quiet import quiet_lightning
 from lit_makemore.commands.teachers import is_config, train_teachers
+from lit_makemore.diagnostics.checks import Health
 from lit_makemore.diagnostics.monitor import Monitor
 from lit_makemore.diagnostics.progress import ProgressLine
-from lit_makemore.model import NameModel, load
+from lit_makemore.model import load
 from lit_makemore.runs import report, resume, slurm
 from lit_makemore.runs.checkpoints import Checkpoints
-from lit_makemore.runs.exact_resume import ExactResume
+from lit_makemore.runs.exact_resume import ExactResume, FolderCallback
 from lit_makemore.runs.folder import RunFolder
-from lit_makemore.runs.folder_callback import FolderCallback
 from lit_makemore.runs.logger import VARIED, RunLogger
-from lit_makemore.runs.report import Report
+from lit_makemore.runs.report import Result, Samples
 from lit_makemore.runs.signals import ASKING, Stopped, noted
-from lit_makemore.runs.stop_on_nan import StopOnNaN
-from lit_makemore.runs.stop_on_signal import StopOnSignal
+from lit_makemore.runs.stopping import StopOnNaN, StopOnSignal
 
 SAVE_EVERY_N_STEPS, SAVE_SECONDS = 1000, 2.0
 
 
+Reached = tuple[Result, Health | None, Samples, Path]
+"""What report.text tells of a run."""
+
+
 def run(args: list[str], begun: float) -> None:
-    """Runs the command.
-
-    Args:
-        args: the command line, "fit" first.
-        begun: when the command began, by perf_counter.
-
-    Raises:
-        ValueError, OSError: bad input; the line says what to do.
-        Stopped: a signal came, and the run has been saved.
-        SystemExit: after the help.
-    """
-    with quiet_lightning(), disconnected_afterwards():
+    """Runs the command; `begun` is when it began, by perf_counter."""
+    with quiet_lightning():
         cli = MakemoreCLI("fit", args[1:])
         shown = cli.config.trainer.enable_progress_bar is not False
         with notes(logging.INFO if shown else logging.WARNING):
@@ -52,26 +45,26 @@ def run(args: list[str], begun: float) -> None:
                 say(*slurm.notes(cli.config.seed_everything))
             reached = train(cli, begun)
     if reached:
-        print(report.text(reached))
+        print(report.text(*reached))
 
 
 def train(
-    cli: MakemoreCLI,
-    begun: float,
-    folder: RunFolder | None = None,
-    varied: Collection[str] = VARIED,
-) -> Report | None:
+    cli: MakemoreCLI, begun: float, folder: RunFolder | None = None, varied: Any = VARIED
+) -> Reached | None:
     """Trains what the options describe: the teachers first, then the network.
 
     Args:
         cli: the options; afterwards `cli.model` is what was trained, with its last weights.
         begun: when the command began, by perf_counter.
         folder: the run folder that the options name, if the caller has locked it.
-        varied: the settings that TensorBoard's HParams page opens with.
+        varied: the names of the settings that TensorBoard's HParams page opens with.
 
     Returns:
         What was reached, on the first process; None after a fast_dev_run, and if the run had been
         finished before.
+
+    Raises:
+        Stopped: a signal came, and the run has been saved.
     """
     config = cli.config
     if config.trainer.fast_dev_run:
@@ -86,12 +79,19 @@ def train(
         return None
     resumed = found.folder if found else None
     folder = folder or RunFolder(config.runs_dir, config.name, cli.stem, resumed)
-    loggers = _logger(config, folder, found, varied)
+    loggers: dict[str, Any] = {}
+    if config.trainer.logger is not False:
+        # what was logged after the checkpoint is logged again, and must not show twice
+        purge_step = (found.step + 1 if found.step else 0) if found else None
+        loggers["logger"] = RunLogger(folder, purge_step, config.diagnostics.all_figures, varied)
     # Before the teachers, so that a Trainer that is not possible is refused at once.
     cli.build(callbacks=_callbacks(cli, folder, found), **loggers)
-    if not (found and found.threads):
-        _choose_threads(cli)
     trainer, model, data = cli.trainer, cli.model, cli.datamodule
+    if not (found and found.threads) and threads.asked(config.threads) is None:
+        parameters = sum(p.numel() for p in model.parameters())
+        on_this_machine = trainer.world_size // trainer.num_nodes
+        batch = data.batch_size // trainer.num_nodes
+        threads.use(threads.for_training(parameters, batch, on_this_machine))
     # Without any update there is nothing to restore: the run starts again.
     ckpt_path = str(found.path) if found and found.path and found.step else None
     try:
@@ -114,63 +114,34 @@ def _find_run(cli: MakemoreCLI) -> resume.Resumption | None:
     config = cli.config
     if (job := slurm.job()) and config.name is None:
         config.name = f"{cli.stem}-{job}"
-    if job and slurm.restarts() and config.resume is None:
-        config.resume = "auto"
-    if config.resume in (None, "false"):
+    how = config.resume or ("auto" if job and slurm.restarts() else "false")
+    if how == "false":
         return None
-    found = resume.find(
-        config.resume, config.runs_dir, config.name, cli.stem, config.trainer.max_steps
-    )
+    max_steps = config.trainer.max_steps
+    found = resume.find(how, config.runs_dir, config.name, cli.stem, max_steps)
     if found is None:
         say("nothing to resume: starting a new run")
         return None
     if config.threads is None and found.threads:
         threads.use(found.threads)
     changed = resume.check(found, cli.dump(), config.resume_override)
-    say(*found.notes, *changed)
+    say(*filter(None, [found.note]), *changed)
     if found.path and not found.finished:
         say(f"resuming {found.folder} at update {found.step:,}")
     return found
 
 
-def _logger(
-    config: Any, folder: RunFolder, found: resume.Resumption | None, varied: Collection[str]
-) -> dict[str, RunLogger]:
-    """The logger of the run folder, which comes before the user's; none with logger false."""
-    if config.trainer.logger is False:
-        return {}
-    purge_step = None
-    if found:  # what was logged after the checkpoint is logged again, and must not show twice
-        purge_step = 0 if found.step == 0 else found.step + 1
-    return {"logger": RunLogger(folder, purge_step, config.diagnostics.all_figures, varied)}
-
-
-def _callbacks(
-    cli: MakemoreCLI, folder: RunFolder, found: resume.Resumption | None
-) -> list[pl.Callback]:
+def _callbacks(cli: MakemoreCLI, folder: RunFolder, found: Any) -> list[pl.Callback]:
     """The callbacks of a fit. None relies on its place among them."""
-    config = cli.config
-    stop = StopOnSignal()
+    config, stop = cli.config, StopOnSignal()
     if config.trainer.enable_checkpointing is not False:
         stop = Checkpoints(folder, SAVE_EVERY_N_STEPS, SAVE_SECONDS, config.max_requeues)
-    progress = [] if config.trainer.enable_progress_bar is False else [ProgressLine()]
-    return [
-        FolderCallback(folder, cli.dump(), found, cli.loggers),
-        ExactResume(),
-        *progress,
-        *([Monitor(config.diagnostics)] if config.diagnostics.enabled else []),
-        StopOnNaN(),
-        stop,
-    ]
-
-
-def _choose_threads(cli: MakemoreCLI) -> None:
-    """By the size of the network, unless the user says how many."""
-    if threads.asked(cli.config.threads) is None:
-        parameters = sum(p.numel() for p in cli.model.parameters())
-        on_this_machine = cli.trainer.world_size // cli.trainer.num_nodes
-        batch = cli.datamodule.batch_size // cli.trainer.num_nodes
-        threads.use(threads.for_training(parameters, batch, on_this_machine))
+    callbacks = [FolderCallback(folder, cli.dump(), found, cli.loggers), ExactResume()]
+    if config.trainer.enable_progress_bar is not False:
+        callbacks.append(ProgressLine())
+    if config.diagnostics.enabled:
+        callbacks.append(Monitor(config.diagnostics))
+    return [*callbacks, StopOnNaN(), stop]
 
 
 def _try_out(cli: MakemoreCLI) -> None:
@@ -192,34 +163,29 @@ def _is_worth_keeping(folder: RunFolder, error: BaseException) -> bool:
     return stopped or any((folder.path / "teachers").rglob("last.ckpt"))
 
 
-def _report(cli: MakemoreCLI, folder: RunFolder, begun: float) -> Report:
-    """Evaluates the run and draws samples; writes both into its folder."""
+def _report(cli: MakemoreCLI, folder: RunFolder, begun: float) -> Reached:
+    """Evaluates and judges the run and draws samples; writes all into its folder."""
     trainer, data, last = cli.trainer, cli.datamodule, cli.model.model
-    path = folder.checkpoints.parent
-    result = report.evaluate(last, _best(cli, folder, last), data)
-    health = report.judge(result, trainer)
+    callbacks: list[pl.Callback] = trainer.callbacks  # type: ignore[attr-defined]
+    kept = next((one for one in callbacks if isinstance(one, Checkpoints)), None)
+    best = last if kept else None
+    if kept and kept.best_step != trainer.global_step:
+        best = load(folder.checkpoints / "best.ckpt") if kept.best_step is not None else None
+    result = report.evaluate(last, best, data)
+    monitor = next((one for one in callbacks if isinstance(one, Monitor)), None)
+    health = monitor and monitor.close(trainer, result.net, result.best["val"])
     samples = report.draw_samples(result.net, data)
-    given = {
+    path = folder.checkpoints.parent
+    entries = {
         "name": path.name,
         "config": ", ".join(cli.configs),
         "seed": cli.config.seed_everything,
+        "wall_s": round(perf_counter() - begun, 2),
     }
-    entries = {**given, "wall_s": round(perf_counter() - begun, 2)}
     report.write(path, entries | report.facts(result, health, trainer), samples)
     losses = {f"best/{split}": loss for split, loss in result.best.items() if loss is not None}
     for logger in trainer.loggers:
         if isinstance(logger, RunLogger):
             # one step on, so that a resume with more steps takes them back
             logger.log_metrics(losses, trainer.global_step + 1)
-    return Report(result, health, samples, path)
-
-
-def _best(cli: MakemoreCLI, folder: RunFolder, last: NameModel) -> NameModel | None:
-    """What has the best weights; they are read from best.ckpt if they are not the last ones."""
-    callbacks: list[pl.Callback] = cli.trainer.callbacks  # type: ignore[attr-defined]
-    kept = next((one for one in callbacks if isinstance(one, Checkpoints)), None)
-    if kept is None or kept.best_step is None:
-        return None
-    if kept.best_step == cli.trainer.global_step:
-        return last
-    return load(folder.checkpoints / "best.ckpt")
+    return result, health, samples, path

@@ -18,9 +18,8 @@ from lightning.pytorch.loggers import Logger
 
 from lit_makemore import files
 from lit_makemore.commands import options, threads
-from lit_makemore.commands.help import asks_for_help, short_help
 from lit_makemore.commands.output import program
-from lit_makemore.commands.parsing import OneLineErrors, telling
+from lit_makemore.commands.parsing import OneLineErrors, short_help, telling
 from lit_makemore.diagnostics.settings import Diagnostics
 from lit_makemore.runs import slurm
 from lit_makemore.runs.checkpoints import AtomicCheckpointIO
@@ -29,7 +28,6 @@ from lit_makemore.training.lightning_internals import leave_signals_alone
 from lit_makemore.training.module import LitMLP
 from lit_makemore.training.option_conflicts import refuse
 from lit_makemore.training.recipe import Role, examples_of, options_for
-from lit_makemore.words.corpus import Corpus
 
 TRAINER_DEFAULTS: dict[str, Any] = {
     # Updates are the only axis: epochs never end a run, and validations count updates too.
@@ -60,42 +58,32 @@ class _Parser(OneLineErrors, LightningArgumentParser):
 class MakemoreCLI(LightningCLI):
     """Parses the options of a command; `build` makes the data, the network and the Trainer of them.
 
-    Args:
-        command: fit, validate, test or predict.
-        args: the command line after the command's name, or its options as a mapping.
-        configs: the configuration files, where the options are a mapping.
+    args is what follows the command on the command line, or a mapping of options; then configs
+    names the files that they are from.
     """
 
     def __init__(
         self, command: str, args: list[str] | dict[str, Any], configs: Sequence[str] = ()
     ) -> None:
         self.command = command
-        self._short = isinstance(args, list) and asks_for_help(args)
-        if isinstance(args, list):
-            args = ["--help" if arg == "--help_all" else arg for arg in args]
-        self._trainer_arguments: dict[str, Any] = {}
+        self._short = bool({"-h", "--help"} & {*args})
         super().__init__(
             LitMLP,
             NamesDataModule,
             save_config_callback=None,
             trainer_defaults=TRAINER_DEFAULTS,
-            seed_everything_default=42,
             parser_class=_Parser,
             parser_kwargs={"prog": f"{program()} {command}"},
-            args=_with_shipped_configs(args) if isinstance(args, list) else args,
+            args=_typed(args) if isinstance(args, list) else args,
             run=False,
             auto_configure_optimizers=False,
             load_from_checkpoint_support=False,
         )
-        self.configs = list(configs) or [str(path) for path in self.config.config or []]
+        self.configs = list(configs) or list(map(str, self.config.config or []))
 
     def add_default_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
-        parser.add_argument(
-            "--seed_everything",
-            type=int,
-            default=self.seed_everything_default,
-            help="Seed of the parameters and of the order of the minibatches, not of the split.",
-        )
+        said = "Seed of the parameters and of the order of the minibatches, not of the split."
+        parser.add_argument("--seed_everything", type=int, default=42, help=said)
 
     def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
         def add(name: str, kind: Any, default: Any, text: str) -> None:
@@ -132,11 +120,7 @@ class MakemoreCLI(LightningCLI):
         if self.config.recipe is None or not hasattr(self.config.data, "items"):
             return
         data = NamesDataModule(**self.config.data)
-        self._words: Corpus | None = data.corpus  # kept for `build`, which asks for them again
-        chosen = options_for(self.config.recipe, examples_of(data))
-        parser.set_defaults(
-            {f"{group}.{name}": v for group, values in chosen.items() for name, v in values.items()}
-        )
+        parser.set_defaults(options_for(self.config.recipe, examples_of(data)))
         super().parse_arguments(parser, args)
         self.config.recipe = None  # now there are plain values
 
@@ -150,55 +134,39 @@ class MakemoreCLI(LightningCLI):
     def instantiate_classes(self) -> None:
         """Nothing yet: the command looks at the options first, and then calls `build`."""
 
-    def build(self, **trainer_arguments: Any) -> None:
-        """Makes datamodule, model and trainer.
+    def build(self, with_data: bool = True, **trainer_arguments: Any) -> None:
+        """Makes datamodule, model and trainer; without data the trainer alone, and reads no list.
 
-        Args:
-            trainer_arguments: what the command adds to the user's options. Callbacks come after the
-                user's.
+        trainer_arguments add to the user's options. Callbacks come after the user's.
         """
         self._trainer_arguments = trainer_arguments
-        try:
-            super().instantiate_classes()
-        except ValueError as error:
-            raise ValueError(telling(str(error))) from error
-        self._words = None
-
-    def build_trainer(self, **trainer_arguments: Any) -> None:
-        """Makes the trainer alone: `predict` takes the model from its checkpoint."""
-        self._trainer_arguments = trainer_arguments
-        try:
-            # self.parser would make the data too, and so read, or download, a list
-            parser = _Parser()
+        parser, config = self.parser, self.config
+        if not with_data:
+            parser, config = _Parser(), Namespace(trainer=config.trainer)
             parser.add_lightning_class_args(self.trainer_class, "trainer")
             parser.add_instantiator(_later, Logger)
-            self.config_init = parser.instantiate_classes(Namespace(trainer=self.config.trainer))
+        try:
+            self.config_init = parser.instantiate_classes(config)
+            self.datamodule, self.model = map(self.config_init.get, ("data", "model"))
             self.trainer = self.instantiate_trainer()
         except ValueError as error:
             raise ValueError(telling(str(error))) from error
 
     def instantiate_trainer(self, **kwargs: Any) -> pl.Trainer:
         given, ours = self.config_init.trainer, self._trainer_arguments
-        callbacks = _joined(ours, options.listed(given.callbacks))
-        plugins = [*options.listed(given.plugins), AtomicCheckpointIO()]
-        for plugin in plugins[:-1]:
-            if isinstance(plugin, CheckpointIO):
-                raise ValueError(
-                    f"{type(plugin).__name__} among --trainer.plugins does not work here; a run "
-                    "writes its checkpoints itself, so that a kill leaves each whole"
-                )
-        if (environment := slurm.environment()) and not any(
-            isinstance(plugin, ClusterEnvironment) for plugin in plugins
-        ):
-            plugins.append(environment)
+        plugins = options.listed(given.plugins)
+        for name in [type(one).__name__ for one in plugins if isinstance(one, CheckpointIO)]:
+            why = "a run writes its checkpoints itself, so that a kill leaves each whole"
+            raise ValueError(f"{name} among --trainer.plugins does not work here; {why}")
+        if not any(isinstance(plugin, ClusterEnvironment) for plugin in plugins):
+            plugins = [*plugins, *filter(None, [slurm.environment()])]
         added = {
-            **ours,
-            "callbacks": callbacks,
-            "plugins": plugins,
+            "callbacks": _joined(ours, options.listed(given.callbacks)),
+            "plugins": [*plugins, AtomicCheckpointIO()],
             "val_check_interval": options.validation_interval(given),
         }
         try:
-            trainer = super().instantiate_trainer(**added)
+            trainer = super().instantiate_trainer(**{**ours, **added})
         except TypeError as error:  # what Lightning calls some of its bad arguments
             raise ValueError(str(error)) from error
         leave_signals_alone(trainer)
@@ -209,11 +177,9 @@ class MakemoreCLI(LightningCLI):
     def loggers(self, folder: Path) -> list[Logger]:
         """The user's own loggers. They write into a folder, unless they were given a place."""
         given = self.config_init.trainer.logger
-        makers = [] if given in (None, True, False) else options.listed(given)
-        return [
-            maker(save_dir=folder) if maker.keywords.get("save_dir") == "" else maker()
-            for maker in makers
-        ]
+        makers = [] if isinstance(given, bool) else options.listed(given)
+        here = {"save_dir": folder}
+        return [make(**(here if make.keywords.get("save_dir") == "" else {})) for make in makers]
 
     @property
     def stem(self) -> str:
@@ -232,24 +198,23 @@ class MakemoreCLI(LightningCLI):
         return str(self.parser.dump(config, skip_none=False))
 
 
-def _with_shipped_configs(args: list[str]) -> list[str]:
-    """The command line, with the whole paths of configurations that ship with the program."""
+def _typed(args: list[str]) -> list[str]:
+    """The command line as the parser takes it, with the whole paths of shipped configurations."""
     found = []
     for before, arg in zip(["", *args], args, strict=False):
-        option, equals, path = arg.partition("=")
         if before == "--config":
             arg = str(files.find(arg))
-        elif option == "--config" and equals:
-            arg = f"--config={files.find(path)}"
-        found.append(arg)
+        elif arg.startswith("--config="):
+            arg = f"--config={files.find(arg.removeprefix('--config='))}"
+        found.append("--help" if arg == "--help_all" else arg)
     return found
 
 
 def _joined(ours: dict[str, Any], theirs: list[pl.Callback]) -> list[pl.Callback]:
-    """Our callbacks and the user's.
+    """Our callbacks and the user's, whose progress bar takes the place of ours.
 
-    A progress bar of the user takes the place of ours. Where a command has no bar, checkpoints or
-    logger, as validate has none, those of a run's configuration are left out.
+    Where a command has no bar, checkpoints or logger, as validate has none, those of a run's
+    configuration are left out.
     """
     needed = {
         "enable_progress_bar": ProgressBar,
@@ -258,11 +223,8 @@ def _joined(ours: dict[str, Any], theirs: list[pl.Callback]) -> list[pl.Callback
     }
     without = tuple(kind for option, kind in needed.items() if ours.get(option) is False)
     theirs = [one for one in theirs if not isinstance(one, without)]
-    own_bar = any(isinstance(one, ProgressBar) for one in theirs)
-    return [
-        *(one for one in ours["callbacks"] if not (own_bar and isinstance(one, ProgressBar))),
-        *theirs,
-    ]
+    replaced = ProgressBar if any(isinstance(one, ProgressBar) for one in theirs) else ()
+    return [*(one for one in ours["callbacks"] if not isinstance(one, replaced)), *theirs]
 
 
 def _later(kind: type[Logger], *args: Any, **kwargs: Any) -> Callable[..., Logger]:

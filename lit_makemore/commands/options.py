@@ -16,10 +16,7 @@ from lit_makemore.training.option_conflicts import Row
 
 LARGEST = 2**63  # torch counts with 64 bits
 INTERVALS = (
-    "val_check_interval",
-    "check_val_every_n_epoch",
-    "log_every_n_steps",
-    "accumulate_grad_batches",
+    "val_check_interval check_val_every_n_epoch log_every_n_steps accumulate_grad_batches".split()
 )
 FLAGS_REFUSED = {  # of the Trainer, with the reason
     "barebones": "it measures the Trainer alone; leave it out",
@@ -40,13 +37,11 @@ def config_rows(command: str, config: Any) -> Iterator[Row]:
     for name, value in vars(config.as_flat()).items():
         large = isinstance(value, int) and abs(value) >= LARGEST
         yield large, f"--{name} {value} does not fit into 64 bits"
-    yield (not fit and not config.ckpt_path, f"{command} needs a trained network: --ckpt_path FILE")
-    by_epochs, by_steps = trainer.max_epochs not in (-1, None), trainer.max_steps != -1
-    yield (
-        fit and not (by_epochs or by_steps or trainer.max_time or trainer.fast_dev_run),
-        "nothing says when to stop: use --config configs/quickstart.yaml or set "
-        "--trainer.max_steps",
-    )
+    untrained = not fit and not config.ckpt_path
+    yield untrained, f"{command} needs a trained network: --ckpt_path FILE"
+    ends = trainer.max_epochs not in (-1, None) or trainer.max_steps != -1 or trainer.max_time
+    stop = "use --config configs/quickstart.yaml or set --trainer.max_steps"
+    yield fit and not (ends or trainer.fast_dev_run), f"nothing says when to stop: {stop}"
     for name in INTERVALS:
         value = trainer.get(name)
         small = isinstance(value, int) and value < 1
@@ -57,66 +52,47 @@ def config_rows(command: str, config: Any) -> Iterator[Row]:
     yield (
         trainer.check_val_every_n_epoch is not None and isinstance(every, int),
         "--trainer.check_val_every_n_epoch counts passes, and needs a share of a pass: "
-        f"--trainer.val_check_interval 1.0, not {every}; leave it out to validate every {every} "
-        "updates",
+        f"--trainer.val_check_interval 1.0, not {every}; without it {every} counts updates",
     )
     for callback in listed(trainer.callbacks):
         name = str(callback.get("class_path")).rpartition(".")[2]
         instead = CALLBACKS_REFUSED.get(name)
         yield instead, f"{name} does not work here; {instead}"
-        yield (
-            callback.get("init_args", {}).get("update_starting_at_epoch") is not None,
-            f"{name} cannot count passes: a run that is resumed inside one would have an average "
-            "more; use update_starting_at_step",
-        )
-    variance = config.model.bn_variance
-    yield (
-        fit and trainer.sync_batchnorm and variance != "torch",
-        "--trainer.sync_batchnorm true normalises by torch's variance; "
-        f"it needs --model.bn_variance torch, not {variance}",
-    )
+        by_passes = callback.get("init_args", {}).get("update_starting_at_epoch") is not None
+        exact = "cannot count passes exactly in a resumed run; use update_starting_at_step"
+        yield by_passes, f"{name} {exact}"
+    other = config.model.bn_variance if config.model.bn_variance != "torch" else None
+    synced = "--trainer.sync_batchnorm true needs --model.bn_variance torch"
+    yield fit and trainer.sync_batchnorm and other, f"{synced}, not {other}"
 
 
 def trainer_rows(command: str, trainer: pl.Trainer, options: Any) -> Iterator[Row]:
     """What became of the Trainer's options on this machine, and started in this way."""
-    precision, how, several = options.precision, options.strategy, trainer.world_size > 1
-    yield (
-        str(precision).startswith("16") and not str(trainer.precision).startswith("16"),
-        f"--trainer.precision {precision} needs a GPU; on this CPU use bf16-mixed or 32-true",
-    )
-    yield (
-        any(method in str(how) for method in ("spawn", "fork", "notebook")),
-        f"--trainer.strategy {how} cannot start this program's processes; use ddp",
-    )
-    on_cpu = trainer.strategy.root_device.type == "cpu"
-    yield (
-        command == "fit" and options.sync_batchnorm and on_cpu,
-        "--trainer.sync_batchnorm true needs GPUs; on CPUs every process normalises "
-        "by its own share of the minibatch",
-    )
-    yield (
-        several and isinstance(options.val_check_interval, str | dict | timedelta),
-        "the clocks of several processes differ: --trainer.val_check_interval must be a number "
-        "of updates",
-    )
+    precision, how, several = str(options.precision), options.strategy, trainer.world_size > 1
+    became_other = precision.startswith("16") and not str(trainer.precision).startswith("16")
+    needs_gpu = f"--trainer.precision {precision} needs a GPU"
+    yield became_other, f"{needs_gpu}; on this CPU use bf16-mixed or 32-true"
+    starts = any(method in str(how) for method in ("spawn", "fork", "notebook"))
+    yield starts, f"--trainer.strategy {how} cannot start this program's processes; use ddp"
+    synced = options.sync_batchnorm and trainer.strategy.root_device.type == "cpu"
+    synced = synced and command == "fit"
+    yield synced, "--trainer.sync_batchnorm true needs GPUs; leave it out on CPUs"
+    by_clock = several and isinstance(options.val_check_interval, str | dict | timedelta)
+    must = "--trainer.val_check_interval must be a number of updates"
+    yield by_clock, f"with several processes {must}: their clocks differ"
     # torchrun keeps a store through which processes find each other. It outlives a restart, with
     # the addresses of processes that failed: https://github.com/pytorch/pytorch/issues/135712
-    kept = os.environ.get("TORCHELASTIC_USE_AGENT_STORE") == "True"
+    kept = several and os.environ.get("TORCHELASTIC_USE_AGENT_STORE") == "True"
     yield (
-        several and kept and int(os.environ.get("TORCHELASTIC_MAX_RESTARTS", 0)) > 0,
+        kept and int(os.environ.get("TORCHELASTIC_MAX_RESTARTS", 0)) > 0,
         "with --max-restarts torchrun needs TORCH_DISABLE_SHARE_RDZV_TCP_STORE=1 in its "
-        "environment, and --standalone or --rdzv-backend c10d; otherwise restarted processes "
-        "may look for each other at the addresses of those that failed",
+        "environment, and --standalone or --rdzv-backend c10d",
     )
 
 
 def group_rows(group: str, options: Any, kind: type) -> Iterator[Row]:
-    """A group of options, from which a class is built.
-
-    The parser accepts null where no null is possible, and anything for a dataclass.
-    """
-    mapped = hasattr(options, "items")
-    yield not mapped, f"{group} is a mapping of its options, not {options!r}"
+    """Options of a class: the parser accepts null anywhere, and anything for a dataclass."""
+    yield not hasattr(options, "items"), f"{group} is a mapping of its options, not {options!r}"
     for name, parameter in signature(kind).parameters.items():
         if name not in options:
             continue
@@ -136,9 +112,7 @@ def listed(value: Any) -> list[Any]:
 
 def validation_interval(trainer: Any) -> int | float | None:
     """--trainer.val_check_interval, which counts updates, in batches, which Lightning counts."""
-    interval = trainer.val_check_interval
+    interval, most = trainer.val_check_interval, trainer.max_steps
     if not isinstance(interval, int):
         return interval
-    if trainer.max_steps > 0:
-        interval = min(interval, trainer.max_steps)
-    return interval * trainer.accumulate_grad_batches
+    return (min(interval, most) if most > 0 else interval) * trainer.accumulate_grad_batches

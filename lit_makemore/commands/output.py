@@ -1,7 +1,4 @@
-"""What a command says on stderr, and how the program was started.
-
-Nothing heavy is imported here.
-"""
+"""What a command says on stderr, and how the program was started; imports nothing heavy."""
 
 import logging
 import os
@@ -12,10 +9,7 @@ from pathlib import Path
 
 
 def program() -> str:
-    """How the user has started this program, for help that can be typed as it stands.
-
-    `lit_makemore` if that is installed and in use, `python -m lit_makemore`, or the script.
-    """
+    """How the user has started this program, for help that can be typed as it stands."""
     name = Path(sys.argv[0]).stem
     if name == "lit_makemore":
         return name
@@ -29,7 +23,7 @@ def rank() -> int:
 
 
 def say(*lines: str) -> None:
-    """Prints a note about the run, on the first process only."""
+    """Prints notes about the run, on the first process only."""
     if not rank():
         for line in lines:
             print(line, file=sys.stderr)
@@ -38,8 +32,7 @@ def say(*lines: str) -> None:
 @contextmanager
 def notes(level: int) -> Iterator[None]:
     """Shows the notes of this package on stderr, from a level of logging on."""
-    logger = logging.getLogger("lit_makemore")
-    handler = logging.StreamHandler()
+    logger, handler = logging.getLogger("lit_makemore"), logging.StreamHandler()
     logger.setLevel(logging.WARNING if rank() else level)
     logger.addHandler(handler)
     try:

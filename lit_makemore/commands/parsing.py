@@ -1,10 +1,11 @@
-"""Command lines of plain typed functions, and errors on one line."""
+"""Command lines of plain typed functions, errors on one line, and short help."""
 
 import re
 import sys
 from collections.abc import Callable, Sequence
 from difflib import get_close_matches
 from inspect import Parameter, signature
+from textwrap import fill
 from typing import Any, NoReturn
 
 from jsonargparse import ArgumentParser
@@ -17,6 +18,24 @@ UNKNOWN = (  # what jsonargparse says of an option that does not exist
     r"Group '(?P<group>[\w.]+)' does not accept option '(?P<option>[\w.]+)'",
     r"Option '(?P<option>[\w.]+)' is not accepted",
 )
+EVALUATION = "config ckpt_path data.path threads trainer.devices"
+HELP = {  # what a command of LightningCLI does, and its usual options
+    "fit": (
+        "Trains a network. Later configs and options replace earlier ones; configs/ has many.",
+        "config data.path data.column data.lowercase data.block_size data.batch_size data.targets "
+        "model.n_layer model.n_hidden model.activation model.batch_norm model.optimizer model.lr "
+        "model.schedule model.engine trainer.max_steps trainer.val_check_interval "
+        "trainer.precision trainer.devices trainer.gradient_clip_val name resume recipe "
+        "seed_everything threads diagnostics.enabled print_config",
+    ),
+    "validate": ("Evaluates a trained network on the val words. Nothing is written.", EVALUATION),
+    "test": ("Evaluates a trained network on the test words. Nothing is written.", EVALUATION),
+    "predict": (
+        "Scores words: log-probability in nats, loss per character, and whether it is a training "
+        "word. `score` does this with one process.",
+        "ckpt_path data.predict_path output trainer.devices",
+    ),
+}
 
 
 class OneLineErrors:
@@ -32,7 +51,7 @@ class OneLineErrors:
         for pattern in UNKNOWN:
             if found := re.search(pattern, line):
                 option = ".".join(filter(None, [found.groupdict().get("group"), found["option"]]))
-                line = unknown(option, list(self.get_defaults().keys()))  # type: ignore[attr-defined]
+                line = _unknown(option, list(self.get_defaults().keys()))  # type: ignore[attr-defined]
         return line
 
 
@@ -55,7 +74,7 @@ def telling(message: str) -> str:
     return (f"{key[0]} " if key else "") + "; ".join(wrong or distinct) + got
 
 
-def unknown(option: str, known: Sequence[str]) -> str:
+def _unknown(option: str, known: Sequence[str]) -> str:
     """The error of an option that does not exist, with the one that was probably meant."""
     line = f"there is no option --{option}"
     if RENAMED.get(option) in known:
@@ -69,14 +88,10 @@ class Parser(OneLineErrors, ArgumentParser):
 
 
 def call(function: Callable[..., Any], args: list[str]) -> Any:
-    """Calls a function with arguments from the command line; its signature is the parser.
+    """Calls a typed function with a command line (the command first); its signature is the parser.
 
     A bool is a flag: it may stand alone, or before true or false. What *args is called takes the
     words that belong to no option.
-
-    Args:
-        function: a typed function with a docstring.
-        args: the command line, the name of the command first.
     """
     parameters = signature(function).parameters.values()
     flags = {f"--{p.name}" for p in parameters if p.annotation is bool}
@@ -92,3 +107,15 @@ def call(function: Callable[..., Any], args: list[str]) -> Any:
     options = vars(parser.parse_args(given))
     values = [value for name in words for value in options.pop(name)]
     return function(*values, **options)
+
+
+def short_help(parser: Any, command: str) -> str:
+    """The usual options of a command, each with the first sentence of its help."""
+    does, names = HELP[command]
+    lines = [f"usage: {parser.prog} [--OPTION VALUE …]", "", fill(does, 100), ""]
+    for name in names.split():
+        option = f"  --{name:<28} "
+        said = " ".join(parser._option_string_actions[f"--{name}"].help.split())
+        first = said.partition(". ")[0].removesuffix(".")
+        lines.append(fill(option + first, 100, subsequent_indent=" " * len(option)))
+    return "\n".join([*lines, "", f"All options: {parser.prog} --help_all"])

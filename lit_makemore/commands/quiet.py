@@ -19,14 +19,11 @@ SILENCED = [
     r"You passed `Trainer\(accelerator='cpu', precision='16",  # an error here
     "Be aware that when using `ckpt_path`",  # validate and test do not need the callbacks of fit
     "The number of training batches .* is smaller than the logging interval",  # we count updates
-    "Using ModelCheckpoint with manual optimization",  # groups of minibatches use it
     "Checkpoint directory .* exists and is not empty",  # that of a resumed run
     "torch.distributed.nn.functional.all_gather is deprecated",  # Lightning's
     "It is recommended to use `self.log.*sync_dist",  # SplitMetrics is reduced by itself
     r"`isinstance\(treespec, LeafSpec\)`",  # Lightning's own, at every start
 ]
-
-
 ASKED_FOR = ("callbacks", "tuner", "profilers")  # say something only where a user wants it
 
 
@@ -35,6 +32,10 @@ def quiet_lightning() -> Iterator[None]:
     """Inside the block, Lightning's notes are not shown, and its errors are ValueErrors.
 
     What its callbacks say is shown: a model summary, the reason of an early stop.
+
+    If the block ended in order, the connection between the processes of a run is closed. Lightning
+    leaves it open: a thread of gloo that needs Python while it shuts down would abort this process.
+    After a failure nothing is closed: that would wait for the others.
     """
     for name in ("lightning.fabric", "lightning.pytorch"):
         logging.getLogger(name).setLevel(logging.WARNING)
@@ -45,10 +46,13 @@ def quiet_lightning() -> Iterator[None]:
     shared.addFilter(_is_asked_for)
     for message in SILENCED:
         warnings.filterwarnings("ignore", message=message)
-    excepthook = threading.excepthook
-    threading.excepthook = _say_of_thread
+    excepthook, threading.excepthook = threading.excepthook, _say_of_thread
     try:
         yield
+        _disconnect()
+    except Stopped:  # all processes stop after the same update
+        _disconnect()
+        raise
     # what Lightning calls a bad argument, and a package that is not there; it names the remedy
     except (MisconfigurationException, ModuleNotFoundError) as error:
         raise ValueError(str(error)) from error
@@ -64,22 +68,6 @@ def _is_asked_for(record: logging.LogRecord) -> bool:
 def _say_of_thread(failure: threading.ExceptHookArgs) -> None:
     """TensorBoard's writer is a thread. The main thread soon fails with the same error."""
     print(f"error: {failure.exc_type.__name__}: {failure.exc_value}", file=sys.stderr)
-
-
-@contextmanager
-def disconnected_afterwards() -> Iterator[None]:
-    """Closes the connection between the processes of a run, if the block ended in order.
-
-    Lightning opens it and leaves it open. A thread of gloo that needs Python while it shuts down
-    would abort this process, and Lightning then kills the others. After a failure nothing is
-    closed: that would wait for the others.
-    """
-    try:
-        yield
-    except Stopped:  # all processes stop after the same update
-        _disconnect()
-        raise
-    _disconnect()
 
 
 def _disconnect() -> None:

@@ -21,7 +21,7 @@ from lit_makemore.runs import sweep_results
 from lit_makemore.runs.folder import RunFolder
 from lit_makemore.runs.resume import that_count
 from lit_makemore.runs.signals import Stopped
-from lit_makemore.runs.stop_on_nan import Diverged
+from lit_makemore.runs.stopping import Diverged
 from lit_makemore.runs.sweep import SEEDS, FrozenTrial, Study, Sweep, Value
 from lit_makemore.runs.tables import losses, mean_and_sd, read, shown
 from lit_makemore.training.option_conflicts import check_fit

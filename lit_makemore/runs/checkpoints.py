@@ -9,31 +9,21 @@ import lightning.pytorch as pl
 from lightning.fabric.plugins import TorchCheckpointIO
 from lightning.pytorch.callbacks import Checkpoint
 
-from lit_makemore import model as checkpoint
+from lit_makemore import model
 from lit_makemore.diagnostics.figures import nonfinite_tensors
 from lit_makemore.runs.folder import RunFolder
-from lit_makemore.runs.stop_on_signal import StopOnSignal
+from lit_makemore.runs.stopping import StopOnSignal
 from lit_makemore.training.lightning_internals import validate_now, validation_follows
 
 
 class Checkpoints(StopOnSignal, Checkpoint):
     """Keeps best.ckpt, the lowest validation loss so far, and last.ckpt, the latest state.
 
-    last.ckpt is saved at the start, on the way, at the end, and before a signal stops the run. If a
-    validation follows the update, it is saved after that: otherwise a resumed run would skip or
-    repeat the validation. A network that is not finite is not saved.
-
-    The last weights are validated too, where the interval does not divide the run.
-    Lightning calls this callback after all others, because it is a Checkpoint.
-
-    Args:
-        folder: the run folder.
-        every_n_steps: last.ckpt may be saved after multiples of it.
-        seconds: it is not, if the one before is younger than that.
-        max_requeues: see StopOnSignal.
-
-    Attributes:
-        best_step: the updates that best.ckpt has made; None while there is no best.ckpt.
+    last.ckpt is saved at the start, at multiples of every_n_steps if the one before is `seconds`
+    old, at the end, and before a signal stops the run. If a validation follows the update, it is
+    saved after that: otherwise a resumed run would skip or repeat the validation. A network that is
+    not finite is not saved. The last weights are validated too, where the interval does not divide
+    the run. Lightning calls this callback after all others, because it is a Checkpoint.
     """
 
     def __init__(
@@ -41,16 +31,13 @@ class Checkpoints(StopOnSignal, Checkpoint):
     ) -> None:
         super().__init__(max_requeues)
         self._folder, self._every, self._seconds = folder, every_n_steps, seconds
-        self.best_step: int | None = None
+        self.best_step: int | None = None  # the updates that best.ckpt has made, if it is there
         self._lowest = inf
         self._validated = 0  # the update after which the last validation was
         self._saved, self._when = -1, -inf  # the update of last.ckpt, the time of it
 
     def due(self, step: int) -> float:
         return (step // self._every + 1) * self._every
-
-    def setup(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
-        self._folder.open_everywhere(trainer)
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         if trainer.global_step == 0:
@@ -66,7 +53,10 @@ class Checkpoints(StopOnSignal, Checkpoint):
         if trainer.state.fn != "fit" or trainer.sanity_checking:
             return
         self._validated = trainer.global_step
-        self._save_if_best(trainer)
+        loss = float(trainer.callback_metrics.get("val/loss", inf))
+        if _agreed(trainer, self.best_step is None or loss < self._lowest) and _is_finite(trainer):
+            self.best_step, self._lowest = trainer.global_step, inf if isnan(loss) else loss
+            trainer.save_checkpoint(self._folder.checkpoints / "best.ckpt")
         if self._is_due(trainer):
             self.save(trainer)
         super().on_validation_end(trainer, pl_module)
@@ -86,16 +76,8 @@ class Checkpoints(StopOnSignal, Checkpoint):
         return path
 
     def _is_due(self, trainer: pl.Trainer) -> bool:
-        if trainer.global_step % self._every:
-            return False
-        return _agreed(trainer, monotonic() - self._when >= self._seconds)
-
-    def _save_if_best(self, trainer: pl.Trainer) -> None:
-        loss = float(trainer.callback_metrics.get("val/loss", inf))
-        loss = inf if isnan(loss) else loss
-        if _agreed(trainer, self.best_step is None or loss < self._lowest) and _is_finite(trainer):
-            self.best_step, self._lowest = trainer.global_step, loss
-            trainer.save_checkpoint(self._folder.checkpoints / "best.ckpt")
+        old = monotonic() - self._when >= self._seconds
+        return trainer.global_step % self._every == 0 and _agreed(trainer, old)
 
     def state_dict(self) -> dict[str, Any]:
         best = {"best_step": self.best_step, "lowest": self._lowest}
@@ -117,18 +99,13 @@ def _is_finite(trainer: pl.Trainer) -> bool:
 
 
 class AtomicCheckpointIO(TorchCheckpointIO):
-    """Names a checkpoint only when it is whole and on the disk; runs no code when loading one.
+    """Names a checkpoint only when it is whole and on the disk, for which Lightning does not wait.
 
-    Lightning's own writes to the system's temporary folder, which may be another file system, and
-    does not wait for the disk.
+    Runs no code when loading one.
     """
 
-    def save_checkpoint(
-        self, checkpoint_: dict[str, Any], path: str | Path, storage_options: Any = None
-    ) -> None:
-        checkpoint.write(checkpoint_, path)
+    def save_checkpoint(self, checkpoint: Any, path: Any, storage_options: Any = None) -> None:
+        model.write(checkpoint, path)
 
-    def load_checkpoint(
-        self, path: str | Path, map_location: Any = None, weights_only: Any = True
-    ) -> dict[str, Any]:
-        return checkpoint.read(path)
+    def load_checkpoint(self, path: Any, *args: Any, **kwargs: Any) -> dict[str, Any]:
+        return model.read(path)

@@ -1,12 +1,72 @@
-"""What a resumed run needs beside Lightning's own state, so that it ends with the same bits."""
+"""What a fit reads from its run folder and writes into it, so that a resumed run ends the same."""
 
+from collections.abc import Callable
 from copy import deepcopy
+from pathlib import Path
 from typing import Any
 
 import lightning.pytorch as pl
 import torch
-from lightning.pytorch.callbacks import LearningRateFinder, WeightAveraging
-from torch import Tensor
+from lightning.pytorch import callbacks
+from lightning.pytorch.loggers import Logger
+
+from lit_makemore.files import replacing, write_text
+from lit_makemore.runs.folder import RunFolder
+from lit_makemore.runs.logger import RunLogger, settings_of
+from lit_makemore.runs.resume import Resumption
+
+
+class FolderCallback(pl.Callback):
+    """Lets everything write into the run folder; replaces older results, as the fit starts.
+
+    config is the configuration, for config.yaml; found is the run that is resumed, if any; loggers
+    makes the user's own loggers, which write into a folder and join ours.
+    """
+
+    def __init__(
+        self,
+        folder: RunFolder,
+        config: str,
+        found: Resumption | None,
+        loggers: Callable[[Path], list[Logger]],
+    ) -> None:
+        self._folder, self._config, self._found, self._loggers = folder, config, found, loggers
+
+    def setup(self, trainer: Any, pl_module: pl.LightningModule, stage: str) -> None:
+        """Parts of Lightning that the user has added write there, unless they have a place."""
+        opened = str(self._folder.open()) if trainer.is_global_zero else ""
+        path = self._folder.path = Path(trainer.strategy.broadcast(opened))  # on all processes
+        trainer.loggers = [*trainer.loggers, *self._loggers(path)]
+        for callback in trainer.callbacks:
+            if isinstance(callback, callbacks.ModelCheckpoint) and callback.dirpath is None:
+                if (name := callback.filename) in ("best", "last"):
+                    remedy = "give the ModelCheckpoint another filename"
+                    raise ValueError(f"{name}.ckpt is a checkpoint of every run; {remedy}")
+                callback.dirpath = str(self._folder.checkpoints)
+            elif isinstance(callback, callbacks.SpikeDetection):
+                callback.exclude_batches_path = callback.exclude_batches_path or str(path)
+        trainer.profiler.dirpath = trainer.profiler.dirpath or path
+
+    def on_fit_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """All checks have passed, so old results may now be replaced."""
+        if trainer.is_global_zero:
+            path, last = self._folder.checkpoints.parent, self._folder.checkpoints / "last.ckpt"
+            for name in ("summary.json", "samples.txt"):
+                (path / name).unlink(missing_ok=True)
+            goes_on_from = self._found and self._found.path
+            if goes_on_from and not (last.exists() and goes_on_from.samefile(last)):
+                with replacing(last) as file:
+                    file.write(goes_on_from.read_bytes())
+            write_text(path / "config.yaml", self._config)
+        for logger in trainer.loggers:
+            if isinstance(logger, RunLogger):
+                logger.start(pl_module.hparams["n_layer"])
+            if trainer.is_global_zero and not (self._found and self._found.step):
+                logger.log_hyperparams(settings_of(pl_module, trainer))
+
+    def on_save_checkpoint(self, trainer: pl.Trainer, *args: Any) -> None:
+        for logger in trainer.loggers:  # the files must have every point before the checkpoint
+            logger.save()
 
 
 class ExactResume(pl.Callback):
@@ -17,9 +77,6 @@ class ExactResume(pl.Callback):
 
     At the end of training a WeightAveraging puts its averages in the place of the weights. A
     checkpoint that is saved after that keeps the weights too, as one before it does.
-
-    Raises:
-        ValueError: the run was trained on other words.
     """
 
     def setup(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
@@ -36,9 +93,7 @@ class ExactResume(pl.Callback):
         gather = self._strategy.all_gather  # (processes, bytes); (bytes,) where there is only one
         return {"rng": [gather(state.to(device)).cpu() for state in states]}
 
-    def on_load_checkpoint(
-        self, trainer: pl.Trainer, pl_module: Any, checkpoint: dict[str, Any]
-    ) -> None:
+    def on_load_checkpoint(self, trainer: Any, pl_module: Any, checkpoint: dict[str, Any]) -> None:
         data: Any = getattr(trainer, "datamodule", None)
         if data is not None and not data.train_hashes.equal(pl_module.model.train_hashes):
             raise ValueError(
@@ -46,27 +101,29 @@ class ExactResume(pl.Callback):
                 "restore the list, or start another run"
             )
         if checkpoint["global_step"]:  # not the checkpoint that the finder makes for its trial
-            _keep_found_rate(trainer, pl_module, checkpoint)
-        loops = checkpoint["loops"]["fit_loop"]
-        if trainer.max_epochs == -1:
-            _start_next_pass(loops["epoch_loop.batch_progress"])
-        state = checkpoint["callbacks"].get(self.state_key, {})
-        self._restore(*state.get("rng", []))  # none of a Trainer without this callback
-
-    def _restore(self, *states: Tensor) -> None:
-        """The random state of the CPU, and of the GPU if there is one."""
+            finder = callbacks.LearningRateFinder
+            others = [one for one in trainer.callbacks if not isinstance(one, finder)]
+            if len(others) < len(trainer.callbacks):  # the run has its rate, and needs no other
+                trainer.callbacks = others
+                pl_module.hparams["lr"] = checkpoint["hyper_parameters"]["lr"]
+        progress = checkpoint["loops"]["fit_loop"]["epoch_loop.batch_progress"]
+        # The end of a pass is the beginning of the next one. Lightning would take one more
+        # minibatch for the old pass.
+        if trainer.max_epochs == -1 and progress["is_last_batch"]:
+            progress["current"] = dict.fromkeys(progress["current"], 0)
+            progress["is_last_batch"] = False
+        # no state of a Trainer without this callback
+        states = checkpoint["callbacks"].get(self.state_key, {}).get("rng", [])
         by_rank = [torch.atleast_2d(state) for state in states]
         # torch 2.13 ends with a segmentation fault where it is given a part of a tensor
         mine = [state[self._rank].clone() for state in by_rank if self._rank < len(state)]
-        device = self._strategy.root_device
         if mine:
             torch.set_rng_state(mine[0])
-        if device.type == "cuda" and len(mine) > 1:
-            torch.cuda.set_rng_state(mine[1], device)
+        if self._strategy.root_device.type == "cuda" and len(mine) > 1:
+            torch.cuda.set_rng_state(mine[1], self._strategy.root_device)
 
-    def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        callbacks: list[pl.Callback] = trainer.callbacks  # type: ignore[attr-defined]
-        if any(isinstance(one, WeightAveraging) for one in callbacks):
+    def on_train_epoch_end(self, trainer: Any, pl_module: pl.LightningModule) -> None:
+        if any(isinstance(one, callbacks.WeightAveraging) for one in trainer.callbacks):
             self._weights = deepcopy(pl_module.state_dict())
 
     def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
@@ -79,22 +136,3 @@ class ExactResume(pl.Callback):
             # a WeightAveraging that has had its turn has moved them there
             key = "current_model_state" if "current_model_state" in checkpoint else "state_dict"
             checkpoint[key] = self._weights
-
-
-def _keep_found_rate(trainer: pl.Trainer, pl_module: Any, checkpoint: dict[str, Any]) -> None:
-    """A LearningRateFinder has found the rate of this run; it must not look for another."""
-    callbacks: list[pl.Callback] = trainer.callbacks  # type: ignore[attr-defined]
-    others = [one for one in callbacks if not isinstance(one, LearningRateFinder)]
-    if len(others) < len(callbacks):
-        trainer.callbacks = others  # type: ignore[attr-defined]
-        pl_module.hparams["lr"] = checkpoint["hyper_parameters"]["lr"]
-
-
-def _start_next_pass(progress: dict[str, Any]) -> None:
-    """The end of a pass is the beginning of the next one.
-
-    Lightning would take one more minibatch for the old pass.
-    """
-    if progress["is_last_batch"]:
-        progress["current"] = dict.fromkeys(progress["current"], 0)
-        progress["is_last_batch"] = False

@@ -2,11 +2,9 @@
 
 import os
 import shutil
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from itertools import count
 from pathlib import Path
-from typing import Any
 
 try:
     import fcntl
@@ -36,33 +34,20 @@ class RunFolder:
         self, root: str | Path, name: str | None, stem: str, resumed: Path | None = None
     ) -> None:
         self._root, self._name, self._stem, self._resumed = Path(root), name, stem, resumed
-        self.path: Path | None = None  # known from `open` on
-        self._made_root = not self._root.exists()
+        self.path: Path | None = None  # known from `open` on, on all processes of a fit
         self._lock: int | None = None
 
     def open(self) -> Path:
         """Makes the folder, or takes the resumed one, and locks it; only the first time.
 
         Raises:
-            FileExistsError: the name is taken.
-            BlockingIOError: another process uses the folder.
-            ValueError: the name is no plain folder name.
+            ValueError, OSError: the name is no plain name, or taken; the folder is in use.
         """
-        if self.path is not None:
-            return self.path
-        self.path = self._resumed or self._create()
-        self._lock = _lock(self.path)
-        for left in (*self.path.glob(".*.tmp"), *self.path.glob("*/.*.tmp")):
-            left.unlink(missing_ok=True)  # of a process that was killed
-        return self.path
-
-    def open_everywhere(self, trainer: Any) -> Path:
-        """Opens the folder on the first process of a Trainer, and tells the others where it is.
-
-        Whoever needs the folder in a fit calls it in `setup`, on all processes.
-        """
-        path = str(self.open()) if trainer.is_global_zero else ""
-        self.path = Path(trainer.strategy.broadcast(path))
+        if self.path is None:
+            self.path = self._resumed or self._create()
+            self._lock = _lock(self.path)
+            for left in (*self.path.glob(".*.tmp"), *self.path.glob("*/.*.tmp")):
+                left.unlink(missing_ok=True)  # of a process that was killed
         return self.path
 
     @property
@@ -82,20 +67,17 @@ class RunFolder:
             try:
                 path.mkdir(parents=True)
                 break
-            except FileExistsError:
+            except FileExistsError as error:
                 if name:
-                    raise FileExistsError(
-                        f"{path} exists; continue it with --resume true, or choose another --name"
-                    ) from None
+                    remedy = "continue it with --resume true, or choose another --name"
+                    raise FileExistsError(f"{path} exists; {remedy}") from error
         return path
 
     def discard(self) -> None:
-        """Deletes the folder, if this process made it."""
-        if self._lock is None or self.path is None or self._resumed is not None:
-            return
-        shutil.rmtree(self.path, ignore_errors=True)
-        if self._made_root:
-            with suppress(OSError):  # another run is there by now
+        """Deletes the folder, if this process made it, and then an empty folder of runs."""
+        if self._lock is not None and self.path is not None and self._resumed is None:
+            shutil.rmtree(self.path, ignore_errors=True)
+            with suppress(OSError):  # other runs are there
                 self._root.rmdir()
 
     def close(self) -> None:
@@ -112,9 +94,8 @@ def is_finished(folder: Path) -> bool:
 
 def taken(root: Path, name: str) -> RunFolder | None:
     """Makes a run folder where there is none, and locks it; None if another process holds it."""
-    path = root / name
-    path.mkdir(parents=True, exist_ok=True)
-    folder = RunFolder(root, name, name, path)
+    folder = RunFolder(root, name, name, root / name)
+    (root / name).mkdir(parents=True, exist_ok=True)
     try:
         folder.open()
     except BlockingIOError:
@@ -122,24 +103,14 @@ def taken(root: Path, name: str) -> RunFolder | None:
     return folder
 
 
-@contextmanager
-def alone(folder: Path) -> Iterator[None]:
-    """Inside the block no other process is in such a block of the folder. Waits for its turn."""
-    with (folder / ".lock").open("a") as lock:
-        if fcntl is not None:
-            fcntl.flock(lock, fcntl.LOCK_EX)
-        yield
-
-
 def _lock(folder: Path) -> int:
     """Holds the lock of a folder as long as the file that is returned is open."""
     lock = os.open(folder / ".lock", os.O_CREAT | os.O_RDWR)
-    if fcntl is not None:
-        try:
+    try:
+        if fcntl is not None:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            os.close(lock)
-            raise BlockingIOError(
-                f"{folder} is in use by another process; wait for it, or choose another --name"
-            ) from None
+    except BlockingIOError as error:
+        os.close(lock)
+        remedy = "wait for it, or choose another --name"
+        raise BlockingIOError(f"{folder} is in use by another process; {remedy}") from error
     return lock

@@ -1,24 +1,26 @@
-"""What a fit has reached: evaluated, judged, written into its folder, told in words."""
+"""What a fit has reached: evaluated, written into its folder, told in words."""
 
 import json
+import os
+import platform
+import re
+import subprocess
 from collections.abc import Collection
-from dataclasses import dataclass
+from importlib.metadata import version
 from math import exp
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
-import lightning.pytorch as pl
 import torch
 from torch import nn
 
+from lit_makemore import __version__
 from lit_makemore.counts.baselines import Figures, without_nan
 from lit_makemore.counts.ngrams import KneserNey
 from lit_makemore.diagnostics.checks import TABLE_WIDTH, Health
-from lit_makemore.diagnostics.monitor import Monitor
 from lit_makemore.files import write_text
 from lit_makemore.model import NameModel
-from lit_makemore.runs.machine import machine_facts
-from lit_makemore.runs.tables import displayed_width, shortened
+from lit_makemore.runs.tables import aligned, displayed_width, shortened
 from lit_makemore.sampling.sampler import Sampler
 from lit_makemore.training.curves import TrainingCurves
 from lit_makemore.training.datamodule import NamesDataModule
@@ -27,80 +29,39 @@ from lit_makemore.words.splits import known_words, repeated_words, whereabouts
 
 SAMPLE_SEED = 2147483647  # the lecture's
 LONGEST_SHOWN = 30  # columns
+SPLITS = ("train", "val", "test", "val_novel", "test_novel")
 
 Samples = list[tuple[str, str]]
 """Names, each with where it is found: train, held out, new, or cut if it did not end."""
 
 
-@dataclass(frozen=True)
-class Result:
-    """The losses of a run, in nats.
+class Result(NamedTuple):
+    """The losses of a run, in nats."""
 
-    Args:
-        best: of the best weights; of the last ones if the run kept no checkpoint.
-        final: of the last weights.
-        kept: whether there are best weights.
-        net: what the best losses are of: the network, or its mixture with counts.
-        network: the losses of the network alone, if it is mixed with counts.
-        baselines: the losses of the count models, by name.
-        counts: the best count model, Kneser–Ney.
-    """
-
-    best: Figures
-    final: Figures
-    kept: bool
-    net: NameModel
-    network: Figures | None
-    baselines: dict[str, Figures]
-    counts: KneserNey
-
-
-@dataclass(frozen=True)
-class Report:
-    """What a fit has reached.
-
-    Args:
-        result: its losses.
-        health: what its monitors have judged; None without them.
-        samples: names that it draws.
-        folder: its run folder.
-    """
-
-    result: Result
-    health: Health | None
-    samples: Samples
-    folder: Path
-
-
-# Evaluate
+    best: Figures  # of the best weights; of the last ones if the run kept no checkpoint
+    final: Figures  # of the last weights
+    kept: bool  # whether there are best weights
+    net: NameModel  # what the best losses are of: the network, or its mixture with counts
+    network: Figures | None  # of the network alone, if it is mixed with counts
+    baselines: dict[str, Figures]  # of the count models, by name
+    counts: KneserNey  # the best count model
 
 
 def evaluate(last: NameModel, best: NameModel | None, data: NamesDataModule) -> Result:
-    """Evaluates the last weights and the best ones, each once.
-
-    Args:
-        last: the network with its last weights, or its mixture with counts.
-        best: the same with the best weights, or `last` itself; None if the run kept none.
-        data: the splits.
-    """
+    """Evaluates the last weights and the best ones, each once; best is None if none were kept."""
     device = data.splits["train"].windows.device  # the Trainer leaves the network on the CPU
     net = (best or last).to(device)
     final = split_losses(last.to(device), data)
-    return Result(
-        best=final if net is last else split_losses(net, data),
-        final=final,
-        kept=best is not None,
-        net=net.eval(),
-        network=split_losses(net.net, data) if net.mixture is not None else None,
-        baselines=data.baselines,
-        counts=data.best_counts,
-    )
+    of_best = final if net is last else split_losses(net, data)
+    network = split_losses(net.net, data) if net.mixture is not None else None
+    kept = best is not None
+    return Result(of_best, final, kept, net.eval(), network, data.baselines, data.best_counts)
 
 
 def split_losses(net: nn.Module, data: NamesDataModule) -> Figures:
     """The losses in nats over all examples of each split, and over its novel words."""
     figures: Figures = {}
-    for split in ("train", "val", "test"):
+    for split in SPLITS[:3]:
         found = losses_on(net, data.evaluation_loader(split))
         figures[split], figures[f"{split}_novel"] = found["loss"], found["loss_novel"]
     return without_nan(figures)
@@ -118,25 +79,15 @@ def draw_samples(net: nn.Module, data: NamesDataModule, num: int = 20) -> Sample
     ]
 
 
-# Judge
-
-
-def judge(result: Result, trainer: pl.Trainer) -> Health | None:
-    """The verdicts of the run, with those of the whole run; None without a monitor."""
-    monitor = _callback(trainer, Monitor)
-    return monitor and monitor.close(trainer, result.net, result.best["val"])
-
-
-# Write
-
-
-def facts(result: Result, health: Health | None, trainer: pl.Trainer) -> dict[str, Any]:
+def facts(result: Result, health: Health | None, trainer: Any) -> dict[str, Any]:
     """The entries of summary.json about the run, its losses, data, machine and versions."""
-    data: Any = trainer.datamodule  # type: ignore[attr-defined]
-    module: Any = trainer.lightning_module
+    data, module = trainer.datamodule, trainer.lightning_module
+    curves = next(one for one in trainer.callbacks if isinstance(one, TrainingCurves))
     mixture: dict[str, Any] = {}
     if result.net.mixture is not None and result.network:
         mixture = {**result.net.mixture.figures(), "network": _keyed(result.network)}
+    versions = {"lit_makemore": __version__, "python": platform.python_version()}
+    packages = ("torch", "lightning", "torchmetrics", "tensorboard")
     return {
         "steps": trainer.global_step,
         "batch_size": data.batch_size,
@@ -145,7 +96,7 @@ def facts(result: Result, health: Health | None, trainer: pl.Trainer) -> dict[st
         "threads": torch.get_num_threads(),
         "engine": module.engine,
         "precision": str(trainer.precision),
-        "steps_per_s": round(_callback(trainer, TrainingCurves).steps_per_s, 1),
+        "steps_per_s": round(curves.steps_per_s, 1),
         **({"health": health.summary()} if health else {}),
         **mixture,
         "params": sum(p.numel() for p in result.net.parameters()),
@@ -162,44 +113,57 @@ def facts(result: Result, health: Health | None, trainer: pl.Trainer) -> dict[st
             "vocab_size": len(data.vocab),
             "known_words": {name: known_words(data.splits, name) for name in ("val", "test")},
         },
-        **machine_facts(),
+        "machine": f"{os.cpu_count()} cores, {cpu_name()}",
+        "versions": versions | {name: version(name) for name in packages},
+        "git_commit": git_commit(),
     }
+
+
+def cpu_name() -> str:
+    """The name of the processor as the machine gives it, as "Intel(R) Xeon(R)"."""
+    info = Path("/proc/cpuinfo")
+    found = re.search(r"^model name\s*: (.*)", info.read_text() if info.exists() else "", re.M)
+    return found[1].strip() if found else platform.processor() or platform.machine()
+
+
+def git_commit() -> str | None:
+    """The commit of this program, with "-dirty" if the tree differs; None outside a checkout."""
+    package = Path(__file__).parents[1]
+    if not (package.parent / "train.py").exists():  # installed, perhaps inside another repository
+        return None
+    command = ["git", "describe", "--always", "--dirty", "--abbrev=12", "--exclude=*"]
+    try:
+        done = subprocess.run(command, cwd=package, capture_output=True, text=True, check=True)
+    except (OSError, subprocess.SubprocessError):
+        return None
+    return done.stdout.strip()
 
 
 def write(folder: Path, entries: dict[str, Any], samples: Samples) -> None:
     """Writes summary.json and samples.txt."""
+    write_text(folder / "samples.txt", "".join(f"{name}\t{where}\n" for name, where in samples))
     write_text(folder / "summary.json", json.dumps(entries, indent=2) + "\n")
-    lines = [f"{name}\t{where}\n" for name, where in samples]
-    write_text(folder / "samples.txt", "".join(lines))
 
 
 def _keyed(figures: Figures) -> Figures:
     """The keys of summary.json: val_novel becomes val_loss_novel."""
-    return {
-        f"{split.removesuffix('_novel')}_loss{'_novel' if split.endswith('_novel') else ''}": loss
-        for split, loss in figures.items()
-    }
+    return {f"{key}_loss".replace("_novel_loss", "_loss_novel"): x for key, x in figures.items()}
 
 
-def _callback(trainer: pl.Trainer, kind: type) -> Any:
-    callbacks: list[pl.Callback] = trainer.callbacks  # type: ignore[attr-defined]
-    return next((one for one in callbacks if isinstance(one, kind)), None)
-
-
-# Format
-
-
-def text(report: Report) -> str:
-    """The closing tables of a fit."""
-    result, health, folder = report.result, report.health, report.folder
+def text(result: Result, health: Health | None, samples: Samples, folder: Path) -> str:
+    """The closing tables of a fit; health is None without a monitor."""
     rows = {"best weights" if result.kept else "last weights": result.best}
     if result.network:
         rows["network alone"] = result.network
+    order, mixture = result.counts.order, result.net.mixture
+    before = "one character" if order == 1 else f"up to {order} characters"
     parts = [
         headline(result, health.failed if health else None),
         table({**rows, **result.baselines}),
-        *_about_counts(result),
-        columns(report.samples),
+        f"(kneser_ney: {before} before the next one, discount {result.counts.discount}; "
+        "the val words chose both)",
+        *([f"({said})" for said in mixture.sentences()] if mixture is not None else []),
+        columns(samples),
         *([health.table()] if health else []),
         f"\nresults: {folder} (summary.json, samples.txt, checkpoints/)",
         f"see them with: tensorboard --logdir {folder.parent}",
@@ -208,72 +172,45 @@ def text(report: Report) -> str:
 
 
 def headline(result: Result, failed: Collection[str] | None) -> str:
-    """What the run has reached, in words.
-
-    Args:
-        result: the losses of the run.
-        failed: the checks of the monitors that have failed; None if nothing was judged.
-    """
+    """What the run has reached, in words; failed has the checks, None if nothing was judged."""
     val, counting = result.best["val"], result.baselines["kneser_ney"]["val"]
     reached = "val unknown"
     if val is not None and counting is not None:
         percent = 100 * (val / counting - 1)
         than = f"{abs(percent):,.1f} % {'worse' if percent > 0 else 'better'} than"
-        than = "as good as" if abs(percent) < 0.05 else than
+        if abs(percent) < 0.05:
+            than = "as good as"
         reached = f"val {number(val, 4)}: {than} counting (Kneser–Ney {counting:.4f})"
-    if failed is None:
-        return f"{reached}; health not judged"
     if not failed:
-        return f"{reached}; healthy"
+        return f"{reached}; " + ("health not judged" if failed is None else "healthy")
     line = f"{reached}; not healthy ({', '.join(failed)})"
     return line if len(line) <= TABLE_WIDTH else f"{reached}; not healthy ({len(failed)} checks)"
 
 
-def _about_counts(result: Result) -> list[str]:
-    """What the val words have chosen, a line each."""
-    order, discount = result.counts.order, result.counts.discount
-    before = "one character" if order == 1 else f"up to {order} characters"
-    lines = [
-        f"(kneser_ney: {before} before the next one, discount {discount}; the val words chose both)"
-    ]
-    if result.net.mixture is not None:
-        lines += [f"({said})" for said in result.net.mixture.sentences()]
-    return lines
-
-
 def table(rows: dict[str, Figures]) -> str:
     """Losses as lines of text, below the first row its perplexities."""
-    widths = {"train": 9, "val": 9, "test": 9, "val_novel": 12, "test_novel": 12}
-    titles = (split.replace("_", ", ") for split in widths)
-    cells = zip(titles, widths.values(), strict=True)
-    lines = [f"\n{'nats':<14}" + "".join(f"{title:>{width}}" for title, width in cells)]
-
-    def line(name: str, figures: Figures, digits: int) -> str:
-        texts = {k: "–" if v is None else number(v, digits) for k, v in figures.items()}
-        return f"{name:<14}" + "".join(f"{texts[k]:>{width}}" for k, width in widths.items())
-
+    cells = [[f"{'nats':<14}", *(f"{split.replace('_', ', '):>7}" for split in SPLITS)]]
     for name, figures in rows.items():
-        lines.append(line(name, figures, 4))
-        if len(lines) == 2:
+        cells.append([name, *(number(figures[split], 4) for split in SPLITS)])
+        if len(cells) == 2:
             perplexity = {k: v if v is None else exp(min(v, 700.0)) for k, v in figures.items()}
-            lines.append(line("perplexity", perplexity, 3))
-    return "\n".join(lines)
+            cells.append(["perplexity", *(number(perplexity[split], 3) for split in SPLITS)])
+    return "\n" + aligned(cells)
 
 
-def number(value: float, digits: int) -> str:
+def number(value: float | None, digits: int) -> str:
     """A number of at most 9 columns; "3.2e+30" if it is large."""
+    if value is None:
+        return "–"
     return f"{value:.{digits}f}" if value < 1e4 else f"{value:.1e}"
 
 
 def columns(samples: Samples) -> str:
     """The names in columns, each with a mark for where it is found; long ones are shortened."""
     mark = {"train": "=", "held out": "~", "new": " ", "cut": " "}
-    names = [shortened(name, LONGEST_SHOWN) for name, _ in samples]
-    width = max(map(displayed_width, names), default=0) + 3
-    cells = [
-        f"{mark[where]} {name}" + " " * (width - 2 - displayed_width(name))
-        for name, (_, where) in zip(names, samples, strict=True)
-    ]
+    cells = [f"{mark[where]} {shortened(name, LONGEST_SHOWN)}" for name, where in samples]
+    width = max(map(displayed_width, cells), default=0) + 1
+    cells = [cell + " " * (width - displayed_width(cell)) for cell in cells]
     across = min(5, TABLE_WIDTH // width)
     lines = ["".join(cells[i : i + across]).rstrip() for i in range(0, len(cells), across)]
     return "\n" + "\n".join(lines) + "\n(= a training word, ~ a val or test word, others new)"

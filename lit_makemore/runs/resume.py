@@ -1,152 +1,98 @@
 """Going on where a run stopped: which checkpoint, and whether the configuration still fits it."""
 
+import re
 from collections.abc import Mapping
-from dataclasses import dataclass
-from glob import escape
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 import yaml
 
-from lit_makemore.files import replacing
 from lit_makemore.model import KEY, read
 from lit_makemore.runs.folder import is_finished
 
-SAME_RESULT = (  # options that may differ: they change no digit of the result
-    "config",
-    "runs_dir",
-    "ckpt_path",
-    "threads",
-    "diagnostics",
-    "trainer.enable_progress_bar",
-    "trainer.profiler",
-    "trainer.log_every_n_steps",
-    "trainer.max_time",
-    "trainer.logger",
-    "data.predict_path",
-    "data.url",
-)
+# options that may differ: they change no digit of the result
+SAME_RESULT = (
+    "config runs_dir ckpt_path threads diagnostics trainer.enable_progress_bar trainer.profiler "
+    "trainer.log_every_n_steps trainer.max_time trainer.logger data.predict_path data.url"
+).split()
 
 
-@dataclass(frozen=True)
-class Resumption:
-    """Where a run goes on.
-
-    Args:
-        folder: its run folder.
-        path: the checkpoint; None to begin again, in this folder.
-        step: updates made by then.
-        threads: how many threads made them; None if it begins again.
-        finished: whether the run has its summary and is as long as asked for.
-        notes: lines for the user.
-    """
+class Resumption(NamedTuple):
+    """Where a run goes on."""
 
     folder: Path
-    path: Path | None = None
-    step: int = 0
-    threads: int | None = None
-    finished: bool = False
-    notes: tuple[str, ...] = ()
+    note: str = ""  # for the user
+    path: Path | None = None  # of the checkpoint; None to begin again, in this folder
+    step: int = 0  # updates made by then
+    threads: int | None = None  # how many made them; None if it begins again
+    finished: bool = False  # whether the run has its summary and is as long as asked for
 
 
 def find(
     resume: str, root: str | Path, name: str | None, stem: str, max_steps: int
 ) -> Resumption | None:
-    """The checkpoint to go on from.
+    """The checkpoint to go on from, in a run under `root`, which shall make max_steps (or -1).
 
-    Args:
-        resume: "true": the last checkpoint of the run.
-            "auto": its newest whole checkpoint; without one the run starts again in its folder;
-            None if there is no run.
-            Otherwise: a run folder, or a checkpoint in one.
-        root: where run folders lie.
-        name: the name of the run; None for the newest run named stem, or stem with a number. The
-            newest is the one whose config.yaml was written last.
-        stem: see name.
-        max_steps: how long the run is asked to be; -1 without an end.
+    resume is "true": the last checkpoint of the run; "auto": its newest whole checkpoint, without
+    which the run starts again in its folder, or None if there is no run; otherwise a run folder, or
+    a checkpoint in one. The run is the named one, or the newest named stem, or stem with a number:
+    the one whose config.yaml was written last.
 
     Raises:
         FileNotFoundError: there is nothing to go on from; not for "auto".
         ValueError: the checkpoint is not a whole one of this program; not for "auto".
     """
-    if resume not in ("true", "auto"):
-        return _at(Path(resume), max_steps)
-    runs = [Path(root) / name] if name is not None else _runs_of(Path(root), stem)
-    folders = [run for run in runs if (run / "config.yaml").is_file()]
-    if not folders and resume == "auto":
-        return None
-    if not folders:
-        raise FileNotFoundError(f"there is no run {name or stem} in {root}; leave out --resume")
-    newest = max(folders, key=lambda run: (run / "config.yaml").stat().st_mtime_ns)
-    if resume == "true":
-        return _last(newest, max_steps)
-    found = newest / "checkpoints"
-    try:
-        return _first_whole([found / "last.ckpt", found / "best.ckpt"], newest, max_steps)
-    except (ValueError, FileNotFoundError):
-        note = f"no complete checkpoint in {newest}: starting again there"
-        return Resumption(newest, notes=(note,))
+    folder = Path(resume).resolve()
+    if resume in ("true", "auto"):
+        runs = [Path(root) / name] if name is not None else _runs_of(Path(root), stem)
+        runs = [run for run in runs if (run / "config.yaml").is_file()]
+        if not runs and resume == "auto":
+            return None
+        if not runs:
+            raise FileNotFoundError(f"there is no run {name or stem} in {root}; leave out --resume")
+        folder = max(runs, key=lambda run: (run / "config.yaml").stat().st_mtime_ns)
+    elif not folder.is_dir():
+        path, folder = Path(resume), folder.parent.parent
+        if path.is_file() and not (folder / "config.yaml").is_file():
+            raise ValueError(
+                f"{path} cannot be continued without its run folder: there is no "
+                f"{folder / 'config.yaml'}; put it back into the checkpoints folder of its run"
+            )
+        return _from(path, folder, max_steps)
+    last, note = folder / "checkpoints" / "last.ckpt", ""
+    if resume == "auto":
+        for path in (last, last.with_name("best.ckpt")):
+            try:
+                return _from(path, folder, max_steps, note)
+            except (ValueError, FileNotFoundError) as error:
+                note = f"{error}: falling back to best.ckpt"
+        return Resumption(folder, f"no complete checkpoint in {folder}: starting again there")
+    if not last.exists() and (folder / "teachers").is_dir():  # it was stopped while they trained
+        note = f"no checkpoint yet: continuing with its teachers in {folder}/teachers"
+        return Resumption(folder, note)
+    return _from(last, folder, max_steps)
 
 
 def _runs_of(root: Path, stem: str) -> list[Path]:
     """The runs named stem, stem-2, stem-3 …"""
-    found = []
-    for path in root.glob(f"{escape(stem)}*"):
-        number = path.name.removeprefix(stem)
-        if number == "" or (number[0] == "-" and number[1:].isdigit()):
-            found.append(path)
-    return found
+    name = re.compile(rf"{re.escape(stem)}(-\d+)?")
+    return [path for path in root.glob("*") if name.fullmatch(path.name)]
 
 
-def _at(path: Path, max_steps: int) -> Resumption:
-    """Going on with a run folder or a checkpoint that is named."""
-    if path.is_dir():
-        return _last(path.resolve(), max_steps)
-    config = path.resolve().parent.parent / "config.yaml"
-    if path.is_file() and not config.is_file():
-        raise ValueError(
-            f"{path} cannot be continued without its run folder: there is no {config}; put it back "
-            "into the checkpoints folder of its run"
-        )
-    return _first_whole([path], config.parent, max_steps)
-
-
-def _last(folder: Path, max_steps: int) -> Resumption:
-    """The last checkpoint of a run; its beginning, if it was stopped while its teachers trained."""
-    last = folder / "checkpoints" / "last.ckpt"
-    if not last.exists() and (folder / "teachers").is_dir():
-        note = f"no checkpoint yet: continuing with its teachers in {folder}/teachers"
-        return Resumption(folder, notes=(note,))
-    return _first_whole([last], folder, max_steps)
-
-
-def _first_whole(paths: list[Path], folder: Path, max_steps: int) -> Resumption:
-    """Going on from the first of these checkpoints that is whole."""
-    notes: list[str] = []
-    for path, next_one in zip(paths, [*paths[1:], None], strict=True):
-        try:
-            entries = read(path)
-        except (ValueError, FileNotFoundError) as error:
-            if next_one is None:
-                raise
-            notes.append(f"{error}: falling back to {next_one.name}")
-            continue
-        step, threads = entries["global_step"], entries[KEY]["threads"]
-        done = is_finished(folder) and 0 < max_steps <= step
-        return Resumption(folder, path, step, threads, done, tuple(notes))
-    raise AssertionError("there is at least one path")
+def _from(path: Path, folder: Path, max_steps: int, note: str = "") -> Resumption:
+    entries = read(path)
+    step, threads = entries["global_step"], entries[KEY]["threads"]
+    finished = is_finished(folder) and 0 < max_steps <= step
+    return Resumption(folder, note, path, step, threads, finished)
 
 
 def differences(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
-    """What differs between two configurations and changes the result, as "key: old -> new".
-
-    A step schedule is the same however long the run is: under it max_steps and max_epochs may
-    differ.
-    """
+    """What differs between two configurations and changes the result, as "key: old -> new"."""
     old, new = that_count(before), that_count(now)
-    by_length = ("trainer.max_steps", "trainer.max_epochs")
-    harmless = by_length if new.get("model.schedule") == "step" else ()
+    harmless: tuple[str, ...] = ()
+    if new.get("model.schedule") == "step":  # which is the same however long the run is
+        harmless = ("trainer.max_steps", "trainer.max_epochs")
     return [
         f"{key}: {old.get(key)} -> {new.get(key)}"
         for key in sorted(old.keys() | new.keys())
@@ -154,56 +100,26 @@ def differences(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
     ]
 
 
-def that_count(config: Mapping[str, Any]) -> dict[str, Any]:
+def that_count(config: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
     """The options of a configuration that change its result, by their names as they are typed."""
-    return {
-        key: value
-        for key, value in _flat(config).items()
-        if not any(key == name or key.startswith(f"{name}.") for name in SAME_RESULT)
-    }
-
-
-def _flat(config: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    flat: dict[str, Any] = {}
+    found: dict[str, Any] = {}
     for key, value in config.items():
-        if isinstance(value, dict):
-            flat |= _flat(value, f"{prefix}{key}.")
-        else:
-            flat[prefix + key] = value
-    return flat
+        if (name := prefix + key) not in SAME_RESULT:
+            found |= that_count(value, f"{name}.") if isinstance(value, dict) else {name: value}
+    return found
 
 
 def check(found: Resumption, config: str, override: bool) -> list[str]:
-    """Compares the configuration of a run with the one to go on under.
-
-    Args:
-        found: the run.
-        config: the configuration, as YAML.
-        override: whether the user accepts differences.
-
-    Returns:
-        Lines that say what applies from here on.
+    """Lines that say what applies from here on, under another configuration (YAML).
 
     Raises:
-        ValueError: they differ in what changes the result.
+        ValueError: it differs in what changes the result, and the user does not override that.
     """
     before = yaml.safe_load((found.folder / "config.yaml").read_text("utf-8"))
     apart = differences(before, yaml.safe_load(config))
     if found.threads not in (None, threads := torch.get_num_threads()):
         apart.append(f"threads: {found.threads} -> {threads}")
     if apart and not override:
-        raise ValueError(
-            f"{found.folder} was trained with another configuration: {'; '.join(apart)}; to use "
-            "the new values, add --resume_override true"
-        )
+        said = f"{found.folder} was trained with another configuration: {'; '.join(apart)}"
+        raise ValueError(f"{said}; to use the new values, add --resume_override true")
     return [f"changed from here on: {line}" for line in apart]
-
-
-def take_over(checkpoints: Path, found: Resumption) -> None:
-    """Deletes summary.json and samples.txt, and copies the chosen checkpoint to last.ckpt."""
-    for name in ("summary.json", "samples.txt"):
-        (found.folder / name).unlink(missing_ok=True)
-    last = checkpoints / "last.ckpt"
-    if found.path and not (last.exists() and found.path.samefile(last)):
-        with replacing(last) as file:
-            file.write(found.path.read_bytes())

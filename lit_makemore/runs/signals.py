@@ -1,4 +1,4 @@
-"""Signals that ask a run to stop. They are noted at once, and the run stops between two updates.
+"""Signals that ask a run to stop are noted at once; the run stops between two updates.
 
 Only the standard library is imported here. SIGUSR1, the warning of a cluster, may come while torch
 is being imported, and would end the process.
@@ -12,20 +12,13 @@ from types import FrameType
 
 # If several arrive, the last one in this list decides: a job that is warned and then cancelled must
 # not be queued again.
-ASKING = [
-    getattr(signal, name) for name in ("SIGUSR1", "SIGINT", "SIGTERM") if hasattr(signal, name)
-]
+ASKING = [getattr(signal, n) for n in ("SIGUSR1", "SIGINT", "SIGTERM") if hasattr(signal, n)]
 _noted: list[int] = []  # those received
 _blocks = 0  # how many blocks of `noted` are open
 
 
 class Stopped(BaseException):
-    """A signal has ended the run, after its state was saved.
-
-    Args:
-        signum: the signal.
-        message: a line for the user.
-    """
+    """A signal has ended the run, after its state was saved; the message is for the user."""
 
     def __init__(self, signum: int, message: str) -> None:
         super().__init__(message)
@@ -39,21 +32,16 @@ def noted(*signums: int) -> Iterator[None]:
     A second SIGTERM or SIGINT ends the process at once. Not in a SLURM job: there several may come,
     and SIGKILL follows.
     """
-    before = {}
     global _blocks
     _blocks += 1
-    try:
-        for signum in signums:
-            before[signum] = signal.signal(signum, note)
-    except ValueError:  # only the main thread may set handlers
-        pass
+    before = {signum: signal.signal(signum, note) for signum in signums}
     try:
         yield
     finally:
         for signum, handler in before.items():
             signal.signal(signum, handler)
         _blocks -= 1
-        if _blocks == 0:
+        if not _blocks:
             _noted.clear()
 
 

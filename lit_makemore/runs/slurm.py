@@ -9,8 +9,8 @@ from lightning.fabric.plugins.environments import SLURMEnvironment, TorchElastic
 def environment() -> SLURMEnvironment | None:
     """How Lightning sees the job, without its own requeueing; None where SLURM is not in use.
 
-    Lightning's requeueing saves inside the signal handler, and deadlocks where several processes
-    get the signal at different times (Lightning #21406). Ours is in stop_on_signal.py.
+    That saves inside the signal handler, and deadlocks where several processes get the signal at
+    different times (Lightning #21406). Ours is in stopping.py.
     """
     if TorchElasticEnvironment.detect() or not SLURMEnvironment.detect():
         return None
@@ -21,11 +21,7 @@ def environment() -> SLURMEnvironment | None:
 
 
 def check(processes: int) -> None:
-    """Compares the job's tasks with the processes that the options ask for.
-
-    Raises:
-        ValueError: they differ, or wait for others that nobody starts; the line says what to do.
-    """
+    """Refuses a job whose tasks are not the processes that the options ask for."""
     tasks = int(os.environ.get("SLURM_NTASKS", 0))
     if not tasks or TorchElasticEnvironment.detect():
         return
@@ -34,7 +30,7 @@ def check(processes: int) -> None:
         if processes > 1 and environment():
             raise ValueError(
                 f"{ours}, but no others are started: put srun before the command, in a job "
-                f"with --ntasks-per-node as many as --trainer.devices"
+                "with --ntasks-per-node as many as --trainer.devices"
             )
     elif processes != tasks:
         raise ValueError(
@@ -49,11 +45,7 @@ def check(processes: int) -> None:
 
 
 def notes(seed: int) -> list[str]:
-    """What may not be meant: a job with tasks that are not used, an array of the same run.
-
-    Args:
-        seed: of the run.
-    """
+    """What may not be meant: a job with tasks that are not used, an array of the same run."""
     lines = []
     tasks = int(os.environ.get("SLURM_NTASKS", 1))
     if tasks > 1 and not _is_one_of_several() and not TorchElasticEnvironment.detect():
@@ -78,15 +70,10 @@ def _is_one_of_several() -> bool:
 
 
 def job() -> str | None:
-    """The batch job this process belongs to, "12", or "12_3" in an array; None outside one.
-
-    A requeued job keeps its number.
-    """
+    """The batch job of this process, "12", or "12_3" in an array, also after a requeue; or None."""
     number = SLURMEnvironment.job_id()  # None in an interactive allocation
-    if number is None:
-        return None
     array, task = (os.environ.get(f"SLURM_ARRAY_{of}_ID") for of in ("JOB", "TASK"))
-    return f"{array}_{task}" if array and task else str(number)
+    return None if number is None else f"{array}_{task}" if array and task else str(number)
 
 
 def restarts() -> int:
@@ -95,11 +82,7 @@ def restarts() -> int:
 
 
 def preempted() -> bool:
-    """Whether SLURM ends the job in favour of another one.
-
-    It sends SIGTERM, as to a cancelled job, and does not queue the job again if its processes end
-    by themselves.
-    """
+    """Whether SLURM ends the job in favour of another one, by SIGTERM as a cancelled job."""
     try:
         shown = _scontrol("show", "job", str(job()))
     except OSError:
@@ -110,13 +93,8 @@ def preempted() -> bool:
 
 
 def requeue(limit: int) -> str:
-    """Queues the job again, which ends its processes; returns a line for the user.
-
-    Args:
-        limit: how often a job may be queued again.
-    """
-    number, before = job(), restarts()
-    assert number is not None
+    """Queues the job again, up to `limit` times, which ends its processes; a line for the user."""
+    number, before = str(job()), restarts()
     if before >= limit:
         return f"job {number} has been requeued {before} times, as --max_requeues allows"
     try:
@@ -127,11 +105,10 @@ def requeue(limit: int) -> str:
 
 
 def _scontrol(*arguments: str) -> str:
+    command = ["scontrol", *arguments]
     try:
-        command = ["scontrol", *arguments]
         done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=True)
-    except subprocess.CalledProcessError as error:
-        raise OSError(error.stderr.strip()) from error
-    except subprocess.TimeoutExpired as error:
-        raise OSError("no answer from scontrol") from error
+    except subprocess.SubprocessError as error:
+        said = getattr(error, "stderr", None) or "no answer from scontrol"
+        raise OSError(said.strip()) from error
     return done.stdout

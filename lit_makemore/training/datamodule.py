@@ -3,13 +3,14 @@
 import logging
 from dataclasses import replace
 from functools import cached_property
+from pathlib import Path
 from typing import Any, Literal
 
 import lightning.pytorch as pl
 import torch
 from torch import Tensor
 
-from lit_makemore import files
+from lit_makemore import files, model
 from lit_makemore.counts.baselines import Figures, losses_of, simple_models
 from lit_makemore.counts.chosen import choose_counts
 from lit_makemore.counts.known_words import KnownWords
@@ -18,7 +19,6 @@ from lit_makemore.counts.ngrams import KneserNey
 from lit_makemore.counts.targets import Expected, Given, Taught, Teacher
 from lit_makemore.training.loaders import EvaluationLoader, MinibatchLoader, WordLoader
 from lit_makemore.training.minibatch_order import Sampling
-from lit_makemore.training.teachers import load_teacher
 from lit_makemore.words.corpus import (
     NAMES_PATH,
     NAMES_URL,
@@ -28,7 +28,7 @@ from lit_makemore.words.corpus import (
     word_hashes,
 )
 from lit_makemore.words.splits import Split, build_splits, known_words, repeated_words, split_words
-from lit_makemore.words.vocab import Vocabulary
+from lit_makemore.words.vocab import Vocabulary, difference
 from lit_makemore.words.windows import Windows
 
 log = logging.getLogger(__name__)
@@ -188,9 +188,21 @@ class NamesDataModule(pl.LightningDataModule):
         taught = Taught(teachers, self.count_model, self.counts_share)
         return Given(windows, vocab_size, taught, seen)
 
-    def load_teacher(self, path: str) -> Teacher:
-        """The network of a teacher's checkpoint; raises as teachers.load_teacher does."""
-        return load_teacher(path, self.chars, self.train_hashes)
+    def load_teacher(self, teacher: str | Teacher) -> Teacher:
+        """A checkpoint's network, refused if it may know val or test words of this run."""
+        if isinstance(teacher, Teacher):  # was just trained on these words
+            return teacher
+        if not Path(teacher).is_file():
+            raise FileNotFoundError(f"there is no teacher at {Path(teacher).absolute()}")
+        loaded = model.load(teacher)
+        if apart := difference(loaded.vocab.chars, self.chars):
+            raise ValueError(f"the teacher {teacher} has another vocabulary: {apart}")
+        if not loaded.train_hashes.equal(self.train_hashes):
+            raise ValueError(
+                f"the teacher {teacher} was trained on other words, perhaps on val or test words "
+                "of this run; use the same list, --data.splits and --data.split_seed"
+            )
+        return Teacher(loaded.net, loaded.block_size)
 
     @property
     def train_hashes(self) -> Tensor:

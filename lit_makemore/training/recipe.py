@@ -5,7 +5,7 @@ and less dropout. The factors were chosen on eight lists that docs/lists.md name
 """
 
 from math import log10
-from typing import Any, Literal, get_args
+from typing import Any, Literal
 
 from lit_makemore.training.datamodule import NamesDataModule
 
@@ -16,30 +16,19 @@ UPDATES = (100, 3000)  # the fewest and the most updates of a teacher
 VALIDATIONS = 10  # of the network; a teacher is only validated at its end
 
 
-def options_for(role: Role, examples: int) -> dict[str, dict[str, Any]]:
-    """The options of a run, by group.
+def options_for(role: Role, examples: int) -> dict[str, Any]:
+    """The options of a run by their names, for a list of so many training examples.
 
-    Args:
-        role: network, for the one that is wanted; teacher, for one that it learns from.
-        examples: how many training examples the list has.
-
-    Raises:
-        ValueError: an unknown role.
+    The role is network, for the one that is wanted, or teacher, for one that it learns from.
     """
-    if role not in get_args(Role):
-        raise ValueError(f"--recipe is network or teacher, not {role!r}")
     fewest, most = UPDATES
-    updates = min(max(PASSES * examples // BATCH_SIZE, fewest), most)
-    if role == "teacher":
-        steps, interval, dropout = updates, updates, teacher_dropout(examples)
-    else:
-        interval, dropout = 2 * updates // VALIDATIONS, 0.1
+    steps = interval = min(max(PASSES * examples // BATCH_SIZE, fewest), most)
+    dropout = teacher_dropout(examples)
+    if role == "network":
+        interval, dropout = 2 * steps // VALIDATIONS, 0.1
         steps = interval * VALIDATIONS
-    return {
-        "data": {"batch_size": BATCH_SIZE},
-        "model": {"dropout": dropout},
-        "trainer": {"max_steps": steps, "val_check_interval": interval},
-    }
+    trainer = {"trainer.max_steps": steps, "trainer.val_check_interval": interval}
+    return {"data.batch_size": BATCH_SIZE, "model.dropout": dropout, **trainer}
 
 
 def teacher_dropout(examples: int) -> float:

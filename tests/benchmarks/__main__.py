@@ -35,7 +35,7 @@ from time import perf_counter
 
 import torch
 
-from lit_makemore.runs.machine import cpu_name, git_commit
+from lit_makemore.runs.report import cpu_name, git_commit
 from tests.benchmarks.report import write_page
 
 DEEP = "configs/reference/deep.yaml"

@@ -61,7 +61,7 @@ def measure(ckpt_path: str, words: int, folder: Path) -> dict:
 
 
 def markdown(rows: list[dict]) -> str:
-    from lit_makemore.runs.machine import cpu_name, git_commit
+    from lit_makemore.runs.report import cpu_name, git_commit
 
     lines = ["| words | file | first minibatch after | peak memory | per further byte | steps/s |"]
     lines += ["|---|---|---|---|---|---|"]

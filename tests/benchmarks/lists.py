@@ -31,7 +31,7 @@ from statistics import mean
 from time import perf_counter
 from typing import Any
 
-from lit_makemore.runs.machine import cpu_name, git_commit
+from lit_makemore.runs.report import cpu_name, git_commit
 from tests.benchmarks.report import write_page
 
 COMMAND = "python -m tests.benchmarks.lists"

@@ -31,7 +31,7 @@ import torch
 from torch.nn.parallel import DistributedDataParallel
 
 from lit_makemore.network.mlp import MLP, cross_entropy
-from lit_makemore.runs.machine import cpu_name, git_commit
+from lit_makemore.runs.report import cpu_name, git_commit
 from lit_makemore.training.loaders import MinibatchLoader
 from tests.benchmarks.report import write_page
 from tests.conftest import ROOT

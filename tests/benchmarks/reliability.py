@@ -22,7 +22,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from lit_makemore import model as checkpoint
-from lit_makemore.runs.machine import git_commit
+from lit_makemore.runs.report import git_commit
 from tests.benchmarks.report import write_page
 from tests.conftest import ROOT
 from tests.same_run import differences

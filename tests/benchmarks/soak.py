@@ -25,7 +25,7 @@ from statistics import linear_regression, mean, median
 
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-from lit_makemore.runs.machine import cpu_name, git_commit
+from lit_makemore.runs.report import cpu_name, git_commit
 from tests.benchmarks.report import write_page
 from tests.conftest import ROOT
 

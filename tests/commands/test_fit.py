@@ -10,7 +10,7 @@ from lit_makemore import model as checkpoint
 from lit_makemore.cli import main
 from lit_makemore.commands import lightning_cli
 from lit_makemore.commands.lightning_cli import MakemoreCLI
-from lit_makemore.runs.stop_on_signal import StopOnSignal
+from lit_makemore.runs.stopping import StopOnSignal
 from lit_makemore.training import recipe
 from lit_makemore.words import corpus
 from tests.conftest import ROOT

@@ -228,12 +228,20 @@ def test_callbacks_of_a_fit_do_not_stop_its_evaluation(fit, tmp_path, capsys, ps
         ("--trainer.barebones=true", "leave it out"),
         ("--trainer.model_registry=names", "lie in the run folder"),
         ("--trainer.plugins=TorchCheckpointIO", "writes its checkpoints itself"),
-        (f"--trainer.callbacks+={CALLBACKS}.StochasticWeightAveraging", "EMAWeightAveraging"),
+        (
+            f"--trainer.callbacks+={CALLBACKS}.StochasticWeightAveraging "
+            "--trainer.callbacks.swa_lrs 0.1",
+            "EMAWeightAveraging",
+        ),
+        (
+            f"--trainer.callbacks+={CALLBACKS}.EMAWeightAveraging "
+            "--trainer.callbacks.update_starting_at_epoch=1",
+            "use update_starting_at_step",
+        ),
     ],
 )
 def test_what_does_not_work_is_a_line_with_a_remedy(fit, tmp_path, option, remedy):
-    more = ["--trainer.callbacks.swa_lrs", "0.1"] if "Stochastic" in option else []
-    status, said = fit(option, *more)
+    status, said = fit(*option.split())
     assert status == 1
     (line,) = said.splitlines()
     assert remedy in line

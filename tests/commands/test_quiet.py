@@ -6,6 +6,7 @@ What connects the processes is closed before Python ends, unless one of them fai
 import ast
 import re
 import signal
+from contextlib import nullcontext
 from pathlib import Path
 
 import lightning
@@ -14,7 +15,7 @@ import torch
 from torch import distributed
 
 from lit_makemore.cli import main
-from lit_makemore.commands.quiet import SILENCED, disconnected_afterwards
+from lit_makemore.commands.quiet import SILENCED, quiet_lightning
 from lit_makemore.runs.signals import Stopped
 
 SOURCES = [
@@ -100,25 +101,20 @@ def connection(tmp_path):
         distributed.destroy_process_group()
 
 
-def test_it_is_closed_at_the_end(connection):
-    with disconnected_afterwards():
+@pytest.mark.parametrize(
+    ("error", "closed"),
+    [(None, True), (Stopped(signal.SIGTERM, "stopped"), True), (ValueError("broken"), False)],
+    ids=["at the end", "after a stop", "not after a failure, which would wait for the others"],
+)
+def test_it_is_closed(connection, error, closed):
+    with pytest.raises(type(error)) if error else nullcontext(), quiet_lightning():
         assert distributed.is_initialized()
-    assert not distributed.is_initialized()
-
-
-def test_it_is_closed_after_a_stop(connection):
-    with pytest.raises(Stopped), disconnected_afterwards():
-        raise Stopped(signal.SIGTERM, "stopped")
-    assert not distributed.is_initialized()
-
-
-def test_a_failure_does_not_wait_for_the_others(connection):
-    with pytest.raises(ValueError, match="broken"), disconnected_afterwards():
-        raise ValueError("broken")
-    assert distributed.is_initialized()
+        if error:
+            raise error
+    assert distributed.is_initialized() != closed
 
 
 def test_one_process_alone_has_none():
-    with disconnected_afterwards():
+    with quiet_lightning():
         pass
     assert not distributed.is_initialized()

@@ -12,46 +12,15 @@ from lit_makemore.commands import threads
 from tests.conftest import ROOT
 
 
-@pytest.fixture
-def groups(tmp_path, monkeypatch):
-    """Control groups as files: the process is in the group /a/b; eight cores are allowed."""
-    monkeypatch.setattr(os, "sched_getaffinity", lambda pid: set(range(8)), raising=False)
-    monkeypatch.setattr(threads, "CGROUPS", tmp_path)
-    monkeypatch.setattr(threads, "MEMBERSHIP", tmp_path / "membership")
-
-    def write(membership: str, **files: str) -> None:
-        (tmp_path / "membership").write_text(f"{membership}\n")
-        for name, text in files.items():
-            path = tmp_path / name.replace("__", "/").replace("_dot_", ".")
-            path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_text(f"{text}\n")
-
-    return write
-
-
-def test_without_control_groups_the_allowed_cores_count(groups):
-    assert threads.cores() == 8
-
-
 @pytest.mark.parametrize(
-    ("files", "cores"),
-    [
-        ({"a__b__cpu_dot_max": "max 100000"}, 8),
-        ({"a__b__cpu_dot_max": "350000 100000"}, 3),
-        ({"a__b__cpu_dot_max": "50000 100000"}, 1),
-        ({"a__b__cpu_dot_max": "max 100000", "a__cpu_dot_max": "200000 100000"}, 2),
-        ({"cpu_dot_max": "400000 100000"}, 4),  # a container, which sees its group as the root
-    ],
+    ("quota", "cores"),
+    [(None, 8), ("max 100000", 8), ("350000 100000", 3), ("50000 100000", 1), ("damaged", 8)],
 )
-def test_a_quota_of_version_2_limits_them(groups, files, cores):
-    groups("0::/a/b", **files)
-    assert threads.cores() == cores
-
-
-@pytest.mark.parametrize(("quota", "cores"), [("-1", 8), ("300000", 3)])
-def test_a_quota_of_version_1_limits_them(groups, quota, cores):
-    where = "cpu__a__b__cpu_dot_"
-    groups("4:cpu,cpuacct:/a/b", **{f"{where}cfs_quota_us": quota, f"{where}cfs_period_us": 100000})
+def test_the_allowed_cores_and_the_quota_of_a_container_count(tmp_path, monkeypatch, quota, cores):
+    monkeypatch.setattr(os, "sched_getaffinity", lambda pid: set(range(8)), raising=False)
+    monkeypatch.setattr(threads, "QUOTA", tmp_path / "cpu.max")
+    if quota:
+        (tmp_path / "cpu.max").write_text(f"{quota}\n")
     assert threads.cores() == cores
 
 

@@ -17,7 +17,7 @@ from lit_makemore.diagnostics import probe
 from lit_makemore.diagnostics.monitor import KEPT, Monitor
 from lit_makemore.diagnostics.progress import ProgressLine
 from lit_makemore.diagnostics.settings import Bands, Diagnostics
-from lit_makemore.runs.stop_on_nan import StopOnNaN
+from lit_makemore.runs.stopping import StopOnNaN
 from lit_makemore.training.datamodule import NamesDataModule
 from lit_makemore.training.module import LitMLP
 from tests.conftest import ROOT

@@ -12,7 +12,7 @@ from lit_makemore import commands
 from lit_makemore.cli import main
 from lit_makemore.model import KEY
 from lit_makemore.runs.exact_resume import ExactResume
-from lit_makemore.runs.stop_on_signal import StopOnSignal
+from lit_makemore.runs.stopping import StopOnSignal
 from tests.same_run import same
 
 PASS = 8  # minibatches of a pass over the 30 words
@@ -136,14 +136,6 @@ def test_what_best_ckpt_holds_is_what_was_validated(fit, tmp_path):
     assert not torch.equal(
         trained["model.net.embedding.weight"], averaged["model.net.embedding.weight"]
     )
-
-
-def test_averaging_by_passes_is_refused(fit, capsys):
-    averaging = "--trainer.callbacks+=lightning.pytorch.callbacks.EMAWeightAveraging"
-    by_passes = "--trainer.callbacks.update_starting_at_epoch=1"
-    with pytest.raises(AssertionError):
-        fit("run", averaging, by_passes, "--trainer.max_steps", "9")
-    assert "use update_starting_at_step" in capsys.readouterr().err
 
 
 def test_accumulated_gradients_are_updates_of_equal_size(fit, tmp_path):

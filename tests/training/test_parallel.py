@@ -124,7 +124,7 @@ FAILING = """
 import os, sys
 from lightning.pytorch import Callback
 from lit_makemore.commands import fit
-from lit_makemore.runs.stop_on_nan import StopOnNaN
+from lit_makemore.runs.stopping import StopOnNaN
 from lit_makemore.cli import main
 class Broken(StopOnNaN):
     def on_train_batch_end(self, trainer, *args):

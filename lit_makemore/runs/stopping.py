@@ -1,8 +1,8 @@
-"""SIGTERM, SIGINT and SIGUSR1 end a run between two updates, with everything saved."""
+"""What stops a run: a loss that is not finite, or a signal, between two updates."""
 
 import signal
 from contextlib import suppress
-from math import inf
+from math import inf, isfinite
 from pathlib import Path
 from subprocess import TimeoutExpired
 from typing import Any
@@ -10,6 +10,9 @@ from typing import Any
 import lightning.pytorch as pl
 import torch
 
+from lit_makemore.diagnostics.checks import Seen, judge, options_of
+from lit_makemore.diagnostics.figures import listed, nonfinite_tensors
+from lit_makemore.diagnostics.probe import network_of
 from lit_makemore.runs import signals, slurm
 from lit_makemore.runs.signals import Stopped
 from lit_makemore.training.groups import AtUpdates
@@ -18,20 +21,53 @@ from lit_makemore.training.lightning_internals import validation_follows
 EVERY = 10  # updates between two times that several processes ask each other for a signal
 
 
+class Diverged(ValueError):
+    """The loss of a run is not finite."""
+
+
+class StopOnNaN(AtUpdates):
+    """Raises Diverged if a loss is NaN or infinite, and names the tensors that are too.
+
+    It looks at the losses of all processes every log_every_n_steps updates.
+    """
+
+    def setup(self, trainer: Any, pl_module: pl.LightningModule, stage: str) -> None:
+        self._every = trainer.log_every_n_steps or 50
+
+    def due(self, step: int) -> float:
+        return (step // self._every + 1) * self._every
+
+    def on_train_batch_end(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, *args: Any
+    ) -> None:
+        step = trainer.global_step
+        if step % self._every:
+            return
+        loss = float(outputs["loss"])
+        if trainer.strategy.reduce_boolean_decision(isfinite(loss)):
+            return
+        if isfinite(loss):
+            raise Diverged(f"the loss of another process is not finite at update {step}")
+        found = nonfinite_tensors(network_of(pl_module))
+        seen = Seen(step, options=options_of(trainer, pl_module), nonfinite=found or ["the loss"])
+        raise Diverged(
+            f"the loss is {loss} at update {step}"
+            + (f"; these are not finite either: {listed(found)}" if found else "")
+            + ("; last.ckpt was saved before" if trainer.checkpoint_callbacks else "")
+            + f". Try {judge(seen)[0].advice}"
+        )
+
+
 class StopOnSignal(AtUpdates):
     """Raises Stopped after the update during which a noted signal came. It saves nothing.
 
     Several processes stop after the same update, no matter which of them got the signal.
-    SLURM warns a job by SIGUSR1 and ends a preempted job by SIGTERM. Such a job is queued again, if
-    a subclass has saved its run.
-
-    Args:
-        max_requeues: how often a SLURM job is queued again.
+    SLURM warns a job by SIGUSR1 and ends a preempted job by SIGTERM. Such a job is queued again, up
+    to `max_requeues` times, if a subclass has saved its run.
     """
 
     def __init__(self, max_requeues: int = 0) -> None:
-        self._max_requeues = max_requeues
-        self._step = 0
+        self._max_requeues, self._step = max_requeues, 0
 
     def due(self, step: int) -> float:
         return inf  # at the end of any group
@@ -67,21 +103,16 @@ class StopOnSignal(AtUpdates):
         if saved := self.save(trainer):
             line += f"; continue with --resume true (checkpoint: {saved})"
             if slurm.job():
-                said = self._requeue(signum) if trainer.is_global_zero else ""
+                said, name = "", signum.name if trainer.is_global_zero else ""
+                if name == "SIGUSR1" or (name == "SIGTERM" and slurm.preempted()):
+                    said = f"; {slurm.requeue(self._max_requeues)}"
                 line += trainer.strategy.broadcast(said)  # nobody ends before that is done
         _wait_for_children(trainer)
         raise Stopped(signum, line)
 
-    def _requeue(self, signum: signal.Signals) -> str:
-        going_on = signum.name == "SIGUSR1" or (signum.name == "SIGTERM" and slurm.preempted())
-        return f"; {slurm.requeue(self._max_requeues)}" if going_on else ""
-
 
 def _wait_for_children(trainer: Any) -> None:
-    """Waits for the processes that Lightning started, and takes them out of its watch.
-
-    Lightning would kill this process because of their exit status.
-    """
+    """Takes the processes that Lightning started out of its watch, which would kill this one."""
     started = getattr(trainer.strategy.launcher, "procs", [])
     children = started[:]
     started.clear()
