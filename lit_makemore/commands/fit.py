@@ -173,7 +173,7 @@ def _report(cli: MakemoreCLI, folder: RunFolder, begun: float) -> Reached:
         best = load(folder.checkpoints / "best.ckpt") if kept.best_step is not None else None
     result = report.evaluate(last, best, data)
     monitor = next((one for one in callbacks if isinstance(one, Monitor)), None)
-    health = monitor and monitor.close(trainer, result.net, result.best["val"])
+    health = monitor.close(trainer, result.net, result.best["val"]) if monitor else None
     samples = report.draw_samples(result.net, data)
     path = folder.checkpoints.parent
     entries = {

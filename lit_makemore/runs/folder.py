@@ -2,7 +2,8 @@
 
 import os
 import shutil
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from itertools import count
 from pathlib import Path
 
@@ -101,6 +102,15 @@ def taken(root: Path, name: str) -> RunFolder | None:
     except BlockingIOError:
         return None
     return folder
+
+
+@contextmanager
+def alone(folder: Path) -> Iterator[None]:
+    """Inside the block no other process is in such a block of the folder. Waits for its turn."""
+    with (folder / ".lock").open("a") as lock:
+        if fcntl is not None:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
 
 
 def _lock(folder: Path) -> int:
