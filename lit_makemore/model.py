@@ -20,7 +20,7 @@ from lit_makemore.counts.mixture import Mixture
 from lit_makemore.counts.ngrams import KneserNey
 from lit_makemore.files import replacing
 from lit_makemore.network.fold import fold
-from lit_makemore.network.mlp import MLP, Init
+from lit_makemore.network.mlp import MLP, Init, evaluating
 from lit_makemore.sampling.conditioned import ConditionedSampler, sampler
 from lit_makemore.sampling.conditions import Condition
 from lit_makemore.sampling.generate import Wanted, generate, seeded
@@ -32,11 +32,9 @@ KEY = "lit_makemore"  # the entry of a checkpoint that describes the model
 FORMAT = 1  # of version 1.0.0
 PREFIX = "model."  # where LitMLP has its NameModel
 ENTRIES = {"chars": str, "block_size": int, "architecture": dict, "threads": int, "engine": str}
-ARCHITECTURE = [
-    name
-    for name in signature(MLP).parameters
-    if name not in ("vocab_size", "block_size", "generator")
-]
+ENTRIES |= {"state_dict": dict, "global_step": int}
+OTHERS = ("vocab_size", "block_size", "generator")
+ARCHITECTURE = [name for name in signature(MLP).parameters if name not in OTHERS]
 
 
 class NameModel(nn.Module):
@@ -92,30 +90,19 @@ class NameModel(nn.Module):
         """Draws n names, the same ones as the command `sample` with the same options.
 
         Raises:
-            ValueError: an option is out of range, or no such names are found; the line says what
-                to do.
+            ValueError: an option is out of range, or no such names are found.
         """
-        training = self.training
-        self.eval()
-        try:
-            source = self.sampler(
-                Decoding(temperature, top_k, top_p),
-                Condition(prefix, suffix, pattern, min_length, max_length),
-            )
-            wanted = Wanted(unique, only_new, not_near)
+        with evaluating(self):
+            decoding = Decoding(temperature, top_k, top_p)
+            condition = Condition(prefix, suffix, pattern, min_length, max_length)
+            wanted, source = Wanted(unique, only_new, not_near), self.sampler(decoding, condition)
             draws = generate(source, n, seeded(seed), self.train_hashes, wanted)
             return [name for draw in draws for name in draw.names]
-        finally:
-            self.train(training)
 
     def score(self, words: Iterable[str]) -> list[float | None]:
         """The log-probability of each word in nats; None if the vocabulary cannot spell it."""
-        training = self.training
-        self.eval()
-        try:
+        with evaluating(self):
             return scores(self, self.vocab, self.block_size, words)
-        finally:
-            self.train(training)
 
     def folded(self) -> "NameModel":
         """The same in float32 with Batch Normalization folded away, as an export holds it."""
@@ -146,11 +133,7 @@ class NameModel(nn.Module):
         }
 
     def check(self, entry: dict[str, Any]) -> None:
-        """Checks that a checkpoint's entry describes this network; its start does not matter.
-
-        Raises:
-            ValueError: it has another vocabulary or architecture; the line says what to do.
-        """
+        """Raises ValueError if a checkpoint's entry describes another network, but for its init."""
         if apart := difference(entry["chars"], self.vocab.chars):
             raise ValueError(
                 f"the checkpoint has another vocabulary than the word list: {apart}; "
@@ -185,7 +168,7 @@ def read(path: str | Path) -> dict[str, Any]:
 
     Raises:
         FileNotFoundError: no such file.
-        ValueError: the file is not a checkpoint of this program, or not of this version of it.
+        ValueError: the file is not a checkpoint of this version of the program.
     """
     path = Path(path)
     if not path.is_file():
@@ -205,13 +188,9 @@ def read(path: str | Path) -> dict[str, Any]:
     if ours.get("format") != FORMAT:
         written = "before version 1.0.0" if "format_version" in ours else "by another version"
         raise ValueError(f"{path} was written {written} of lit_makemore; train it again")
-    needed = {"state_dict": dict, "global_step": int}
-    for where, kinds in ((entries, needed), (ours, ENTRIES)):
-        for name, kind in kinds.items():
-            if not isinstance(where.get(name), kind):
-                raise ValueError(
-                    f"{path} is incomplete or damaged (no {name}); use another checkpoint"
-                )
+    for name, kind in ENTRIES.items():
+        if not isinstance((entries | ours).get(name), kind):
+            raise ValueError(f"{path} is incomplete or damaged (no {name}); use another checkpoint")
     return entries
 
 
@@ -222,11 +201,8 @@ def load(path: str | Path) -> NameModel:
         ours = entries[KEY]
         model = _blank(Vocabulary(ours["chars"]), ours["block_size"], ours["architecture"])
         model.take_parts_of(ours)
-        state = {
-            name.removeprefix(PREFIX): value
-            for name, value in entries["state_dict"].items()
-            if name.startswith(PREFIX)
-        }
+        given = entries["state_dict"].items()
+        state = {k.removeprefix(PREFIX): value for k, value in given if k.startswith(PREFIX)}
         model.to(state["net.embedding.weight"].dtype).load_state_dict(state)
     except Exception as error:  # somebody changed the entries
         raise ValueError(

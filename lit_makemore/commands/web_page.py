@@ -16,7 +16,7 @@ from lit_makemore.counts.mixture import Mixture
 from lit_makemore.counts.ngrams import KneserNey
 from lit_makemore.model import NameModel
 from lit_makemore.network.layers import Linear
-from lit_makemore.sampling.word_filter import POSITIONS, WordFilter
+from lit_makemore.sampling.generate import POSITIONS, WordFilter
 
 PARTS = Path(__file__).with_name("page")
 MOST_COUNTS = 400_000  # bytes: a browser reads them in about a second

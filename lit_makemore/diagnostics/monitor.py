@@ -21,7 +21,7 @@ from lit_makemore.diagnostics.reference_lines import draw_reference_lines
 from lit_makemore.diagnostics.settings import Diagnostics
 from lit_makemore.diagnostics.tensorboard import Events, write
 from lit_makemore.diagnostics.words import Known, known_samples, sample_table
-from lit_makemore.network.restored import evaluating
+from lit_makemore.network.mlp import evaluating
 from lit_makemore.training.datamodule import NamesDataModule
 from lit_makemore.training.groups import AtUpdates
 from lit_makemore.training.module import LitMLP

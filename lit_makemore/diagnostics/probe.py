@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from lit_makemore.diagnostics.names import NORMS, layer_names, tensor_names
 from lit_makemore.network.layers import Linear, Tanh
-from lit_makemore.network.restored import buffers_restored
+from lit_makemore.network.mlp import buffers_restored
 
 SATURATING = (Tanh, nn.Tanh, nn.Hardtanh, nn.Sigmoid)  # flat at both ends
 ACTIVATIONS = SATURATING + (nn.ReLU, nn.LeakyReLU, nn.ELU, nn.GELU, nn.SiLU, nn.Identity)

@@ -3,6 +3,8 @@
 Shapes: B batch, T block_size, C n_embd, H n_hidden, V vocab_size.
 """
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Literal
 
@@ -131,12 +133,9 @@ def log_probabilities(logits: Tensor) -> Tensor:
 
 
 def cross_entropy(logits: Tensor, targets: Tensor, reduction: str = "mean") -> Tensor:
-    """The loss in nats.
+    """The loss in nats of logits (B, V) for next characters (B,), or distributions of them (B, V).
 
-    Args:
-        logits: (B, V).
-        targets: next characters (B,), or distributions of them (B, V).
-        reduction: "mean", or "none" for one loss per example.
+    `reduction` is "mean", or "none" for one loss per example.
     """
     logits = _precise(logits)
     if targets.is_floating_point():
@@ -153,3 +152,26 @@ def _batch_norm(num_features: int, variance: Variance, gain: float, bias: float)
     nn.init.constant_(layer.weight, gain)
     nn.init.constant_(layer.bias, bias)
     return layer
+
+
+@contextmanager
+def buffers_restored(net: nn.Module) -> Iterator[None]:
+    """The buffers, as running averages, are after the block what they were before it."""
+    buffers = [(buffer, buffer.clone()) for buffer in net.buffers()]
+    try:
+        yield
+    finally:
+        with torch.no_grad():
+            for buffer, value in buffers:
+                buffer.copy_(value)
+
+
+@contextmanager
+def evaluating(net: nn.Module) -> Iterator[None]:
+    """The network is in evaluation mode inside the block."""
+    training = net.training
+    net.eval()
+    try:
+        yield
+    finally:
+        net.train(training)

@@ -71,14 +71,7 @@ def read_corpus(
 ) -> Corpus:
     """Reads a file with one word per line, or a column of a table, as `read_lines` does.
 
-    Skips blank lines. The last corpus is remembered: as long as its file does not change, it is
-    not read again.
-
-    Args:
-        path: the file.
-        lowercase: whether to convert every word to lower case.
-        strip: whether to remove white space from both ends of a word, and commas after it.
-        column: the column of a table, by its name or its number.
+    Skips blank lines. As long as the file does not change, the last corpus is not read again.
 
     Raises:
         FileNotFoundError: the file does not exist.
@@ -103,11 +96,6 @@ def _read_corpus(
             continue
         _check(word, f"{path}, line {number}")
         chars.update(word)
-        if len(chars) > MAX_CHARS:
-            raise ValueError(
-                f"{path}, line {number} has the first distinct character above {MAX_CHARS:,}: so "
-                "many are not possible, since the network must see each many times"
-            )
         text.write(word + END)
         n_words += 1
         marked += bool(MARKS.search(word))
@@ -116,9 +104,14 @@ def _read_corpus(
             f"{path} ends after line {number} with {n_words} words; at least {MIN_WORDS} are "
             "needed, one per line"
         )
+    if len(chars) > MAX_CHARS:
+        raise ValueError(
+            f"{path} has {len(chars):,} distinct characters; more than {MAX_CHARS:,} are not "
+            "possible, since the network must see each many times"
+        )
     notes = [
-        f"{path}: {what.format(count)} (first in line {first})"
-        for what, (count, first) in changes.items()
+        f"{path}: {what.format(len(lines))} (first in line {lines[0]})"
+        for what, lines in changes.items()
     ]
     if column is None and marked == n_words:
         notes.append(
@@ -133,29 +126,26 @@ def _check(word: str, where: str) -> None:
     if WEB_PAGE.match(word):
         raise ValueError(f"{where}: this is a web page, not a word list; download the raw file")
     if CONTROL.search(word):
-        told = "a control character; remove it"
-        if "\0" in word:
-            told = (
-                "NUL, as UTF-16 without its mark does: iconv -f UTF-16LE -t utf-8 FILE > NEW_FILE"
-            )
-        elif "\t" in word:
+        told = "a control character; remove it, or convert the file to UTF-8"
+        if "\t" in word:
             told = "a tab; put one word on each line, or choose a column with --data.column"
         raise ValueError(f"{where}: {word!r} contains {told}")
 
 
 def read_words(path: str | Path, lowercase: bool = False, strip: bool = True) -> list[str]:
-    """The words of a file, to be scored: any words, without blank lines.
-
-    Raises:
-        FileNotFoundError: the file does not exist.
-        ValueError: a line is too long, or cannot be decoded.
-    """
+    """The words of a file, to be scored: any words, without blank lines; raises as `read_lines`."""
     path = Path(path)
     lines = read_lines(path, read_bytes(path), lowercase, strip, Changes())
     return [word for _, word in lines if word]
 
 
-def word_hashes(words: Iterator[str]) -> Tensor:
+def word_hash(word: str) -> int:
+    """BLAKE2b of the word's UTF-8 bytes, cut to a signed 64-bit integer."""
+    digest = hashlib.blake2b(word.encode(), digest_size=8).digest()
+    return int.from_bytes(digest, "little", signed=True)
+
+
+def word_hashes(words: Iterable[str]) -> Tensor:
     """The hash of each word, (words,) int64: enough to tell whether a word was trained on."""
     values = array("q", map(word_hash, words))
     return torch.frombuffer(values, dtype=torch.int64) if values else torch.empty(0).long()
@@ -163,13 +153,7 @@ def word_hashes(words: Iterator[str]) -> Tensor:
 
 def are_among(words: Iterable[str], hashes: Tensor) -> Tensor:
     """Whether each word is among those with these hashes, (words,) bool."""
-    return torch.isin(word_hashes(iter(words)), hashes)
-
-
-def word_hash(word: str) -> int:
-    """BLAKE2b of the word's UTF-8 bytes, cut to a signed 64-bit integer."""
-    digest = hashlib.blake2b(word.encode(), digest_size=8).digest()
-    return int.from_bytes(digest, "little", signed=True)
+    return torch.isin(word_hashes(words), hashes)
 
 
 def fetch(
@@ -179,9 +163,7 @@ def fetch(
     max_bytes: int = MAX_FETCH,
     timeout: float = 20.0,
 ) -> None:
-    """Downloads url to path unless path exists. Several processes may do this at the same time.
-
-    The file gets its name only when it is complete and its checksum is right.
+    """Downloads url to path unless path exists. Several processes may do so at the same time.
 
     Raises:
         ConnectionError: the address cannot be reached or answers with an error.

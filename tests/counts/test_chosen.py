@@ -3,8 +3,7 @@ from collections import Counter
 import pytest
 import torch
 
-from lit_makemore.counts.baselines import loss
-from lit_makemore.counts.chosen import DISCOUNTS, choose_counts
+from lit_makemore.counts.baselines import DISCOUNTS, choose_counts, loss
 from lit_makemore.training.datamodule import NamesDataModule
 from tests.conftest import needs_names
 from tests.counts.test_ngrams import examples, kneser_ney_by_the_book

@@ -3,7 +3,7 @@ from math import exp
 import pytest
 import torch
 
-from lit_makemore.sampling.word_filter import WordFilter
+from lit_makemore.sampling.generate import WordFilter
 from lit_makemore.words.corpus import word_hash, word_hashes
 from tests.conftest import WORDS
 
@@ -23,7 +23,7 @@ def test_every_word_is_known_and_the_share_of_others_is_the_one_that_is_stated()
 
 def test_the_bits_are_where_the_description_says():
     """In whole numbers of Python, which have no sign bit."""
-    known = WordFilter(word_hashes(iter(WORDS)))
+    known = WordFilter(word_hashes(WORDS))
     packed = known.packed()
     expected = bytearray(len(packed))
     for word in WORDS:
@@ -37,5 +37,5 @@ def test_the_bits_are_where_the_description_says():
 
 def test_a_filter_of_no_words_knows_none():
     known = WordFilter(torch.empty(0, dtype=torch.int64))
-    assert word_hash("emma") not in known
+    assert not known.contains(word_hashes(["emma"]))
     assert known.error_rate == 0
