@@ -55,17 +55,13 @@ def main(args: Sequence[str] | None = None) -> int:
     # Before the training starts, Ctrl-C ends the program at once. SIGTERM and SIGUSR1 are kept
     # until the first update, because a cluster sends them early.
     early = [signum for signum in ASKING if args[0] in TRAINING and signum != signal.SIGINT]
-    with noted(*early):
-        return _run(args, debug)
-
-
-def _run(args: list[str], debug: bool) -> int:
     begun = perf_counter()
     try:
-        if args[0] in TRAINING:
-            build.ahead()
-        name = "evaluate" if args[0] in ("validate", "test") else args[0]
-        return import_module(f"lit_makemore.commands.{name}").run(args, begun) or 0
+        with noted(*early):
+            if args[0] in TRAINING:
+                build.ahead()
+            name = "evaluate" if args[0] in ("validate", "test") else args[0]
+            return import_module(f"lit_makemore.commands.{name}").run(args, begun) or 0
     except KeyboardInterrupt:
         return 130
     except Stopped as stopped:

@@ -40,10 +40,7 @@ ARCHITECTURE = [name for name in signature(MLP).parameters if name not in OTHERS
 class NameModel(nn.Module):
     """Windows (B, T) to the logits (B, V) of the next character.
 
-    Args:
-        vocab: the characters.
-        block_size: T.
-        architecture: the arguments of MLP, by name.
+    The architecture has the arguments of MLP, by name.
 
     Attributes:
         net: the network.
@@ -186,8 +183,7 @@ def read(path: str | Path) -> dict[str, Any]:
     if not isinstance(ours, dict):
         raise ValueError(f"{path} is not a checkpoint of lit_makemore")
     if ours.get("format") != FORMAT:
-        written = "before version 1.0.0" if "format_version" in ours else "by another version"
-        raise ValueError(f"{path} was written {written} of lit_makemore; train it again")
+        raise ValueError(f"{path} was written by another version of lit_makemore; train it again")
     for name, kind in ENTRIES.items():
         if not isinstance((entries | ours).get(name), kind):
             raise ValueError(f"{path} is incomplete or damaged (no {name}); use another checkpoint")

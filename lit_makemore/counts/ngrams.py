@@ -25,19 +25,8 @@ class Baseline(Protocol):
         """
 
 
-class Uniform:
-    """Every character has the same probability."""
-
-    def __init__(self, vocab_size: int) -> None:
-        self.vocab_size = vocab_size
-
-    def probabilities(self, x: Tensor, y: Tensor | None = None) -> Tensor:
-        width = self.vocab_size if y is None else 1
-        return torch.full((len(x), width), 1 / self.vocab_size, dtype=torch.float64)
-
-
 class Unigram:
-    """The frequency of each character, with 1 added to every count.
+    """The frequency of each character, with 1 added to every count; of no examples it is uniform.
 
     Of the distinct training examples y (D,) are the next tokens, and n (D,) how often each occurs.
     """
@@ -151,8 +140,9 @@ class KneserNey(nn.Module):
     ) -> Iterator[Tensor]:
         """The probabilities with each of several discounts; the windows are looked up once."""
         seen = list(self._seen(x, y))
+        width = self.vocab_size if y is None else 1
         for discount in discounts:
-            p = Uniform(self.vocab_size).probabilities(x, y)
+            p = torch.full((len(x), width), 1 / self.vocab_size, dtype=torch.float64)
             for at, counts, kinds, total in seen:
                 p[at] = ((counts - discount).clamp(min=0) + discount * kinds * p[at]) / total
             yield p

@@ -55,13 +55,6 @@ class BatchNorm1d(nn.BatchNorm1d):
     with the forward pass written out and a choice of variance; (B, F, L) inputs are not supported.
     Statistics are computed in float32 at least, since bfloat16 has too few digits for x - μ.
 
-    Args:
-        num_features: F.
-        eps: ε.
-        momentum: the weight of the new minibatch in the running averages; None: a plain mean.
-        affine: whether to learn γ (weight) and β (bias).
-        variance: which variance of the minibatch is σ², and which one is averaged.
-
     Raises:
         ValueError: the variance is unknown, the input is not (B, F), or a training batch has 1 row.
     """

@@ -44,22 +44,9 @@ class MLP(nn.Module):
     """Predicts the logits of the next character from a window (Bengio et al., 2003).
 
     `layers` is the flat list of the lecture: n_layer × [Linear → BatchNorm1d → activation], each
-    followed by Dropout if there is any, and the Linear layer of the logits.
-
-    Args:
-        vocab_size: V, with the end mark.
-        block_size: T, how many characters the network sees.
-        n_embd: C, numbers per character.
-        n_hidden: H, units per hidden layer.
-        n_layer: number of hidden layers.
-        activation: the activation of the hidden layers: tanh, relu, or linear for none.
-        batch_norm: whether BatchNorm1d follows each hidden Linear layer.
-        logits_batch_norm: whether BatchNorm1d also follows the logits.
-        bn_variance: the variance convention of BatchNorm1d.
-        redundant_bias: whether a Linear layer before BatchNorm1d has a bias, which has no effect.
-        dropout: share of the hidden units that is set to zero at random during training.
-        init: the initial parameters.
-        generator: where random numbers come from; torch's global generator if None.
+    followed by Dropout if there is any, and the Linear layer of the logits, which BatchNorm1d may
+    follow too. A Linear layer before BatchNorm1d has a bias only if it is asked for, since it would
+    have no effect. A generator replaces torch's global one.
 
     Raises:
         ValueError: a size is not positive, or the activation or variance is unknown.

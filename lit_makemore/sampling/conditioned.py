@@ -86,13 +86,7 @@ def find_places(
 
 
 class ConditionedSampler:
-    """Draws names that fit a condition, as Sampler draws any, and none in vain.
-
-    Args:
-        net, vocab, block_size, decoding: as Sampler has them.
-        automaton: reads the names that fit.
-        min_length: the fewest characters of a name.
-        max_length: the most.
+    """Draws names that the automaton accepts, as Sampler draws any, and none in vain.
 
     Attributes:
         probability: of a name that fits, among all that the network draws.
@@ -192,4 +186,4 @@ def sampler(
         def fits(name: str) -> bool:
             return len(name) >= condition.min_length and automaton.fits(name)
 
-        return Sampler(*usual, automaton.forced(vocab.chars), most, fits)
+        return Sampler(*usual, condition.begins_with(), most, fits)

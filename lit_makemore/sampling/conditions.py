@@ -7,6 +7,7 @@ one of `?`, `*` and `\\` makes it an ordinary character. A pattern describes who
 import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import takewhile
 
 from lit_makemore.words.vocab import Vocabulary
 
@@ -78,16 +79,6 @@ class Automaton:
         after = self._next[state].get(c if c in self._named else "")
         return after if after is not None and self.missing[after] is not None else None
 
-    def forced(self, chars: str) -> str:
-        """The characters that every word that fits begins with; `chars` as above."""
-        state, found = 0, ""
-        while not self.accepts[state]:
-            moves = [(c, after) for c in chars if (after := self.step(state, c)) is not None]
-            if len(moves) != 1:
-                break
-            found, state = found + moves[0][0], moves[0][1]
-        return found
-
     def fits(self, word: str) -> bool:
         """Whether a word fits every pattern."""
         state = 0
@@ -128,18 +119,7 @@ def _after(ends: frozenset[Items], c: str) -> frozenset[Items]:
 
 @dataclass(frozen=True)
 class Condition:
-    """A condition on a word; the default is none.
-
-    Args:
-        prefix: how the word begins.
-        suffix: how it ends.
-        pattern: what all of it fits, see above; empty for no pattern.
-        min_length: its fewest characters.
-        max_length: its most characters; None for no limit.
-
-    Raises:
-        ValueError: no word has such a length; the message names the option.
-    """
+    """A condition on a word; the default is none. ValueError if no word has such a length."""
 
     prefix: str = ""
     suffix: str = ""
@@ -162,6 +142,11 @@ class Condition:
     def is_simple(self) -> bool:
         """Whether there is nothing but a prefix and a max_length."""
         return not (self.suffix or self.pattern or self.min_length)
+
+    def begins_with(self) -> str:
+        """Characters that every word that fits begins with."""
+        literal = takewhile(lambda item: item not in (ONE, MANY), parse(self.pattern))
+        return max(self.prefix, "".join(literal), key=len)
 
     def automaton(self, vocab: Vocabulary) -> Automaton:
         """What reads words that are to fit prefix, suffix and pattern.

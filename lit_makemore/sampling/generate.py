@@ -19,17 +19,11 @@ POSITIONS = 7  # of a word; ln 2 · BITS has the lowest error rate
 
 @dataclass(frozen=True)
 class Wanted:
-    """Which of the names drawn are wanted.
+    """Which of the names drawn are wanted."""
 
-    Args:
-        unique: each name once.
-        only_new: no training words.
-        not_near: no training words, and no names within one edit of one.
-    """
-
-    unique: bool = False
-    only_new: bool = False
-    not_near: bool = False
+    unique: bool = False  # each name once
+    only_new: bool = False  # no training words
+    not_near: bool = False  # no training words, and no names within one edit of one
 
 
 def seeded(seed: int | None) -> torch.Generator:
@@ -46,14 +40,9 @@ def generate(
     train_hashes: Tensor,
     wanted: Wanted = Wanted(),
 ) -> Iterator[Draw]:
-    """Draws names in batches, as `sampler.draw` does.
+    """Draws num names in batches, as `sampler.draw` does, with a generator on the CPU.
 
-    Args:
-        sampler: what draws them.
-        num: the number of names.
-        generator: where random numbers come from, on the CPU.
-        train_hashes: (words,) int64, the hashes of the training words.
-        wanted: which names.
+    `train_hashes` (words,) are those of the training words.
 
     Raises:
         ValueError: too many names in a row are not wanted.
@@ -119,15 +108,12 @@ def is_near(word: str, chars: str, hashes: Collection[int]) -> bool:
 
 
 class WordFilter:
-    """A Bloom filter (Bloom, 1970): a set of words in about ten bits a word.
+    """A Bloom filter (Bloom, 1970): a set of words, given by hashes (W,), in ten bits a word.
 
     A word sets POSITIONS bits. A word counts as known if all of its bits are set, so every word of
     the set is known, and a few others are. The lower and the upper half of the word's 64-bit hash,
     l and u, give the positions: (l + i · u) mod size for i = 0, 1, … (Kirsch & Mitzenmacher, 2006);
     u is made odd.
-
-    Args:
-        hashes: (W,) int64, the hashes of the words as `word_hash` returns them.
     """
 
     def __init__(self, hashes: Tensor) -> None:

@@ -29,19 +29,13 @@ GIVE_UP = 50  # batches without a single name that is short enough
 class Decoding:
     """How the next character is chosen from the network's distribution.
 
-    Args:
-        temperature: divides the logits. Below 1, likely characters become likelier; above 1,
-            unlikely ones do.
-        top_k: keeps only the k most likely characters.
-        top_p: keeps, after top_k, the fewest most likely characters whose probabilities sum to
-            this value or more (Holtzman et al., 2020, https://arxiv.org/abs/1904.09751).
-
-    Raises:
-        ValueError: a value is out of range; the message names the option.
+    top_p keeps, after top_k, the fewest most likely characters whose probabilities sum to this
+    value or more (Holtzman et al., 2020, https://arxiv.org/abs/1904.09751). A value out of range
+    raises ValueError.
     """
 
-    temperature: float = 1.0
-    top_k: int | None = None
+    temperature: float = 1.0  # divides the logits
+    top_k: int | None = None  # keeps only the k most likely characters
     top_p: float | None = None
 
     def __post_init__(self) -> None:
@@ -104,9 +98,6 @@ class Sampler:
     Args:
         net: windows (B, T) to logits (B, V), in evaluation mode. BatchNorm must not normalise by
             the statistics of unfinished names.
-        vocab: the characters.
-        block_size: T.
-        decoding: how the next character is chosen.
         prefix: the first characters of every name.
         max_length: the most characters of a name; if None, longer ones are cut at `limit`.
         fits: what must be true of a name. Names that do not fit or do not end are drawn again.
@@ -238,10 +229,10 @@ def draw_batch(step: Step, begin: Tensor, limit: int, vocab: Vocabulary) -> Draw
         alive, place = alive[going_on], place[going_on]
         if len(alive) == 0:
             break
-    columns.append(torch.zeros_like(columns[-1]))
     names = []
     for rows in torch.stack(columns, 1).split(256):  # bounds the memory
-        names += spell(rows, vocab)
+        words = ("".join(map(vocab.itos.__getitem__, row)) for row in rows.tolist())
+        names += [word.partition(END)[0] for word in words]
     return Draw(names, log_p, torch.zeros(len(begin), dtype=torch.bool).index_fill_(0, alive, True))
 
 
@@ -249,11 +240,3 @@ def choose(cumulative: Tensor, uniform: Tensor) -> Tensor:
     """The first character whose cumulative probability exceeds a number in [0, 1), (B,)."""
     threshold = uniform * cumulative[:, -1]  # the last one is 1 up to rounding
     return (cumulative <= threshold[:, None]).sum(1)
-
-
-def spell(tokens: Tensor, vocab: Vocabulary) -> list[str]:
-    """The word before the first end mark of each row of tokens (B, L)."""
-    before = (tokens != 0).cumprod(1).bool()  # the characters of the name
-    ends = torch.zeros_like(before).scatter(1, before.sum(1, keepdim=True), True)
-    flat = tokens[before | ends].tolist()
-    return "".join(map(vocab.itos.__getitem__, flat)).split(END)[:-1]

@@ -24,7 +24,7 @@ NAMES_PATH = "data/names.txt"
 NAMES_URL = "https://raw.githubusercontent.com/karpathy/makemore/master/names.txt"
 NAMES_SHA256 = "0a30b5557f192f32ab962680889aac5f6fda0f4cecf40a6d0b5694f58ea8cc4d"
 
-MAX_FETCH = 16 * 2**20  # bytes
+MAX_FETCH = 16 * 2**20  # bytes; of a longer file the checksum is wrong
 MIN_WORDS = 10
 MAX_CHARS = 10_000
 
@@ -42,24 +42,15 @@ class Corpus:
     """The words of a file, in order, as one string: "emma\nolivia\nava\n".
 
     One string needs one byte per character; a list of words would need about nine.
-
-    Args:
-        path: the file.
-        text: the words, each followed by the end mark.
-        chars: the distinct characters, sorted, without the end mark.
-        n_words: the number of words.
-        blank_lines: the number of blank lines, which are skipped.
-        sha256: the checksum of the file's bytes.
-        notes: what was changed in the words, a sentence each.
     """
 
     path: str
-    text: str
-    chars: str
+    text: str  # each word is followed by the end mark
+    chars: str  # the distinct ones, sorted, without the end mark
     n_words: int
-    blank_lines: int
-    sha256: str
-    notes: tuple[str, ...] = ()
+    blank_lines: int  # are skipped
+    sha256: str  # of the file's bytes
+    notes: list[str]  # what was changed in the words, a sentence each
 
     def words(self) -> Iterator[str]:
         """The words, one at a time."""
@@ -71,25 +62,22 @@ def read_corpus(
 ) -> Corpus:
     """Reads a file with one word per line, or a column of a table, as `read_lines` does.
 
-    Skips blank lines. As long as the file does not change, the last corpus is not read again.
+    Skips blank lines. As long as the file does not change, the last corpus is returned again.
 
     Raises:
         FileNotFoundError: the file does not exist.
         ValueError: a line is not a word, or there are too few words. The message names the file,
             the line and what to do.
     """
-    path = Path(path)
-    file = path.stat() if path.is_file() else None
-    state = file and (path.resolve(), file.st_ino, file.st_size, file.st_mtime_ns)
-    return _read_corpus(path, lowercase, strip, column, state)
+    return _read_corpus(Path(path), read_bytes(Path(path)), lowercase, strip, column)
 
 
 @lru_cache(maxsize=1)
 def _read_corpus(
-    path: Path, lowercase: bool, strip: bool, column: str | None, state: object
+    path: Path, content: bytes, lowercase: bool, strip: bool, column: str | None
 ) -> Corpus:
-    content, changes = read_bytes(path), Changes()
-    text, chars, n_words, blank, number, marked = StringIO(), set[str](), 0, 0, 0, 0
+    changes, chars, n_words, blank, number, marked = Changes(), set[str](), 0, 0, 0, 0
+    text = StringIO()
     for number, word in read_lines(path, content, lowercase, strip, changes, column):
         if not word:
             blank += 1
@@ -119,7 +107,7 @@ def _read_corpus(
             "table, choose the column of the words with --data.column"
         )
     digest, joined = hashlib.sha256(content).hexdigest(), text.getvalue()
-    return Corpus(str(path), joined, "".join(sorted(chars)), n_words, blank, digest, tuple(notes))
+    return Corpus(str(path), joined, "".join(sorted(chars)), n_words, blank, digest, notes)
 
 
 def _check(word: str, where: str) -> None:
@@ -156,25 +144,19 @@ def are_among(words: Iterable[str], hashes: Tensor) -> Tensor:
     return torch.isin(word_hashes(words), hashes)
 
 
-def fetch(
-    path: str | Path = NAMES_PATH,
-    url: str = NAMES_URL,
-    sha256: str = NAMES_SHA256,
-    max_bytes: int = MAX_FETCH,
-    timeout: float = 20.0,
-) -> None:
+def fetch(path: str | Path = NAMES_PATH, url: str = NAMES_URL, sha256: str = NAMES_SHA256) -> None:
     """Downloads url to path unless path exists. Several processes may do so at the same time.
 
     Raises:
         ConnectionError: the address cannot be reached or answers with an error.
-        ValueError: the file is too large or has another checksum.
+        ValueError: the file has another checksum.
     """
     path = Path(path)
     if path.exists():
         return
     try:
-        with urllib.request.urlopen(url, timeout=timeout) as response:
-            content = response.read(max_bytes + 1)
+        with urllib.request.urlopen(url, timeout=20) as response:
+            content = response.read(MAX_FETCH)
     except (OSError, HTTPException) as error:
         if isinstance(error, urllib.error.HTTPError):
             error.close()
@@ -183,8 +165,6 @@ def fetch(
             f"{path.absolute()}, or train on the list that ships with the project: "
             "--config configs/quickstart.yaml"
         ) from error
-    if len(content) > max_bytes:
-        raise ValueError(f"{url} is larger than {max_bytes:,} bytes: it is not the word list")
     if (digest := hashlib.sha256(content).hexdigest()) != sha256:
         raise ValueError(
             f"{url} has the sha256 {digest}, not {sha256}; put the right file at {path}"

@@ -17,7 +17,6 @@ Changes = dict[str, list[int]]
 
 
 def read_bytes(path: Path) -> bytes:
-    """The content of a word list; raises FileNotFoundError."""
     if not path.is_file():
         raise FileNotFoundError(
             f"no word list at {path.absolute()}; name a file with one word per line"
@@ -35,8 +34,8 @@ def read_lines(
 ) -> Iterator[tuple[int, str]]:
     """The words of a file with the numbers of their lines; a word is "" where there is none.
 
-    The file is UTF-8, or UTF-16 with its mark. Lines end with LF, CRLF or CR. Words are in normal
-    form NFC.
+    The content is UTF-8, or UTF-16 with its mark. Lines end with LF, CRLF or CR. Words are in
+    normal form NFC.
 
     Args:
         path: the file, for messages.

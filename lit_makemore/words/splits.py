@@ -19,21 +19,13 @@ from lit_makemore.words.windows import Windows, distinct, encode, select_words, 
 
 @dataclass(frozen=True)
 class Split:
-    """The training, validation or test words.
+    """The training, validation or test words."""
 
-    Args:
-        windows: the N examples.
-        hashes: (words,) int64, one hash per word.
-        novel: (N,) bool, True where the example's word is not a training word.
-        vocab_size: V.
-        longest: characters of the longest word.
-    """
-
-    windows: Windows
-    hashes: Tensor
-    novel: Tensor
+    windows: Windows  # the N examples
+    hashes: Tensor  # (words,) int64, one hash per word
+    novel: Tensor  # (N,) bool, True where the example's word is not a training word
     vocab_size: int
-    longest: int
+    longest: int  # characters of the longest word
 
     @cached_property
     def examples(self) -> tuple[Tensor, Tensor, Tensor]:
@@ -59,7 +51,7 @@ def split_words(n: int, splits: Sequence[float], seed: int) -> tuple[Tensor, ...
     random.Random(seed).shuffle(order)
     cuts = [int(n * round(sum(splits[:i]), 9)) for i in range(1, len(splits))]
     parts = torch.frombuffer(order, dtype=torch.int32).tensor_split(cuts)
-    if any(len(part) == 0 for part in parts):
+    if not all(map(len, parts)):
         raise ValueError(
             f"{n} words split by {list(splits)} leave one split empty; "
             "use a longer list or other shares"
@@ -74,15 +66,7 @@ def build_splits(
     block_size: int,
     device: torch.device | str = "cpu",
 ) -> dict[str, Split]:
-    """The splits train, val and test of a word list.
-
-    Args:
-        corpus: the word list.
-        vocab: its characters.
-        numbers: the numbers of the words of each split, see `split_words`.
-        block_size: T.
-        device: where the windows are stored.
-    """
+    """The splits train, val and test of a word list, whose words `split_words` has numbered."""
     stream, hashes = encode(corpus.text, vocab), word_hashes(corpus.words())
     splits, train = {}, hashes[numbers[0]]
     for name, own_numbers in zip(("train", "val", "test"), numbers, strict=True):

@@ -45,11 +45,11 @@ def test_a_quoted_text_fits_itself_only(text, other):
 
 
 @pytest.mark.parametrize(
-    ("patterns", "forced"),
-    [(["ab?"], "ab"), (["ab*", "a*c"], "ab"), (["*b"], ""), (["ab"], "ab"), (["?", "*c"], "c")],
+    ("options", "begin"),
+    [({"pattern": "ab?"}, "ab"), ({"prefix": "ab", "pattern": "a*c"}, "ab"), ({"suffix": "b"}, "")],
 )
-def test_the_characters_that_every_word_begins_with(patterns, forced):
-    assert reader(*patterns).forced("abc") == forced
+def test_the_characters_that_every_word_begins_with(options, begin):
+    assert Condition(**options).begins_with() == begin
 
 
 def test_patterns_that_exclude_each_other_have_no_word():
