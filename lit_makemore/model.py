@@ -40,12 +40,9 @@ ARCHITECTURE = [name for name in signature(MLP).parameters if name not in OTHERS
 class NameModel(nn.Module):
     """Windows (B, T) to the logits (B, V) of the next character.
 
-    The architecture has the arguments of MLP, by name.
-
-    Attributes:
-        net: the network.
-        mixture: makes predictions of its logits and the windows, a Mixture for one; or None.
-        train_hashes: (words,) int64, the sorted hashes of the distinct training words.
+    `architecture` has the arguments of MLP, by name. `mixture`, if any, makes predictions of the
+    logits of `net` and the windows. `train_hashes` (words,) are those of the distinct training
+    words, sorted.
     """
 
     def __init__(self, vocab: Vocabulary, block_size: int, architecture: dict[str, Any]) -> None:
@@ -86,8 +83,7 @@ class NameModel(nn.Module):
     ) -> list[str]:
         """Draws n names, the same ones as the command `sample` with the same options.
 
-        Raises:
-            ValueError: an option is out of range, or no such names are found.
+        An option out of range, or names that are not found, raise ValueError.
         """
         with evaluating(self):
             decoding = Decoding(temperature, top_k, top_p)
@@ -161,7 +157,7 @@ def _blank(vocab: Vocabulary, block_size: int, architecture: dict[str, Any]) -> 
 
 
 def read(path: str | Path) -> dict[str, Any]:
-    """The entries of a checkpoint file of this program, on the CPU; runs no code from it.
+    """The entries of a checkpoint file, on the CPU; runs no code from it.
 
     Raises:
         FileNotFoundError: no such file.

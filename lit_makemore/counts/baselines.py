@@ -32,8 +32,8 @@ def simple_models(x: Tensor, y: Tensor, n: Tensor, vocab_size: int) -> dict[str,
 def choose_counts(train: Examples, val: Examples, vocab_size: int) -> KneserNey:
     """Kneser–Ney of the training examples with the lowest loss on the val examples.
 
-    Every order from 1 to T is tried with every discount of DISCOUNTS. Of equals the first is taken;
-    without val examples it is the longest order with the usual discount.
+    Every order from 1 to T is tried with every one of DISCOUNTS. Without val examples it is the
+    longest order with the usual discount.
     """
     x, y, n = train
     val_x, val_y, val_n = val

@@ -38,8 +38,7 @@ class Mixture(nn.Module):
     def fit(self, net: nn.Module, batches: Iterable[EvaluationBatch]) -> None:
         """Chooses the weight, of WEIGHTS, for which the mixture has the lowest loss on the batches.
 
-        It is NaN if no weight has a finite loss, as of a network that is NaN. The network `net`,
-        windows (B, T) to logits (B, V), is in evaluation mode.
+        It is NaN if no weight has a finite loss. The network `net` is in evaluation mode.
         """
         losses = torch.zeros_like(WEIGHTS)
         for x, inverse, y, weights in batches:

@@ -187,14 +187,8 @@ def embedding_backward(dy: Tensor, x: Tensor, num_embeddings: int) -> Tensor:
 def gradients(net: MLP, x: Tensor, y: Tensor) -> tuple[Tensor, dict[str, Tensor], list[Tensor]]:
     """A forward and a backward pass of any MLP, without autograd.
 
-    In training mode, BatchNorm1d updates its running averages, as in any forward pass.
-
-    Returns:
-        The loss, the gradient of each parameter by name, and the gradients with respect to the
-        output of the embedding and of each layer.
-
-    Raises:
-        ValueError: a layer's derivative is not in this file.
+    Returns the loss, the gradient of each parameter by name, and the gradients with respect to the
+    output of the embedding and of each layer. A layer without a derivative raises ValueError.
     """
     emb = net.embedding(x)  # (B, T, C)
     values = [emb.flatten(1)]  # the input of each layer, and the logits

@@ -19,10 +19,9 @@ from lit_makemore.network.mlp import MLP
 
 
 def fold(net: MLP) -> MLP:
-    """A network without BatchNorm1d that gives the logits of `net` in evaluation mode.
+    """A copy in evaluation mode without BatchNorm1d, which gives the same logits.
 
-    Its Linear layers have a bias, and its state_dict loads into an MLP with batch_norm false. It is
-    in evaluation mode and shares no memory with `net`, which stays as it was.
+    Its Linear layers have a bias, and its state_dict loads into an MLP with batch_norm false.
     """
     folded, layers = deepcopy(net), list[nn.Module]()
     for layer in folded.layers:
@@ -50,7 +49,7 @@ def check_fold(net: MLP, x: Tensor) -> list[Line]:
     `net` is in evaluation mode. The last line is that of the logits, (B, V).
     """
     ours, theirs = _blocks(fold(net), x), _blocks(net, x)
-    names = [f"Linear layer {i + 1}" for i in range(len(ours) - 1)] + ["logits"]
+    names = [*(f"Linear layer {i}" for i in range(1, len(ours))), "logits"]
     return list(map(compare, names, ours, theirs))
 
 

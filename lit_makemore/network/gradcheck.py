@@ -27,8 +27,8 @@ ZERO = {torch.float64: 1e-12, torch.float32: 1e-7}
 """Largest difference of an entry for a gradient of the exercise that is zero, as b1's."""
 
 ROUNDINGS = 32
-"""How many rounding errors, each of the size of all terms, a gradient of a network may have. The
-largest number found on random networks was 8 in float64 and 15 in float32."""
+"""Rounding errors, each of the size of all terms, that a gradient of a network may have. At most 8
+were found on random networks in float64, and 15 in float32."""
 
 
 @dataclass(frozen=True)
@@ -116,10 +116,7 @@ def check_lecture(p: SimpleNamespace, x: Tensor, y: Tensor) -> list[Line]:
 
 
 def check_network(net: MLP, x: Tensor, y: Tensor) -> list[Line]:
-    """Compares the gradients of an MLP, in either mode: of each layer's output, each parameter.
-
-    The network's buffers do not change.
-    """
+    """Compares the gradients of an MLP's layers' outputs and parameters; changes no buffer."""
     with buffers_restored(net):
         _, ours, our_outputs = backprop.gradients(net, x, y)
         values = layer_values(net, x)
@@ -138,10 +135,7 @@ def check_network(net: MLP, x: Tensor, y: Tensor) -> list[Line]:
 
 
 def layer_values(net: MLP, x: Tensor, masks: Mapping[int, Tensor] = {}) -> list[Tensor]:
-    """The input of each layer, and the logits.
-
-    `masks` are what Dropout layers multiply by, in place of what they draw; by number.
-    """
+    """The input of each layer, and the logits; `masks` replace what Dropout layers draw."""
     values = [net.embedding(x).flatten(1)]
     for i, layer in enumerate(net.layers):
         values.append(values[-1] * masks[i] if i in masks else layer(values[-1]))
@@ -157,10 +151,8 @@ def sizes_of_terms(
     The norm of a product is at most the product of the norms, so every layer multiplies the bound
     of its output's gradient by the norm of its derivative: ‖W‖ for Linear, max |γ| / √(σ² + ε) for
     BatchNorm1d, and 1 for an activation. Besides, x - μ in BatchNorm1d has the rounding errors of
-    x. They count 1 + |μ| / √(σ² + ε) times; the largest of these factors counts once.
-
-    Returns:
-        The bound for each of `values`, and for each parameter by name.
+    x. They count 1 + |μ| / √(σ² + ε) times; the largest of these factors counts once. There is one
+    for each of `values`, which `layer_values` returned, and for each parameter by name.
     """
     size, lost = d_logits.norm().item(), 1.0
     outputs, parameters = [size], {}

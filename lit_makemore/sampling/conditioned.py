@@ -46,23 +46,12 @@ class TooMany(Exception):
 def find_places(
     automaton: Automaton, vocab: Vocabulary, block_size: int, max_length: int
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """All places that a name of at most max_length characters which will fit can be at.
+    """All places that a name of at most max_length characters which will fit can be at; or TooMany.
 
-    Returns:
-        The window of each place, (P, T), of which the first is where every name begins; the place
-        after each character, (P, V), which is P for none; and whether a name may end there, (P,).
-
-    Raises:
-        TooMany: there are more than MAX_CELLS allows.
+    The window of each place, (P, T), of which the first is where every name begins; the place
+    after each character, (P, V), which is P for none; and whether a name may end there, (P,).
     """
-    moves = [
-        [
-            (t, i)
-            for t, c in enumerate(vocab.chars, 1)
-            if (i := automaton.step(state, c)) is not None
-        ]
-        for state in range(len(automaton.accepts))
-    ]
+    moves = [automaton.moves(state, vocab.chars) for state in range(len(automaton.accepts))]
     begin = ("\0" * block_size, 0)  # tokens as characters: such a window can be looked up
     numbers, depths, edges = {begin: 0}, [0], list[int]()
     for number, (window, state) in enumerate(queue := [begin]):
@@ -88,8 +77,7 @@ def find_places(
 class ConditionedSampler:
     """Draws names that the automaton accepts, as Sampler draws any, and none in vain.
 
-    Attributes:
-        probability: of a name that fits, among all that the network draws.
+    `probability` is that of a name that fits, among all that the network draws.
 
     Raises:
         TooMany: the condition leaves too much open for this window and vocabulary.

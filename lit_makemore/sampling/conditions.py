@@ -37,15 +37,8 @@ class Automaton:
 
     A state holds, for each pattern, all ends of it that the rest of the word may fit (the subset
     construction: Rabin & Scott, 1959, https://doi.org/10.1147/rd.32.0114). States are numbered from
-    0, where every word begins.
-
-    Args:
-        patterns: the items of what a word must fit, every one of them.
-        chars: the characters that words are made of.
-
-    Attributes:
-        accepts: of each state, whether the word may end.
-        missing: of each state, the fewest characters after which it may end; None if never.
+    0, where every word begins. `accepts` and `missing` say of each state whether the word may end,
+    and after how many more characters at the earliest; None if never.
 
     Raises:
         ValueError: the patterns have too many states.
@@ -79,8 +72,12 @@ class Automaton:
         after = self._next[state].get(c if c in self._named else "")
         return after if after is not None and self.missing[after] is not None else None
 
+    def moves(self, state: int, chars: str) -> list[tuple[int, int]]:
+        """The numbers, from 1, of the characters that may come, each with the state after it."""
+        after = ((number, self.step(state, c)) for number, c in enumerate(chars, 1))
+        return [(number, one) for number, one in after if one is not None]
+
     def fits(self, word: str) -> bool:
-        """Whether a word fits every pattern."""
         state = 0
         for c in word:
             if (after := self.step(state, c)) is None:
@@ -149,11 +146,7 @@ class Condition:
         return max(self.prefix, "".join(literal), key=len)
 
     def automaton(self, vocab: Vocabulary) -> Automaton:
-        """What reads words that are to fit prefix, suffix and pattern.
-
-        Raises:
-            ValueError: no word of this vocabulary fits; the line says what to do.
-        """
+        """What reads words that are to fit; raises ValueError if none of this vocabulary does."""
         patterns = {
             "prefix": (*self.prefix, MANY),
             "suffix": (MANY, *self.suffix),

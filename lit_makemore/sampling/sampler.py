@@ -105,8 +105,7 @@ class Sampler:
         batch: the number of names drawn at once; by default it depends on the vocabulary only.
             Only the default computes in advance, since it does not pay for a few names.
 
-    Attributes:
-        tried: how many names were drawn so far, and `kept`, how many of these were not drawn again.
+    `tried` names were drawn so far, of which `kept` were not drawn again.
 
     Raises:
         ValueError: the network is in training mode, or the prefix contains an unknown character.
@@ -150,11 +149,7 @@ class Sampler:
         return float(of_prefix) * self.kept / max(self.tried, 1)
 
     def draw(self, num: int, generator: torch.Generator) -> Iterator[Draw]:
-        """Draws num names in batches, so that the memory does not depend on their number.
-
-        Raises:
-            ValueError: names that end within max_length, or that fit, are too rare.
-        """
+        """Draws num names in batches; ValueError if those that end in time and fit are too rare."""
         barren = 0
         while num > 0:
             batch = self._batch(generator)

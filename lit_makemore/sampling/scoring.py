@@ -25,10 +25,9 @@ def logits_of(net: nn.Module, windows: Tensor) -> Tensor:
 def character_scores(
     net: nn.Module, vocab: Vocabulary, block_size: int, words: Iterable[str]
 ) -> tuple[Tensor, Tensor]:
-    """The log-probability in nats of each character and end mark, one word after the other.
+    """The log-probability in nats of each character and end mark of words of known characters.
 
-    Returns them and how many belong to each word, (words,). `net` maps windows (B, T) to logits
-    (B, V) and is in evaluation mode; `words` have known characters only.
+    One word comes after the other; how many belong to each, (words,), is returned too.
     """
     stream = encode("".join(f"{word}{END}" for word in words), vocab)
     windows, found = Windows(stream, block_size), [torch.empty(0)]

@@ -2,9 +2,10 @@
 
 import codecs
 import csv
+import re
 import unicodedata
 from collections.abc import Iterator
-from io import StringIO
+from io import BytesIO, TextIOWrapper
 from pathlib import Path
 
 MAX_LINE = 1_000  # characters; a longer line is not a word
@@ -48,7 +49,7 @@ def read_lines(
     Raises:
         ValueError: a line is too long, cannot be decoded or lacks the column.
     """
-    lines = StringIO(_decoded(path, content), newline=None)  # makes every line end LF
+    lines = _lines(path, content)
     for number, line in enumerate(lines, 1) if column is None else _cells(path, lines, column):
         word = line.strip() if strip else line.rstrip("\n")
         if strip and column is None and word.endswith(","):
@@ -66,21 +67,22 @@ def read_lines(
         yield number, word
 
 
-def _decoded(path: Path, content: bytes) -> str:
+def _lines(path: Path, content: bytes) -> TextIOWrapper:
     marked = content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
     encoding, name = ("utf-16", "UTF-16") if marked else ("utf-8-sig", "UTF-8")
     try:
-        return content.decode(encoding)
+        content.decode(encoding)
     except UnicodeDecodeError as error:
         before = error.object[: error.start].decode(encoding)
-        number = len(StringIO(before + "?", newline=None).readlines())
+        number = len(re.split("\r\n|\r|\n", before))
         raise ValueError(
             f"{path}, line {number} is not {name}; convert the file from its encoding: "
             "iconv -f ENCODING -t utf-8 FILE > NEW_FILE"
         ) from None
+    return TextIOWrapper(BytesIO(content), encoding)  # ends every line with LF
 
 
-def _cells(path: Path, lines: StringIO, column: str) -> Iterator[tuple[int, str]]:
+def _cells(path: Path, lines: TextIOWrapper, column: str) -> Iterator[tuple[int, str]]:
     """A cell of each row with the number of its line; "" of a blank row, none of the names' row."""
     first = next((line for line in lines if line.strip()), "")
     separator = next((mark for mark in SEPARATORS if mark in first), ",")

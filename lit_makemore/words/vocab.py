@@ -6,11 +6,7 @@ END = "\n"  # index 0; also fills the window before a word begins. No word of a 
 
 
 class Vocabulary:
-    """The characters that a network knows: the end mark at index 0, the others sorted after it.
-
-    Args:
-        chars: the distinct characters of the word list, sorted, without the end mark.
-    """
+    """The characters that a network knows: the end mark at index 0, after it `chars`, sorted."""
 
     def __init__(self, chars: str) -> None:
         if END in chars or list(chars) != sorted(set(chars)):

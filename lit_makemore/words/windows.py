@@ -47,11 +47,7 @@ class Windows:
     """The examples of a stream: example i predicts token i from the T tokens before it.
 
     A window holds characters of its own word only; places before the first one are filled with the
-    end mark, index 0. Only the stream is stored: windows are made when they are asked for.
-
-    Args:
-        stream: (N,) tokens, every word followed by 0.
-        block_size: T.
+    end mark, index 0. Only the stream (N,) is stored, in which 0 follows every word.
     """
 
     def __init__(self, stream: Tensor, block_size: int) -> None:
@@ -82,10 +78,10 @@ class Windows:
 def distinct(
     windows: Windows, vocab_size: int, weights: Tensor | None = None
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """The distinct examples of a stream: windows (D, T), next tokens (D,), sums of weights.
+    """The distinct examples of a stream: windows (D, T), next tokens (D,), and sums of weights.
 
-    All are int64 and on the CPU; equal windows are neighbours. `weights` (N,) or (N, K) are added
-    up over equal examples; they are ones if None.
+    The `weights` of equal examples, (N,) or (N, K), are added up; they are ones if None. All is
+    int64 and on the CPU; equal windows are neighbours.
     """
     if weights is None:
         weights = torch.ones(1, dtype=torch.int64).expand(len(windows))

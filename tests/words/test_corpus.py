@@ -23,6 +23,7 @@ def test_the_words_come_back_in_order(word_list):
     assert corpus.n_words == 30
     assert corpus.chars == "".join(sorted(set("".join(WORDS))))
     assert corpus.sha256 == hashlib.sha256(word_list.read_bytes()).hexdigest()
+    assert corpus.notes == []
 
 
 @needs_names
@@ -34,8 +35,9 @@ def test_names_txt_has_the_published_facts():
     assert len(word_hashes(corpus.words()).unique()) == 29_494
 
 
-def test_byte_order_mark_crlf_and_blank_lines_do_no_harm(tmp_path):
-    content = b"\xef\xbb\xbf" + "\r\n".join([*WORDS[:15], "", "  ", *WORDS[15:]]).encode()
+@pytest.mark.parametrize("end", ["\r", "\r\n", "\n"])
+def test_byte_order_mark_any_line_end_and_blank_lines_do_no_harm(tmp_path, end):
+    content = b"\xef\xbb\xbf" + end.join([*WORDS[:15], "", "  ", *WORDS[15:]]).encode()
     corpus = read_corpus(write(tmp_path, content))
     assert list(corpus.words()) == WORDS
     assert corpus.blank_lines == 2
@@ -58,16 +60,11 @@ BAD = {
         GOOD.decode().encode("utf-16-le"),
         "control character; remove it, or convert the file to UTF-8",
     ),
-    "UTF-16 of another script": (
-        "Анна\n".encode("utf-16-be") * 10,
-        "control character; remove it, or convert the file to UTF-8",
-    ),
     "html": (b"\n<!DOCTYPE html>\n<html>\n", "line 2: this is a web page"),
     "one line": (b"a" * 2**20, "line 1 is longer than 1000 characters; put one word on each line"),
     "tsv": (GOOD.replace(b"\n", b"\t7\n"), "'ada\\\\t7' contains a tab; .* --data.column"),
     "tab": (GOOD + b"a\tb\n", "line 31: 'a\\\\tb' contains a tab; put one word on each line"),
     "bell": (GOOD + b"a\x07b\n", "line 31: 'a\\\\x07b' contains a control character; remove it"),
-    "mark": (GOOD + "a\u200e\n".encode(), "line 31: 'a\\\\u200e' contains a control character"),
     "no alphabet": (
         "\n".join(chr(0x4E00 + i) for i in range(20_000)).encode(),
         "20,000 distinct characters; more than 10,000 are not possible",
@@ -83,10 +80,10 @@ def test_a_bad_list_is_one_error_with_file_and_remedy(tmp_path, content, message
     assert str(path) in str(error.value)
 
 
-@pytest.mark.parametrize("character", "\u200b\u200f\ufeff\u2060\u00ad\u2066\x7f\x85")
-def test_a_character_that_no_reader_sees_is_an_error(tmp_path, character):
-    with pytest.raises(ValueError, match="line 31: .* contains a control character; remove it"):
-        read_corpus(write(tmp_path, GOOD + f"an{character}na\n".encode()))
+def test_a_character_that_no_reader_sees_is_an_error(tmp_path):
+    for character in "\u200b\u200f\ufeff\u2060\u00ad\u2066\x7f\x85":
+        with pytest.raises(ValueError, match="line 31: .* contains a control character; remove it"):
+            read_corpus(write(tmp_path, GOOD + f"an{character}na\n".encode()))
 
 
 @pytest.mark.parametrize(
@@ -116,13 +113,6 @@ def test_utf_16_with_its_mark_is_read(tmp_path, mark, words):
     assert list(corpus.words()) == words
 
 
-@pytest.mark.parametrize("end", [b"\r", b"\r\n", b"\n"])
-def test_every_kind_of_line_end_is_understood(tmp_path, end):
-    corpus = read_corpus(write(tmp_path, GOOD.replace(b"\n", end)))
-    assert list(corpus.words()) == WORDS
-    assert corpus.blank_lines == 0
-
-
 def test_a_word_has_one_spelling_which_is_said_once(tmp_path):
     words = [*WORDS, "José", "Jose\u0301", "Zoe\u0308"]
     corpus = read_corpus(write(tmp_path, "\n".join(words).encode()))
@@ -145,22 +135,13 @@ def test_commas_at_the_ends_of_lines_are_left_out_which_is_said_once(tmp_path, e
 
 
 def test_a_column_of_a_table_is_read_as_a_list_is(tmp_path):
-    lines = ["kind,name", *(f"k,{word.upper()} " for word in WORDS), "k,Jose\u0301", "k,"]
+    long = "k" * 2_000  # another column may be longer than a word
+    lines = ["kind,name", *(f"{long},{word.upper()} " for word in WORDS), "k,Jose\u0301", "k,"]
     path = write(tmp_path, "\r\n".join(lines).encode("utf-8-sig"))
     corpus = read_corpus(path, lowercase=True, column="name")
     assert list(corpus.words()) == [*WORDS, "josé"]
     assert corpus.blank_lines == 1
     assert "(first in line 32)" in corpus.notes[0]
-
-
-def test_a_long_row_is_no_error(tmp_path):
-    rows = ["note,name", *(f"{'n' * 2_000},{word}" for word in WORDS)]
-    path = write(tmp_path, "\n".join(rows).encode())
-    assert list(read_corpus(path, column="name").words()) == WORDS
-
-
-def test_an_ordinary_list_has_nothing_to_say(word_list):
-    assert read_corpus(word_list).notes == []
 
 
 @pytest.mark.parametrize("word", ["Smith, {}", "1,3-{}", "{}"])
