@@ -31,36 +31,20 @@ USAGE = """usage: {program} <command> [options]
 `{program} <command> --help` shows the options of a command; --debug shows the
 traceback of an error.
 """
-
-
-COMMANDS = {  # each with its module in commands/, which has a function run(args, begun)
-    "fit": "fit",
-    "validate": "evaluate",
-    "test": "evaluate",
-    "sample": "sample",
-    "score": "score",
-    "predict": "evaluate",
-    "export": "export",
-    "gradcheck": "gradcheck",
-    "sweep": "sweep",
-    "compare": "compare",
-}
+# Each has its module in commands/, with a function run(args, begun).
+COMMANDS = "fit validate test sample score predict export gradcheck sweep compare".split()
+EVALUATE = ("validate", "test", "predict")  # of commands/evaluate.py
 TRAINING = ("fit", "sweep")
 
 
 def main(args: Sequence[str] | None = None) -> int:
-    """Runs one command and returns its exit status: 0, 1 for a failure, 2 for bad use.
-
-    Raises:
-        SystemExit: from the parser of a command, after its help or an error.
-    """
+    """Runs one command; returns 0, 1 for a failure, 2 for bad use. Its parser raises SystemExit."""
     args = list(sys.argv[1:] if args is None else args)
     _open_streams()
     # Idle threads of torch sleep, which must be said before torch is imported. By default they spin
     # for a while, and two runs on the same cores nearly stop each other.
     os.environ.setdefault("OMP_WAIT_POLICY", "passive")
-    debug = "--debug" in args
-    if debug:
+    if debug := "--debug" in args:
         args.remove("--debug")
     if not args or args[0] in ("-h", "--help"):
         print(USAGE.format(program=program()), end="")
@@ -72,17 +56,13 @@ def main(args: Sequence[str] | None = None) -> int:
     # Before the training starts, Ctrl-C ends the program at once. SIGTERM and SIGUSR1 are kept
     # until the first update, because a cluster sends them early.
     early = [signum for signum in ASKING if args[0] in TRAINING and signum != signal.SIGINT]
-    with noted(*early):
-        return _run(args, debug)
-
-
-def _run(args: list[str], debug: bool) -> int:
     begun = perf_counter()
     try:
-        if args[0] in TRAINING:
-            build.ahead()
-        command = import_module(f"lit_makemore.commands.{COMMANDS[args[0]]}")
-        return command.run(args, begun) or 0
+        with noted(*early):
+            if args[0] in TRAINING:
+                build.ahead()
+            name = "evaluate" if args[0] in EVALUATE else args[0]
+            return import_module(f"lit_makemore.commands.{name}").run(args, begun) or 0
     except KeyboardInterrupt:
         return 130
     except Stopped as stopped:
@@ -102,13 +82,12 @@ def _run(args: list[str], debug: bool) -> int:
 
 def _line(error: Exception) -> str:
     """What the user reads of an error."""
-    line = " ".join(str(error).split())
+    line, kind = " ".join(str(error).split()), type(error).__name__
     if isinstance(error, ValueError | OSError):  # these say what to do
         return line
-    kind = type(error).__name__
     if kind in ("MemoryError", "OutOfMemoryError") or "can't allocate memory" in line:  # torch's
+        kind = "there is not enough memory"
         line = "use a smaller network, shorter windows, a smaller batch or fewer samples"
-        return f"there is not enough memory: {line}; --debug shows where"
     return f"{kind}: {line}; --debug shows where"
 
 

@@ -8,8 +8,7 @@ from pathlib import Path
 from typing import IO
 from uuid import uuid4
 
-# configs/ and data/ come with the program. In a checkout they lie beside the package, in an
-# installation inside it.
+# Come with the program: in a checkout beside the package, in an installation inside it.
 SHIPPED = ("configs", "data")
 PACKAGE = Path(__file__).resolve().parent
 
@@ -18,8 +17,7 @@ PACKAGE = Path(__file__).resolve().parent
 def replacing(path: str | Path) -> Iterator[IO[bytes]]:
     """Opens a temporary file that replaces `path` when the block ends without an error.
 
-    Otherwise it is deleted. A reader sees the old file or the new one, never a part of it, even if
-    the machine stops in between.
+    A reader sees the old file or the new one, never a part of it, even if the machine stops.
     """
     path = Path(path).resolve()  # replaces the file that a link points to, not the link
     if path.is_dir():
@@ -58,7 +56,7 @@ def write_parts(path: str | Path | None, parts: Iterable[str]) -> None:
 def find(path: str | Path) -> Path:
     """The path itself if a file is there or none ships under this name; else the shipped file."""
     path = Path(path)
-    if not path.exists() and path.parts[:1] in [(folder,) for folder in SHIPPED]:
+    if not path.exists() and path.parts and path.parts[0] in SHIPPED:
         for root in (PACKAGE.parent, PACKAGE):
             if (root / path).is_file():
                 return root / path

@@ -20,7 +20,7 @@ from lit_makemore.counts.mixture import Mixture
 from lit_makemore.counts.ngrams import KneserNey
 from lit_makemore.files import replacing
 from lit_makemore.network.fold import fold
-from lit_makemore.network.mlp import MLP, Init
+from lit_makemore.network.mlp import MLP, Init, evaluating
 from lit_makemore.sampling.conditioned import ConditionedSampler, sampler
 from lit_makemore.sampling.conditions import Condition
 from lit_makemore.sampling.generate import Wanted, generate, seeded
@@ -32,25 +32,17 @@ KEY = "lit_makemore"  # the entry of a checkpoint that describes the model
 FORMAT = 1  # of version 1.0.0
 PREFIX = "model."  # where LitMLP has its NameModel
 ENTRIES = {"chars": str, "block_size": int, "architecture": dict, "threads": int, "engine": str}
-ARCHITECTURE = [
-    name
-    for name in signature(MLP).parameters
-    if name not in ("vocab_size", "block_size", "generator")
-]
+ENTRIES |= {"state_dict": dict, "global_step": int}
+OTHERS = ("vocab_size", "block_size", "generator")
+ARCHITECTURE = [name for name in signature(MLP).parameters if name not in OTHERS]
 
 
 class NameModel(nn.Module):
     """Windows (B, T) to the logits (B, V) of the next character.
 
-    Args:
-        vocab: the characters.
-        block_size: T.
-        architecture: the arguments of MLP, by name.
-
-    Attributes:
-        net: the network.
-        mixture: makes predictions of its logits and the windows, a Mixture for one; or None.
-        train_hashes: (words,) int64, the sorted hashes of the distinct training words.
+    `architecture` has the arguments of MLP, by name. `mixture`, if any, makes predictions of the
+    logits of `net` and the windows. `train_hashes` (words,) are those of the distinct training
+    words, sorted.
     """
 
     def __init__(self, vocab: Vocabulary, block_size: int, architecture: dict[str, Any]) -> None:
@@ -91,31 +83,19 @@ class NameModel(nn.Module):
     ) -> list[str]:
         """Draws n names, the same ones as the command `sample` with the same options.
 
-        Raises:
-            ValueError: an option is out of range, or no such names are found; the line says what
-                to do.
+        An option out of range, or names that are not found, raise ValueError.
         """
-        training = self.training
-        self.eval()
-        try:
-            source = self.sampler(
-                Decoding(temperature, top_k, top_p),
-                Condition(prefix, suffix, pattern, min_length, max_length),
-            )
-            wanted = Wanted(unique, only_new, not_near)
+        with evaluating(self):
+            decoding = Decoding(temperature, top_k, top_p)
+            condition = Condition(prefix, suffix, pattern, min_length, max_length)
+            wanted, source = Wanted(unique, only_new, not_near), self.sampler(decoding, condition)
             draws = generate(source, n, seeded(seed), self.train_hashes, wanted)
             return [name for draw in draws for name in draw.names]
-        finally:
-            self.train(training)
 
     def score(self, words: Iterable[str]) -> list[float | None]:
         """The log-probability of each word in nats; None if the vocabulary cannot spell it."""
-        training = self.training
-        self.eval()
-        try:
+        with evaluating(self):
             return scores(self, self.vocab, self.block_size, words)
-        finally:
-            self.train(training)
 
     def folded(self) -> "NameModel":
         """The same in float32 with Batch Normalization folded away, as an export holds it."""
@@ -146,11 +126,7 @@ class NameModel(nn.Module):
         }
 
     def check(self, entry: dict[str, Any]) -> None:
-        """Checks that a checkpoint's entry describes this network; its start does not matter.
-
-        Raises:
-            ValueError: it has another vocabulary or architecture; the line says what to do.
-        """
+        """Raises ValueError if a checkpoint's entry describes another network, but for its init."""
         if apart := difference(entry["chars"], self.vocab.chars):
             raise ValueError(
                 f"the checkpoint has another vocabulary than the word list: {apart}; "
@@ -181,11 +157,11 @@ def _blank(vocab: Vocabulary, block_size: int, architecture: dict[str, Any]) -> 
 
 
 def read(path: str | Path) -> dict[str, Any]:
-    """The entries of a checkpoint file of this program, on the CPU; runs no code from it.
+    """The entries of a checkpoint file, on the CPU; runs no code from it.
 
     Raises:
         FileNotFoundError: no such file.
-        ValueError: the file is not a checkpoint of this program, or not of this version of it.
+        ValueError: the file is not a checkpoint of this version of the program.
     """
     path = Path(path)
     if not path.is_file():
@@ -203,15 +179,10 @@ def read(path: str | Path) -> dict[str, Any]:
     if not isinstance(ours, dict):
         raise ValueError(f"{path} is not a checkpoint of lit_makemore")
     if ours.get("format") != FORMAT:
-        written = "before version 1.0.0" if "format_version" in ours else "by another version"
-        raise ValueError(f"{path} was written {written} of lit_makemore; train it again")
-    needed = {"state_dict": dict, "global_step": int}
-    for where, kinds in ((entries, needed), (ours, ENTRIES)):
-        for name, kind in kinds.items():
-            if not isinstance(where.get(name), kind):
-                raise ValueError(
-                    f"{path} is incomplete or damaged (no {name}); use another checkpoint"
-                )
+        raise ValueError(f"{path} was written by another version of lit_makemore; train it again")
+    for name, kind in ENTRIES.items():
+        if not isinstance((entries | ours).get(name), kind):
+            raise ValueError(f"{path} is incomplete or damaged (no {name}); use another checkpoint")
     return entries
 
 
@@ -222,11 +193,8 @@ def load(path: str | Path) -> NameModel:
         ours = entries[KEY]
         model = _blank(Vocabulary(ours["chars"]), ours["block_size"], ours["architecture"])
         model.take_parts_of(ours)
-        state = {
-            name.removeprefix(PREFIX): value
-            for name, value in entries["state_dict"].items()
-            if name.startswith(PREFIX)
-        }
+        given = entries["state_dict"].items()
+        state = {k.removeprefix(PREFIX): value for k, value in given if k.startswith(PREFIX)}
         model.to(state["net.embedding.weight"].dtype).load_state_dict(state)
     except Exception as error:  # somebody changed the entries
         raise ValueError(

@@ -18,7 +18,7 @@ from lit_makemore.counts.ngrams import KneserNey
 from lit_makemore.files import replacing
 from lit_makemore.model import NameModel, load
 from lit_makemore.network.layers import Linear
-from lit_makemore.sampling.word_filter import POSITIONS, WordFilter
+from lit_makemore.sampling.generate import POSITIONS, WordFilter
 
 Format = Literal["html", "onnx", "safetensors"]
 NEEDS = {"html": [], "onnx": ["onnx", "onnxscript"], "safetensors": ["safetensors"]}

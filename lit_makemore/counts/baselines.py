@@ -1,34 +1,58 @@
-"""The losses that counting reaches: baselines that a network must beat.
+"""What counting reaches: baselines that a network must beat, and the best of Kneser–Ney on a list.
 
 Shapes: D distinct examples, T block_size, V vocab_size.
 """
 
 from collections.abc import Mapping
+from math import isfinite
 
 import torch
 from torch import Tensor
 
-from lit_makemore.counts.ngrams import Baseline, Bigram, Uniform, Unigram
+from lit_makemore.counts.ngrams import DISCOUNT, Baseline, Bigram, KneserNey, Unigram
 from lit_makemore.words.splits import Split
+
+DISCOUNTS = (0.5, 0.6, 0.7, 0.75, 0.8, 0.85, 0.9, 0.95)
+Examples = tuple[Tensor, Tensor, Tensor]
+"""Distinct windows (D, T), their next tokens (D,) and how often each occurs (D,)."""
 
 Figures = dict[str, float | None]
 """Losses in nats by name: train, val, test, val_novel, test_novel; None if there are no words."""
 
 
 def simple_models(x: Tensor, y: Tensor, n: Tensor, vocab_size: int) -> dict[str, Baseline]:
-    """The baselines of at most two characters, counted on the training examples.
-
-    Args:
-        x: (D, T) windows of the distinct training examples, as `windows.distinct` returns them.
-        y: (D,) their next tokens.
-        n: (D,) how often each example occurs.
-        vocab_size: V.
-    """
+    """The baselines of at most two characters, counted on the training Examples x, y, n."""
     return {
-        "uniform": Uniform(vocab_size),
+        "uniform": Unigram(y[:0], n[:0], vocab_size),
         "unigram": Unigram(y, n, vocab_size),
         "bigram": Bigram(x, y, n, vocab_size),
     }
+
+
+def choose_counts(train: Examples, val: Examples, vocab_size: int) -> KneserNey:
+    """Kneser–Ney of the training examples with the lowest loss on the val examples.
+
+    Every order from 1 to T is tried with every one of DISCOUNTS. Without val examples it is the
+    longest order with the usual discount.
+    """
+    x, y, n = train
+    val_x, val_y, val_n = val
+    least, best = float("inf"), KneserNey(x, y, n, vocab_size, DISCOUNT)
+    for order in range(1, x.size(1) + 1 if len(val_y) else 1):
+        model = KneserNey(x[:, -order:], y, n, vocab_size)
+        for discount, p in zip(DISCOUNTS, model.with_each(DISCOUNTS, val_x, val_y), strict=True):
+            found = -float(p.squeeze(1).log() @ val_n.double())
+            if isfinite(found) and found < least:
+                least, best = found, model.with_discount(discount)
+    return best if best.order == x.size(1) else _without_repeats(best)
+
+
+def _without_repeats(model: KneserNey) -> KneserNey:
+    """The same model. What its examples no longer differ in is counted, and takes no memory."""
+    once, inverse = model.rows.unique(dim=0, return_inverse=True)
+    counts = inverse.bincount(model.counts.double()).long()  # sums are exact
+    once = once.long()
+    return KneserNey(once[:, :-1], once[:, -1], counts, model.vocab_size, model.discount)
 
 
 def loss(baseline: Baseline, x: Tensor, y: Tensor, n: Tensor) -> float:

@@ -1,7 +1,6 @@
 """A correction of a mixture: training words get the share that they have among held-out words.
 
-A network that sees long windows knows many training words by heart, and makes them more often than
-they occur among held-out words: most lists have each word once.
+A network with long windows makes training words more often: it knows many of them by heart.
 
 Shapes: D distinct examples, E edges, B batch, T block_size, V vocab_size.
 """
@@ -15,7 +14,7 @@ from torch import Tensor, nn
 
 from lit_makemore.counts.mixture import Mixture
 from lit_makemore.network.mlp import probabilities
-from lit_makemore.words.windows import EvaluationBatch, ranges, row_numbers
+from lit_makemore.words.windows import EvaluationBatch, row_numbers
 
 
 class KnownWords(nn.Module):
@@ -29,14 +28,9 @@ class KnownWords(nn.Module):
 
     where f is the mean factor of the words that begin so: if the mixture makes a training word of
     the prefix with probability q, f = q · share / mass + (1 - q) · (1 - share) / (1 - mass).
-    A window shows the whole prefix only while its first place is padding. So words of T characters
-    and more count as others, even if they are training words.
-
-    Args:
-        mixture: what is wrapped.
-        x: (D, T) windows of the distinct training examples; those that show a whole prefix are,
-            with the next token, the edges of a tree of prefixes.
-        y: (D,) their next tokens.
+    A window shows the whole prefix only while its first place is padding: words of T characters and
+    more count as others. Distinct training windows x (D, T) that show it are, with the next tokens
+    y (D,), the edges of a tree of prefixes.
     """
 
     def __init__(self, mixture: Mixture, x: Tensor, y: Tensor) -> None:
@@ -60,42 +54,42 @@ class KnownWords(nn.Module):
         self.q, self.mass, self.share = q, mass, share  # q: (E,); None before the factors are there
         if q is not None:
             known, other = share / mass, (1 - share) / (1 - mass)
-            self._log_other = log(other)
-            self._log_edge = (other + (known - other) * q.double()).log()
-            self._log_node = torch.zeros(int(self._parent.max()) + 1, dtype=torch.float64)
+            self._log_other, self._log_edge = log(other), (other + (known - other) * q).log()
+            self._log_node = self._per_node()
             on = self._child >= 0
             self._log_node[self._child[on]] = self._log_edge[on]
 
-    def forward(self, logits: Tensor, x: Tensor) -> Tensor:
-        mixed = self.mixture(logits, x)
-        if self.q is None:
-            return mixed
-        log_factors = torch.zeros(mixed.shape, dtype=torch.float64)
-        node = self._node(x.cpu())
-        (at,) = (node >= 0).nonzero(as_tuple=True)
-        begin, end = torch.searchsorted(
-            self._keys, torch.stack([node[at], node[at] + 1]) * self.vocab_size
-        )
-        row, edge = ranges(begin, end - begin)
-        found = torch.full((len(at), self.vocab_size), self._log_other, dtype=torch.float64)
-        found[row, self._next[edge]] = self._log_edge[edge]
-        log_factors[at] = found - self._log_node[node[at], None]
-        mixed = mixed + log_factors.to(mixed.dtype).to(mixed.device)
-        return mixed.log_softmax(1)  # the factors may be of the weights at the last validation
+    def _per_node(self) -> Tensor:
+        return torch.zeros(int(self._parent.max()) + 1, dtype=torch.float64)
+
+    def _edge(self, node: Tensor, token: Tensor) -> tuple[Tensor, Tensor]:
+        """The edge of each token after a node, and whether there is one; there is none of -1."""
+        wanted = node * self.vocab_size + token
+        at = torch.searchsorted(self._keys, wanted).clamp(max=len(self._keys) - 1)
+        return at, self._keys[at] == wanted
 
     def _node(self, x: Tensor) -> Tensor:
         """The node of each window; -1 where none is, or where the prefix is longer than that."""
         node = torch.where(x[:, 0] == 0, 0, -1)
         for token in x.T:
-            wanted = node * self.vocab_size + token
-            at = torch.searchsorted(self._keys, wanted).clamp(max=len(self._keys) - 1)
-            found = (self._keys[at] == wanted) & (node >= 0)
+            at, found = self._edge(node, token)
             node = torch.where(token == 0, node, torch.where(found, self._child[at], -1))
         return node
 
+    def forward(self, logits: Tensor, x: Tensor) -> Tensor:
+        mixed = self.mixture(logits, x)
+        if self.q is None:
+            return mixed
+        node = self._node(x.cpu())[:, None]
+        at, found = self._edge(node, torch.arange(self.vocab_size))  # (B, V)
+        factors = torch.where(found, self._log_edge[at], self._log_other) - self._log_node[node]
+        factors = torch.where(node >= 0, factors, 0).to(mixed.dtype).to(mixed.device)
+        # Sums to 1 again: the factors may be of the weights at the last validation.
+        return (mixed + factors).log_softmax(1)
+
     @torch.no_grad()
     def fit(self, net: nn.Module, batches: Iterable[EvaluationBatch]) -> None:
-        """Fits the mixture, and then the factors. Arguments as Mixture.fit has them.
+        """Fits the mixture as it does, and then the factors.
 
         One word of doubt is shared as the mixture would share it: the share is never 0 or 1.
         """
@@ -104,16 +98,15 @@ class KnownWords(nn.Module):
         for x, inverse, y, weights in batches:
             ends, n = y.cpu() == 0, weights[:, 0].cpu()
             node = self._node(x.cpu()[inverse.cpu()[ends]])
-            is_known = torch.isin(node * self.vocab_size, self._keys) & (node >= 0)
+            is_known = self._edge(node, torch.tensor(0))[1]
             found, words = found + int(n[ends][is_known].sum()), words + int(n[ends].sum())
         p = []  # (E,), of each edge
-        for rows in self.rows.split(8192):
-            x = rows[:, :-1].long().to(next(net.parameters()).device)
+        for rows in self.rows.long().split(8192):
+            x = rows[:, :-1].to(next(net.parameters()).device)
             each = probabilities(self.mixture(net(x), x)).cpu().double()
-            p.append(each.gather(1, rows[:, -1:].long()).squeeze(1))
+            p.append(each.gather(1, rows[:, -1:]).squeeze(1))
         q = (self._next == 0).double()  # of an edge that ends a word; of the others below
-        of_node = torch.zeros(int(self._parent.max()) + 1, dtype=torch.float64)
-        length = (self.rows[:, :-1] != 0).sum(1)
+        of_node, length = self._per_node(), (self.rows[:, :-1] != 0).sum(1)
         for characters in reversed(range(self.rows.size(1) - 1)):
             edges = (length == characters).nonzero().squeeze(1)
             on = edges[self._child[edges] >= 0]
@@ -128,11 +121,13 @@ class KnownWords(nn.Module):
 
     def sentences(self) -> list[str]:
         """What was fitted, in words."""
-        said = (
-            f"training words have {100 * self.share:.0f} % of the probability, as among the val "
-            f"words, not the {100 * self.mass:.0f} % that this mixture would give them"
-        )
-        return [*self.mixture.sentences(), *([said] if self.q is not None else [])]
+        said = self.mixture.sentences()
+        if self.q is not None:
+            said.append(
+                f"training words have {100 * self.share:.0f} % of the probability, as among the "
+                f"val words, not the {100 * self.mass:.0f} % that this mixture would give them"
+            )
+        return said
 
     def get_extra_state(self) -> dict[str, Any]:
         return {"rows": self.rows, "q": self.q, "mass": self.mass, "share": self.share}

@@ -21,9 +21,7 @@ WEIGHTS = torch.arange(21, dtype=torch.float64) / 20  # the weights that are tri
 class Mixture(nn.Module):
     """Logits (B, V) of a network and their windows (B, T) to log-probabilities (B, V).
 
-    Args:
-        counts: the count model.
-        weight: a, the network's weight.
+    `weight` is a, the network's.
     """
 
     def __init__(self, counts: KneserNey, weight: float = 1.0) -> None:
@@ -38,13 +36,9 @@ class Mixture(nn.Module):
 
     @torch.no_grad()
     def fit(self, net: nn.Module, batches: Iterable[EvaluationBatch]) -> None:
-        """Chooses the weight, of WEIGHTS, for which the mixture has the lowest loss.
+        """Chooses the weight, of WEIGHTS, for which the mixture has the lowest loss on the batches.
 
-        It is NaN if no weight has a finite loss, as of a network that is NaN.
-
-        Args:
-            net: the network, windows (B, T) to logits (B, V), in evaluation mode.
-            batches: all examples to compute the loss on.
+        It is NaN if no weight has a finite loss. The network `net` is in evaluation mode.
         """
         losses = torch.zeros_like(WEIGHTS)
         for x, inverse, y, weights in batches:

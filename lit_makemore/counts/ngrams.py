@@ -21,29 +21,14 @@ class Baseline(Protocol):
     def probabilities(self, x: Tensor, y: Tensor | None = None) -> Tensor:
         """Windows (M, T) to the distributions of the next character, (M, V) float64.
 
-        With next tokens y (M,), only to their probabilities, (M, 1): the same bits in a V-th of
-        the time.
+        With next tokens y (M,), only to their probabilities, (M, 1), in a V-th of the time.
         """
 
 
-class Uniform:
-    """Every character has the same probability."""
-
-    def __init__(self, vocab_size: int) -> None:
-        self.vocab_size = vocab_size
-
-    def probabilities(self, x: Tensor, y: Tensor | None = None) -> Tensor:
-        width = self.vocab_size if y is None else 1
-        return torch.full((len(x), width), 1 / self.vocab_size, dtype=torch.float64)
-
-
 class Unigram:
-    """The frequency of each character, with 1 added to every count.
+    """The frequency of each character, with 1 added to every count; of no examples it is uniform.
 
-    Args:
-        y: (D,) next tokens of the distinct training examples.
-        n: (D,) how often each example occurs.
-        vocab_size: V.
+    Of the distinct training examples y (D,) are the next tokens, and n (D,) how often each occurs.
     """
 
     def __init__(self, y: Tensor, n: Tensor, vocab_size: int) -> None:
@@ -58,11 +43,7 @@ class Unigram:
 class Bigram:
     """The frequency of each character after the previous one, with 1 added to every count.
 
-    Args:
-        x: (D, T) windows of the distinct training examples.
-        y: (D,) their next tokens.
-        n: (D,) how often each example occurs.
-        vocab_size: V.
+    Arguments as Unigram has them, and x (D, T) are the windows.
     """
 
     def __init__(self, x: Tensor, y: Tensor, n: Tensor, vocab_size: int) -> None:
@@ -90,19 +71,9 @@ class KneserNey(nn.Module):
     shorter window's. (Kneser & Ney, 1995; Chen & Goodman, 1999,
     https://doi.org/10.1006/csla.1999.0128, equation 23.)
 
-    Args:
-        x: (D, T) windows of the distinct training examples.
-        y: (D,) their next tokens.
-        n: (D,) how often each example occurs.
-        vocab_size: V.
-        discount: d.
-
-    Its state_dict holds the examples. They are no buffers, because they are always looked up on the
-    CPU, in float64.
-
-    Attributes:
-        rows: (D, T + 1) the windows with their next tokens, in a small type.
-        counts: (D,) how often each occurs.
+    Arguments as Bigram has them, and the discount d. The state_dict holds the examples: `rows`
+    (D, T + 1), the windows with their next tokens in a small type, and `counts` (D,), how often
+    each occurs. They are no buffers, because they are looked up on the CPU, in float64.
     """
 
     def __init__(
@@ -114,8 +85,8 @@ class KneserNey(nn.Module):
 
     def _count(self, x: Tensor, y: Tensor, n: Tensor, discount: float) -> None:
         self.discount, vocab_size = discount, self.vocab_size
-        token_type = torch.uint8 if vocab_size <= 256 else torch.int16
-        self.rows, self.counts = torch.cat([x, y[:, None]], 1).to(token_type), n.int()
+        small = torch.uint8 if vocab_size <= 256 else torch.int16
+        self.rows, self.counts = torch.cat([x, y[:, None]], 1).to(small), n.int()
         self._levels: list[_Level] = []
         # Each distinct window of a length has a number. It is the position of
         # (number of the window without its first character) · V + first character
@@ -169,8 +140,9 @@ class KneserNey(nn.Module):
     ) -> Iterator[Tensor]:
         """The probabilities with each of several discounts; the windows are looked up once."""
         seen = list(self._seen(x, y))
+        width = self.vocab_size if y is None else 1
         for discount in discounts:
-            p = Uniform(self.vocab_size).probabilities(x, y)
+            p = torch.full((len(x), width), 1 / self.vocab_size, dtype=torch.float64)
             for at, counts, kinds, total in seen:
                 p[at] = ((counts - discount).clamp(min=0) + discount * kinds * p[at]) / total
             yield p
@@ -194,13 +166,8 @@ class KneserNey(nn.Module):
 class _Level:
     """The counts c(h w) of all windows h of one length; only pairs h w that occur are stored.
 
-    Args:
-        pairs: (P,) the distinct pairs, sorted, as the numbers (window number) · V + token.
-        counts: (P,) their counts.
-        vocab_size: V.
-
-    Attributes totals and kinds: of each window, how often any token follows, and how many do;
-    float64.
+    `pairs` (P,) are sorted numbers (window number) · V + token. `totals` and `kinds` are, of each
+    window, how often any token follows, and how many do; float64.
     """
 
     def __init__(self, pairs: Tensor, counts: Tensor, vocab_size: int) -> None:
@@ -210,10 +177,7 @@ class _Level:
         self.kinds = window.bincount(minlength=vocab_size).double()
 
     def counts(self, number: Tensor, y: Tensor | None = None) -> Tensor:
-        """The counts of all tokens after the windows with these numbers (M,); (M, V) float64.
-
-        With tokens y (M,), the counts of these only, (M, 1).
-        """
+        """The counts (M, V) of all tokens after the windows `number` (M,), or (M, 1) of y (M,)."""
         tokens = self._tokens if y is None else y[:, None]
         wanted = number[:, None] * len(self._tokens) + tokens
         found = torch.searchsorted(self._pairs, wanted).clamp(max=len(self._pairs) - 1)

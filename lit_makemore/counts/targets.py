@@ -4,7 +4,7 @@ Shapes: N examples, D distinct windows, P distinct pairs of window and next toke
 T block_size, V vocab_size.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import torch
@@ -22,10 +22,6 @@ class Expected:
     to draw a window, and then one of the characters that follow this window. Here the target is
     the relative frequency of all of them. So the cross-entropy and its gradient are the expected
     values for the windows drawn, without the noise of drawing the characters.
-
-    Args:
-        windows: the N examples.
-        vocab_size: V.
     """
 
     def __init__(self, windows: Windows, vocab_size: int) -> None:
@@ -33,11 +29,10 @@ class Expected:
         number, y = window_numbers(windows, vocab_size)
         pairs, counts = (number * vocab_size + y).unique(return_counts=True)  # (P,), sorted
         of = pairs // vocab_size  # the number of the pair's window
-        totals = number.bincount()  # (D,)
         device = windows.device
         self._number = number.int().to(device)  # of each example's window, (N,)
         self._next = (pairs % vocab_size).to(device)  # the pair's next token
-        self._share = (counts / totals[of]).float().to(device)
+        self._share = (counts / number.bincount()[of]).float().to(device)
         self._length = of.bincount().to(device)  # pairs per window, (D,)
         self._start = self._length.cumsum(0) - self._length  # each window's first pair
 
@@ -65,7 +60,7 @@ class Given:
         windows: the N examples.
         vocab_size: V.
         distribution: distinct windows (D, S) to their targets (D, V).
-        seen: S, how many characters the function sees; T if None.
+        seen: S; T if None.
     """
 
     def __init__(
@@ -96,7 +91,6 @@ class Given:
         return len(self._windows)
 
     def __getitem__(self, index: Tensor) -> tuple[Tensor, Tensor]:
-        """The windows (B, T) and the targets (B, V) of the examples index (B,)."""
         x, _ = self._windows[index]
         return x, self._table[self._number[index.to(self._number.device)].long()]
 
@@ -113,12 +107,7 @@ class Taught:
 
     The training words show only characters that did follow a window. A teacher's distribution also
     shows which others could follow it (Hinton, Vinyals & Dean, 2015,
-    https://arxiv.org/abs/1503.02531).
-
-    Args:
-        teachers: the networks. Of longer windows each reads the last characters.
-        counts: the count model, which does so, too.
-        counts_share: the count model's share of the target.
+    https://arxiv.org/abs/1503.02531). Of longer windows, each model reads the last characters.
     """
 
     def __init__(self, teachers: Sequence[Teacher], counts: Baseline, counts_share: float) -> None:
@@ -135,12 +124,8 @@ class Taught:
 def window_numbers(windows: Windows, vocab_size: int) -> tuple[Tensor, Tensor]:
     """The number 0 … D - 1 of each example's window, and its next token; both (N,) int64."""
     number = torch.zeros(len(windows), dtype=torch.int64)
+    pieces = torch.arange(len(windows)).split(2**16)  # all windows at once may not fit
     for t in range(windows.block_size):  # one character at a time: V ** T may be too large
-        column = torch.cat([x[:, t].cpu() for x, _ in _pieces(windows)])
+        column = torch.cat([windows[index][0][:, t].cpu() for index in pieces])
         number = (number * vocab_size + column).unique(return_inverse=True)[1]
-    return number, torch.cat([y.cpu() for _, y in _pieces(windows)])
-
-
-def _pieces(windows: Windows) -> Iterator[tuple[Tensor, Tensor]]:
-    """All examples in pieces: at eight bytes per token, all windows at once may not fit."""
-    return (windows[index] for index in torch.arange(len(windows)).split(2**16))
+    return number, torch.cat([windows[index][1].cpu() for index in pieces])

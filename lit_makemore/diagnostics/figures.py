@@ -13,8 +13,7 @@ from torch import Tensor, nn
 
 from lit_makemore.diagnostics.probe import NORMS, Probe, network_of, parameters_of, tensor_names
 from lit_makemore.network.layers import Linear
-from lit_makemore.network.mlp import cross_entropy
-from lit_makemore.network.restored import evaluating
+from lit_makemore.network.mlp import cross_entropy, evaluating
 from lit_makemore.words.windows import Windows
 
 Figures = dict[str, float]

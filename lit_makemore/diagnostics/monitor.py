@@ -18,7 +18,7 @@ from lit_makemore.diagnostics.probe import Probe, hidden_of, network_of, paramet
 from lit_makemore.diagnostics.settings import Diagnostics
 from lit_makemore.diagnostics.tensorboard import Events, draw_guides, write
 from lit_makemore.diagnostics.words import known_samples, sample_table
-from lit_makemore.network.restored import evaluating
+from lit_makemore.network.mlp import evaluating
 from lit_makemore.training.datamodule import NamesDataModule
 from lit_makemore.training.groups import AtUpdates
 from lit_makemore.training.module import LitMLP

@@ -15,8 +15,7 @@ from torch import Tensor, nn
 
 from lit_makemore.network.layers import Linear, Tanh
 from lit_makemore.network.mlp import ACTIVATIONS as OPTIONS
-from lit_makemore.network.mlp import MLP
-from lit_makemore.network.restored import buffers_restored
+from lit_makemore.network.mlp import MLP, buffers_restored
 
 Norm = nn.BatchNorm1d | nn.SyncBatchNorm
 NORMS = (nn.BatchNorm1d, nn.SyncBatchNorm)

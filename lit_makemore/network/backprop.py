@@ -33,13 +33,8 @@ C""".split()
 def forward(p: SimpleNamespace, x: Tensor, y: Tensor) -> SimpleNamespace:
     """The lecture's two-layer network with Batch Normalization, one operation per line.
 
-    Args:
-        p: parameters C (V, C), W1 (T·C, H), b1 (H), bngain and bnbias (1, H), W2 (H, V), b2 (V).
-        x: windows (n, T).
-        y: next tokens (n,).
-
-    Returns:
-        All parameters, intermediate values and the loss, by name.
+    Parameters C (V, C), W1 (T·C, H), b1 (H), bngain and bnbias (1, H), W2 (H, V) and b2 (V), and
+    windows x (n, T) and next tokens y (n,) to all parameters, intermediates and the loss, by name.
 
     Raises:
         ValueError: the batch has one example, so there is no variance.
@@ -72,13 +67,7 @@ def forward(p: SimpleNamespace, x: Tensor, y: Tensor) -> SimpleNamespace:
 
 
 def backward(v: SimpleNamespace, x: Tensor, y: Tensor) -> dict[str, Tensor]:
-    """The derivatives of the loss with respect to all INTERMEDIATES, from last to first.
-
-    Args:
-        v: what `forward` returned.
-        x: windows (n, T).
-        y: next tokens (n,).
-    """
+    """The derivatives of the loss by all INTERMEDIATES, from last to first; v is from `forward`."""
     n = len(y)
     d = SimpleNamespace()
     # The loss is minus the mean of one entry per row: -1/n there, 0 elsewhere.
@@ -152,15 +141,7 @@ def batch_norm_backward(
            = r / n (n g - Σ g - (n/m) x̂ Σ g x̂)
 
     The mean adds nothing to the last term, because Σ x̂ = 0. In evaluation mode, μ and σ² are
-    constants and dx = r g.
-
-    Args:
-        dy: (n, F).
-        x: (n, F), the layer's input.
-        layer: in training or evaluation mode.
-
-    Returns:
-        dx (n, F), and dγ and dβ (F,) as weight and bias.
+    constants and dx = r g. Returns dx (n, F), and dγ and dβ (F,) as weight and bias.
     """
     n = len(x)
     if layer.training:
@@ -206,19 +187,8 @@ def embedding_backward(dy: Tensor, x: Tensor, num_embeddings: int) -> Tensor:
 def gradients(net: MLP, x: Tensor, y: Tensor) -> tuple[Tensor, dict[str, Tensor], list[Tensor]]:
     """A forward and a backward pass of any MLP, without autograd.
 
-    In training mode, BatchNorm1d updates its running averages, as in any forward pass.
-
-    Args:
-        net: the network.
-        x: windows (B, T).
-        y: next tokens (B,).
-
-    Returns:
-        The loss, the gradient of each parameter by name, and the gradients with respect to the
-        output of the embedding and of each layer.
-
-    Raises:
-        ValueError: a layer's derivative is not in this file.
+    Returns the loss, the gradient of each parameter by name, and the gradients with respect to the
+    output of the embedding and of each layer. A layer without a derivative raises ValueError.
     """
     emb = net.embedding(x)  # (B, T, C)
     values = [emb.flatten(1)]  # the input of each layer, and the logits

@@ -22,13 +22,7 @@ class Linear(nn.Module):
 
     The weight starts as N(0, 1)/√in_features, so that inputs of variance 1 give outputs of variance
     1 (He et al., 2015, https://arxiv.org/abs/1502.01852). The bias starts at zero. torch.nn.Linear
-    draws both from a uniform distribution.
-
-    Args:
-        in_features: size of the last dimension of the input.
-        out_features: size of the last dimension of the output.
-        bias: whether to add b.
-        generator: where random numbers come from; torch's global generator if None.
+    draws both from a uniform distribution. A generator replaces torch's global one.
     """
 
     def __init__(
@@ -61,16 +55,8 @@ class BatchNorm1d(nn.BatchNorm1d):
     with the forward pass written out and a choice of variance; (B, F, L) inputs are not supported.
     Statistics are computed in float32 at least, since bfloat16 has too few digits for x - μ.
 
-    Args:
-        num_features: F.
-        eps: ε.
-        momentum: the weight of the new minibatch in the running averages; None: a plain mean.
-        affine: whether to learn γ (weight) and β (bias).
-        variance: which variance of the minibatch is σ², and which one is averaged.
-
     Raises:
-        ValueError: the variance is unknown, the input is not (B, F), or a training batch has one
-            row.
+        ValueError: the variance is unknown, the input is not (B, F), or a training batch has 1 row.
     """
 
     num_batches_tracked: Tensor
@@ -86,10 +72,8 @@ class BatchNorm1d(nn.BatchNorm1d):
         variance: Variance = "torch",
     ) -> None:
         super().__init__(num_features, eps, momentum, affine)
-        if variance not in get_args(Variance):
-            raise ValueError(
-                f"variance is one of {', '.join(get_args(Variance))}, not {variance!r}"
-            )
+        if variance not in (known := get_args(Variance)):
+            raise ValueError(f"variance is one of {', '.join(known)}, not {variance!r}")
         self.variance = variance
 
     def forward(self, x: Tensor) -> Tensor:
@@ -136,8 +120,7 @@ class BatchNorm1d(nn.BatchNorm1d):
 class Tanh(nn.Module):
     """The hyperbolic tangent, (eˣ - e⁻ˣ) / (eˣ + e⁻ˣ), with derivative 1 - tanh² x.
 
-    The output lies in (-1, 1). Where |tanh x| is close to 1, the unit is saturated: the derivative
-    is nearly zero and the unit stops learning.
+    Where |tanh x| is close to 1, the unit is saturated: it stops learning.
     """
 
     def forward(self, x: Tensor) -> Tensor:

@@ -3,6 +3,8 @@
 Shapes: B batch, T block_size, C n_embd, H n_hidden, V vocab_size.
 """
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Literal
 
@@ -42,22 +44,9 @@ class MLP(nn.Module):
     """Predicts the logits of the next character from a window (Bengio et al., 2003).
 
     `layers` is the flat list of the lecture: n_layer × [Linear → BatchNorm1d → activation], each
-    followed by Dropout if there is any, and the Linear layer of the logits.
-
-    Args:
-        vocab_size: V, with the end mark.
-        block_size: T, how many characters the network sees.
-        n_embd: C, numbers per character.
-        n_hidden: H, units per hidden layer.
-        n_layer: number of hidden layers.
-        activation: the activation of the hidden layers: tanh, relu, or linear for none.
-        batch_norm: whether BatchNorm1d follows each hidden Linear layer.
-        logits_batch_norm: whether BatchNorm1d also follows the logits.
-        bn_variance: the variance convention of BatchNorm1d.
-        redundant_bias: whether a Linear layer before BatchNorm1d has a bias, which has no effect.
-        dropout: share of the hidden units that is set to zero at random during training.
-        init: the initial parameters.
-        generator: where random numbers come from; torch's global generator if None.
+    followed by Dropout if there is any, and the Linear layer of the logits, which BatchNorm1d may
+    follow too. A Linear layer before BatchNorm1d has a bias only if it is asked for, since it would
+    have no effect. A generator replaces torch's global one.
 
     Raises:
         ValueError: a size is not positive, or the activation or variance is unknown.
@@ -131,12 +120,9 @@ def log_probabilities(logits: Tensor) -> Tensor:
 
 
 def cross_entropy(logits: Tensor, targets: Tensor, reduction: str = "mean") -> Tensor:
-    """The loss in nats.
+    """The loss in nats of logits (B, V) for next characters (B,), or distributions of them (B, V).
 
-    Args:
-        logits: (B, V).
-        targets: next characters (B,), or distributions of them (B, V).
-        reduction: "mean", or "none" for one loss per example.
+    `reduction` is "mean", or "none" for one loss per example.
     """
     logits = _precise(logits)
     if targets.is_floating_point():
@@ -153,3 +139,26 @@ def _batch_norm(num_features: int, variance: Variance, gain: float, bias: float)
     nn.init.constant_(layer.weight, gain)
     nn.init.constant_(layer.bias, bias)
     return layer
+
+
+@contextmanager
+def buffers_restored(net: nn.Module) -> Iterator[None]:
+    """The buffers, as running averages, are after the block what they were before it."""
+    buffers = [(buffer, buffer.clone()) for buffer in net.buffers()]
+    try:
+        yield
+    finally:
+        with torch.no_grad():
+            for buffer, value in buffers:
+                buffer.copy_(value)
+
+
+@contextmanager
+def evaluating(net: nn.Module) -> Iterator[None]:
+    """The network is in evaluation mode inside the block."""
+    training = net.training
+    net.eval()
+    try:
+        yield
+    finally:
+        net.train(training)

@@ -15,7 +15,6 @@ Shapes: B names in the making, P places, T block_size, V vocab_size.
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
@@ -44,40 +43,17 @@ class TooMany(Exception):
     """The places of a condition, or their chances, take too much memory."""
 
 
-@dataclass(frozen=True)
-class Places:
-    """All places that a name which will fit can be at.
-
-    Args:
-        windows: (P, T), the window of each place; the first one is where every name begins.
-        following: (P, V) int64, the place after each character; P for none.
-        accepts: (P,) bool, whether a name may end here, as far as its characters matter.
-    """
-
-    windows: Tensor
-    following: Tensor
-    accepts: Tensor
-
-
 def find_places(
     automaton: Automaton, vocab: Vocabulary, block_size: int, max_length: int
-) -> Places:
-    """The places of names of at most max_length characters.
+) -> tuple[Tensor, Tensor, Tensor]:
+    """All places that a name of at most max_length characters which will fit can be at; or TooMany.
 
-    Raises:
-        TooMany: there are more than MAX_CELLS allows.
+    The window of each place, (P, T), of which the first is where every name begins; the place
+    after each character, (P, V), which is P for none; and whether a name may end there, (P,).
     """
-    moves = [
-        [
-            (token, after)
-            for token, c in enumerate(vocab.chars, 1)
-            if (after := automaton.step(state, c)) is not None
-        ]
-        for state in range(len(automaton.accepts))
-    ]
+    moves = [automaton.moves(state, vocab.chars) for state in range(len(automaton.accepts))]
     begin = ("\0" * block_size, 0)  # tokens as characters: such a window can be looked up
-    numbers, depths = {begin: 0}, [0]
-    sources, tokens, targets = [], [], []
+    numbers, depths, edges = {begin: 0}, [0], list[int]()
     for number, (window, state) in enumerate(queue := [begin]):
         depth = depths[number] + 1
         for token, after in moves[state]:
@@ -88,30 +64,20 @@ def find_places(
                 numbers[place] = len(numbers)
                 queue.append(place)
                 depths.append(depth)
-            sources.append(number)
-            tokens.append(token)
-            targets.append(numbers[place])
+            edges += number, token, numbers[place]
         if len(queue) * len(vocab) > MAX_CELLS:
             raise TooMany
     following = torch.full((len(queue), len(vocab)), len(queue))
-    if sources:
-        following[sources, tokens] = torch.tensor(targets)
+    sources, tokens, targets = torch.tensor(edges, dtype=torch.int64).view(-1, 3).T
+    following[sources, tokens] = targets
     windows = torch.tensor([[ord(c) for c in window] for window, _ in queue])
-    accepts = torch.tensor([automaton.accepts[state] for _, state in queue])
-    return Places(windows, following, accepts)
+    return windows, following, torch.tensor([automaton.accepts[state] for _, state in queue])
 
 
 class ConditionedSampler:
-    """Draws names that fit a condition, as Sampler draws any, and none in vain.
+    """Draws names that the automaton accepts, as Sampler draws any, and none in vain.
 
-    Args:
-        net, vocab, block_size, decoding: as Sampler has them.
-        automaton: reads the names that fit.
-        min_length: the fewest characters of a name.
-        max_length: the most.
-
-    Attributes:
-        probability: of a name that fits, among all that the network draws.
+    `probability` is that of a name that fits, among all that the network draws.
 
     Raises:
         TooMany: the condition leaves too much open for this window and vocabulary.
@@ -131,11 +97,11 @@ class ConditionedSampler:
         self.vocab, self.min_length = vocab, min_length
         self.limit = max_length + 1  # with the end mark
         self.batch = names_at_once(vocab)
-        places = find_places(automaton, vocab, block_size, max_length)
-        logits = logits_of(net, places.windows).float()
+        windows, self._following, accepts = find_places(automaton, vocab, block_size, max_length)
+        logits = logits_of(net, windows).float()
         self._log_p = log_probabilities(logits)  # (P, V)
         self._p = decoding.probabilities(logits.double())  # (P, V)
-        self._following, self._ending = places.following, self._p[:, 0] * places.accepts
+        self._ending = self._p[:, 0] * accepts
         self._chances = self._backwards()
         self.probability = float(self._chances[0][0])
         if not self.probability > 0:  # or it is NaN
@@ -164,12 +130,7 @@ class ConditionedSampler:
         return weights
 
     def draw(self, num: int, generator: torch.Generator) -> Iterator[Draw]:
-        """Draws names in batches. With the same generator a longer draw begins like a shorter one.
-
-        Args:
-            num: the number of names.
-            generator: where random numbers come from, on the CPU.
-        """
+        """Draws num names in batches; a longer draw begins like a shorter one."""
         while num > 0:
             yield self._batch(generator).first(num)
             num -= self.batch
@@ -197,13 +158,7 @@ def sampler(
 
     A prefix only has to be put in front, and names that are too long are few. Another condition is
     drawn exactly if its places are few enough. Otherwise names are drawn until enough of them fit.
-
-    Args:
-        net, vocab, block_size, decoding: as Sampler has them.
-        condition: what the names must look like.
-
-    Raises:
-        ValueError: no name fits the condition.
+    Raises ValueError if none does; net, vocab, block_size and decoding are as Sampler has them.
     """
     automaton = condition.automaton(vocab)
     usual = net, vocab, block_size, decoding
@@ -211,8 +166,7 @@ def sampler(
         return Sampler(*usual, condition.prefix, condition.max_length)
     least = max(condition.min_length, automaton.missing[0] or 0)
     most = min(least, LONGEST) + longest_name(vocab)
-    if condition.max_length is not None:
-        most = min(most, condition.max_length)
+    most = min(most, condition.max_length or most)
     try:
         return ConditionedSampler(*usual, automaton, condition.min_length, most)
     except TooMany:
@@ -220,4 +174,4 @@ def sampler(
         def fits(name: str) -> bool:
             return len(name) >= condition.min_length and automaton.fits(name)
 
-        return Sampler(*usual, automaton.forced(vocab.chars), most, fits)
+        return Sampler(*usual, condition.begins_with(), most, fits)

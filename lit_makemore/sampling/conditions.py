@@ -7,84 +7,64 @@ one of `?`, `*` and `\\` makes it an ordinary character. A pattern describes who
 import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import takewhile
 
 from lit_makemore.words.vocab import Vocabulary
 
-ONE, MANY = "?", "*"
-QUOTE = "\\"
+ONE, MANY = "one", "many"  # items of a pattern that are no character
 MAX_STATES = 10_000
 
-Item = tuple[str, bool]  # a character, or ONE or MANY where the second is True
-State = tuple[frozenset[int], ...]  # for each pattern, the items that may come next
+Items = tuple[str, ...]  # characters, ONE and MANY
 
 
-def quoted(text: str) -> str:
-    """The pattern that only this text fits."""
-    return "".join(QUOTE + c if c in (ONE, MANY, QUOTE) else c for c in text)
-
-
-def parse(pattern: str) -> list[Item]:
-    """The items of a pattern.
-
-    Raises:
-        ValueError: the pattern ends with a single backslash.
-    """
+def parse(pattern: str) -> Items:
+    """The items of a pattern; raises ValueError if it ends with a single backslash."""
     items, characters = [], iter(pattern)
     for c in characters:
-        if c != QUOTE:
-            items.append((c, c in (ONE, MANY)))
+        if c != "\\":
+            items.append({"?": ONE, "*": MANY}.get(c, c))
         elif (following := next(characters, None)) is not None:
-            items.append((following, False))
+            items.append(following)
         else:
             raise ValueError(
                 f"the pattern {pattern!r} ends with a single \\, which quotes nothing; write \\\\"
             )
-    return items
+    return tuple(items)
 
 
 class Automaton:
     """Reads a word; after each character it is in the one state that says how the word may go on.
 
-    A state holds, for each pattern, all places in the pattern where the reader may be (the subset
+    A state holds, for each pattern, all ends of it that the rest of the word may fit (the subset
     construction: Rabin & Scott, 1959, https://doi.org/10.1147/rd.32.0114). States are numbered from
-    0, where every word begins.
-
-    Args:
-        patterns: what a word must fit, every one of them.
-        chars: the characters that words are made of.
-
-    Attributes:
-        accepts: of each state, whether the word may end.
-        missing: of each state, the fewest characters after which it may end; None if never.
+    0, where every word begins. `accepts` and `missing` say of each state whether the word may end,
+    and after how many more characters at the earliest; None if never.
 
     Raises:
-        ValueError: the patterns have too many states; a pattern cannot be parsed.
+        ValueError: the patterns have too many states.
     """
 
-    def __init__(self, patterns: Sequence[str], chars: str) -> None:
-        self._items = [parse(pattern) for pattern in patterns]
-        self._named = {c for items in self._items for c, special in items if not special}
+    def __init__(self, patterns: Sequence[Items], chars: str) -> None:
+        self._named = {item for items in patterns for item in items}
         # The characters that no pattern names all have the same effect: one stands for the others.
-        others = [c for c in chars if c not in self._named][:1]
-        letters = [c for c in chars if c in self._named] + others
-        states: dict[State, int] = {tuple(self._closed(i, {0}) for i in range(len(patterns))): 0}
+        letters = [c for c in chars if c in self._named]
+        letters += [c for c in chars if c not in self._named][:1]
+        states = {tuple(_closed(items) for items in patterns): 0}
         self._next: list[dict[str, int]] = []
         for state in (queue := list(states)):
-            following = {}
+            self._next.append({})
             for c in letters:
-                if all(after := self._after(state, c)):
+                if all(after := tuple(_after(ends, c) for ends in state)):
                     if after not in states:
                         states[after] = len(states)
                         queue.append(after)
-                    following[c if c in self._named else ""] = states[after]
-            self._next.append(following)
+                    self._next[-1][c if c in self._named else ""] = states[after]
             if len(states) > MAX_STATES:
                 raise ValueError(
-                    f"the pattern has too many {MANY}: it would take more than {MAX_STATES:,} "
-                    "states; use fewer of them"
+                    f"the pattern has too many *: it would take more than {MAX_STATES:,} states; "
+                    "use fewer of them"
                 )
-        ends = [len(items) for items in self._items]
-        self.accepts = [all(e in s for e, s in zip(ends, state, strict=True)) for state in states]
+        self.accepts = [all(() in ends for ends in state) for state in states]
         self.missing = self._distances()
 
     def step(self, state: int, c: str) -> int | None:
@@ -92,46 +72,18 @@ class Automaton:
         after = self._next[state].get(c if c in self._named else "")
         return after if after is not None and self.missing[after] is not None else None
 
-    def forced(self, chars: str) -> str:
-        """The characters that every word that fits begins with; `chars` as above."""
-        state, found = 0, ""
-        while not self.accepts[state]:
-            moves = [(c, after) for c in chars if (after := self.step(state, c)) is not None]
-            if len(moves) != 1:
-                break
-            found, state = found + moves[0][0], moves[0][1]
-        return found
+    def moves(self, state: int, chars: str) -> list[tuple[int, int]]:
+        """The numbers, from 1, of the characters that may come, each with the state after it."""
+        after = ((number, self.step(state, c)) for number, c in enumerate(chars, 1))
+        return [(number, one) for number, one in after if one is not None]
 
     def fits(self, word: str) -> bool:
-        """Whether a word fits every pattern."""
         state = 0
         for c in word:
-            after = self.step(state, c)
-            if after is None:
+            if (after := self.step(state, c)) is None:
                 return False
             state = after
         return self.accepts[state]
-
-    def _closed(self, number: int, places: set[int]) -> frozenset[int]:
-        """Places, and those that are reached from them without a character: a MANY may be none."""
-        items, found = self._items[number], set(places)
-        for place in range(len(items)):
-            if place in found and items[place] == (MANY, True):
-                found.add(place + 1)
-        return frozenset(found)
-
-    def _after(self, state: State, c: str) -> State:
-        after = []
-        for number, (items, places) in enumerate(zip(self._items, state, strict=True)):
-            reached = set()
-            for place in places - {len(items)}:
-                item = items[place]
-                if item == (MANY, True):
-                    reached.add(place)
-                elif item in ((ONE, True), (c, False)):
-                    reached.add(place + 1)
-            after.append(self._closed(number, reached))
-        return tuple(after)
 
     def _distances(self) -> list[int | None]:
         missing: list[int | None] = [0 if accepts else None for accepts in self.accepts]
@@ -139,29 +91,32 @@ class Automaton:
         for state, following in enumerate(self._next):
             for after in following.values():
                 before[after].append(state)
-        queue = [state for state, accepts in enumerate(self.accepts) if accepts]
-        for state in queue:  # breadth first
-            for earlier in before[state]:
+        for state in (queue := [i for i, accepts in enumerate(self.accepts) if accepts]):
+            for earlier in before[state]:  # breadth first
                 if missing[earlier] is None:
                     missing[earlier] = missing[state] + 1  # type: ignore[operator]
                     queue.append(earlier)
         return missing
 
 
+def _closed(items: Items) -> frozenset[Items]:
+    """The end of a pattern, and the shorter ones that it stands for too: a MANY may be none."""
+    return frozenset({items}) | (_closed(items[1:]) if items[:1] == (MANY,) else frozenset())
+
+
+def _after(ends: frozenset[Items], c: str) -> frozenset[Items]:
+    found: set[Items] = set()
+    for items in ends:
+        if items[:1] == (MANY,):
+            found |= _closed(items)
+        elif items[:1] in ((ONE,), (c,)):
+            found |= _closed(items[1:])
+    return frozenset(found)
+
+
 @dataclass(frozen=True)
 class Condition:
-    """A condition on a word; the default is none.
-
-    Args:
-        prefix: how the word begins.
-        suffix: how it ends.
-        pattern: what all of it fits, see above; empty for no pattern.
-        min_length: its fewest characters.
-        max_length: its most characters; None for no limit.
-
-    Raises:
-        ValueError: no word has such a length; the message names the option.
-    """
+    """A condition on a word; the default is none. ValueError if no word has such a length."""
 
     prefix: str = ""
     suffix: str = ""
@@ -172,54 +127,45 @@ class Condition:
     def __post_init__(self) -> None:
         if self.min_length < 0:
             raise ValueError(f"--min_length must be at least 0, not {self.min_length}")
-        least = max(self.min_length, 1)
-        if self.max_length is not None and self.max_length < least:
-            raise ValueError(f"--max_length must be at least {least}, not {self.max_length}")
+        self._check_max_length(max(self.min_length, 1))
         for name in ("prefix", "suffix", "pattern"):  # as the training words
             object.__setattr__(self, name, unicodedata.normalize("NFC", getattr(self, name)))
+
+    def _check_max_length(self, least: int) -> None:
+        if self.max_length is not None and self.max_length < least:
+            raise ValueError(f"--max_length must be at least {least}, not {self.max_length}")
 
     @property
     def is_simple(self) -> bool:
         """Whether there is nothing but a prefix and a max_length."""
         return not (self.suffix or self.pattern or self.min_length)
 
+    def begins_with(self) -> str:
+        """Characters that every word that fits begins with."""
+        literal = takewhile(lambda item: item not in (ONE, MANY), parse(self.pattern))
+        return max(self.prefix, "".join(literal), key=len)
+
     def automaton(self, vocab: Vocabulary) -> Automaton:
-        """What reads words that are to fit prefix, suffix and pattern.
-
-        Raises:
-            ValueError: no word of this vocabulary fits; the line says what to do.
-        """
-        self.check_characters(vocab)
+        """What reads words that are to fit; raises ValueError if none of this vocabulary does."""
         patterns = {
-            "prefix": quoted(self.prefix) + MANY if self.prefix else "",
-            "suffix": MANY + quoted(self.suffix) if self.suffix else "",
-            "pattern": self.pattern,
+            "prefix": (*self.prefix, MANY),
+            "suffix": (MANY, *self.suffix),
+            "pattern": parse(self.pattern) if self.pattern else (MANY,),
         }
-        automaton = Automaton([p for p in patterns.values() if p] or [MANY], vocab.chars)
-        least = automaton.missing[0]
-        if least is None:
-            given = [f"--{name} {getattr(self, name)!r}" for name, p in patterns.items() if p]
-            raise ValueError(f"no word fits {' and '.join(given)}; leave one of them out")
-        if self.max_length is not None and self.max_length < least:
-            raise ValueError(f"--max_length must be at least {least}, not {self.max_length}")
-        return automaton
-
-    def check_characters(self, vocab: Vocabulary) -> None:
-        """Checks that the vocabulary has all characters of the condition.
-
-        Raises:
-            ValueError: it has not; the line offers lower case where that would do.
-        """
-        letters = "".join(c for c, special in parse(self.pattern) if not special)
-        for name, text in {
-            "prefix": self.prefix, "suffix": self.suffix, "pattern": letters
-        }.items():  # fmt: skip
+        for name, items in patterns.items():
+            text, given = "".join(c for c in items if c not in (ONE, MANY)), getattr(self, name)
             if needs_lowercase(text, vocab):
-                given = getattr(self, name)
                 raise ValueError(
                     f"the training words are lower-case; use --{name} {given.lower()}, not {given}"
                 )
             vocab.encode(text, f"the {name}")
+        automaton = Automaton([*patterns.values()], vocab.chars)
+        least = automaton.missing[0]
+        if least is None:
+            given = [f"--{name} {text!r}" for name in patterns if (text := getattr(self, name))]
+            raise ValueError(f"no word fits {' and '.join(given)}; leave one of them out")
+        self._check_max_length(least)
+        return automaton
 
 
 def needs_lowercase(text: str, vocab: Vocabulary) -> bool:

@@ -3,7 +3,7 @@
 Training words, and words one edit away from one, are found by their hashes alone.
 """
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 
 import torch
@@ -11,31 +11,25 @@ from torch import Tensor
 
 from lit_makemore.sampling.conditioned import ConditionedSampler
 from lit_makemore.sampling.sampler import GIVE_UP, Draw, Sampler
-from lit_makemore.words.corpus import are_among, word_hashes
+from lit_makemore.words.corpus import word_hash
+
+BITS = 10  # of a word in a WordFilter
+POSITIONS = 7  # of a word; ln 2 · BITS has the lowest error rate
 
 
 @dataclass(frozen=True)
 class Wanted:
-    """Which of the names drawn are wanted.
+    """Which of the names drawn are wanted."""
 
-    Args:
-        unique: each name once.
-        only_new: no training words.
-        not_near: no training words, and no names within one edit of one.
-    """
-
-    unique: bool = False
-    only_new: bool = False
-    not_near: bool = False
+    unique: bool = False  # each name once
+    only_new: bool = False  # no training words
+    not_near: bool = False  # no training words, and no names within one edit of one
 
 
 def seeded(seed: int | None) -> torch.Generator:
     """A source of random numbers on the CPU; without a seed another one every time."""
     generator = torch.Generator()
-    if seed is None:
-        generator.seed()
-    else:
-        generator.manual_seed(seed)
+    generator.manual_seed(generator.seed() if seed is None else seed)
     return generator
 
 
@@ -46,14 +40,9 @@ def generate(
     train_hashes: Tensor,
     wanted: Wanted = Wanted(),
 ) -> Iterator[Draw]:
-    """Draws names in batches, as `sampler.draw` does.
+    """Draws num names in batches, as `sampler.draw` does, with a generator on the CPU.
 
-    Args:
-        sampler: what draws them.
-        num: the number of names.
-        generator: where random numbers come from, on the CPU.
-        train_hashes: (words,) int64, the sorted hashes of the distinct training words.
-        wanted: which names.
+    `train_hashes` (words,) are those of the training words.
 
     Raises:
         ValueError: too many names in a row are not wanted.
@@ -61,38 +50,30 @@ def generate(
     if wanted == Wanted():  # all
         yield from sampler.draw(num, generator)
         return
-    barren, seen = 0, set[str]()
+    trained, seen, barren = set(train_hashes.tolist()), set[str](), 0
+
+    def is_wanted(name: str) -> bool:
+        if wanted.not_near:
+            known = is_near(name, sampler.vocab.chars, trained)
+        else:
+            known = wanted.only_new and word_hash(name) in trained
+        return not known and name not in seen
+
     while num > 0:
         for draw in sampler.draw(sampler.batch, generator):
-            draw = draw.at(_chosen(draw, num, sampler.vocab.chars, train_hashes, wanted, seen))
-            barren = 0 if draw.names else barren + 1
+            chosen: list[int] = []
+            for i, name in enumerate(draw.names):
+                if len(chosen) < num and is_wanted(name):
+                    chosen.append(i)
+                    if wanted.unique:
+                        seen.add(name)
+            barren = 0 if chosen else barren + 1
             if barren == GIVE_UP:
                 raise ValueError(_none_of(GIVE_UP * sampler.batch, len(seen), wanted))
-            num -= len(draw.names)
-            yield draw
+            yield draw.at(chosen)
+            num -= len(chosen)
             if num == 0:
                 break
-
-
-def _chosen(
-    draw: Draw, num: int, chars: str, train_hashes: Tensor, wanted: Wanted, seen: set[str]
-) -> list[int]:
-    """The numbers of the first wanted names of a batch, at most num; adds them to `seen`."""
-    chosen = []
-    known = are_among(draw.names, train_hashes).tolist()
-    for i, name in enumerate(draw.names):
-        if wanted.unique and name in seen:
-            continue
-        if known[i] and (wanted.only_new or wanted.not_near):
-            continue
-        if wanted.not_near and is_near(name, chars, train_hashes):
-            continue
-        if wanted.unique:
-            seen.add(name)
-        chosen.append(i)
-        if len(chosen) == num:
-            break
-    return chosen
 
 
 def _none_of(tried: int, found: int, wanted: Wanted) -> str:
@@ -101,21 +82,16 @@ def _none_of(tried: int, found: int, wanted: Wanted) -> str:
             f"{found:,} different names were found, and no other among the next {tried:,}; "
             f"ask for fewer: --num {found}"
         )
+    what, option = "is new", "only_new"
     if wanted.not_near:
         what, option = "is two edits away from every training word", "not_near"
-    else:
-        what, option = "is new", "only_new"
     return f"none of {tried:,} names {what}; raise --temperature or leave out --{option}"
 
 
 def within_one_edit(word: str, chars: str) -> Iterator[str]:
     """The word and all words that one edit makes of it, some of them more than once.
 
-    An edit inserts, deletes or replaces one character (Levenshtein, 1966).
-
-    Args:
-        word: the word.
-        chars: the characters that may be inserted.
+    An edit inserts, deletes or replaces one character (Levenshtein, 1966); `chars` may be inserted.
     """
     yield word
     for i in range(len(word) + 1):
@@ -126,16 +102,39 @@ def within_one_edit(word: str, chars: str) -> Iterator[str]:
             yield from (before + c + after[1:] for c in chars)
 
 
-def is_near(word: str, chars: str, hashes: Tensor) -> bool:
-    """Whether a word is within one edit of one of the words that have these hashes.
+def is_near(word: str, chars: str, hashes: Collection[int]) -> bool:
+    """Whether a word is within one edit of a word that has one of the hashes."""
+    return any(word_hash(other) in hashes for other in within_one_edit(word, chars))
 
-    Args:
-        word: the word.
-        chars: the characters of those words.
-        hashes: (words,) int64, sorted.
+
+class WordFilter:
+    """A Bloom filter (Bloom, 1970): a set of words, given by hashes (W,), in ten bits a word.
+
+    A word sets POSITIONS bits. A word counts as known if all of its bits are set, so every word of
+    the set is known, and a few others are. The lower and the upper half of the word's 64-bit hash,
+    l and u, give the positions: (l + i · u) mod size for i = 0, 1, … (Kirsch & Mitzenmacher, 2006);
+    u is made odd.
     """
-    wanted = word_hashes(within_one_edit(word, chars))
-    if not len(hashes):
-        return False
-    found = torch.searchsorted(hashes, wanted).clamp(max=len(hashes) - 1)
-    return bool((hashes[found] == wanted).any())
+
+    def __init__(self, hashes: Tensor) -> None:
+        self.size = max(64, 8 * -(-len(hashes) * BITS // 8))  # whole bytes
+        self._bits = torch.zeros(self.size, dtype=torch.bool)
+        self._bits[self._positions(hashes)] = True
+
+    def contains(self, hashes: Tensor) -> Tensor:
+        """Whether each of the words with these hashes (W,) counts as known, (W,) bool."""
+        return self._bits[self._positions(hashes)].all(1)
+
+    @property
+    def error_rate(self) -> float:
+        """The share of other words that count as known."""
+        return float(self._bits.double().mean()) ** POSITIONS
+
+    def packed(self) -> bytes:
+        """The bits as bytes; the first bit is the lowest of the first byte."""
+        places = self._bits.view(-1, 8).long() << torch.arange(8)
+        return bytes(places.sum(1).tolist())
+
+    def _positions(self, hashes: Tensor) -> Tensor:
+        lower, upper = hashes & 0xFFFFFFFF, hashes >> 32 & 0xFFFFFFFF
+        return (lower[:, None] + torch.arange(POSITIONS) * (upper[:, None] | 1)) % self.size

@@ -3,7 +3,7 @@
 Shapes: B names in the making, T block_size, V vocab_size.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from lit_makemore.network.mlp import log_probabilities
 from lit_makemore.sampling.scoring import logits_of
 from lit_makemore.words.vocab import END, Vocabulary
+from lit_makemore.words.windows import row_numbers
 
 BATCH = 4096  # always draws so many names at once: then a longer draw begins as a shorter one does
 LARGEST = 2**20  # probabilities of all names at once: of a large vocabulary, fewer names
@@ -28,19 +29,13 @@ GIVE_UP = 50  # batches without a single name that is short enough
 class Decoding:
     """How the next character is chosen from the network's distribution.
 
-    Args:
-        temperature: divides the logits. Below 1, likely characters become likelier; above 1,
-            unlikely ones do.
-        top_k: keeps only the k most likely characters.
-        top_p: keeps, after top_k, the fewest most likely characters whose probabilities sum to
-            this value or more (Holtzman et al., 2020, https://arxiv.org/abs/1904.09751).
-
-    Raises:
-        ValueError: a value is out of range; the message names the option.
+    top_p keeps, after top_k, the fewest most likely characters whose probabilities sum to this
+    value or more (Holtzman et al., 2020, https://arxiv.org/abs/1904.09751). A value out of range
+    raises ValueError.
     """
 
-    temperature: float = 1.0
-    top_k: int | None = None
+    temperature: float = 1.0  # divides the logits
+    top_k: int | None = None  # keeps only the k most likely characters
     top_p: float | None = None
 
     def __post_init__(self) -> None:
@@ -70,23 +65,23 @@ class Decoding:
 
 @dataclass(frozen=True)
 class Draw:
-    """A batch of names, and their log-probabilities in nats before any Decoding is applied.
+    """A batch of names, and their log-probabilities in nats before any Decoding, end mark included.
 
-    The end mark counts as a character. A name that had not ended at the limit is cut and has none.
+    A name that had not ended at the limit is cut and has none.
     """
 
     names: list[str]
     log_probabilities: Tensor  # (B,)
     cut: Tensor  # (B,) bool
 
+    def at(self, numbers: Sequence[int]) -> "Draw":
+        """Some of the names."""
+        names, numbers = [self.names[i] for i in numbers], list(numbers)
+        return Draw(names, self.log_probabilities[numbers], self.cut[numbers])
+
     def first(self, num: int) -> "Draw":
         """At most num of the names."""
-        return Draw(self.names[:num], self.log_probabilities[:num], self.cut[:num])
-
-    def at(self, numbers: list[int]) -> "Draw":
-        """Some of the names."""
-        names = [self.names[i] for i in numbers]
-        return Draw(names, self.log_probabilities[numbers], self.cut[numbers])
+        return self.at(range(min(num, len(self.names))))
 
 
 Step = Callable[[int, Tensor], tuple[Tensor, Tensor, Tensor]]
@@ -97,27 +92,20 @@ log-probabilities (B,) of these, and the places after them."""
 class Sampler:
     """Draws names from a network.
 
-    Many names of a batch have the same window, above all at their beginning, and the network needs
-    to see each window only once. If the window is short, the distributions after all possible
-    windows are computed in advance. If it is longer, the network sees the distinct windows of the
-    batch.
+    Many names of a batch have the same window, above all at their beginning, so the network sees
+    the distinct windows only. If they are short, it sees all possible ones in advance.
 
     Args:
         net: windows (B, T) to logits (B, V), in evaluation mode. BatchNorm must not normalise by
             the statistics of unfinished names.
-        vocab: the characters.
-        block_size: T.
-        decoding: how the next character is chosen.
         prefix: the first characters of every name.
-        max_length: draws only names that end within this many characters: longer ones are drawn
-            again. If None, names end where the network ends them, or are cut at `limit`.
-        fits: draws only names that have ended and for which this is true: others are drawn again.
+        max_length: the most characters of a name; if None, longer ones are cut at `limit`.
+        fits: what must be true of a name. Names that do not fit or do not end are drawn again.
         longest: characters of the longest training word, where it is known; decides about `limit`.
         batch: the number of names drawn at once; by default it depends on the vocabulary only.
             Only the default computes in advance, since it does not pay for a few names.
 
-    Attributes:
-        tried: how many names were drawn so far, and `kept`, how many of these were not drawn again.
+    `tried` names were drawn so far, of which `kept` were not drawn again.
 
     Raises:
         ValueError: the network is in training mode, or the prefix contains an unknown character.
@@ -146,9 +134,6 @@ class Sampler:
             self.limit = min(max_length, LONGEST + len(prefix)) + 1
         self.prefix = torch.tensor(vocab.encode(prefix, "the prefix"), dtype=torch.int64)
         self.batch = batch or names_at_once(vocab)
-        # A window as a number: its tokens are the digits in base V.
-        self._place_values = len(vocab) ** torch.arange(block_size - 1, -1, -1)
-        self._fits_int64 = len(vocab) ** block_size < 2**63
         self._table: tuple[Tensor, Tensor] | None = None
         if len(vocab) ** (block_size + 1) <= TABLE and batch is None:
             windows = torch.cartesian_prod(*[torch.arange(len(vocab))] * block_size)
@@ -164,15 +149,7 @@ class Sampler:
         return float(of_prefix) * self.kept / max(self.tried, 1)
 
     def draw(self, num: int, generator: torch.Generator) -> Iterator[Draw]:
-        """Draws names in batches, so that the memory does not depend on their number.
-
-        Args:
-            num: the number of names.
-            generator: where random numbers come from, on the CPU.
-
-        Raises:
-            ValueError: names that end within max_length, or that fit, are too rare.
-        """
+        """Draws num names in batches; ValueError if those that end in time and fit are too rare."""
         barren = 0
         while num > 0:
             batch = self._batch(generator)
@@ -182,18 +159,15 @@ class Sampler:
                 batch = batch.at([i for i in ended if not self.fits or self.fits(batch.names[i])])
                 barren = 0 if batch.names else barren + 1
                 if barren == GIVE_UP:
-                    raise ValueError(self._none_of(GIVE_UP * self.batch))
+                    what = "names fits; ask for less, or give a longer prefix"
+                    if not self.fits:
+                        what = f"names ends within --max_length {self.max_length}; make it larger"
+                    raise ValueError(f"none of {GIVE_UP * self.batch:,} {what}")
                 if not batch.names:
                     continue
             self.kept += len(batch.names)
             yield batch.first(num)
             num -= len(batch.names)
-
-    def _none_of(self, tried: int) -> str:
-        if self.fits is None:
-            limit = self.max_length
-            return f"none of {tried:,} names ends within --max_length {limit}; make it larger"
-        return f"none of {tried:,} names fits; ask for less, or give a longer prefix"
 
     def _batch(self, generator: torch.Generator) -> Draw:
         def step(position: int, window: Tensor) -> tuple[Tensor, Tensor, Tensor]:
@@ -209,14 +183,12 @@ class Sampler:
 
     def _lookup(self, window: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Two tables as `_distributions` returns them, and for windows (B, T) their rows (B,)."""
-        if not self._fits_int64:
-            return torch.arange(len(window)), *self._distributions(window)
-        number = window @ self._place_values
+        number = row_numbers(window, len(self.vocab))
         if self._table is not None:
             return number, *self._table
-        number, row = number.unique(return_inverse=True)
-        distinct = number[:, None] // self._place_values % len(self.vocab)
-        return row, *self._distributions(distinct)
+        row = number.unique(return_inverse=True)[1]
+        distinct = torch.zeros((int(row.max()) + 1, self.block_size), dtype=torch.int64)
+        return row, *self._distributions(distinct.index_copy_(0, row, window))
 
     def _distributions(self, windows: Tensor) -> tuple[Tensor, Tensor]:
         """Cumulative probabilities to draw with, and log-probabilities before Decoding; (B, V)."""
@@ -238,11 +210,7 @@ def names_at_once(vocab: Vocabulary) -> int:
 def draw_batch(step: Step, begin: Tensor, limit: int, vocab: Vocabulary) -> Draw:
     """Draws names together, a character at a time, until each has ended or has `limit` of them.
 
-    Args:
-        step: makes the next step of the names that have not ended.
-        begin: (B, …), the place where each name begins.
-        limit: how many characters are drawn at most, with the end mark.
-        vocab: the characters.
+    `begin` (B, …) has the place where each name begins; the end mark counts as a character.
     """
     log_p = torch.zeros(len(begin))
     alive, place = torch.arange(len(begin)), begin  # of the names that have not ended
@@ -256,10 +224,10 @@ def draw_batch(step: Step, begin: Tensor, limit: int, vocab: Vocabulary) -> Draw
         alive, place = alive[going_on], place[going_on]
         if len(alive) == 0:
             break
-    columns.append(torch.zeros_like(columns[-1]))
     names = []
     for rows in torch.stack(columns, 1).split(256):  # bounds the memory
-        names += spell(rows, vocab)
+        words = ("".join(map(vocab.itos.__getitem__, row)) for row in rows.tolist())
+        names += [word.partition(END)[0] for word in words]
     return Draw(names, log_p, torch.zeros(len(begin), dtype=torch.bool).index_fill_(0, alive, True))
 
 
@@ -267,11 +235,3 @@ def choose(cumulative: Tensor, uniform: Tensor) -> Tensor:
     """The first character whose cumulative probability exceeds a number in [0, 1), (B,)."""
     threshold = uniform * cumulative[:, -1]  # the last one is 1 up to rounding
     return (cumulative <= threshold[:, None]).sum(1)
-
-
-def spell(tokens: Tensor, vocab: Vocabulary) -> list[str]:
-    """The word before the first end mark of each row of tokens (B, L)."""
-    before = (tokens != 0).cumprod(1).bool()  # the characters of the name
-    ends = torch.zeros_like(before).scatter(1, before.sum(1, keepdim=True), True)
-    flat = tokens[before | ends].tolist()
-    return "".join(map(vocab.itos.__getitem__, flat)).split(END)[:-1]

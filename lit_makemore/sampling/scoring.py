@@ -25,32 +25,20 @@ def logits_of(net: nn.Module, windows: Tensor) -> Tensor:
 def character_scores(
     net: nn.Module, vocab: Vocabulary, block_size: int, words: Iterable[str]
 ) -> tuple[Tensor, Tensor]:
-    """The log-probability in nats of each character and end mark of words.
+    """The log-probability in nats of each character and end mark of words of known characters.
 
-    Args:
-        net: windows (B, T) to logits (B, V), in evaluation mode.
-        vocab: the characters.
-        block_size: T.
-        words: words of known characters.
-
-    Returns:
-        The log-probabilities, one word after the other, and how many belong to each word, (words,).
+    One word comes after the other; how many belong to each, (words,), is returned too.
     """
     stream = encode("".join(f"{word}{END}" for word in words), vocab)
-    windows, lengths = Windows(stream, block_size), word_lengths(stream)
-    found = []
+    windows, found = Windows(stream, block_size), [torch.empty(0)]
     for index in torch.arange(len(windows)).split(PIECE):
         x, y = windows[index]
-        log_p = log_probabilities(logits_of(net, x))  # (B, V)
-        found.append(log_p.gather(1, y[:, None]).squeeze(1))
-    return torch.cat(found) if found else torch.empty(0), lengths
+        found.append(log_probabilities(logits_of(net, x)).gather(1, y[:, None]).squeeze(1))
+    return torch.cat(found[1:] or found), word_lengths(stream)
 
 
 def score(net: nn.Module, vocab: Vocabulary, block_size: int, words: Iterable[str]) -> Tensor:
-    """The log-probability in nats of each word and its end mark, (words,).
-
-    The arguments are those of `character_scores`.
-    """
+    """The log-probability in nats of each word and its end mark, (words,)."""
     each, lengths = character_scores(net, vocab, block_size, words)
     word_of = torch.arange(len(lengths)).repeat_interleave(lengths)
     return each.new_zeros(len(lengths)).index_add(0, word_of, each)

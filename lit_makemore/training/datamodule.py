@@ -11,8 +11,7 @@ import torch
 from torch import Tensor
 
 from lit_makemore import files, model
-from lit_makemore.counts.baselines import Figures, losses_of, simple_models
-from lit_makemore.counts.chosen import choose_counts
+from lit_makemore.counts.baselines import Figures, choose_counts, losses_of, simple_models
 from lit_makemore.counts.known_words import KnownWords
 from lit_makemore.counts.mixture import Mixture
 from lit_makemore.counts.ngrams import KneserNey

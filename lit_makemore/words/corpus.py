@@ -24,7 +24,7 @@ NAMES_PATH = "data/names.txt"
 NAMES_URL = "https://raw.githubusercontent.com/karpathy/makemore/master/names.txt"
 NAMES_SHA256 = "0a30b5557f192f32ab962680889aac5f6fda0f4cecf40a6d0b5694f58ea8cc4d"
 
-MAX_FETCH = 16 * 2**20  # bytes
+MAX_FETCH = 16 * 2**20  # bytes; of a longer file the checksum is wrong
 MIN_WORDS = 10
 MAX_CHARS = 10_000
 
@@ -42,24 +42,15 @@ class Corpus:
     """The words of a file, in order, as one string: "emma\nolivia\nava\n".
 
     One string needs one byte per character; a list of words would need about nine.
-
-    Args:
-        path: the file.
-        text: the words, each followed by the end mark.
-        chars: the distinct characters, sorted, without the end mark.
-        n_words: the number of words.
-        blank_lines: the number of blank lines, which are skipped.
-        sha256: the checksum of the file's bytes.
-        notes: what was changed in the words, a sentence each.
     """
 
     path: str
-    text: str
-    chars: str
+    text: str  # each word is followed by the end mark
+    chars: str  # the distinct ones, sorted, without the end mark
     n_words: int
-    blank_lines: int
-    sha256: str
-    notes: tuple[str, ...] = ()
+    blank_lines: int  # are skipped
+    sha256: str  # of the file's bytes
+    notes: list[str]  # what was changed in the words, a sentence each
 
     def words(self) -> Iterator[str]:
         """The words, one at a time."""
@@ -71,43 +62,28 @@ def read_corpus(
 ) -> Corpus:
     """Reads a file with one word per line, or a column of a table, as `read_lines` does.
 
-    Skips blank lines. The last corpus is remembered: as long as its file does not change, it is
-    not read again.
-
-    Args:
-        path: the file.
-        lowercase: whether to convert every word to lower case.
-        strip: whether to remove white space from both ends of a word, and commas after it.
-        column: the column of a table, by its name or its number.
+    Skips blank lines. As long as the file does not change, the last corpus is returned again.
 
     Raises:
         FileNotFoundError: the file does not exist.
         ValueError: a line is not a word, or there are too few words. The message names the file,
             the line and what to do.
     """
-    path = Path(path)
-    file = path.stat() if path.is_file() else None
-    state = file and (path.resolve(), file.st_ino, file.st_size, file.st_mtime_ns)
-    return _read_corpus(path, lowercase, strip, column, state)
+    return _read_corpus(Path(path), read_bytes(Path(path)), lowercase, strip, column)
 
 
 @lru_cache(maxsize=1)
 def _read_corpus(
-    path: Path, lowercase: bool, strip: bool, column: str | None, state: object
+    path: Path, content: bytes, lowercase: bool, strip: bool, column: str | None
 ) -> Corpus:
-    content, changes = read_bytes(path), Changes()
-    text, chars, n_words, blank, number, marked = StringIO(), set[str](), 0, 0, 0, 0
+    changes, chars, n_words, blank, number, marked = Changes(), set[str](), 0, 0, 0, 0
+    text = StringIO()
     for number, word in read_lines(path, content, lowercase, strip, changes, column):
         if not word:
             blank += 1
             continue
         _check(word, f"{path}, line {number}")
         chars.update(word)
-        if len(chars) > MAX_CHARS:
-            raise ValueError(
-                f"{path}, line {number} has the first distinct character above {MAX_CHARS:,}: so "
-                "many are not possible, since the network must see each many times"
-            )
         text.write(word + END)
         n_words += 1
         marked += bool(MARKS.search(word))
@@ -116,9 +92,14 @@ def _read_corpus(
             f"{path} ends after line {number} with {n_words} words; at least {MIN_WORDS} are "
             "needed, one per line"
         )
+    if len(chars) > MAX_CHARS:
+        raise ValueError(
+            f"{path} has {len(chars):,} distinct characters; more than {MAX_CHARS:,} are not "
+            "possible, since the network must see each many times"
+        )
     notes = [
-        f"{path}: {what.format(count)} (first in line {first})"
-        for what, (count, first) in changes.items()
+        f"{path}: {what.format(len(lines))} (first in line {lines[0]})"
+        for what, lines in changes.items()
     ]
     if column is None and marked == n_words:
         notes.append(
@@ -126,44 +107,24 @@ def _read_corpus(
             "table, choose the column of the words with --data.column"
         )
     digest, joined = hashlib.sha256(content).hexdigest(), text.getvalue()
-    return Corpus(str(path), joined, "".join(sorted(chars)), n_words, blank, digest, tuple(notes))
+    return Corpus(str(path), joined, "".join(sorted(chars)), n_words, blank, digest, notes)
 
 
 def _check(word: str, where: str) -> None:
     if WEB_PAGE.match(word):
         raise ValueError(f"{where}: this is a web page, not a word list; download the raw file")
     if CONTROL.search(word):
-        told = "a control character; remove it"
-        if "\0" in word:
-            told = (
-                "NUL, as UTF-16 without its mark does: iconv -f UTF-16LE -t utf-8 FILE > NEW_FILE"
-            )
-        elif "\t" in word:
+        told = "a control character; remove it, or convert the file to UTF-8"
+        if "\t" in word:
             told = "a tab; put one word on each line, or choose a column with --data.column"
         raise ValueError(f"{where}: {word!r} contains {told}")
 
 
 def read_words(path: str | Path, lowercase: bool = False, strip: bool = True) -> list[str]:
-    """The words of a file, to be scored: any words, without blank lines.
-
-    Raises:
-        FileNotFoundError: the file does not exist.
-        ValueError: a line is too long, or cannot be decoded.
-    """
+    """The words of a file, to be scored: any words, without blank lines; raises as `read_lines`."""
     path = Path(path)
     lines = read_lines(path, read_bytes(path), lowercase, strip, Changes())
     return [word for _, word in lines if word]
-
-
-def word_hashes(words: Iterator[str]) -> Tensor:
-    """The hash of each word, (words,) int64: enough to tell whether a word was trained on."""
-    values = array("q", map(word_hash, words))
-    return torch.frombuffer(values, dtype=torch.int64) if values else torch.empty(0).long()
-
-
-def are_among(words: Iterable[str], hashes: Tensor) -> Tensor:
-    """Whether each word is among those with these hashes, (words,) bool."""
-    return torch.isin(word_hashes(iter(words)), hashes)
 
 
 def word_hash(word: str) -> int:
@@ -172,27 +133,30 @@ def word_hash(word: str) -> int:
     return int.from_bytes(digest, "little", signed=True)
 
 
-def fetch(
-    path: str | Path = NAMES_PATH,
-    url: str = NAMES_URL,
-    sha256: str = NAMES_SHA256,
-    max_bytes: int = MAX_FETCH,
-    timeout: float = 20.0,
-) -> None:
-    """Downloads url to path unless path exists. Several processes may do this at the same time.
+def word_hashes(words: Iterable[str]) -> Tensor:
+    """The hash of each word, (words,) int64: enough to tell whether a word was trained on."""
+    values = array("q", map(word_hash, words))
+    return torch.frombuffer(values, dtype=torch.int64) if values else torch.empty(0).long()
 
-    The file gets its name only when it is complete and its checksum is right.
+
+def are_among(words: Iterable[str], hashes: Tensor) -> Tensor:
+    """Whether each word is among those with these hashes, (words,) bool."""
+    return torch.isin(word_hashes(words), hashes)
+
+
+def fetch(path: str | Path = NAMES_PATH, url: str = NAMES_URL, sha256: str = NAMES_SHA256) -> None:
+    """Downloads url to path unless path exists. Several processes may do so at the same time.
 
     Raises:
         ConnectionError: the address cannot be reached or answers with an error.
-        ValueError: the file is too large or has another checksum.
+        ValueError: the file has another checksum.
     """
     path = Path(path)
     if path.exists():
         return
     try:
-        with urllib.request.urlopen(url, timeout=timeout) as response:
-            content = response.read(max_bytes + 1)
+        with urllib.request.urlopen(url, timeout=20) as response:
+            content = response.read(MAX_FETCH)
     except (OSError, HTTPException) as error:
         if isinstance(error, urllib.error.HTTPError):
             error.close()
@@ -201,8 +165,6 @@ def fetch(
             f"{path.absolute()}, or train on the list that ships with the project: "
             "--config configs/quickstart.yaml"
         ) from error
-    if len(content) > max_bytes:
-        raise ValueError(f"{url} is larger than {max_bytes:,} bytes: it is not the word list")
     if (digest := hashlib.sha256(content).hexdigest()) != sha256:
         raise ValueError(
             f"{url} has the sha256 {digest}, not {sha256}; put the right file at {path}"

@@ -19,33 +19,25 @@ from lit_makemore.words.windows import Windows, distinct, encode, select_words, 
 
 @dataclass(frozen=True)
 class Split:
-    """The training, validation or test words.
+    """The training, validation or test words."""
 
-    Args:
-        windows: the N examples.
-        hashes: (words,) int64, one hash per word.
-        novel: (N,) bool, True where the example's word is not a training word.
-        vocab_size: V.
-        longest: characters of the longest word.
-    """
-
-    windows: Windows
-    hashes: Tensor
-    novel: Tensor
+    windows: Windows  # the N examples
+    hashes: Tensor  # (words,) int64, one hash per word
+    novel: Tensor  # (N,) bool, True where the example's word is not a training word
     vocab_size: int
-    longest: int
+    longest: int  # characters of the longest word
 
     @cached_property
     def examples(self) -> tuple[Tensor, Tensor, Tensor]:
         """Distinct windows (D, T), next tokens (D,), counts (D, 2) in all and in novel words."""
-        every = torch.ones(1, dtype=torch.bool).expand_as(self.novel)
-        return distinct(self.windows, self.vocab_size, torch.stack([every, self.novel], 1))
+        weights = torch.stack([torch.ones_like(self.novel), self.novel], 1)
+        return distinct(self.windows, self.vocab_size, weights)
 
 
 def split_words(n: int, splits: Sequence[float], seed: int) -> tuple[Tensor, ...]:
     """Shuffles the numbers 0 … n - 1 and cuts them into one int32 tensor per split.
 
-    The order is that of random.seed(seed); random.shuffle(words), as in the lecture. Each cut is at
+    The order is that of random.seed(seed); random.shuffle(words), as in the lecture; a cut is at
     int(n · sum of the shares before it).
 
     Raises:
@@ -59,7 +51,7 @@ def split_words(n: int, splits: Sequence[float], seed: int) -> tuple[Tensor, ...
     random.Random(seed).shuffle(order)
     cuts = [int(n * round(sum(splits[:i]), 9)) for i in range(1, len(splits))]
     parts = torch.frombuffer(order, dtype=torch.int32).tensor_split(cuts)
-    if any(len(part) == 0 for part in parts):
+    if not all(map(len, parts)):
         raise ValueError(
             f"{n} words split by {list(splits)} leave one split empty; "
             "use a longer list or other shares"
@@ -74,27 +66,15 @@ def build_splits(
     block_size: int,
     device: torch.device | str = "cpu",
 ) -> dict[str, Split]:
-    """The splits train, val and test of a word list.
-
-    Args:
-        corpus: the word list.
-        vocab: its characters.
-        numbers: the numbers of the words of each split, see `split_words`.
-        block_size: T.
-        device: where the windows are stored.
-    """
+    """The splits train, val and test of a word list, whose words `split_words` has numbered."""
     stream, hashes = encode(corpus.text, vocab), word_hashes(corpus.words())
-    splits: dict[str, Split] = {}
+    splits, train = {}, hashes[numbers[0]]
     for name, own_numbers in zip(("train", "val", "test"), numbers, strict=True):
         part, own = select_words(stream, own_numbers), hashes[own_numbers]
         lengths = word_lengths(part)
-        if name == "train":
-            novel = torch.zeros(1, dtype=torch.bool).expand(len(part))  # takes one byte, not N
-        else:
-            new = ~torch.isin(own, splits["train"].hashes)  # (words,)
-            novel = new.repeat_interleave(lengths)
-        windows, longest = Windows(part, block_size).to(device), int(lengths.max()) - 1
-        splits[name] = Split(windows, own, novel, len(vocab), longest)
+        novel = (~torch.isin(own, train)).repeat_interleave(lengths)
+        windows = Windows(part.to(device), block_size)
+        splits[name] = Split(windows, own, novel, len(vocab), int(lengths.max()) - 1)
     return splits
 
 
@@ -112,6 +92,4 @@ def repeated_words(splits: dict[str, Split]) -> int:
 def whereabouts(splits: dict[str, Split], word: str) -> str:
     """Where a word is found: "train", "held out" (in val or test) or "new"."""
     found = [name for name, split in splits.items() if (split.hashes == word_hash(word)).any()]
-    if not found:
-        return "new"
-    return "train" if "train" in found else "held out"
+    return "train" if "train" in found else "held out" if found else "new"

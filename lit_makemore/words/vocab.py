@@ -2,17 +2,11 @@
 
 from collections.abc import Iterable, Sequence
 
-# Index 0: the end of a word; also fills the window before a word begins. No word of a file has it,
-# since a line ends there.
-END = "\n"
+END = "\n"  # index 0; also fills the window before a word begins. No word of a file has it
 
 
 class Vocabulary:
-    """The characters that a network knows: the end mark at index 0, the others sorted after it.
-
-    Args:
-        chars: the distinct characters of the word list, sorted, without the end mark.
-    """
+    """The characters that a network knows: the end mark at index 0, after it `chars`, sorted."""
 
     def __init__(self, chars: str) -> None:
         if END in chars or list(chars) != sorted(set(chars)):
@@ -28,10 +22,7 @@ class Vocabulary:
 
     @property
     def labels(self) -> list[str]:
-        """What pictures and tables show for each index.
-
-        The end mark is ".", as in the lecture. If "." is a character of the list, it is "end".
-        """
+        """What pictures show for each index. The end mark is ".", or "end" if the list has "."."""
         return ["end" if "." in self.chars else ".", *self.chars]
 
     def spells(self, word: str) -> bool:
@@ -41,12 +32,8 @@ class Vocabulary:
     def encode(self, word: str, what: str = "the word") -> list[int]:
         """The indices of a word's characters, without the end mark.
 
-        Args:
-            word: the word.
-            what: what the error message calls it.
-
         Raises:
-            ValueError: the word contains a character that is not in the vocabulary.
+            ValueError: `what`, as the message calls the word, contains an unknown character.
         """
         if unknown := sorted(set(word) - set(self.chars)):
             raise ValueError(
@@ -62,18 +49,11 @@ class Vocabulary:
 
 
 def difference(checkpoint: str, word_list: str) -> str:
-    """Says which characters only one of two vocabularies has; empty if they are equal.
-
-    Args:
-        checkpoint: the characters of a checkpoint.
-        word_list: the characters of a word list.
-    """
-    parts = []
+    """Says which characters only one of two vocabularies has; empty if they are equal."""
     ours, theirs = set(checkpoint), set(word_list)
-    for owner, only in (("checkpoint", ours - theirs), ("word list", theirs - ours)):
-        if only:
-            parts.append(f"only the {owner} has {_listed(sorted(only))}")
-    return "; ".join(parts)
+    owners = {"checkpoint": ours - theirs, "word list": theirs - ours}
+    found = (f"only the {owner} has {_listed(sorted(c))}" for owner, c in owners.items() if c)
+    return "; ".join(found)
 
 
 def _listed(chars: Iterable[str], most: int = 20) -> str:

@@ -27,10 +27,8 @@ def select_words(stream: Tensor, numbers: Tensor) -> Tensor:
     """A stream of the words that have these numbers in the given stream, in this order."""
     lengths = word_lengths(stream)
     starts = lengths.cumsum(0, dtype=torch.int32) - lengths
-    pieces = []
-    for part in numbers.split(2**13):  # bounds the memory that the indices take
-        pieces.append(stream[ranges(starts[part], lengths[part].long())[1]])
-    return torch.cat(pieces)
+    pieces = numbers.split(2**13)  # bounds the memory that the indices take
+    return torch.cat([stream[ranges(starts[i], lengths[i].long())[1]] for i in pieces])
 
 
 def ranges(first: Tensor, count: Tensor) -> tuple[Tensor, Tensor]:
@@ -42,45 +40,31 @@ def ranges(first: Tensor, count: Tensor) -> tuple[Tensor, Tensor]:
 
 def word_lengths(stream: Tensor) -> Tensor:
     """The number of examples of each word, (W,) int32: one per character, one for the end mark."""
-    ends = (stream == 0).nonzero().squeeze(1).int()
-    lengths = ends + 1
-    lengths[1:] -= lengths[:-1].clone()
-    return lengths
+    return (stream == 0).nonzero().squeeze(1).int().diff(prepend=torch.tensor([-1]).int())
 
 
 class Windows:
     """The examples of a stream: example i predicts token i from the T tokens before it.
 
-    A window holds characters of its own word only. Places before the word's first character are
-    filled with the end mark, index 0. Windows are made when they are asked for: only the stream is
-    stored.
-
-    Args:
-        stream: (N,) tokens, every word followed by 0.
-        block_size: T.
+    A window holds characters of its own word only; places before the first one are filled with the
+    end mark, index 0. Only the stream (N,) is stored, in which 0 follows every word.
     """
 
     def __init__(self, stream: Tensor, block_size: int) -> None:
         self.block_size = block_size
         self._padded = torch.cat([stream.new_zeros(block_size), stream])
-        self._offsets = torch.arange(block_size + 1)
+        self._offsets = torch.arange(block_size + 1, device=stream.device)
 
     def of_length(self, block_size: int) -> "Windows":
         """The same examples, with windows of another length."""
-        return Windows(self._padded[self.block_size :], block_size).to(self.device)
+        return Windows(self._padded[self.block_size :], block_size)
 
     def __len__(self) -> int:
         return len(self._padded) - self.block_size
 
     @property
     def device(self) -> torch.device:
-        """The device of the stream and of the windows."""
         return self._padded.device
-
-    def to(self, device: torch.device | str) -> "Windows":
-        """Moves the stream to a device."""
-        self._padded, self._offsets = self._padded.to(device), self._offsets.to(device)
-        return self
 
     def __getitem__(self, index: Tensor) -> tuple[Tensor, Tensor]:
         """The windows (B, T) and next tokens (B,) of the examples index (B,), int64."""
@@ -94,16 +78,10 @@ class Windows:
 def distinct(
     windows: Windows, vocab_size: int, weights: Tensor | None = None
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """The distinct examples of a stream, and how often each occurs.
+    """The distinct examples of a stream: windows (D, T), next tokens (D,), and sums of weights.
 
-    Args:
-        windows: the N examples.
-        vocab_size: V.
-        weights: (N,) or (N, K), what to add up over equal examples; ones if None.
-
-    Returns:
-        Windows (D, T), next tokens (D,), and the sums of the weights (D,) or (D, K), all int64 and
-        on the CPU. Equal windows are neighbours.
+    The `weights` of equal examples, (N,) or (N, K), are added up; they are ones if None. All is
+    int64 and on the CPU; equal windows are neighbours.
     """
     if weights is None:
         weights = torch.ones(1, dtype=torch.int64).expand(len(windows))
@@ -123,10 +101,7 @@ def distinct(
 
 
 def row_numbers(rows: Tensor, base: int) -> Tensor:
-    """One number per row, (B,): equal rows get equal numbers. Tokens must be smaller than `base`.
-
-    The numbers of two calls cannot be compared.
-    """
+    """One number per row, (B,): equal rows of tokens below `base` get equal numbers in a call."""
     width = rows.size(1)
     if base**width < 2**63:
         return rows @ base ** torch.arange(width - 1, -1, -1)

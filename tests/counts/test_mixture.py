@@ -6,8 +6,7 @@ import torch.nn.functional as F
 
 from lit_makemore import model as checkpoint
 from lit_makemore.cli import main
-from lit_makemore.counts.baselines import loss
-from lit_makemore.counts.chosen import DISCOUNTS
+from lit_makemore.counts.baselines import DISCOUNTS, loss
 from lit_makemore.counts.mixture import WEIGHTS, Mixture
 from lit_makemore.counts.ngrams import KneserNey
 from lit_makemore.network.mlp import MLP

@@ -4,7 +4,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from lit_makemore.counts.ngrams import Uniform
+from lit_makemore.counts.ngrams import Unigram
 from lit_makemore.counts.targets import Expected, Given, Taught, Teacher, window_numbers
 from lit_makemore.network.mlp import MLP, cross_entropy
 from lit_makemore.words.windows import Windows
@@ -12,6 +12,8 @@ from tests.conftest import WORDS
 from tests.words.test_windows import VOCAB, lecture, stream
 
 V = len(VOCAB)
+NONE = torch.empty(0, dtype=torch.int64)
+UNIFORM = Unigram(NONE, NONE, V)
 
 
 def shares(words, block_size) -> dict[tuple[int, ...], Counter]:
@@ -104,7 +106,7 @@ def test_a_teacher_in_bfloat16_teaches_in_float32():
     torch.manual_seed(0)
     teacher, x = MLP(V, n_hidden=8, n_layer=1).eval().bfloat16(), torch.randint(0, V, (7, 3))
     expected = F.softmax(teacher(x).double(), 1)
-    found = Taught([Teacher(teacher, 3)], Uniform(V), 0.0)(x)
+    found = Taught([Teacher(teacher, 3)], UNIFORM, 0.0)(x)
     torch.testing.assert_close(found, expected, rtol=1e-6, atol=1e-6)
 
 
@@ -113,7 +115,7 @@ def test_what_is_taught_is_the_teachers_mean_and_a_share_of_the_counts():
     teachers = [MLP(V, n_hidden=8, n_layer=1).eval() for _ in range(3)]
     x = torch.randint(0, V, (7, 3))
     mean = sum(F.softmax(teacher(x), 1) for teacher in teachers) / 3
-    found = Taught([Teacher(net, 3) for net in teachers], Uniform(V), 0.25)(x)
+    found = Taught([Teacher(net, 3) for net in teachers], UNIFORM, 0.25)(x)
     torch.testing.assert_close(found, (0.75 * mean + 0.25 / V).double())
     torch.testing.assert_close(found.sum(1), torch.ones(7).double())
 
@@ -123,5 +125,5 @@ def test_each_teacher_reads_as_many_characters_as_it_sees():
     short, long = (MLP(V, T, n_hidden=8, n_layer=1).eval() for T in (2, 5))
     x = torch.randint(0, V, (7, 5))
     expected = (F.softmax(short(x[:, 3:]), 1) + F.softmax(long(x), 1)) / 2
-    found = Taught([Teacher(short, 2), Teacher(long, 5)], Uniform(V), 0.0)(x)
+    found = Taught([Teacher(short, 2), Teacher(long, 5)], UNIFORM, 0.0)(x)
     torch.testing.assert_close(found, expected.double())

@@ -21,14 +21,10 @@ def test_the_tolerance_is_relative_to_the_norm(difference, agrees):
     assert compare("x", theirs * (1 + difference), theirs).agrees == agrees
 
 
-def test_a_vanishing_gradient_has_an_absolute_floor():
-    theirs = torch.full((3,), 1e-17, dtype=torch.float64)
-    assert compare("b1", -theirs, theirs).agrees
-
-
 def test_the_table_says_why_a_vanishing_gradient_agrees():
     theirs = torch.full((3,), 1e-17, dtype=torch.float64)
     line = compare("b1", -theirs, theirs)
+    assert line.agrees
     assert line.relative_error == 2
     (row,) = table([line]).splitlines()[1:]
     assert row.endswith("–   zero up to rounding: compared by difference")
@@ -46,21 +42,6 @@ def test_rounding_may_explain_a_difference_where_terms_cancel():
 def test_another_shape_or_precision_disagrees():
     assert not compare("x", torch.ones(1, 3), torch.ones(3)).agrees
     assert not compare("x", torch.ones(3).double(), torch.ones(3)).agrees
-
-
-def test_an_untested_precision_is_an_error():
-    with pytest.raises(ValueError, match="float64 or float32"):
-        compare("x", torch.ones(3).half(), torch.ones(3).half())
-
-
-def test_a_line_that_disagrees_says_so():
-    lines = [
-        compare("good", torch.ones(3), torch.ones(3)),
-        compare("bad", torch.ones(3), -torch.ones(3)),
-    ]
-    marked = [row for row in table(lines).splitlines() if "DISAGREES" in row]
-    assert len(marked) == 1
-    assert marked[0].startswith("bad")
 
 
 @pytest.mark.parametrize("dtype", ["float64", "float32"])
@@ -83,16 +64,12 @@ def test_the_command_fails_when_a_gradient_is_wrong(capsys, monkeypatch):
     assert marked.startswith("W1")
 
 
-def test_the_command_fails_when_folding_is_wrong(capsys, monkeypatch, tmp_path):
+def test_the_command_checks_the_fold_if_there_is_one(capsys, monkeypatch, tmp_path):
     config = tmp_path / "c.yaml"
     config.write_text("data: {path: data/names_small.txt}\nmodel: {n_layer: 1}\n")
     monkeypatch.setattr("lit_makemore.network.fold.fold", lambda net: deepcopy(net).train())
     assert main(["gradcheck", "--config", str(config)]) == 1
     assert "2 outputs: 2 disagree" in capsys.readouterr().out
-
-
-def test_a_network_without_batch_norm_has_nothing_to_fold(capsys, tmp_path):
-    config = tmp_path / "c.yaml"
     config.write_text("data: {path: data/names_small.txt}\nmodel: {batch_norm: false}\n")
     assert main(["gradcheck", "--config", str(config)]) == 0
     assert "folded" not in capsys.readouterr().out

@@ -77,12 +77,9 @@ def test_batch_norm_refuses_a_training_batch_of_one():
 
 
 @pytest.mark.parametrize("shape", [(4, 2), (4, 3, 5), (3,)])
-def test_batch_norm_names_a_wrong_shape(shape):
+def test_batch_norm_names_a_wrong_shape_and_variance(shape):
     with pytest.raises(ValueError, match="takes \\(batch, 3\\)"):
         layers.BatchNorm1d(3)(torch.ones(shape))
-
-
-def test_batch_norm_refuses_an_unknown_variance():
     with pytest.raises(ValueError, match="torch, biased, unbiased"):
         layers.BatchNorm1d(3, variance="sample")
 

@@ -1,11 +1,20 @@
 from itertools import product
+from math import exp
 
 import pytest
 import torch
 
-from lit_makemore.sampling.generate import Wanted, generate, is_near, seeded, within_one_edit
+from lit_makemore.sampling.generate import (
+    Wanted,
+    WordFilter,
+    generate,
+    is_near,
+    seeded,
+    within_one_edit,
+)
 from lit_makemore.sampling.sampler import Sampler
-from lit_makemore.words.corpus import word_hashes
+from lit_makemore.words.corpus import word_hash, word_hashes
+from tests.conftest import WORDS
 from tests.sampling.test_conditioned import ABC, drawn, network
 
 TRAINED = ["abc", "cab", "c", "aa"]
@@ -24,7 +33,7 @@ def distance(one: str, other: str) -> int:
 
 def generated(num: int, max_length: int | None = None, **wanted: bool) -> list[str]:
     sampler = Sampler(network(), ABC, 2, max_length=max_length)
-    hashes = word_hashes(iter(TRAINED)).unique()
+    hashes = word_hashes(TRAINED)
     draws = generate(sampler, num, seeded(1), hashes, Wanted(**wanted))
     return [name for draw in draws for name in draw.names]
 
@@ -53,7 +62,7 @@ def test_names_that_run_out_are_an_error_with_their_number():
 
 @pytest.mark.parametrize("option", ["only_new", "not_near"])
 def test_nothing_wanted_is_an_error(option):
-    everything = word_hashes(iter(["", "a", "b", "c"])).unique()
+    everything = word_hashes(["", "a", "b", "c"])
     sampler = Sampler(network(), ABC, 2, max_length=1)
     with pytest.raises(ValueError, match=f"none of 204,800 names .*leave out --{option}"):
         list(generate(sampler, 1, seeded(1), everything, Wanted(**{option: True})))
@@ -72,7 +81,39 @@ def test_these_are_the_words_at_distance_one_at_most(word):
 
 def test_hashes_are_enough():
     trained = ["abba", "bbbbb"]
-    hashes = word_hashes(iter(trained)).unique()
+    hashes = word_hashes(trained).tolist()
     for word in AB_WORDS:
         assert is_near(word, "ab", hashes) == any(distance(word, t) <= 1 for t in trained)
-    assert not is_near("abba", "ab", torch.empty(0, dtype=torch.int64))
+
+
+def numbered(start: int, end: int) -> torch.Tensor:
+    return word_hashes(f"word{i}" for i in range(start, end))
+
+
+def test_every_word_is_known_and_the_share_of_others_is_the_one_that_is_stated():
+    known = WordFilter(numbered(0, 5_000))
+    assert known.contains(numbered(0, 5_000)).all()
+    measured = float(known.contains(numbered(5_000, 205_000)).double().mean())
+    assert measured == pytest.approx(known.error_rate, rel=0.1)
+    # Bloom's closed form: k = 7 positions, 10 bits a word
+    assert known.error_rate == pytest.approx((1 - exp(-7 / 10)) ** 7, rel=0.05)
+
+
+def test_the_bits_are_where_the_description_says():
+    """In whole numbers of Python, which have no sign bit."""
+    known = WordFilter(word_hashes(WORDS))
+    packed = known.packed()
+    expected = bytearray(len(packed))
+    for word in WORDS:
+        value = word_hash(word) % 2**64
+        for i in range(7):
+            at = (value % 2**32 + i * (value // 2**32 | 1)) % (8 * len(packed))
+            expected[at // 8] |= 1 << at % 8
+    assert packed == bytes(expected)
+    assert len(packed) == 38  # 30 words of 10 bits, in whole bytes
+
+
+def test_a_filter_of_no_words_knows_none():
+    known = WordFilter(torch.empty(0, dtype=torch.int64))
+    assert not known.contains(word_hashes(["emma"]))
+    assert known.error_rate == 0

@@ -61,11 +61,6 @@ def test_autocast_around_scoring_lowers_no_sum():
     assert torch.equal(scores, expected)
 
 
-def test_float64_stays_float64():
-    net = network().double()
-    assert score(net, LETTERS, 3, WORDS).dtype == torch.float64
-
-
 def test_a_score_is_the_sum_of_the_characters_log_probabilities():
     net = network()
     windows = torch.tensor([[0, 0, 0], [0, 0, 2], [0, 2, 1]])
@@ -73,6 +68,7 @@ def test_a_score_is_the_sum_of_the_characters_log_probabilities():
     expected = log_p[0, 2] + log_p[1, 1] + log_p[2, 0]  # b, a, end
     torch.testing.assert_close(score(net, LETTERS, 3, ["ba"]), expected[None])
     assert score(net, LETTERS, 3, []).shape == (0,)
+    assert score(net.double(), LETTERS, 3, WORDS).dtype == torch.float64
 
 
 def test_logits_do_not_depend_on_the_pieces_they_are_computed_in():

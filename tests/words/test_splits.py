@@ -46,23 +46,22 @@ def splits(tmp_path):
     path = tmp_path / "words.txt"
     path.write_text("\n".join(WORDS * 2))
     numbers = split_words(60, [0.5, 0.25, 0.25], 42)
-    return build_splits(read_corpus(path), VOCAB, numbers, 3), numbers
+    words = [[(WORDS * 2)[i] for i in own] for own in numbers]
+    return build_splits(read_corpus(path), VOCAB, numbers, 3), words
 
 
 def test_each_split_has_the_windows_and_hashes_of_its_words(splits):
-    splits, numbers = splits
+    splits, words = splits
     assert list(splits) == ["train", "val", "test"]
-    for split, own in zip(splits.values(), numbers, strict=True):
-        words = [(WORDS * 2)[i] for i in own]
-        assert split.hashes.tolist() == word_hashes(iter(words)).tolist()
+    for split, own in zip(splits.values(), words, strict=True):
+        assert split.hashes.tolist() == word_hashes(own).tolist()
         _, y = split.windows[torch.arange(len(split.windows))]
-        assert y.tolist() == stream(words).tolist()
-        assert split.longest == max(map(len, words))
+        assert y.tolist() == stream(own).tolist()
+        assert split.longest == max(map(len, own))
 
 
 def test_an_example_is_novel_unless_its_word_is_a_training_word(splits):
-    splits, numbers = splits
-    words = [[(WORDS * 2)[i] for i in own] for own in numbers]
+    splits, words = splits
     for name, own in zip(splits, words, strict=True):
         expected = [word not in words[0] for word in own for _ in range(len(word) + 1)]
         assert splits[name].novel.tolist() == expected
@@ -73,8 +72,7 @@ def test_an_example_is_novel_unless_its_word_is_a_training_word(splits):
 
 
 def test_known_words_and_whereabouts_look_words_up_in_the_splits(splits):
-    splits, numbers = splits
-    words = [[(WORDS * 2)[i] for i in own] for own in numbers]
+    splits, words = splits
     for name, own in zip(splits, words, strict=True):
         assert known_words(splits, name) == sum(word in words[0] for word in own)
     for word in WORDS:
