@@ -1,7 +1,5 @@
 """A correction of a mixture: training words get the share that they have among held-out words.
 
-A network with long windows makes training words more often: it knows many of them by heart.
-
 Shapes: D distinct examples, E edges, B batch, T block_size, V vocab_size.
 """
 
@@ -20,17 +18,16 @@ from lit_makemore.words.windows import EvaluationBatch, row_numbers
 class KnownWords(nn.Module):
     """Wraps a mixture: logits (B, V) and windows (B, T) to log-probabilities (B, V).
 
-    The mixture gives all training words together the probability `mass`. A factor share / mass
-    for each of them, and (1 - share) / (1 - mass) for every other word, make it `share`. Then the
-    distribution of the next character c after a prefix is
+    The mixture gives all training words together the probability `mass`, too much if the network
+    knows many by heart. A factor share / mass for each of them, and (1 - share) / (1 - mass) for
+    every other word, make it `share`. The distribution of the next character c after a prefix is
 
         p'(c | prefix) = p(c | prefix) · f(prefix c) / f(prefix)
 
     where f is the mean factor of the words that begin so: if the mixture makes a training word of
     the prefix with probability q, f = q · share / mass + (1 - q) · (1 - share) / (1 - mass).
-    A window shows the whole prefix only while its first place is padding: words of T characters and
-    more count as others. Distinct training windows x (D, T) that show it are, with the next tokens
-    y (D,), the edges of a tree of prefixes.
+    A window shows the whole prefix only while its first place is padding: longer words count as
+    others. Training windows x (D, T) that do are, with next tokens y, the edges of a prefix tree.
     """
 
     def __init__(self, mixture: Mixture, x: Tensor, y: Tensor) -> None:
@@ -41,9 +38,8 @@ class KnownWords(nn.Module):
 
     def _grow(self, rows: Tensor) -> None:
         """Builds the tree. Its nodes have numbers; the window of padding has number 0."""
-        windows, self._next = rows[:, :-1].long(), rows[:, -1].long()
-        after = torch.cat([windows[:, 1:], self._next[:, None]], 1)
-        numbers = row_numbers(torch.cat([windows, after]), self.vocab_size)
+        tokens, self._next = rows.long(), rows[:, -1].long()
+        numbers = row_numbers(torch.cat([tokens[:, :-1], tokens[:, 1:]]), self.vocab_size)
         self._parent, child = numbers.unique(return_inverse=True)[1].view(2, len(rows))
         goes_on = (self._next != 0) & torch.isin(child, self._parent)
         self.rows, self._child = rows, torch.where(goes_on, child, -1)
@@ -55,12 +51,8 @@ class KnownWords(nn.Module):
         if q is not None:
             known, other = share / mass, (1 - share) / (1 - mass)
             self._log_other, self._log_edge = log(other), (other + (known - other) * q).log()
-            self._log_node = self._per_node()
-            on = self._child >= 0
+            self._log_node, on = q.new_zeros(2 * len(q)), self._child >= 0  # there are fewer nodes
             self._log_node[self._child[on]] = self._log_edge[on]
-
-    def _per_node(self) -> Tensor:
-        return torch.zeros(int(self._parent.max()) + 1, dtype=torch.float64)
 
     def _edge(self, node: Tensor, token: Tensor) -> tuple[Tensor, Tensor]:
         """The edge of each token after a node, and whether there is one; there is none of -1."""
@@ -89,24 +81,20 @@ class KnownWords(nn.Module):
 
     @torch.no_grad()
     def fit(self, net: nn.Module, batches: Iterable[EvaluationBatch]) -> None:
-        """Fits the mixture as it does, and then the factors.
-
-        One word of doubt is shared as the mixture would share it: the share is never 0 or 1.
-        """
+        """Fits the mixture, then the factors, with one word of doubt: the share is never 0 or 1."""
         self.mixture.fit(net, batches)
         found = words = 0
         for x, inverse, y, weights in batches:
-            ends, n = y.cpu() == 0, weights[:, 0].cpu()
-            node = self._node(x.cpu()[inverse.cpu()[ends]])
-            is_known = self._edge(node, torch.tensor(0))[1]
-            found, words = found + int(n[ends][is_known].sum()), words + int(n[ends].sum())
+            ends = y == 0
+            n, node = weights[ends, 0].cpu(), self._node(x[inverse[ends]].cpu())
+            words += int(n.sum())
+            found += int(n[self._edge(node, torch.tensor(0))[1]].sum())
         p = []  # (E,), of each edge
-        for rows in self.rows.long().split(8192):
-            x = rows[:, :-1].to(next(net.parameters()).device)
-            each = probabilities(self.mixture(net(x), x)).cpu().double()
-            p.append(each.gather(1, rows[:, -1:]).squeeze(1))
+        for rows in self.rows.long().to(next(net.parameters()).device).split(8192):
+            each = probabilities(self.mixture(net(rows[:, :-1]), rows[:, :-1]))
+            p.append(each.gather(1, rows[:, -1:]).squeeze(1).cpu().double())
         q = (self._next == 0).double()  # of an edge that ends a word; of the others below
-        of_node, length = self._per_node(), (self.rows[:, :-1] != 0).sum(1)
+        of_node, length = q.new_zeros(2 * len(q)), (self.rows[:, :-1] != 0).sum(1)
         for characters in reversed(range(self.rows.size(1) - 1)):
             edges = (length == characters).nonzero().squeeze(1)
             on = edges[self._child[edges] >= 0]
@@ -115,19 +103,15 @@ class KnownWords(nn.Module):
         mass = float(of_node[0])  # NaN, or 0 where no word is shorter than the window
         self._set(q if 0 < mass < 1 else None, mass, (found + mass) / (words + 1))
 
-    def figures(self) -> dict[str, float]:
-        """What was fitted, by name. The mass rises as the network memorises."""
+    def figures(self) -> dict[str, float]:  # the mass rises as the network memorises
         return {**self.mixture.figures(), "known_words": self.mass}
 
     def sentences(self) -> list[str]:
-        """What was fitted, in words."""
-        said = self.mixture.sentences()
-        if self.q is not None:
-            said.append(
-                f"training words have {100 * self.share:.0f} % of the probability, as among the "
-                f"val words, not the {100 * self.mass:.0f} % that this mixture would give them"
-            )
-        return said
+        said = (
+            f"training words have {100 * self.share:.0f} % of the probability, as among the val "
+            f"words, not the {100 * self.mass:.0f} % that this mixture would give them"
+        )
+        return [*self.mixture.sentences(), *([said] if self.q is not None else [])]
 
     def get_extra_state(self) -> dict[str, Any]:
         return {"rows": self.rows, "q": self.q, "mass": self.mass, "share": self.share}
