@@ -16,8 +16,7 @@ from lit_makemore.counts.known_words import KnownWords
 from lit_makemore.counts.mixture import Mixture
 from lit_makemore.counts.ngrams import KneserNey
 from lit_makemore.counts.targets import Expected, Given, Taught, Teacher
-from lit_makemore.training.loaders import EvaluationLoader, MinibatchLoader, WordLoader
-from lit_makemore.training.minibatch_order import Sampling
+from lit_makemore.training.loaders import EvaluationLoader, MinibatchLoader, Sampling, WordLoader
 from lit_makemore.words.corpus import (
     NAMES_PATH,
     NAMES_URL,
@@ -243,11 +242,11 @@ class NamesDataModule(pl.LightningDataModule):
 
         The train loader has it too, but Lightning may not restore that at the end of a pass.
         """
-        return self._train_loader.order.state_dict() if self._train_loader else {}
+        return self._train_loader.state_dict() if self._train_loader else {}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         if self._train_loader:
-            self._train_loader.order.load_state_dict(state_dict)
+            self._train_loader.load_state_dict(state_dict)
 
     def train_dataloader(self) -> MinibatchLoader:
         assert self._train_loader is not None, "call setup first"

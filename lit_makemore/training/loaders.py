@@ -5,16 +5,16 @@ Shapes: N examples, G minibatches of a group, B batch, T block_size.
 
 import logging
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from torch import Tensor
 
 from lit_makemore.counts.targets import Expected, Given
-from lit_makemore.training.minibatch_order import MinibatchOrder, Sampling
 from lit_makemore.words.windows import EvaluationBatch, Windows
 
 log = logging.getLogger(__name__)
+Sampling = Literal["replacement", "shuffled"]
 LARGEST_GROUP = 2**17  # examples of a group; with their targets some megabytes
 
 
@@ -22,13 +22,18 @@ class MinibatchLoader:
     """Training minibatches without an end, one pass at a time.
 
     Each of world_size processes draws the same global minibatch of batch_size examples, and takes
-    its share of the rows. So their number does not change which examples are seen.
+    its share of the rows. So their number does not change which examples are seen. A restored
+    loader continues with the minibatch after the checkpoint.
 
     Args:
         examples: with their targets.
         batch_size: B, rows of the global minibatch.
-        generator, sampling, repeat, pass_length: see MinibatchOrder.
+        generator: draws the order; owned by this object, on the CPU.
+        sampling: "replacement" draws B examples for each minibatch; "shuffled" goes through all
+            examples in a new order in each pass and leaves out the last N % B.
         rank, world_size: the number of this process, and how many there are.
+        repeat: whether every pass has the minibatches of the first one.
+        pass_length: minibatches of a pass, if there are fewer than fit into the examples.
 
     Attribute group, if set, says how many minibatches come next. They are stacked as (G, B, …).
     There are fewer at the end of a pass, or where they would take too much memory.
@@ -60,11 +65,12 @@ class MinibatchLoader:
                 f"shuffled minibatch has {most}"
             )
             batch_size = most
-        self.examples, self.batch_size = examples, batch_size
-        self.order = MinibatchOrder(
-            len(examples), batch_size, generator, sampling, repeat, pass_length
-        )
+        self.examples, self.batch_size, self.generator = examples, batch_size, generator
         self.group: Callable[[], int] | None = None
+        self._shuffled, self._repeat = sampling == "shuffled", repeat
+        self._length = pass_length or len(self)
+        self._position = self._length  # minibatches of the current pass that were given out
+        self._pass_start = generator.get_state()
         share = batch_size // world_size
         self._rows = slice(rank * share, (rank + 1) * share)
 
@@ -73,26 +79,46 @@ class MinibatchLoader:
         return max(1, len(self.examples) // self.batch_size)
 
     def __iter__(self) -> Iterator[tuple[Tensor, Tensor]]:
-        self.order.start_pass()
-        while self.order.left:
-            index = self.order.next(self._group_size())[:, self._rows]  # (G, B)
+        if self._position == self._length:  # else it continues a restored pass
+            if self._repeat:
+                self.generator.set_state(self._pass_start)
+            self._pass_start, self._position = self.generator.get_state(), 0
+        permutation = None
+        if self._shuffled:
+            self.generator.set_state(self._pass_start)
+            permutation = torch.randperm(len(self.examples), generator=self.generator)
+        while self._position < self._length:
+            index = self._next(permutation)[:, self._rows]  # (G, B)
             x, y = self.examples[index.flatten()]
             if len(index) == 1:  # an ordinary minibatch
                 yield x, y
             else:
                 yield x.unflatten(0, index.shape), y.unflatten(0, index.shape)
 
-    def _group_size(self) -> int:
-        if self.group is None:
-            return 1
-        most = max(1, LARGEST_GROUP // self.batch_size)
-        return min(self.group(), self.order.left, most)
+    def _next(self, permutation: Tensor | None) -> Tensor:
+        """The indices of the next G minibatches, (G, B) int64."""
+        n = 1
+        if self.group is not None:
+            most = max(1, LARGEST_GROUP // self.batch_size)
+            n = min(self.group(), self._length - self._position, most)
+        size, start = n * self.batch_size, self._position * self.batch_size
+        if permutation is not None:
+            index = permutation[start : start + size]
+        else:  # one call draws what n calls would draw
+            index = torch.randint(0, len(self.examples), (size,), generator=self.generator)
+        self._position += n
+        return index.view(n, self.batch_size)
 
     def state_dict(self) -> dict[str, Any]:
-        return self.order.state_dict()
+        return {
+            "generator": self.generator.get_state(),
+            "pass_start": self._pass_start,
+            "position": self._position,
+        }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        self.order.load_state_dict(state)
+        self.generator.set_state(state["generator"].cpu())
+        self._pass_start, self._position = state["pass_start"].cpu(), state["position"]
 
 
 class EvaluationLoader:

@@ -49,7 +49,10 @@ class _Settings(ctypes.Structure):
 
 
 class NativeStep:
-    """Steps a network by native.cpp; see Step. The optimizer holds the settings and the state.
+    """Updates a network by native.cpp, in place. The optimizer holds the settings and the state.
+
+    BatchNorm's running averages and the optimizer's state are afterwards what autograd and
+    torch.optim would leave, so a checkpoint goes on either way.
 
     Args:
         library: native.cpp, built by `build.library`.
@@ -117,7 +120,8 @@ class NativeStep:
         weakref.finalize(self, self._library.network_close, self._network)
 
     def __call__(self, x: Tensor, y: Tensor, lrs: Sequence[float]) -> Tensor:
-        """See Step."""
+        """One update for each of G minibatches: windows (G, B, T), targets (G, B) or (G, B, V), G
+        learning rates. Returns the sum of the G losses, a scalar in float64."""
         assert x.size(1) == self._batch_size
         x, y = _as_stored(x, y)
         rates = (c_double * len(lrs))(*lrs)
