@@ -84,7 +84,9 @@ class Engine(pl.Callback):
 
     def _update(self, x: Tensor, y: Tensor) -> Tensor:
         module, trainer = self._module, self._module.trainer
+        facts = _facts_of(module, trainer.optimizers[0])
         if self._native is None:  # the optimizer has its restored state by now
+            self._facts = facts
             self._native = NativeStep(
                 build.library(),
                 module.net,
@@ -93,6 +95,11 @@ class Engine(pl.Callback):
                 trainer.gradient_clip_val or None,
                 torch.initial_seed(),
                 trainer.global_step,
+            )
+        if facts != self._facts:
+            raise ValueError(
+                "a callback has changed parameters or optimizer while native steps train them; "
+                "use --model.engine autograd"
             )
         step = trainer.global_step
         return self._native(x, y, [module.lr_at(step + i) for i in range(len(x))])
@@ -110,6 +117,12 @@ class Engine(pl.Callback):
 
     def on_exception(self, trainer: pl.Trainer, pl_module: Any, exception: BaseException) -> None:
         self.teardown(trainer, pl_module, "fit")
+
+
+def _facts_of(module: Any, optimizer: torch.optim.Optimizer) -> tuple[list[Any], dict[str, Any]]:
+    """What the native step knows of a module and its optimizer, and must not change."""
+    settings = {k: v for k, v in optimizer.param_groups[0].items() if k not in ("params", "lr")}
+    return [(p.data_ptr(), p.requires_grad) for p in module.parameters()], settings
 
 
 def _refuse(why: str | None) -> None:

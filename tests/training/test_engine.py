@@ -88,3 +88,16 @@ def test_a_wrong_step_is_said_and_the_run_has_the_bits_of_autograd(word_list, mo
     assert "differs by" in caplog.text
     for name, tensor in right.net.state_dict().items():
         assert torch.equal(found.net.state_dict()[name], tensor), name
+
+
+@pytest.mark.parametrize("change", ["freeze", "momentum"])
+def test_what_a_callback_changes_on_the_way_is_not_ignored(word_list, change):
+    class Changes(pl.Callback):
+        def on_validation_end(self, trainer, pl_module):
+            if change == "freeze":
+                pl_module.net.embedding.weight.requires_grad_(False)
+            else:
+                trainer.optimizers[0].param_groups[0]["momentum"] = 0.9
+
+    with pytest.raises(ValueError, match="a callback has changed .*; use --model.engine autograd"):
+        chosen(word_list, steps=10, val_check_interval=5, callbacks=[Changes()])
