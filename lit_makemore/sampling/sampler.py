@@ -224,10 +224,12 @@ def draw_batch(step: Step, begin: Tensor, limit: int, vocab: Vocabulary) -> Draw
         alive, place = alive[going_on], place[going_on]
         if len(alive) == 0:
             break
+    columns.append(torch.zeros_like(columns[-1]))
     names = []
     for rows in torch.stack(columns, 1).split(256):  # bounds the memory
-        words = ("".join(map(vocab.itos.__getitem__, row)) for row in rows.tolist())
-        names += [word.partition(END)[0] for word in words]
+        shown = torch.ones_like(rows, dtype=torch.bool)
+        shown[:, 1:] = rows[:, :-1] != 0  # the characters of a name, and one end mark
+        names += "".join(map(vocab.itos.__getitem__, rows[shown].tolist())).split(END)[:-1]
     return Draw(names, log_p, torch.zeros(len(begin), dtype=torch.bool).index_fill_(0, alive, True))
 
 
