@@ -129,5 +129,6 @@ def _files() -> set[str]:
         folders[:] = [f for f in folders if f not in skipped and not f.endswith(".egg-info")]
         if folder == str(ROOT) and "runs" in folders:
             folders.remove("runs")
-        found |= {os.path.join(folder, f) for f in files}
+        # Lightning's finder of a learning rate keeps a file there for a moment
+        found |= {os.path.join(folder, f) for f in files if not f.startswith(".lr_find_")}
     return found

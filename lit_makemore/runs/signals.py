@@ -8,6 +8,7 @@ import os
 import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
+from threading import current_thread, main_thread
 from types import FrameType
 
 # If several arrive, the last one in this list decides: a job that is warned and then cancelled must
@@ -34,7 +35,9 @@ def noted(*signums: int) -> Iterator[None]:
     """
     global _blocks
     _blocks += 1
-    before = {signum: signal.signal(signum, note) for signum in signums}
+    before = {}
+    if current_thread() is main_thread():  # no other may set handlers
+        before = {signum: signal.signal(signum, note) for signum in signums}
     try:
         yield
     finally:

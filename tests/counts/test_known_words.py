@@ -110,7 +110,7 @@ def test_they_need_a_mixture(word_list, tmp_path, capsys):
     arguments = ["fit", "--data.path", str(word_list), "--trainer.max_steps", "5"]
     arguments += ["--runs_dir", str(tmp_path / "runs"), "--model.known_words", "true"]
     assert main(arguments) == 1
-    assert "it needs --model.count_mixture true" in capsys.readouterr().err
+    assert "needs a mixture: --model.count_mixture true" in capsys.readouterr().err
     assert not (tmp_path / "runs").exists()
 
 
