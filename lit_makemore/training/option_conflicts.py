@@ -13,8 +13,8 @@ Row = tuple[Any, str]
 """A condition that must not hold, and the line that says so and what to do."""
 
 MANUAL = (
-    "--model.engine manual needs --model.optimizer sgd, --data.targets sampled, no dropout, "
-    "one process, no accumulated gradients, and precision 32-true or 64-true; it has"
+    "--model.engine manual needs --data.targets sampled, no dropout, one process, and precision "
+    "32-true or 64-true; it has"
 )
 
 
@@ -36,7 +36,6 @@ def check_model(o: Any) -> None:
         (not share, f"--model.warmup is a share of the run in [0, 1), not {o.warmup}"),
         (decays, "--model.weight_decay needs --model.optimizer adamw; set it to 0 for sgd"),
         (alone, "--model.known_words true needs a mixture: --model.count_mixture true"),
-        (manual and o.optimizer != "sgd", f"{MANUAL} --model.optimizer {o.optimizer}"),
         (manual and o.dropout, f"{MANUAL} --model.dropout {o.dropout}"),
     ]
     refuse(rows)
@@ -45,7 +44,7 @@ def check_model(o: Any) -> None:
 def check_fit(o: Any, trainer: pl.Trainer, data: Any) -> None:
     """Refuses options of LitMLP beside the Trainer and the data module of a fit."""
     processes, clip, precision = trainer.world_size, trainer.gradient_clip_val, trainer.precision
-    mixed, manual, added = o.count_mixture, o.engine == "manual", trainer.accumulate_grad_batches
+    mixed, manual = o.count_mixture, o.engine == "manual"
     without_val = trainer.limit_val_batches == 0 or not hasattr(type(data), "mixture")
     endless = o.schedule == "one_cycle" and trainer.max_steps < 1
     examples = getattr(data, "batch_size", 2 * processes) // processes
@@ -65,7 +64,6 @@ def check_fit(o: Any, trainer: pl.Trainer, data: Any) -> None:
         ((clip or 0) < 0, f"--trainer.gradient_clip_val must not be negative, but is {clip}"),
         (manual and inexact, f"{MANUAL} --trainer.precision {precision}"),
         (manual and processes > 1, f"{MANUAL} {processes} processes"),
-        (manual and added > 1, f"{MANUAL} --trainer.accumulate_grad_batches {added}"),
         (manual and targets != "sampled", f"{MANUAL} --data.targets {targets}"),
     ]
     refuse(rows)

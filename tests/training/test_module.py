@@ -208,19 +208,21 @@ def test_manual_gradients_leave_autograd_out(word_list, monkeypatch):
     fitted(word_list, engine="manual")
 
 
+def test_what_does_not_go_with_manual_gradients_is_one_error(word_list):
+    with pytest.raises(ValueError, match="engine manual needs .*; it has --trainer.precision bf16"):
+        fitted(word_list, engine="manual", trainer_arguments={"precision": "bf16-mixed"})
+
+
 @pytest.mark.parametrize(
     ("arguments", "trainer_arguments"),
-    [
-        ({"optimizer": "adamw", "lr": 0.01}, {}),
-        ({}, {"precision": "bf16-mixed"}),
-        ({}, {"accumulate_grad_batches": 2}),
-    ],
+    [({"optimizer": "adamw", "lr": 0.01}, {}), ({}, {"accumulate_grad_batches": 2})],
 )
-def test_what_does_not_go_with_manual_gradients_is_one_error(
-    word_list, arguments, trainer_arguments
-):
-    with pytest.raises(ValueError, match="engine manual needs --model.optimizer sgd"):
-        fitted(word_list, engine="manual", trainer_arguments=trainer_arguments, **arguments)
+def test_manual_gradients_take_any_optimizer_and_add_up(word_list, arguments, trainer_arguments):
+    by_hand, by_autograd = (
+        fitted(word_list, engine=engine, trainer_arguments=trainer_arguments, **arguments)[2]
+        for engine in ("manual", "autograd")
+    )
+    assert by_hand == pytest.approx(by_autograd, abs=1e-4)
 
 
 @pytest.mark.parametrize(("argument", "value"), [("lr", 0), ("weight_decay", 0.1), ("warmup", 1.0)])
