@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 import torch
+from torch import nn
 
 from lit_makemore.commands.parsing import call
 from lit_makemore.counts.known_words import KnownWords
@@ -17,12 +18,14 @@ from lit_makemore.counts.mixture import Mixture
 from lit_makemore.counts.ngrams import KneserNey
 from lit_makemore.files import replacing
 from lit_makemore.model import NameModel, load
-from lit_makemore.network.layers import Linear
+from lit_makemore.network.layers import Linear, Tanh
 from lit_makemore.sampling.generate import POSITIONS, WordFilter
 
 Format = Literal["html", "onnx", "safetensors"]
 NEEDS = {"html": [], "onnx": ["onnx", "onnxscript"], "safetensors": ["safetensors"]}
 PARTS = Path(__file__).with_name("page")
+# what page/names.js computes; it leaves out Dropout and Identity
+PAGE_LAYERS = (Linear, Tanh, nn.ReLU, nn.Identity, nn.Dropout)
 MOST_COUNTS = 400_000  # bytes: a browser reads them in about a second
 
 
@@ -68,6 +71,10 @@ def web_page(model: NameModel) -> tuple[bytes, str]:
     train_words, left_out = WordFilter(model.train_hashes), []
     mixture, known_words = _beside_network(model)
     net = model.net
+    if unknown := [x for x in net.layers if type(x) not in PAGE_LAYERS]:
+        raise ValueError(
+            f"a page cannot compute {type(unknown[0]).__name__}; use --format onnx or safetensors"
+        )
     linear = [layer for layer in net.layers if isinstance(layer, Linear)]
     parameters = [net.embedding.weight]
     for layer in linear:

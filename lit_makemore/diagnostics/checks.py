@@ -262,13 +262,13 @@ def remedies(seen: Seen) -> dict[str, list[str]]:
     zeros = [f"a model.init.{name} above 0" for name in gains if has(name) == 0]
     bn_gain, bn_bias = has("bn_gain", 1.0), has("bn_bias", 0.0)
     bn_default = "model.init.bn_gain 1 with model.init.bn_bias 0"
-    gain, named = GAINS.get(str(has("activation", "tanh")), GAINS["tanh"])
+    gain, named = GAINS.get(str(has("activation", "tanh")), (None, ""))
     if has("batch_norm"):  # which cancels the gain of the weights before it
         even = [wider if (bn_gain, bn_bias) == (1.0, 0.0) else bn_default]
         smaller = [bn_default] if bn_gain > 1 or bn_bias != 0 else []
     else:
         even = smaller = ["model.batch_norm true"]
-        if abs(has("gain", 0.0) - gain) > 0.01:
+        if gain is not None and abs(has("gain", 0.0) - gain) > 0.01:
             even = [*even, f"a model.init.gain of {named}"]
     less = [] if has("batch_norm") or has("activation") == "relu" else ["a smaller model.init.gain"]
     # Before the first update, lr is not to blame.

@@ -211,7 +211,7 @@ class NamesDataModule(pl.LightningDataModule):
 
     @cached_property
     def count_model(self) -> KneserNey:
-        """Kneser–Ney of the training words, with which no word of val has to do: for targets."""
+        """Kneser–Ney for targets: the usual discount, whole windows. No val word has chosen it."""
         x, y, counts = self.splits["train"].examples
         return KneserNey(x, y, counts[:, 0], len(self.vocab))
 

@@ -22,13 +22,13 @@ from lit_makemore.training.lightning_internals import detects_anomaly, is_compil
 from lit_makemore.training.loaders import MinibatchLoader
 from lit_makemore.training.native import build
 from lit_makemore.training.native.native import KINDS, NativeStep
-from lit_makemore.training.native.referee import disagreement
+from lit_makemore.training.native.referee import differs_by_hand, disagreement
 
 log = logging.getLogger(__name__)
 
 EngineName = Literal["auto", "autograd", "manual", "native"]
-# What Lightning calls of a module at every update, beside training_step: the referee runs it, but
-# it must see every update.
+# What Lightning calls of a module at every update. The referee's three updates would not show what
+# such a hook does later: a module that has one is trained one by one.
 MODULE_HOOKS = (
     *HOOKS,
     *("backward", "optimizer_step", "optimizer_zero_grad", "configure_gradient_clipping"),
@@ -40,7 +40,7 @@ MODULE_HOOKS = (
 class Engine(pl.Callback):
     """Chooses what makes the updates of a LitMLP, says so in a line, and puts it to work.
 
-    A resumed run goes on by autograd if it began so.
+    With auto, a run that began by autograd is resumed by autograd.
 
     Raises:
         ValueError: the native engine is asked for and is not possible.
@@ -64,8 +64,13 @@ class Engine(pl.Callback):
     def on_fit_start(self, trainer: pl.Trainer, pl_module: Any) -> None:
         wanted = pl_module.hparams["engine"]
         pl_module.engine = "manual" if wanted == "manual" else "autograd"
-        if wanted in ("manual", "autograd"):
-            log.info("steps by %s, one by one", pl_module.engine)
+        if wanted == "manual" and (why := differs_by_hand(pl_module)):
+            raise ValueError(f"--model.engine manual trains by network/backprop.py, and {why}")
+        if wanted == "manual":
+            log.info("steps by the gradients of network/backprop.py, one by one")
+            return
+        if wanted == "autograd":
+            log.info("steps by autograd, one by one")
             return
         if wanted == "auto" and self._before == "autograd":
             log.info("steps by autograd, one by one, as before")

@@ -103,7 +103,7 @@ class LitMLP(pl.LightningModule):
         return self.model.vocab
 
     def forward(self, x: Tensor) -> Tensor:
-        """Windows (B, T) to logits (B, V)."""
+        """Windows (B, T) to logits (B, V) of the network alone; `model` has the mixture, too."""
         return self.net(x)
 
     def loss(self, batch: tuple[Tensor, Tensor]) -> Tensor:

@@ -1,6 +1,6 @@
 """Which options of a fit make no sense or exclude each other: tables of (condition, message).
 
-docs/beyond.md has the same as a table. engine.py says what the native step needs, and
+docs/beyond.md shows which parts go together. engine.py says what the native step needs, and
 commands/options.py what only the command line knows.
 """
 

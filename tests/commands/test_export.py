@@ -435,3 +435,11 @@ def test_the_page_works_with_the_keyboard_at_any_width(size, tmp_path):
         page.fill("#longest", "1000")
         page.click("button")
         assert page.inner_text("#drawn").startswith("Only 0 of 10 were found")
+
+
+@pytest.mark.parametrize("layer", [torch.nn.GELU(), torch.nn.LayerNorm(100)])
+def test_a_page_refuses_a_layer_that_it_cannot_compute(layer):
+    model = random_model(n_layer=1).folded()
+    model.net.layers[1] = layer
+    with pytest.raises(ValueError, match=f"a page cannot compute {type(layer).__name__}; use"):
+        web_page(model)

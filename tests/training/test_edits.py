@@ -362,3 +362,11 @@ def test_native_refuses_what_it_cannot_do(why, word_list):
     what = {"kind": Momentum} if "SGD" in why else {"change": gelu}
     with pytest.raises(ValueError, match=f"--model.engine native is not possible: {why}"):
         trained(word_list, "native", **what)
+
+
+@pytest.mark.parametrize("edit", ["a residual connection", "another tanh", "label smoothing"])
+def test_gradients_by_hand_are_refused_where_they_are_not_the_modules(edit, word_list, monkeypatch):
+    owner, name, code = EDITS[edit]
+    monkeypatch.setattr(owner, name, code)
+    with pytest.raises(ValueError, match=r"manual trains by network/backprop.py, and its"):
+        trained(word_list, "manual")

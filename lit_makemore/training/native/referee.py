@@ -1,4 +1,4 @@
-"""The referee of the native step: it must do what a copy of the module does.
+"""The referee of the native step: it must do what a copy of the module does in a few updates.
 
 The copy makes a few whole updates in a Trainer of its own, by the module's own training_step,
 forward, loss and configure_optimizers. The native step makes each of them from the same state. The
@@ -25,6 +25,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
+from lit_makemore.network.backprop import loss_by_hand
 from lit_makemore.training.lightning_internals import leave_signals_alone
 from lit_makemore.training.loaders import MinibatchLoader
 from lit_makemore.training.native import build
@@ -85,12 +86,31 @@ def disagreement(module: Any, trainer: pl.Trainer, loader: MinibatchLoader) -> s
             ours = _state(native, optimizer, like=start)
             loss = float(step(x[None], y[None], [native.lr_at(i)]))
             if not abs(loss - losses[i]) <= TOLERANCE["loss"] * abs(losses[i]) and isfinite(loss):
-                return f"the loss is {losses[i]:.7g}, not {loss:.7g}, in update {i + 1}"
+                return f"the loss is {losses[i]:.7g}, theirs {loss:.7g}, in update {i + 1}"
             kinks = any(isinstance(layer, nn.ReLU) for layer in native.net.layers)
             if why := _apart(start, ours, reached, TOLERANCE["relu" if kinks else "tanh"]):
                 return f"{why} in update {i + 1}"
             start = reached
         return None
+
+
+def differs_by_hand(module: Any) -> str | None:
+    """Why the hand-derived gradients are not those of the module's loss, in words; else None."""
+    copy, g = deepcopy(module), torch.Generator().manual_seed(0)
+    size, vocab_size = copy.hparams["block_size"], len(copy.vocab)
+    x, y = (torch.randint(0, vocab_size, s, generator=g) for s in ((64, size), (64,)))
+    parameters = dict(copy.net.named_parameters())
+    loss, by_hand = copy.loss((x, y)), loss_by_hand(copy.net, x, y)
+    if not abs(loss.item() - by_hand.item()) <= TOLERANCE["loss"] * abs(by_hand.item()):
+        return f"its loss is {by_hand.item():.7g} where the module's own is {loss.item():.7g}"
+    own = dict(zip(parameters, torch.autograd.grad(loss, [*parameters.values()]), strict=True))
+    derived = torch.autograd.grad(by_hand, [*parameters.values()])
+    largest = max(float(gradient.square().mean()) for gradient in own.values()) ** 0.5
+    for (name, gradient), other in zip(own.items(), derived, strict=True):
+        limit = TOLERANCE["relu"] * gradient.norm() + ROUNDING * largest * gradient.numel() ** 0.5
+        if not (gradient - other).norm() <= limit:
+            return f"its gradient of {name} is not that of the module's loss"
+    return None
 
 
 def unknown_optimizer(optimizer: Any, module: Any) -> str | None:
