@@ -45,7 +45,7 @@ class TrainingCurves(AtUpdates):
         self._every = trainer.log_every_n_steps
 
     def on_train_start(self, trainer: Any, pl_module: pl.LightningModule) -> None:
-        self._batches = trainer.fit_loop.total_batch_idx + 1
+        self._batches, self._step = trainer.fit_loop.total_batch_idx + 1, trainer.global_step
         if isinstance(self._loss, Tensor):  # from a checkpoint: one sum for each process
             as_many = len(self._loss) == trainer.world_size
             self._loss = self._loss[trainer.global_rank] if as_many else self._loss.mean()

@@ -4,6 +4,7 @@ The Python that a reader sees is what trains. The native step is a faster way to
 is taken if nothing rules it out at a look, and if it does what a copy of the module does.
 """
 
+import dis
 import logging
 from collections.abc import Iterator
 from typing import Any, Literal
@@ -22,19 +23,22 @@ from lit_makemore.training.lightning_internals import detects_anomaly, is_compil
 from lit_makemore.training.loaders import MinibatchLoader
 from lit_makemore.training.native import build
 from lit_makemore.training.native.native import KINDS, NativeStep
-from lit_makemore.training.native.referee import differs_by_hand, disagreement
+from lit_makemore.training.native.referee import differs_by_hand, disagreement, unknown_optimizer
 
 log = logging.getLogger(__name__)
 
 EngineName = Literal["auto", "autograd", "manual", "native"]
+DATA_HOOKS = ("on_before_batch_transfer", "transfer_batch_to_device", "on_after_batch_transfer")
 # What Lightning calls of a module at every update. The referee's three updates would not show what
 # such a hook does later: a module that has one is trained one by one.
 MODULE_HOOKS = (
     *HOOKS,
     *("backward", "optimizer_step", "optimizer_zero_grad", "configure_gradient_clipping"),
-    *("on_before_batch_transfer", "transfer_batch_to_device", "on_after_batch_transfer"),
     *("lr_scheduler_step", "on_train_epoch_start"),
+    *DATA_HOOKS,
 )
+LAYER_HOOKS = ("_forward_hooks", "_forward_pre_hooks", "_backward_hooks", "_backward_pre_hooks")
+CLOCKS = {"global_step", "current_epoch", "batch_idx", "trainer"}
 
 
 class Engine(pl.Callback):
@@ -75,10 +79,12 @@ class Engine(pl.Callback):
         if wanted == "auto" and self._before == "autograd":
             log.info("steps by autograd, one by one, as before")
             return
-        why = next(ruled_out(trainer, pl_module), None)
+        ends = trainer.max_steps == 0 or trainer.max_epochs == 0
+        why = "there is no update" if ends else next(ruled_out(trainer, pl_module), None)
         why = why or disagreement(pl_module, trainer, loader_of(trainer))
         if why is None:
             log.info("native steps (C++)")
+            self._settings = _settings_of(pl_module, trainer)
             pl_module.engine = "native"
             self._groups = Groups(trainer, loader_of(trainer), self._update)
             self._module = pl_module
@@ -89,9 +95,9 @@ class Engine(pl.Callback):
 
     def _update(self, x: Tensor, y: Tensor) -> Tensor:
         module, trainer = self._module, self._module.trainer
-        facts = _facts_of(module, trainer.optimizers[0])
-        if self._native is None:  # the optimizer has its restored state by now
-            self._facts = facts
+        step, settings = trainer.global_step, _settings_of(module, trainer)
+        changed = settings != self._settings or unknown_optimizer(trainer.optimizers[0], module)
+        if self._native is None and not changed:  # the optimizer has its restored state by now
             self._native = NativeStep(
                 build.library(),
                 module.net,
@@ -99,14 +105,18 @@ class Engine(pl.Callback):
                 x.size(1),
                 trainer.gradient_clip_val or None,
                 torch.initial_seed(),
-                trainer.global_step,
+                step,
             )
-        if facts != self._facts:
+            self._memory = _memory_of(trainer.optimizers[0], module)
+        if (
+            changed
+            or self._native is None
+            or _memory_of(trainer.optimizers[0], module) != self._memory
+        ):
             raise ValueError(
-                "a callback has changed parameters or optimizer while native steps train them; "
-                "use --model.engine autograd"
+                "a callback has changed what native steps train, or how; use "
+                "--model.engine autograd"
             )
-        step = trainer.global_step
         return self._native(x, y, [module.lr_at(step + i) for i in range(len(x))])
 
     def on_train_batch_end(
@@ -124,10 +134,23 @@ class Engine(pl.Callback):
         self.teardown(trainer, pl_module, "fit")
 
 
-def _facts_of(module: Any, optimizer: torch.optim.Optimizer) -> tuple[list[Any], dict[str, Any]]:
-    """What the native step knows of a module and its optimizer, and must not change."""
-    settings = {k: v for k, v in optimizer.param_groups[0].items() if k not in ("params", "lr")}
-    return [(p.data_ptr(), p.requires_grad) for p in module.parameters()], settings
+def _settings_of(module: Any, trainer: Any) -> list[Any]:
+    """What the native step takes for granted, and a callback could change on the way."""
+    names = ("training", "p", "momentum", "eps", "variance")
+    layers = [(id(x), *(vars(x).get(name) for name in names)) for x in module.net.layers]
+    hooks = [len(vars(part)[hook]) for part in module.modules() for hook in LAYER_HOOKS]
+    clip = trainer.gradient_clip_val, trainer.gradient_clip_algorithm
+    rate = len(trainer.lr_scheduler_configs), trainer.accumulate_grad_batches
+    return [layers, hooks, clip, rate, [p.requires_grad for p in module.parameters()]]
+
+
+def _memory_of(optimizer: Any, module: Any) -> list[Any]:
+    """Where the tensors lie that the native step writes to, and the optimizer's settings."""
+    (group,) = optimizer.param_groups
+    state = [t for s in optimizer.state.values() for t in s.values()]
+    tensors = [*module.net.parameters(), *module.net.buffers(), *state]
+    settings = [value for key, value in group.items() if key not in ("params", "lr")]
+    return [*(t.data_ptr() for t in tensors), *settings]
 
 
 def _refuse(why: str | None) -> None:
@@ -162,6 +185,9 @@ def ruled_out(trainer: Any, module: Any) -> Iterator[str]:
     data: Any = trainer.datamodule
     if data is None or type(data.train_dataloader()) is not MinibatchLoader:
         yield "the minibatches come from another loader"
+    for hook in DATA_HOOKS:
+        if data is not None and is_overridden(hook, data, parent=pl.LightningDataModule):
+            yield f"{type(data).__name__} has {hook}"
     yield from _ruled_out_of(module)
     try:
         build.library()
@@ -178,6 +204,9 @@ def _ruled_out_of(module: Any) -> Iterator[str]:
     for hook in MODULE_HOOKS:
         if is_overridden(hook, module, parent=pl.LightningModule):
             yield f"{type(module).__name__} has {hook}"
+    for name in ("training_step", "loss", "forward"):  # what depends on time may begin later
+        if seen := CLOCKS & _names_read(getattr(type(module), name)):
+            yield f"{name} looks at {min(seen)}"
     if type(module.net) is not MLP:
         yield f"a network of class {type(module.net).__name__}"
         return
@@ -190,9 +219,16 @@ def _ruled_out_of(module: Any) -> Iterator[str]:
     layers = [layer for layer in module.net.modules() if layer._parameters]
     if [p for layer in layers for p in layer._parameters.values() if p is not None] != parameters:
         yield "parameters are shared, or not the network's"
-    hooks = ("_forward_hooks", "_forward_pre_hooks", "_backward_hooks", "_backward_pre_hooks")
-    if any(getattr(part, hook) for part in module.modules() for hook in hooks):
+    if any(getattr(part, hook) for part in module.modules() for hook in LAYER_HOOKS):
         yield "a layer has a hook"
     tensor_hooks = ("_backward_hooks", "_post_accumulate_grad_hooks")
     if any(getattr(p, hook) for p in parameters for hook in tensor_hooks):
         yield "a parameter has a hook"
+
+
+def _names_read(function: Any) -> set[str]:
+    """The variables and attributes that the code of a function reads."""
+    read = (i.argval for i in dis.get_instructions(function) if i.opname.startswith("LOAD"))
+    return {
+        n for arg in read for n in (arg if isinstance(arg, tuple) else (arg,)) if type(n) is str
+    }

@@ -4,6 +4,7 @@ autograd, in as many calls."""
 import pytest
 import torch
 import torch.nn.functional as F
+from lightning.pytorch.callbacks import EarlyStopping
 from torch import nn
 from torch.nn.utils.parametrizations import weight_norm
 from torch.utils.data import DataLoader, TensorDataset
@@ -150,6 +151,27 @@ class BatchEnds(LitMLP):
         self.net.embedding.weight.data *= 0.99
 
 
+class Later(LitMLP):
+    def training_step(self, batch, batch_idx):
+        return self.loss(batch) * (0.1 if self.global_step >= 6 else 1.0)
+
+
+class EverySecond(LitMLP):
+    def training_step(self, batch, batch_idx):
+        return self.loss(batch) * (0.1 if batch_idx % 8 == 7 else 1.0)
+
+
+class Stops(LitMLP):
+    def configure_callbacks(self):
+        return [*super().configure_callbacks(), EarlyStopping("val/loss")]
+
+
+class NeedsData(LitMLP):
+    def loss(self, batch):
+        assert self.trainer.datamodule.block_size == 3
+        return super().loss(batch)
+
+
 class Manual(LitMLP):
     def __init__(self, *args, **kwargs):
         super().__init__(*args, **kwargs)
@@ -184,7 +206,8 @@ class OwnParameter(LitMLP):
 SUBCLASSES = [
     *(Momentum, RMSprop, OtherRate, Adam, TwoGroups, Scheduler, LabelSmoothing, SecondTerm),
     *(OwnForward, OwnStep, Clamped, Logs, Counts, Remembers, Prints, Scaled, Noisy, Slower),
-    *(OwnClipping, OwnBackward, BatchEnds, Manual, Buffer, OwnParameter),
+    *(OwnClipping, OwnBackward, BatchEnds, Later, EverySecond, NeedsData, Manual, Buffer),
+    OwnParameter,
 ]
 
 
@@ -326,6 +349,22 @@ def test_an_edit_of_the_code_counts(edit, word_list, monkeypatch):
 @pytest.mark.parametrize("change", STAY_NATIVE, ids=lambda change: change.__name__)
 def test_what_the_native_step_knows_stays_native(change, optimizer, word_list):
     agree(word_list, native=True, change=change, optimizer=optimizer, lr=0.01)
+
+
+def test_a_subclass_with_a_callback_of_its_own_stays_native(word_list):
+    agree(word_list, native=True, kind=Stops)
+
+
+def test_a_hook_of_the_data_module_sees_minibatches(word_list):
+    class Blanks(NamesDataModule):
+        def on_after_batch_transfer(self, batch, dataloader_idx):
+            assert batch[0].ndim == 2
+            return batch
+
+    data = Blanks(path=str(word_list), batch_size=8)
+    module = LitMLP(data.chars, 3, n_hidden=30, n_layer=1)
+    trainer(4).fit(module, data)
+    assert module.engine == "autograd"
 
 
 def test_another_schedule_stays_native_and_counts(word_list, monkeypatch):

@@ -1,6 +1,7 @@
 """Which engine a run gets, and why. What edits do is in test_edits.py."""
 
 import logging
+from copy import deepcopy
 
 import lightning.pytorch as pl
 import pytest
@@ -17,11 +18,11 @@ class OneByOne(pl.Callback):
         pass
 
 
-def chosen(word_list, engine="auto", ckpt_path=None, steps=2, **trainer_arguments):
+def chosen(word_list, engine="auto", ckpt_path=None, steps=2, optimizer="sgd", **trainer_arguments):
     """The module of a fit, and its Trainer."""
     torch.manual_seed(1)
     data = NamesDataModule(str(word_list), batch_size=16)
-    module = LitMLP(data.chars, 3, n_hidden=8, n_layer=1, engine=engine)
+    module = LitMLP(data.chars, 3, n_hidden=8, n_layer=1, engine=engine, optimizer=optimizer)
     runner = trainer(steps, **trainer_arguments)
     runner.fit(module, data, ckpt_path=ckpt_path, weights_only=True)
     return module, runner
@@ -82,7 +83,7 @@ def test_without_a_library_the_reason_is_said(word_list, monkeypatch, caplog):
 
 def test_a_wrong_step_is_said_and_the_run_has_the_bits_of_autograd(word_list, monkeypatch, caplog):
     right, _ = chosen(word_list, "autograd", steps=10)
-    monkeypatch.setitem(referee.TOLERANCE, "tanh", -1.0)
+    monkeypatch.setitem(referee.TOLERANCE, "tensor", -1.0)
     with caplog.at_level(logging.INFO, "lit_makemore"):
         found, _ = chosen(word_list, steps=10)
     assert "differs by" in caplog.text
@@ -90,14 +91,54 @@ def test_a_wrong_step_is_said_and_the_run_has_the_bits_of_autograd(word_list, mo
         assert torch.equal(found.net.state_dict()[name], tensor), name
 
 
-@pytest.mark.parametrize("change", ["freeze", "momentum"])
-def test_what_a_callback_changes_on_the_way_is_not_ignored(word_list, change):
-    class Changes(pl.Callback):
-        def on_validation_end(self, trainer, pl_module):
-            if change == "freeze":
-                pl_module.net.embedding.weight.requires_grad_(False)
-            else:
-                trainer.optimizers[0].param_groups[0]["momentum"] = 0.9
+def freeze(trainer, module):
+    module.net.embedding.weight.requires_grad_(False)
 
-    with pytest.raises(ValueError, match="a callback has changed .*; use --model.engine autograd"):
-        chosen(word_list, steps=10, val_check_interval=5, callbacks=[Changes()])
+
+def momentum(trainer, module):
+    trainer.optimizers[0].param_groups[0]["momentum"] = 0.9
+
+
+def other_state(trainer, module):
+    trainer.optimizers[0].load_state_dict(deepcopy(trainer.optimizers[0].state_dict()))
+
+
+def other_buffer(trainer, module):
+    module.net.layers[1].running_mean = module.net.layers[1].running_mean.clone()
+
+
+def batch_norm(trainer, module):
+    module.net.layers[1].momentum = 0.01
+
+
+def accumulate(trainer, module):
+    trainer.accumulate_grad_batches = 2
+
+
+def hook(trainer, module):
+    module.net.layers[0].register_forward_hook(lambda *args: None)
+
+
+CHANGES = [freeze, momentum, batch_norm, accumulate, hook]
+
+
+@pytest.mark.parametrize(
+    ("change", "when"),
+    [
+        *((change, "on_train_epoch_start") for change in CHANGES),
+        *((change, "on_validation_end") for change in (*CHANGES, other_state, other_buffer)),
+    ],
+)
+def test_what_a_callback_changes_on_the_way_is_not_ignored(word_list, change, when):
+    changes = type("Changes", (pl.Callback,), {when: lambda self, *of: change(*of)})()
+    more = {"optimizer": "adamw" if change is other_state else "sgd", "callbacks": [changes]}
+    with pytest.raises(ValueError, match="a callback has changed what native steps train"):
+        chosen(word_list, steps=10, val_check_interval=5, **more)
+
+
+@pytest.mark.parametrize("end", [{"max_steps": 0}, {"max_epochs": 0}])
+def test_a_fit_without_an_update_is_no_error(word_list, end):
+    data = NamesDataModule(str(word_list), batch_size=16)
+    module = LitMLP(data.chars, 3, n_hidden=8, n_layer=1)
+    trainer(**{"steps": 5, **end} if "max_steps" not in end else {"steps": 0}).fit(module, data)
+    assert module.engine == "autograd"
