@@ -52,5 +52,5 @@ def test_a_fit_needs_nothing_that_only_linux_has(tmp_path, word_list, system):
     )
     assert done.returncode == 0, done.stderr
     assert "there is no C++ compiler; install g++" in done.stderr
-    assert checkpoint.load(tmp_path / "run" / "checkpoints" / "last.ckpt").global_step == 50
+    assert checkpoint.read(tmp_path / "run" / "checkpoints" / "last.ckpt")["global_step"] == 50
     assert (tmp_path / "run" / "summary.json").exists()
