@@ -76,8 +76,7 @@ class KnownWords(nn.Module):
         at, found = self._edge(node, torch.arange(self.vocab_size))  # (B, V)
         factors = torch.where(found, self._log_edge[at], self._log_other) - self._log_node[node]
         factors = torch.where(node >= 0, factors, 0).to(mixed.dtype).to(mixed.device)
-        # Sums to 1 again: the factors may be of the weights at the last validation.
-        return (mixed + factors).log_softmax(1)
+        return (mixed + factors).log_softmax(1)  # the factors may be those of the last validation
 
     @torch.no_grad()
     def fit(self, net: nn.Module, batches: Iterable[EvaluationBatch]) -> None:
