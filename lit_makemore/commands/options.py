@@ -61,7 +61,8 @@ def config_rows(command: str, config: Any) -> Iterator[Row]:
         by_passes = callback.get("init_args", {}).get("update_starting_at_epoch") is not None
         exact = "cannot count passes exactly in a resumed run; use update_starting_at_step"
         yield by_passes, f"{name} {exact}"
-    other = config.model.bn_variance if config.model.bn_variance != "torch" else None
+    variance = config.model.get("bn_variance", "torch")  # a config.yaml that was cut lacks it
+    other = variance if variance != "torch" else None
     synced = "--trainer.sync_batchnorm true needs --model.bn_variance torch"
     yield fit and trainer.sync_batchnorm and other, f"{synced}, not {other}"
 
