@@ -54,6 +54,7 @@ class Engine(pl.Callback):
         self._before: str | None = None  # the engine of a run that is resumed
         self._groups: Groups | None = None
         self._native: NativeStep | None = None
+        self._memory: list[Any] = []  # where the native step writes, and the optimizer's settings
 
     def on_load_checkpoint(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, checkpoint: dict[str, Any]
@@ -96,8 +97,16 @@ class Engine(pl.Callback):
     def _update(self, x: Tensor, y: Tensor) -> Tensor:
         module, trainer = self._module, self._module.trainer
         step, settings = trainer.global_step, _settings_of(module, trainer)
-        changed = settings != self._settings or unknown_optimizer(trainer.optimizers[0], module)
-        if self._native is None and not changed:  # the optimizer has its restored state by now
+        unknown = unknown_optimizer(trainer.optimizers[0], module)
+        changed = settings != self._settings or unknown is not None
+        if self._native is not None:
+            changed = changed or _memory_of(trainer.optimizers[0], module) != self._memory
+        if changed:
+            raise ValueError(
+                "a callback has changed what native steps train, or how; use "
+                "--model.engine autograd"
+            )
+        if self._native is None:  # the optimizer has its restored state by now
             self._native = NativeStep(
                 build.library(),
                 module.net,
@@ -108,15 +117,6 @@ class Engine(pl.Callback):
                 step,
             )
             self._memory = _memory_of(trainer.optimizers[0], module)
-        if (
-            changed
-            or self._native is None
-            or _memory_of(trainer.optimizers[0], module) != self._memory
-        ):
-            raise ValueError(
-                "a callback has changed what native steps train, or how; use "
-                "--model.engine autograd"
-            )
         return self._native(x, y, [module.lr_at(step + i) for i in range(len(x))])
 
     def on_train_batch_end(

@@ -249,12 +249,8 @@ def _apart(
         a, b = a.double(), b.double()
         if not b.isfinite().all():
             return None  # the run is diverging, which another part of the program says
-        pairs[name] = (
-            a,
-            b,
-            kind,
-            EPS * float(start[name].double().norm()),
-        )  # a change has its rounding
+        least = EPS * float(start[name].double().norm())  # a change has the start's rounding
+        pairs[name] = (a, b, kind, least)
         sizes[kind] = max(sizes.get(kind, 0.0), float(b.square().mean().sqrt()))
     for name, (a, b, kind, least) in pairs.items():
         difference, size = float((a - b).norm()), float(b.norm())
