@@ -4,7 +4,7 @@
 
 Each is switched on in a fit of 20 updates on 30 words, by autograd and with native steps.
 "works" means that the fit ends with status 0. A refusal is one line.
-Install psutil and rich first: the parts that need them are tried with them.
+Install psutil, rich, wandb and mlflow first: the parts that need them are tried with them.
 """
 
 import contextlib
@@ -21,7 +21,7 @@ from lit_makemore.cli import main
 from tests.conftest import ROOT, WORDS
 
 PAGE = ROOT / "docs" / "lightning.md"
-NEEDED = {  # arguments of callbacks that have no default
+NEEDED = {  # arguments that have no default, or none that works here
     "EarlyStopping": ["monitor=val/loss"],
     "GradientAccumulationScheduler": ["scheduling={0: 2}"],
     "ModelPruning": ["pruning_fn=l1_unstructured"],
@@ -29,6 +29,8 @@ NEEDED = {  # arguments of callbacks that have no default
     "StochasticWeightAveraging": ["swa_lrs=0.05"],
     "ThroughputMonitor": ["batch_size_fn=builtins.len"],
     "Timer": ["duration=00:01:00:00"],
+    "MLFlowLogger": ["tracking_uri=sqlite:///DIR.db"],
+    "WandbLogger": ["offline=true"],
 }
 BASES = ["BaseFinetuning", "BasePredictionWriter", "Callback", "Checkpoint", "ProgressBar"]
 FLAGS = {
@@ -109,7 +111,8 @@ def table(folder: Path) -> str:
         options = [f"--trainer.callbacks.{argument}" for argument in NEEDED.get(name, [])]
         add(name, f"--trainer.callbacks+=lightning.pytorch.callbacks.{name}", *options)
     for name in sorted({*loggers.__all__} - {"Logger"}):
-        add(name, f"--trainer.logger+=lightning.pytorch.loggers.{name}")
+        options = [f"--trainer.logger.{argument}" for argument in NEEDED.get(name, [])]
+        add(name, f"--trainer.logger+=lightning.pytorch.loggers.{name}", *options)
     for name, value in FLAGS.items():
         add(f"--trainer.{name} {value}", f"--trainer.{name}={value}")
     rows += [f"| `--trainer.{name}` | {why} | |" for name, why in NO_EFFECT.items()]
@@ -130,9 +133,12 @@ if __name__ == "__main__":
     PAGE.write_text(
         "# Lightning's callbacks, loggers and Trainer flags\n\n"
         "Each was switched on in a fit of 20 updates, by\n"
-        "`python -m tests.benchmarks.lightning_parts`, where psutil and rich were installed. What\n"
-        "does not work is refused in one line. Loggers and callbacks write into the run folder,\n"
-        "unless they are given a place.\n\n"
+        "`python -m tests.benchmarks.lightning_parts`, where psutil, rich, wandb and mlflow were\n"
+        "installed. What does not work is refused in one line. Loggers and callbacks write into\n"
+        "the run folder, unless they are given a place.\n\n"
+        "WandbLogger had `--trainer.logger.offline true`; `wandb sync` uploads such a run.\n"
+        "MLFlowLogger had `--trainer.logger.tracking_uri sqlite:///FILE.db`: MLflow refuses to\n"
+        "write into a folder, unless MLFLOW_ALLOW_FILE_STORE=true is set.\n\n"
         "LitMLP and NamesDataModule work in a script of yours too, with Lightning's Trainer as\n"
         "it comes: its progress bar and its loggers get train/loss, and validate and test return\n"
         "their figures.\n\n"
