@@ -499,10 +499,11 @@ def test_the_commands_are_listed(capsys, arguments, status):
     ids=["Python", "CPU", "GPU"],
 )
 def test_too_little_memory_names_the_remedy(monkeypatch, capsys, error):
-    def fail(args, begun):
+    def fail():
+        """Fails."""
         raise error
 
-    monkeypatch.setattr("lit_makemore.commands.sample.run", fail)
+    monkeypatch.setattr("lit_makemore.commands.sample.sample", fail)
     assert main(["sample"]) == 1
     (line,) = capsys.readouterr().err.splitlines()
     assert line.startswith("error: there is not enough memory: use a smaller network")

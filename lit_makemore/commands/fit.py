@@ -41,8 +41,6 @@ def run(args: list[str], begun: float) -> None:
         cli = MakemoreCLI("fit", args[1:])
         shown = cli.config.trainer.enable_progress_bar is not False
         with notes(logging.INFO if shown else logging.WARNING):
-            if not cli.config.trainer.fast_dev_run:
-                say(*slurm.notes(cli.config.seed_everything))
             reached = train(cli, begun)
     if reached:
         print(report.text(*reached))

@@ -7,7 +7,6 @@ import torch
 from torch import Tensor
 
 from lit_makemore import files
-from lit_makemore.commands.parsing import call
 from lit_makemore.model import load
 from lit_makemore.network import gradcheck as checks
 from lit_makemore.network.fold import check_fold
@@ -20,12 +19,6 @@ from lit_makemore.words.windows import Windows, encode, select_words
 
 SPLIT_SEED = 278  # the exercise's
 SMALL_PATH = "data/names_small.txt"
-
-
-def run(args: list[str], begun: float) -> int:
-    """Runs `gradcheck` with the options of the command line."""
-    status: int = call(gradcheck, args)
-    return status
 
 
 def gradcheck(

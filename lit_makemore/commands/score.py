@@ -10,7 +10,6 @@ from io import StringIO
 from typing import Any, Literal
 
 from lit_makemore.commands import threads
-from lit_makemore.commands.parsing import call
 from lit_makemore.files import write_parts
 from lit_makemore.model import NameModel, load
 from lit_makemore.runs.tables import displayed_width
@@ -21,12 +20,6 @@ from lit_makemore.words.corpus import are_among, read_words
 CHUNK = 4096  # words that are scored at once
 PER_NAT, WIDEST = 4, 48  # characters of a bar
 COLUMNS = ("word", "log_probability", "loss_per_char", "in_train", "surprise")
-
-
-def run(args: list[str], begun: float) -> None:
-    """Runs `score` with the options of the command line."""
-    threads.use(threads.asked(None) or threads.cores())
-    call(score, args)
 
 
 def score(
@@ -50,6 +43,7 @@ def score(
     """
     if not words and file is None:
         raise ValueError("score needs words: score --ckpt_path FILE emma zoe, or --file FILE")
+    threads.use(threads.asked(None) or threads.cores())
     model = load(ckpt_path)
     given = [unicodedata.normalize("NFC", word) for word in words if word]
     given += read_words(file) if file else []

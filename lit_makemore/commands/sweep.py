@@ -15,7 +15,7 @@ from lit_makemore import files
 from lit_makemore.commands.fit import train
 from lit_makemore.commands.lightning_cli import MakemoreCLI
 from lit_makemore.commands.output import notes, program
-from lit_makemore.commands.parsing import Parser, call
+from lit_makemore.commands.parsing import Parser
 from lit_makemore.commands.quiet import quiet_lightning
 from lit_makemore.runs import sweep_results
 from lit_makemore.runs.folder import RunFolder
@@ -28,11 +28,6 @@ from lit_makemore.training.option_conflicts import check_fit
 
 OURS = ("config", "name", "runs_dir", "resume", "resume_override")
 COLUMNS = {"trainer.max_steps": "steps", SEEDS: "seed"}  # of the HParams page, where they differ
-
-
-def run(args: list[str], begun: float) -> None:
-    """Runs `sweep` with the options of the command line."""
-    call(sweep, args)
 
 
 def sweep(config: str, name: str | None = None, runs_dir: str = "runs") -> None:

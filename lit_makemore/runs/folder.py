@@ -1,16 +1,12 @@
 """The folder of a run: its name, its lock, what lies in it."""
 
+import fcntl
 import os
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from itertools import count
 from pathlib import Path
-
-try:
-    import fcntl
-except ImportError:  # there is no lock on Windows; two runs only have different names
-    fcntl = None  # type: ignore[assignment]
 
 
 class RunFolder:
@@ -110,8 +106,7 @@ def taken(root: Path, name: str) -> RunFolder | None:
 def alone(folder: Path) -> Iterator[None]:
     """Inside the block no other process is in such a block of the folder. Waits for its turn."""
     with (folder / ".lock").open("a") as lock:
-        if fcntl is not None:
-            fcntl.flock(lock, fcntl.LOCK_EX)
+        fcntl.flock(lock, fcntl.LOCK_EX)
         yield
 
 
@@ -119,8 +114,7 @@ def _lock(folder: Path) -> int:
     """Holds the lock of a folder as long as the file that is returned is open."""
     lock = os.open(folder / ".lock", os.O_CREAT | os.O_RDWR)
     try:
-        if fcntl is not None:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError as error:
         os.close(lock)
         remedy = "wait for it, or choose another --name"

@@ -13,7 +13,7 @@ from types import FrameType
 
 # If several arrive, the last one in this list decides: a job that is warned and then cancelled must
 # not be queued again.
-ASKING = [getattr(signal, n) for n in ("SIGUSR1", "SIGINT", "SIGTERM") if hasattr(signal, n)]
+ASKING: list[int] = [signal.SIGUSR1, signal.SIGINT, signal.SIGTERM]
 _noted: list[int] = []  # those received
 _blocks = 0  # how many blocks of `noted` are open
 

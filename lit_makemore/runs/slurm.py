@@ -26,7 +26,8 @@ def check(processes: int) -> None:
     if not tasks or TorchElasticEnvironment.detect():
         return
     ours = f"--trainer.devices times --trainer.num_nodes is {processes}"
-    if not _is_one_of_several():
+    beside = int(os.environ.get("SLURM_STEP_NUM_TASKS", 1)) > 1
+    if not (beside or int(os.environ.get("SLURM_PROCID", 0)) > 0):  # a shell, a batch script
         if processes > 1 and environment():
             raise ValueError(
                 f"{ours}, but no others are started: put srun before the command, in a job "
@@ -42,31 +43,6 @@ def check(processes: int) -> None:
             f"srun has started {tasks} tasks, but Lightning does not look at a job that is named "
             "bash or interactive: give it another --job-name"
         )
-
-
-def notes(seed: int) -> list[str]:
-    """What may not be meant: a job with tasks that are not used, an array of the same run."""
-    lines = []
-    tasks = int(os.environ.get("SLURM_NTASKS", 1))
-    if tasks > 1 and not _is_one_of_several() and not TorchElasticEnvironment.detect():
-        lines.append(
-            f"SLURM has given {tasks} tasks, but the command was started without srun: "
-            "one process trains; put srun before the command to use them"
-        )
-    task, size = (os.environ.get(f"SLURM_ARRAY_TASK_{of}") for of in ("ID", "COUNT"))
-    if task and size and int(size) > 1 and str(seed) != task:
-        lines.append(
-            f"task {task} of an array of {size}: they repeat the same run unless their options "
-            "differ, for example by --seed_everything $SLURM_ARRAY_TASK_ID in the batch script; "
-            "configs/cluster/sweep.sbatch shares the runs of a sweep"
-        )
-    return lines
-
-
-def _is_one_of_several() -> bool:
-    """Whether srun has started this process beside others; a shell or a batch script has not."""
-    beside = int(os.environ.get("SLURM_STEP_NUM_TASKS", 1)) > 1
-    return beside or int(os.environ.get("SLURM_PROCID", 0)) > 0
 
 
 def job() -> str | None:

@@ -115,14 +115,14 @@ def test_a_sweep_ends_in_a_table_and_the_command_of_the_winner(describe, tmp_pat
 @pytest.mark.parametrize(
     ("changed", "said"),
     [
-        ({"smapler": "grid"}, "there is no option --smapler; did you mean --sampler?"),
+        ({"smapler": "grid"}, "'smapler' is not accepted; did you mean --sampler?"),
         ({"sampler": "gird"}, "gird"),
         ({"space": {}}, "the space is empty"),
         ({"space": {"model.lr": 0.1}}, "a list of values, or a mapping of low, high, log"),
-        ({"space": {"model.lr": {"low": 0.1, "hihg": 1}}}, "there is no option --hihg"),
+        ({"space": {"model.lr": {"low": 0.1, "hihg": 1}}}, "'hihg' is not accepted"),
         ({"space": {"model.lr": [[0.1]]}}, "a list of values, or a mapping"),
         ({"space": {"model.lr": {"low": 0.1, "high": "b"}}}, "high"),
-        ({"space": {"model.lrr": [0.1]}}, "there is no option --model.lrr; did you mean --model"),
+        ({"space": {"model.lrr": [0.1]}}, "--model.lrr 0.1; did you mean --model"),
         ({"space": {"model.lr": ["fast"]}}, "fast"),
         ({"space": {"model.lr": [0.1, -1.0]}}, "--model.lr must be positive, not -1.0"),
         ({"space": {"model.n_hidden": {"low": 0, "high": 5}}}, "n_hidden"),
