@@ -155,10 +155,8 @@ def _try_out(cli: MakemoreCLI) -> None:
 
 def _is_worth_keeping(folder: RunFolder, error: BaseException) -> bool:
     """Whether a run without an update can be continued: it was stopped, or has trained teachers."""
-    if folder.path is None:
-        return False
-    stopped = isinstance(error, Stopped) and any(folder.path.rglob("*.ckpt"))
-    return stopped or any((folder.path / "teachers").rglob("last.ckpt"))
+    kept = "*.ckpt" if isinstance(error, Stopped) else "teachers/*/checkpoints/last.ckpt"
+    return folder.path is not None and any(folder.path.rglob(kept))
 
 
 def _report(cli: MakemoreCLI, folder: RunFolder, begun: float) -> Reached:

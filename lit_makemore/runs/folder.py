@@ -4,7 +4,7 @@ import fcntl
 import os
 import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from itertools import count
 from pathlib import Path
 
@@ -32,7 +32,6 @@ class RunFolder:
     ) -> None:
         self._root, self._name, self._stem, self._resumed = Path(root), name, stem, resumed
         self.path: Path | None = None  # known from `open` on, on all processes of a fit
-        self._made_root = not self._root.exists()
         self._lock: int | None = None
 
     def open(self) -> Path:
@@ -72,12 +71,9 @@ class RunFolder:
         return path
 
     def discard(self) -> None:
-        """Deletes the folder, and that of all runs, if this process made them."""
+        """Deletes the folder, if this process made it."""
         if self._lock is not None and self.path is not None and self._resumed is None:
             shutil.rmtree(self.path, ignore_errors=True)
-            if self._made_root:
-                with suppress(OSError):  # other runs are there by now
-                    self._root.rmdir()
 
     def close(self) -> None:
         """Gives the lock back."""
