@@ -296,7 +296,7 @@ def test_bad_use_is_one_line_and_leaves_no_folder(fit, tmp_path, capsys, options
     assert message in error
     assert error.count("\n") == 1
     assert error.startswith("error: ")
-    assert not (tmp_path / "runs").exists()
+    assert not [*(tmp_path / "runs").glob("*")]
 
 
 def test_a_taken_name_is_an_error_and_the_run_there_stays(fit, tmp_path, capsys):

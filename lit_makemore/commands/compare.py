@@ -96,9 +96,6 @@ def welch(lower: Sequence[float], higher: Sequence[float]) -> float:
     """The p-value of Welch's one-sided t-test of "the mean of `lower` is the lower one".
 
     NaN without at least two values each, and if none varies.
-
-    Raises:
-        ModuleNotFoundError: SciPy is not installed.
     """
     from scipy.stats import ttest_ind
 

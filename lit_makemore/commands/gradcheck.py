@@ -58,9 +58,7 @@ def _comparisons(
 ) -> Iterator[tuple[str, str, list[checks.Line]]]:
     """Title, what is compared, and the comparison; see `gradcheck` for the arguments."""
     if batch_size < 2:
-        raise ValueError(
-            f"--batch_size must be at least 2 for Batch Normalization, not {batch_size}"
-        )
+        raise ValueError(f"Batch Normalization needs --batch_size 2 at least, not {batch_size}")
     kind, generator = getattr(torch, dtype), torch.Generator().manual_seed(seed)
     if config:
         net, corpus, block_size = _configured(config, generator)
@@ -77,9 +75,7 @@ def _comparisons(
     if checkpoint:
         model = load(checkpoint)
         if apart := difference(model.vocab.chars, corpus.chars):
-            raise ValueError(
-                f"the network spells with other characters: {apart}; name its --config"
-            )
+            raise ValueError(f"the network has other characters: {apart}; name its --config")
         net, block_size = model.net, model.block_size
     x, y = _draw(corpus, block_size, batch_size, generator)
     net, name = net.to(kind), config or checkpoint
@@ -107,15 +103,15 @@ def _configured(config: str, generator: torch.Generator) -> tuple[MLP, Corpus, i
     Parameters and running statistics are moved off their initial values: zeros and ones hide
     mistakes.
     """
-    from lit_makemore.commands.lightning_cli import MakemoreCLI, NamesDataModule
+    from lit_makemore.commands.lightning_cli import MakemoreCLI
+    from lit_makemore.commands.options import NOTHING_KEPT
     from lit_makemore.commands.quiet import quiet_lightning
-    from lit_makemore.training.module import LitMLP
 
     with quiet_lightning(), torch.random.fork_rng():
-        options = MakemoreCLI("fit", ["--config", config, "--trainer.max_steps", "1"]).config
-        data = NamesDataModule(**options.data.as_dict())
+        cli = MakemoreCLI("fit", ["--config", config, "--trainer.max_steps", "1"])
         torch.manual_seed(generator.initial_seed())
-        net = LitMLP(data.chars, data.block_size, **options.model.as_dict()).net
+        cli.build(callbacks=[], **NOTHING_KEPT)
+    net, data = cli.model.net, cli.datamodule
     with torch.no_grad():
         for parameter in net.parameters():
             parameter.add_(torch.randn(parameter.shape, generator=generator), alpha=0.1)

@@ -19,6 +19,7 @@ from lit_makemore.words.corpus import are_among, read_words
 
 CHUNK = 4096  # words that are scored at once
 PER_NAT, WIDEST = 4, 48  # characters of a bar
+UNSPELLED = "they contain characters that never occur in the training words"
 COLUMNS = ("word", "log_probability", "loss_per_char", "in_train", "surprise")
 
 
@@ -55,12 +56,9 @@ def score(
     unspelled = [word for word in given if not model.vocab.spells(word)]
     if unspelled:
         folded = any(needs_lowercase(word, model.vocab) for word in unspelled)
-        print(
-            f"{len(unspelled):,} of {len(given):,} words have no score, as {unspelled[0]!r}: they "
-            "contain characters that never occur in the training words"
-            + ("; try --lowercase, the training words are lower-case" if folded else ""),
-            file=sys.stderr,
-        )
+        hint = "; try --lowercase, the training words are lower-case" if folded else ""
+        how_many = f"{len(unspelled):,} of {len(given):,} words have no score"
+        print(f"{how_many}, as {unspelled[0]!r}: {UNSPELLED}{hint}", file=sys.stderr)
 
 
 def _scored(model: NameModel, words: list[str]) -> Iterator[dict[str, Any]]:

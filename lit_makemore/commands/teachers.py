@@ -25,23 +25,16 @@ Train = Callable[[MakemoreCLI, float], Any]
 def train_teachers(cli: MakemoreCLI, folder: RunFolder, train: Train) -> tuple[str | Teacher, ...]:
     """Trains each configuration among data.teachers, in teachers/1, 2 … of the run folder.
 
-    Args:
-        cli: the options of the run that is taught.
-        folder: its run folder.
-        train: what trains a teacher: fit.train.
-
-    Returns:
-        All teachers: what was trained here, with its last weights (the best ones would be chosen by
-        words that are held out); of others the checkpoint.
+    `cli` and `folder` are those of the run that is taught; `train` is fit.train. Returns all
+    teachers: what was trained here, with its last weights (the best ones would be chosen by words
+    that are held out); of others the checkpoint.
     """
     teachers = [str(files.find(teacher)) for teacher in cli.datamodule.teachers]
     if not any(map(is_config, teachers)):
         return tuple(teachers)
     if cli.trainer.world_size > 1:
-        raise ValueError(
-            "several processes cannot train teachers; train them first, and give their checkpoints "
-            "to --data.teachers"
-        )
+        remedy = "train them first, and give their checkpoints to --data.teachers"
+        raise ValueError(f"several processes cannot train teachers; {remedy}")
     # Everything that can be refused is refused now, and not after minutes of training.
     check_fit(cli.model.hparams, cli.trainer, cli.datamodule)
     for teacher in teachers:

@@ -22,8 +22,7 @@ class Resumption(NamedTuple):
     """Where a run goes on."""
 
     folder: Path
-    note: str = ""  # for the user
-    path: Path | None = None  # of the checkpoint; None to begin again, in this folder
+    path: Path | None = None  # of the checkpoint; without one it begins again in this folder
     step: int = 0  # updates made by then
     threads: int | None = None  # how many made them; None if it begins again
     finished: bool = False  # whether the run has its summary and is as long as asked for
@@ -56,12 +55,11 @@ def find(
     if not folder.is_dir():
         path, folder = Path(resume), folder.parent.parent
     elif not path.exists():  # it was stopped very early, or while its teachers trained
-        return Resumption(folder, f"no checkpoint in {folder} yet: starting again there")
+        return Resumption(folder)
     entries = read(path)
-    step, threads = entries["global_step"], entries[KEY]["threads"]
-    return Resumption(
-        folder, "", path, step, threads, is_finished(folder) and 0 < max_steps <= step
-    )
+    step = entries["global_step"]
+    finished = is_finished(folder) and 0 < max_steps <= step
+    return Resumption(folder, path, step, entries[KEY]["threads"], finished)
 
 
 def _runs_of(root: Path, stem: str) -> list[Path]:
