@@ -19,7 +19,7 @@ from lit_makemore.commands.output import notes, program
 from lit_makemore.commands.parsing import Parser
 from lit_makemore.commands.quiet import quiet_lightning
 from lit_makemore.runs import sweep_results
-from lit_makemore.runs.folder import RunFolder
+from lit_makemore.runs.folder import RunFolder, plain
 from lit_makemore.runs.resume import that_count
 from lit_makemore.runs.signals import Stopped
 from lit_makemore.runs.stopping import Diverged
@@ -42,9 +42,7 @@ def sweep(config: str, name: str | None = None, runs_dir: str = "runs") -> None:
         runs_dir: the folder that contains it.
     """
     path = files.find(config)
-    name = name or path.stem
-    if Path(name).name != name:
-        raise ValueError(f"--name {name!r} must be a plain folder name; --runs_dir says where")
+    name = plain(name or path.stem)
     searched = described_in(path)
     with quiet_lightning(), notes(logging.ERROR):  # what is unhealthy stands in summary.json
         study = Study(Path(runs_dir) / name, searched, check(searched))
@@ -90,10 +88,9 @@ def check(searched: Sweep) -> dict[str, Any]:
         cli = MakemoreCLI("fit", searched.arguments(parameters, (searched.seeds or [None])[0]))
         cli.build(callbacks=[], **NOTHING_KEPT)
         if cli.trainer.world_size > 1:
-            raise ValueError(
-                f"a trial trains on one device, not on {cli.trainer.world_size}; set "
-                "trainer.devices to 1 in the options, and start more workers"
-            )
+            remedy = "set trainer.devices to 1 in the options, and start more workers"
+            several = f"not on {cli.trainer.world_size}"
+            raise ValueError(f"a trial trains on one device, {several}; {remedy}")
         check_fit(cli.model.hparams, cli.trainer, cli.datamodule)
     common = that_count(yaml.safe_load(cli.dump()))
     return {name: value for name, value in common.items() if name not in searched.space}

@@ -20,6 +20,10 @@ from lit_makemore.runs.tables import typed
 from lit_makemore.training.option_conflicts import check_fit
 
 Train = Callable[[MakemoreCLI, float], Any]
+SHARED = (  # options that a teacher has from the run that it teaches
+    "data.path data.column data.splits data.split_seed data.lowercase data.strip data.url "
+    "trainer.accelerator trainer.devices resume_override max_requeues"
+).split()
 
 
 def train_teachers(cli: MakemoreCLI, folder: RunFolder, train: Train) -> tuple[str | Teacher, ...]:
@@ -77,16 +81,8 @@ def _train_teacher(cli: MakemoreCLI, config: str, run: Path, train: Train) -> st
 
 def _teacher_options(ours: Any, config: str, run: Path) -> list[str]:
     """The command line of a teacher: its configuration, on the words and devices of this run."""
-    before = {"data.block_size": ours.data.block_size, "model.engine": ours.model.engine}
-    words = ("path", "column", "splits", "split_seed", "lowercase", "strip", "url")
-    after = {f"data.{key}": ours.data[key] for key in words}
-    after |= {f"trainer.{key}": ours.trainer[key] for key in ("accelerator", "devices")}
-    for key in ("enable_progress_bar", "logger"):
-        if ours.trainer[key] is False:
-            after[f"trainer.{key}"] = False
-    for key in ("resume_override", "max_requeues", *(["threads"] if ours.threads else [])):
-        after[key] = ours[key]
-    after |= {
+    defaults = {key: ours[key] for key in ("data.block_size", "model.engine")}
+    given = {key: ours[key] for key in SHARED} | {
         "data.teachers": [],
         "trainer.num_nodes": 1,
         "trainer.strategy": "auto",
@@ -97,8 +93,8 @@ def _teacher_options(ours: Any, config: str, run: Path) -> list[str]:
         "resume": "auto" if run.exists() else "false",  # auto would say that it begins a new run
         "seed_everything": (1000 * ours.seed_everything + int(run.name)) % 2**32,
     }
-    defaults, given = (
-        [f"--{name}={typed(value)}" for name, value in options.items()]
-        for options in (before, after)
-    )
-    return [*defaults, "--config", config, *given]
+    silent = ("trainer.enable_progress_bar", "trainer.logger")
+    given |= {key: False for key in silent if ours[key] is False}
+    given |= {"threads": ours.threads} if ours.threads else {}
+    before, after = ([f"--{k}={typed(v)}" for k, v in o.items()] for o in (defaults, given))
+    return [*before, "--config", config, *after]

@@ -54,11 +54,7 @@ class RunFolder:
         return self.path / "checkpoints"
 
     def _create(self) -> Path:
-        name = self._name
-        if name is not None and (name != os.path.basename(name) or name in ("", ".", "..")):
-            raise ValueError(
-                f"--name {name!r} must be a plain folder name; --runs_dir says where it lies"
-            )
+        name = None if self._name is None else plain(self._name)
         for number in count(1):
             path = self._root / (name or (self._stem if number == 1 else f"{self._stem}-{number}"))
             try:
@@ -80,6 +76,13 @@ class RunFolder:
         if self._lock is not None:
             os.close(self._lock)
             self._lock = None
+
+
+def plain(name: str) -> str:
+    """The name; raises ValueError if it is more or less than the name of a folder."""
+    if name != os.path.basename(name) or name in ("", ".", ".."):
+        raise ValueError(f"--name {name!r} must be a plain folder name; --runs_dir says where")
+    return name
 
 
 def is_finished(folder: Path) -> bool:

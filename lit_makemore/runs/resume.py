@@ -44,13 +44,14 @@ def find(
     """
     folder = Path(resume).resolve()
     if resume in ("true", "auto"):
-        runs = [Path(root) / name] if name is not None else _runs_of(Path(root), stem)
-        runs = [run for run in runs if (run / "config.yaml").is_file()]
+        named = re.compile(re.escape(name) if name else rf"{re.escape(stem)}(-\d+)?")
+        configs = Path(root).glob("*/config.yaml")
+        runs = [config for config in configs if named.fullmatch(config.parent.name)]
         if not runs and resume == "auto":
             return None
         if not runs:
             raise FileNotFoundError(f"there is no run {name or stem} in {root}; leave out --resume")
-        folder = max(runs, key=lambda run: (run / "config.yaml").stat().st_mtime_ns)
+        folder = max(runs, key=lambda config: config.stat().st_mtime_ns).parent
     path = folder / "checkpoints" / "last.ckpt"
     if not folder.is_dir():
         path, folder = Path(resume), folder.parent.parent
@@ -60,12 +61,6 @@ def find(
     step = entries["global_step"]
     finished = is_finished(folder) and 0 < max_steps <= step
     return Resumption(folder, path, step, entries[KEY]["threads"], finished)
-
-
-def _runs_of(root: Path, stem: str) -> list[Path]:
-    """The runs named stem, stem-2, stem-3 …"""
-    name = re.compile(rf"{re.escape(stem)}(-\d+)?")
-    return [path for path in root.glob("*") if name.fullmatch(path.name)]
 
 
 def differences(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:

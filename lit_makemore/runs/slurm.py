@@ -29,20 +29,14 @@ def check(processes: int) -> None:
     beside = int(os.environ.get("SLURM_STEP_NUM_TASKS", 1)) > 1
     if not (beside or int(os.environ.get("SLURM_PROCID", 0)) > 0):  # a shell, a batch script
         if processes > 1 and environment():
-            raise ValueError(
-                f"{ours}, but no others are started: put srun before the command, in a job "
-                "with --ntasks-per-node as many as --trainer.devices"
-            )
+            job = "in a job with --ntasks-per-node as many as --trainer.devices"
+            raise ValueError(f"{ours}, but no others are started: put srun before it, {job}")
     elif processes != tasks:
-        raise ValueError(
-            f"srun has started {tasks} tasks, but {ours}: both must be the same, and "
-            "--ntasks-per-node the same as --trainer.devices"
-        )
+        same = "both must be the same, and --ntasks-per-node the same as --trainer.devices"
+        raise ValueError(f"srun has started {tasks} tasks, but {ours}: {same}")
     elif environment() is None:
-        raise ValueError(
-            f"srun has started {tasks} tasks, but Lightning does not look at a job that is named "
-            "bash or interactive: give it another --job-name"
-        )
+        job = "a job that is named bash or interactive: give it another --job-name"
+        raise ValueError(f"srun has started {tasks} tasks, but Lightning does not look at {job}")
 
 
 def job() -> str | None:

@@ -41,8 +41,8 @@ def test_an_allocation_without_srun_may_start_its_own_processes(job):
     [
         (SRUN, 1, "started 4 tasks, but --trainer.devices times --trainer.num_nodes is 1"),
         (SRUN, 2, "started 4 tasks, but --trainer.devices times --trainer.num_nodes is 2"),
-        (BATCH, 4, "put srun before the command"),  # it would wait for the others for ever
-        ({**BATCH, "NTASKS": "1", "NTASKS_PER_NODE": "1"}, 4, "put srun before the command"),
+        (BATCH, 4, "put srun before it"),  # it would wait for the others for ever
+        ({**BATCH, "NTASKS": "1", "NTASKS_PER_NODE": "1"}, 4, "put srun before it"),
         ({**SRUN, "JOB_NAME": "bash"}, 4, "another --job-name"),  # each would start four
     ],
 )
