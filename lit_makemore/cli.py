@@ -31,9 +31,10 @@ USAGE = """usage: {program} <command> [options]
 `{program} <command> --help` shows the options of a command; --debug shows the
 traceback of an error.
 """
-# Each has its module in commands/, with a function run(args, begun).
-COMMANDS = "fit validate test sample score predict export gradcheck sweep compare".split()
-EVALUATE = ("validate", "test", "predict")  # of commands/evaluate.py
+# Modules of commands/. Some have a function run(args, begun), with Lightning's options; the others
+# one with the name of the command, whose signature is its command line.
+RUN = {"fit": "fit", "validate": "evaluate", "test": "evaluate", "predict": "evaluate"}
+COMMANDS = [*RUN, "sample", "score", "export", "gradcheck", "sweep", "compare"]
 TRAINING = ("fit", "sweep")
 
 
@@ -61,8 +62,13 @@ def main(args: Sequence[str] | None = None) -> int:
         with noted(*early):
             if args[0] in TRAINING:
                 build.ahead()
-            name = "evaluate" if args[0] in EVALUATE else args[0]
-            return import_module(f"lit_makemore.commands.{name}").run(args, begun) or 0
+            module = import_module(f"lit_makemore.commands.{RUN.get(args[0], args[0])}")
+            if args[0] in RUN:
+                module.run(args, begun)
+                return 0
+            from lit_makemore.commands.parsing import call
+
+            return call(getattr(module, args[0]), args) or 0
     except KeyboardInterrupt:
         return 130
     except Stopped as stopped:
@@ -83,7 +89,9 @@ def main(args: Sequence[str] | None = None) -> int:
 def _line(error: Exception) -> str:
     """What the user reads of an error."""
     line, kind = " ".join(str(error).split()), type(error).__name__
-    if isinstance(error, ValueError | OSError):  # these say what to do
+    if isinstance(error, ModuleNotFoundError) and error.name:
+        return f"this needs a package: pip install {error.name.partition('.')[0]}"
+    if isinstance(error, ValueError | OSError | ModuleNotFoundError):  # these say what to do
         return line
     if kind in ("MemoryError", "OutOfMemoryError") or "can't allocate memory" in line:  # torch's
         kind = "there is not enough memory"

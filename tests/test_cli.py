@@ -296,7 +296,7 @@ def test_bad_use_is_one_line_and_leaves_no_folder(fit, tmp_path, capsys, options
     assert message in error
     assert error.count("\n") == 1
     assert error.startswith("error: ")
-    assert not (tmp_path / "runs").exists()
+    assert not [*(tmp_path / "runs").glob("*")]
 
 
 def test_a_taken_name_is_an_error_and_the_run_there_stays(fit, tmp_path, capsys):
@@ -499,10 +499,11 @@ def test_the_commands_are_listed(capsys, arguments, status):
     ids=["Python", "CPU", "GPU"],
 )
 def test_too_little_memory_names_the_remedy(monkeypatch, capsys, error):
-    def fail(args, begun):
+    def fail():
+        """Fails."""
         raise error
 
-    monkeypatch.setattr("lit_makemore.commands.sample.run", fail)
+    monkeypatch.setattr("lit_makemore.commands.sample.sample", fail)
     assert main(["sample"]) == 1
     (line,) = capsys.readouterr().err.splitlines()
     assert line.startswith("error: there is not enough memory: use a smaller network")

@@ -3,13 +3,10 @@
 import sys
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
-from inspect import getdoc
 from math import inf, isnan, nan
 from pathlib import Path
 from statistics import mean
 
-from lit_makemore.commands.output import program
-from lit_makemore.commands.parsing import call
 from lit_makemore.runs import tables
 from lit_makemore.runs.folder import is_finished
 
@@ -18,19 +15,11 @@ NOTE = """p: the chance that the first row leads by as much or more, if the true
 (Welch's one-sided t-test over the seeds)"""
 
 
-def run(args: list[str], begun: float) -> None:
-    """Runs `compare` with the runs of the command line."""
-    if {"-h", "--help"} & {*args}:  # the parser has nothing to say of words without an option
-        print(f"usage: {program()} compare RUN [RUN …]\n\n{getdoc(compare)}")
-    else:
-        call(compare, args)
-
-
 def compare(*runs: str) -> None:
     """Shows finished runs in a table, the lowest val loss first.
 
     The table has the options that differ, the losses in nats, the seconds of a run, and the checks
-    that failed. RUN is a run folder, as runs/names, or a folder of run folders, as runs/lr.
+    that failed. A run is a run folder, as runs/names, or a folder of run folders, as runs/lr.
 
     Runs that differ in the seed alone are one row: mean ± standard deviation. Two rows of several
     seeds have a one-sided t-test (this needs SciPy): p says how easily chance alone gives such a
@@ -107,16 +96,9 @@ def welch(lower: Sequence[float], higher: Sequence[float]) -> float:
     """The p-value of Welch's one-sided t-test of "the mean of `lower` is the lower one".
 
     NaN without at least two values each, and if none varies.
-
-    Raises:
-        ValueError: SciPy is not installed.
     """
-    try:
-        from scipy.stats import ttest_ind
-    except ModuleNotFoundError as error:
-        raise ValueError(
-            "the t-test over seeds needs SciPy: pip install scipy, or compare one seed each"
-        ) from error
+    from scipy.stats import ttest_ind
+
     if min(len(lower), len(higher)) < 2 or len({*lower}) == len({*higher}) == 1:
         return nan
     return float(ttest_ind(lower, higher, equal_var=False, alternative="less").pvalue)

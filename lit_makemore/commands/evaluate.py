@@ -1,6 +1,5 @@
 """`validate`, `test` and `predict`: what a checkpoint reaches on words; no run is made."""
 
-import sys
 from collections.abc import Iterator
 from itertools import chain
 
@@ -9,8 +8,10 @@ from torch import Tensor
 
 from lit_makemore import model as checkpoint
 from lit_makemore.commands.lightning_cli import MakemoreCLI
+from lit_makemore.commands.options import NOTHING_KEPT
+from lit_makemore.commands.output import say
 from lit_makemore.commands.quiet import quiet_lightning
-from lit_makemore.commands.score import csv_row
+from lit_makemore.commands.score import UNSPELLED, csv_row
 from lit_makemore.files import write_parts
 from lit_makemore.training.loaders import WordLoader
 from lit_makemore.training.module import LitMLP
@@ -18,7 +19,6 @@ from lit_makemore.words.corpus import are_among, read_words
 
 Scores = list[tuple[str, float | None]]
 """Words with their log-probabilities in nats; None where the vocabulary cannot spell the word."""
-NOTHING_KEPT = {"logger": False, "enable_checkpointing": False, "enable_progress_bar": False}
 
 
 def run(args: list[str], begun: float) -> None:
@@ -62,11 +62,7 @@ def predict(cli: MakemoreCLI) -> None:
         return
     write_parts(cli.config.output, _rows(chunks, model.model.train_hashes))
     if unspelled := sum(log_p is None for _, log_p in chain.from_iterable(chunks)):
-        print(
-            f"{unspelled} words have no score: they contain characters that never occur in the "
-            "training words",
-            file=sys.stderr,
-        )
+        say(f"{unspelled} words have no score: {UNSPELLED}")
 
 
 def _rows(chunks: list[Scores], train_hashes: Tensor) -> Iterator[str]:

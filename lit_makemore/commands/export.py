@@ -5,14 +5,12 @@ import json
 import logging
 import sys
 import warnings
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Literal
 
 import torch
 from torch import nn
 
-from lit_makemore.commands.parsing import call
 from lit_makemore.counts.known_words import KnownWords
 from lit_makemore.counts.mixture import Mixture
 from lit_makemore.counts.ngrams import KneserNey
@@ -22,16 +20,10 @@ from lit_makemore.network.layers import Linear, Tanh
 from lit_makemore.sampling.generate import POSITIONS, WordFilter
 
 Format = Literal["html", "onnx", "safetensors"]
-NEEDS = {"html": [], "onnx": ["onnx", "onnxscript"], "safetensors": ["safetensors"]}
 PARTS = Path(__file__).with_name("page")
 # what page/names.js computes; it leaves out Dropout and Identity
 PAGE_LAYERS = (Linear, Tanh, nn.ReLU, nn.Identity, nn.Dropout)
 MOST_COUNTS = 400_000  # bytes: a browser reads them in about a second
-
-
-def run(args: list[str], begun: float) -> None:
-    """Runs `export` with the options of the command line."""
-    call(export, args)
 
 
 def export(ckpt_path: str, format: Format = "html", output: str | None = None) -> None:
@@ -46,10 +38,6 @@ def export(ckpt_path: str, format: Format = "html", output: str | None = None) -
         format: html, onnx or safetensors.
         output: the file to write; by default the checkpoint's name, in the current folder.
     """
-    missing = [package for package in NEEDS[format] if find_spec(package) is None]
-    if missing:
-        packages = f"{' and '.join(missing)}, not installed; pip install {' '.join(missing)}"
-        raise ValueError(f"--format {format} needs {packages}")
     path = Path(output or f"{Path(ckpt_path).stem}.{format}")
     model = load(ckpt_path).folded()
     if not all(parameter.isfinite().all() for parameter in model.net.parameters()):

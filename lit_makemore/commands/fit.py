@@ -12,6 +12,7 @@ import lightning.pytorch as pl
 
 from lit_makemore.commands import threads
 from lit_makemore.commands.lightning_cli import MakemoreCLI
+from lit_makemore.commands.options import NOTHING_KEPT
 from lit_makemore.commands.output import notes, say
 from lit_makemore.commands.quiet import quiet_lightning
 from lit_makemore.commands.teachers import is_config, train_teachers
@@ -30,7 +31,6 @@ from lit_makemore.runs.stopping import StopOnNaN, StopOnSignal
 
 SAVE_EVERY_N_STEPS, SAVE_SECONDS = 1000, 2.0
 
-
 Reached = tuple[Result, Health | None, Samples, Path]
 """What report.text tells of a run."""
 
@@ -41,8 +41,6 @@ def run(args: list[str], begun: float) -> None:
         cli = MakemoreCLI("fit", args[1:])
         shown = cli.config.trainer.enable_progress_bar is not False
         with notes(logging.INFO if shown else logging.WARNING):
-            if not cli.config.trainer.fast_dev_run:
-                say(*slurm.notes(cli.config.seed_everything))
             reached = train(cli, begun)
     if reached:
         print(report.text(*reached))
@@ -53,11 +51,8 @@ def train(
 ) -> Reached | None:
     """Trains what the options describe: the teachers first, then the network.
 
-    Args:
-        cli: the options; afterwards `cli.model` is what was trained, with its last weights.
-        begun: when the command began, by perf_counter.
-        folder: the run folder that the options name, if the caller has locked it.
-        varied: the names of the settings that TensorBoard's HParams page opens with.
+    `folder` is the run folder, if the caller has locked it; `varied` are the settings that the
+    HParams page opens with. Afterwards `cli.model` is what was trained, with its last weights.
 
     Returns:
         What was reached, on the first process; None after a fast_dev_run, and if the run had been
@@ -72,10 +67,8 @@ def train(
         return None
     found = _find_run(cli)
     if found and found.finished:
-        say(
-            f"{found.folder} is already finished (update {found.step:,}); "
-            "to train longer, set a larger --trainer.max_steps"
-        )
+        longer = "to train longer, set a larger --trainer.max_steps"
+        say(f"{found.folder} is already finished (update {found.step:,}); {longer}")
         return None
     resumed = found.folder if found else None
     folder = folder or RunFolder(config.runs_dir, config.name, cli.stem, resumed)
@@ -125,8 +118,10 @@ def _find_run(cli: MakemoreCLI) -> resume.Resumption | None:
     if config.threads is None and found.threads:
         threads.use(found.threads)
     changed = resume.check(found, cli.dump(), config.resume_override)
-    say(*filter(None, [found.note]), *changed)
-    if found.path and not found.finished:
+    say(*changed)
+    if found.path is None:
+        say(f"no checkpoint in {found.folder} yet: starting again there")
+    elif not found.finished:
         say(f"resuming {found.folder} at update {found.step:,}")
     return found
 
@@ -146,8 +141,7 @@ def _callbacks(cli: MakemoreCLI, folder: RunFolder, found: Any) -> list[pl.Callb
 
 def _try_out(cli: MakemoreCLI) -> None:
     """A few minibatches, by --trainer.fast_dev_run; leaves nothing behind."""
-    nothing_kept = {"logger": False, "enable_checkpointing": False, "enable_progress_bar": False}
-    cli.build(callbacks=[StopOnSignal()], **nothing_kept)
+    cli.build(callbacks=[StopOnSignal()], **NOTHING_KEPT)
     data = cli.datamodule
     if any(is_config(teacher) for teacher in data.teachers):
         data.teachers, data.targets = (), "kneser_ney"  # teachers would have to be trained first
@@ -157,10 +151,8 @@ def _try_out(cli: MakemoreCLI) -> None:
 
 def _is_worth_keeping(folder: RunFolder, error: BaseException) -> bool:
     """Whether a run without an update can be continued: it was stopped, or has trained teachers."""
-    if folder.path is None:
-        return False
-    stopped = isinstance(error, Stopped) and any(folder.path.rglob("*.ckpt"))
-    return stopped or any((folder.path / "teachers").rglob("last.ckpt"))
+    kept = "*.ckpt" if isinstance(error, Stopped) else "teachers/*/checkpoints/last.ckpt"
+    return folder.path is not None and any(folder.path.rglob(kept))
 
 
 def _report(cli: MakemoreCLI, folder: RunFolder, begun: float) -> Reached:

@@ -7,7 +7,6 @@ import torch
 from torch import Tensor
 
 from lit_makemore import files
-from lit_makemore.commands.parsing import call
 from lit_makemore.model import load
 from lit_makemore.network import gradcheck as checks
 from lit_makemore.network.fold import check_fold
@@ -20,12 +19,6 @@ from lit_makemore.words.windows import Windows, encode, select_words
 
 SPLIT_SEED = 278  # the exercise's
 SMALL_PATH = "data/names_small.txt"
-
-
-def run(args: list[str], begun: float) -> int:
-    """Runs `gradcheck` with the options of the command line."""
-    status: int = call(gradcheck, args)
-    return status
 
 
 def gradcheck(
@@ -65,9 +58,7 @@ def _comparisons(
 ) -> Iterator[tuple[str, str, list[checks.Line]]]:
     """Title, what is compared, and the comparison; see `gradcheck` for the arguments."""
     if batch_size < 2:
-        raise ValueError(
-            f"--batch_size must be at least 2 for Batch Normalization, not {batch_size}"
-        )
+        raise ValueError(f"Batch Normalization needs --batch_size 2 at least, not {batch_size}")
     kind, generator = getattr(torch, dtype), torch.Generator().manual_seed(seed)
     if config:
         net, corpus, block_size = _configured(config, generator)
@@ -84,9 +75,7 @@ def _comparisons(
     if checkpoint:
         model = load(checkpoint)
         if apart := difference(model.vocab.chars, corpus.chars):
-            raise ValueError(
-                f"the network spells with other characters: {apart}; name its --config"
-            )
+            raise ValueError(f"the network has other characters: {apart}; name its --config")
         net, block_size = model.net, model.block_size
     x, y = _draw(corpus, block_size, batch_size, generator)
     net, name = net.to(kind), config or checkpoint
@@ -114,15 +103,15 @@ def _configured(config: str, generator: torch.Generator) -> tuple[MLP, Corpus, i
     Parameters and running statistics are moved off their initial values: zeros and ones hide
     mistakes.
     """
-    from lit_makemore.commands.lightning_cli import MakemoreCLI, NamesDataModule
+    from lit_makemore.commands.lightning_cli import MakemoreCLI
+    from lit_makemore.commands.options import NOTHING_KEPT
     from lit_makemore.commands.quiet import quiet_lightning
-    from lit_makemore.training.module import LitMLP
 
     with quiet_lightning(), torch.random.fork_rng():
-        options = MakemoreCLI("fit", ["--config", config, "--trainer.max_steps", "1"]).config
-        data = NamesDataModule(**options.data.as_dict())
+        cli = MakemoreCLI("fit", ["--config", config, "--trainer.max_steps", "1"])
         torch.manual_seed(generator.initial_seed())
-        net = LitMLP(data.chars, data.block_size, **options.model.as_dict()).net
+        cli.build(callbacks=[], **NOTHING_KEPT)
+    net, data = cli.model.net, cli.datamodule
     with torch.no_grad():
         for parameter in net.parameters():
             parameter.add_(torch.randn(parameter.shape, generator=generator), alpha=0.1)

@@ -14,6 +14,8 @@ import lightning.pytorch as pl
 
 from lit_makemore.training.option_conflicts import Row
 
+# of the Trainer, where a command makes no run
+NOTHING_KEPT = {"logger": False, "enable_checkpointing": False, "enable_progress_bar": False}
 LARGEST = 2**63  # torch counts with 64 bits
 INTERVALS = (
     "val_check_interval check_val_every_n_epoch log_every_n_steps accumulate_grad_batches".split()

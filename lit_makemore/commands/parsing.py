@@ -2,9 +2,9 @@
 
 import re
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from difflib import get_close_matches
-from inspect import Parameter, signature
+from inspect import Parameter, getdoc, signature
 from textwrap import fill
 from typing import Any, NoReturn
 
@@ -12,12 +12,8 @@ from jsonargparse import ArgumentParser
 
 from lit_makemore.commands.output import program
 
-RENAMED = {"ckpt_path": "resume"}  # Lightning's option where ours does more
-UNKNOWN = (  # what jsonargparse says of an option that does not exist
-    r"unrecognized arguments: --(?P<option>[\w.]+)",
-    r"Group '(?P<group>[\w.]+)' does not accept option '(?P<option>[\w.]+)'",
-    r"Option '(?P<option>[\w.]+)' is not accepted",
-)
+# what jsonargparse says of an option that does not exist
+UNKNOWN = re.compile(r"(?:unrecognized arguments: --|[Oo]ption ')([\w.]+)")
 EVALUATION = "config ckpt_path data.path threads trainer.devices"
 HELP = {  # what a command of LightningCLI does, and its usual options
     "fit": (
@@ -46,12 +42,12 @@ class OneLineErrors:
         sys.exit(2)
 
     def one_line(self, message: str) -> str:
-        """What is wrong, and what to do."""
+        """What is wrong, with the option that was probably meant."""
         line = " ".join(telling(str(message)).split())
-        for pattern in UNKNOWN:
-            if found := re.search(pattern, line):
-                option = ".".join(filter(None, [found.groupdict().get("group"), found["option"]]))
-                line = _unknown(option, list(self.get_defaults().keys()))  # type: ignore[attr-defined]
+        if unknown := UNKNOWN.search(line):
+            known = list(self.get_defaults().keys())  # type: ignore[attr-defined]
+            similar = get_close_matches(unknown[1], known, n=1)
+            line += f"; did you mean --{similar[0]}?" if similar else "; see --help"
         return line
 
 
@@ -74,15 +70,6 @@ def telling(message: str) -> str:
     return (f"{key[0]} " if key else "") + "; ".join(wrong or distinct) + got
 
 
-def _unknown(option: str, known: Sequence[str]) -> str:
-    """The error of an option that does not exist, with the one that was probably meant."""
-    line = f"there is no option --{option}"
-    if RENAMED.get(option) in known:
-        return f"{line} here; use --{RENAMED[option]}"
-    similar = get_close_matches(option, known, n=1)
-    return f"{line}; did you mean --{similar[0]}?" if similar else f"{line}; see --help"
-
-
 class Parser(OneLineErrors, ArgumentParser):
     """jsonargparse's parser with errors on one line."""
 
@@ -95,8 +82,9 @@ def call(function: Callable[..., Any], args: list[str]) -> Any:
     """
     parameters = signature(function).parameters.values()
     flags = {f"--{p.name}" for p in parameters if p.annotation is bool}
-    parser = Parser(prog=f"{program()} {args[0]}")
-    parser.add_function_arguments(function, as_positional=False)
+    does = str(getdoc(function)).partition("\n\nArgs:")[0]
+    parser = Parser(prog=f"{program()} {args[0]}", description=does)
+    parser.add_function_arguments(function, as_group=False)
     words = [p.name for p in parameters if p.kind is Parameter.VAR_POSITIONAL]
     for name in words:
         parser.add_argument(name, nargs="*", default=[], help=f"the {name}, without an option")

@@ -53,8 +53,7 @@ def quiet_lightning() -> Iterator[None]:
     except Stopped:  # all processes stop after the same update
         _disconnect()
         raise
-    # what Lightning calls a bad argument, and a package that is not there; it names the remedy
-    except (MisconfigurationException, ModuleNotFoundError) as error:
+    except MisconfigurationException as error:  # what Lightning calls a bad argument
         raise ValueError(str(error)) from error
     finally:
         threading.excepthook = excepthook

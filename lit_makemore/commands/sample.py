@@ -6,7 +6,6 @@ from collections.abc import Iterable, Iterator
 from torch import Tensor
 
 from lit_makemore.commands import threads
-from lit_makemore.commands.parsing import call
 from lit_makemore.files import write_parts
 from lit_makemore.model import load
 from lit_makemore.sampling.conditioned import ConditionedSampler
@@ -14,12 +13,6 @@ from lit_makemore.sampling.conditions import Condition
 from lit_makemore.sampling.generate import Wanted, generate, seeded
 from lit_makemore.sampling.sampler import Decoding, Draw, Sampler
 from lit_makemore.words.corpus import are_among
-
-
-def run(args: list[str], begun: float) -> None:
-    """Runs `sample` with the options of the command line."""
-    threads.use(threads.asked(None) or threads.cores())
-    call(sample, args)
 
 
 def sample(
@@ -64,6 +57,7 @@ def sample(
     """
     if num < 1:
         raise ValueError(f"--num must be at least 1, not {num}")
+    threads.use(threads.asked(None) or threads.cores())
     model = load(ckpt_path)
     condition = Condition(prefix, suffix, pattern, min_length, max_length)
     sampler = model.sampler(Decoding(temperature, top_k, top_p), condition)

@@ -10,7 +10,6 @@ from io import StringIO
 from typing import Any, Literal
 
 from lit_makemore.commands import threads
-from lit_makemore.commands.parsing import call
 from lit_makemore.files import write_parts
 from lit_makemore.model import NameModel, load
 from lit_makemore.runs.tables import displayed_width
@@ -20,13 +19,8 @@ from lit_makemore.words.corpus import are_among, read_words
 
 CHUNK = 4096  # words that are scored at once
 PER_NAT, WIDEST = 4, 48  # characters of a bar
+UNSPELLED = "they contain characters that never occur in the training words"
 COLUMNS = ("word", "log_probability", "loss_per_char", "in_train", "surprise")
-
-
-def run(args: list[str], begun: float) -> None:
-    """Runs `score` with the options of the command line."""
-    threads.use(threads.asked(None) or threads.cores())
-    call(score, args)
 
 
 def score(
@@ -50,6 +44,7 @@ def score(
     """
     if not words and file is None:
         raise ValueError("score needs words: score --ckpt_path FILE emma zoe, or --file FILE")
+    threads.use(threads.asked(None) or threads.cores())
     model = load(ckpt_path)
     given = [unicodedata.normalize("NFC", word) for word in words if word]
     given += read_words(file) if file else []
@@ -61,12 +56,9 @@ def score(
     unspelled = [word for word in given if not model.vocab.spells(word)]
     if unspelled:
         folded = any(needs_lowercase(word, model.vocab) for word in unspelled)
-        print(
-            f"{len(unspelled):,} of {len(given):,} words have no score, as {unspelled[0]!r}: they "
-            "contain characters that never occur in the training words"
-            + ("; try --lowercase, the training words are lower-case" if folded else ""),
-            file=sys.stderr,
-        )
+        hint = "; try --lowercase, the training words are lower-case" if folded else ""
+        how_many = f"{len(unspelled):,} of {len(given):,} words have no score"
+        print(f"{how_many}, as {unspelled[0]!r}: {UNSPELLED}{hint}", file=sys.stderr)
 
 
 def _scored(model: NameModel, words: list[str]) -> Iterator[dict[str, Any]]:

@@ -14,11 +14,12 @@ from lightning.pytorch.utilities.exceptions import MisconfigurationException
 from lit_makemore import files
 from lit_makemore.commands.fit import train
 from lit_makemore.commands.lightning_cli import MakemoreCLI
+from lit_makemore.commands.options import NOTHING_KEPT
 from lit_makemore.commands.output import notes, program
-from lit_makemore.commands.parsing import Parser, call
+from lit_makemore.commands.parsing import Parser
 from lit_makemore.commands.quiet import quiet_lightning
 from lit_makemore.runs import sweep_results
-from lit_makemore.runs.folder import RunFolder
+from lit_makemore.runs.folder import RunFolder, plain
 from lit_makemore.runs.resume import that_count
 from lit_makemore.runs.signals import Stopped
 from lit_makemore.runs.stopping import Diverged
@@ -26,13 +27,9 @@ from lit_makemore.runs.sweep import SEEDS, FrozenTrial, Study, Sweep, Value
 from lit_makemore.runs.tables import losses, mean_and_sd, read, shown
 from lit_makemore.training.option_conflicts import check_fit
 
-OURS = ("config", "name", "runs_dir", "resume", "resume_override")
+# the sweep sets them itself, or nothing would be reached
+OURS = ("config", "name", "runs_dir", "resume", "resume_override", "trainer.fast_dev_run")
 COLUMNS = {"trainer.max_steps": "steps", SEEDS: "seed"}  # of the HParams page, where they differ
-
-
-def run(args: list[str], begun: float) -> None:
-    """Runs `sweep` with the options of the command line."""
-    call(sweep, args)
 
 
 def sweep(config: str, name: str | None = None, runs_dir: str = "runs") -> None:
@@ -45,9 +42,7 @@ def sweep(config: str, name: str | None = None, runs_dir: str = "runs") -> None:
         runs_dir: the folder that contains it.
     """
     path = files.find(config)
-    name = name or path.stem
-    if Path(name).name != name:
-        raise ValueError(f"--name {name!r} must be a plain folder name; --runs_dir says where")
+    name = plain(name or path.stem)
     searched = described_in(path)
     with quiet_lightning(), notes(logging.ERROR):  # what is unhealthy stands in summary.json
         study = Study(Path(runs_dir) / name, searched, check(searched))
@@ -75,12 +70,7 @@ class _FileParser(Parser):
 
 
 def described_in(path: Path) -> Sweep:
-    """Reads the file of a sweep.
-
-    Raises:
-        OSError, ValueError: it cannot be read; it makes no sweep.
-        SystemExit: from the parser, after its line.
-    """
+    """Reads the file of a sweep; raises ValueError, OSError or the parser's SystemExit."""
     parser = _FileParser()
     parser.add_class_arguments(Sweep)
     return Sweep(**vars(parser.instantiate(parser.parse_string(path.read_text("utf-8")))))
@@ -89,25 +79,18 @@ def described_in(path: Path) -> Sweep:
 def check(searched: Sweep) -> dict[str, Any]:
     """Builds networks from each value of a list and the ends of each range; trains none.
 
-    Returns:
-        The options of all runs that change their results, without those that vary.
-
-    Raises:
-        ValueError: an option is not possible, or needs more than one device.
-        SystemExit: from the parser, after its line: there is no such option.
+    Returns the options of all runs that change their results, without those that vary. Raises
+    ValueError, or the parser's SystemExit, for an option that is not possible.
     """
     if taken := [option for option in OURS if option in {**searched.space, **searched.options}]:
-        raise ValueError(f"a sweep sets --{taken[0]} itself; leave it out")
+        raise ValueError(f"--{taken[0]} does not work in a sweep; leave it out")
     for parameters in searched.ends():
         cli = MakemoreCLI("fit", searched.arguments(parameters, (searched.seeds or [None])[0]))
-        if cli.config.trainer.fast_dev_run:
-            raise ValueError("--trainer.fast_dev_run reaches nothing to compare; leave it out")
-        cli.build(logger=False, callbacks=[], enable_checkpointing=False, enable_progress_bar=False)
+        cli.build(callbacks=[], **NOTHING_KEPT)
         if cli.trainer.world_size > 1:
-            raise ValueError(
-                f"a trial trains on one device, not on {cli.trainer.world_size}; set "
-                "trainer.devices to 1 in the options, and start more workers"
-            )
+            remedy = "set trainer.devices to 1 in the options, and start more workers"
+            several = f"not on {cli.trainer.world_size}"
+            raise ValueError(f"a trial trains on one device, {several}; {remedy}")
         check_fit(cli.model.hparams, cli.trainer, cli.datamodule)
     common = that_count(yaml.safe_load(cli.dump()))
     return {name: value for name, value in common.items() if name not in searched.space}

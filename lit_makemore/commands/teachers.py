@@ -7,7 +7,6 @@ from time import perf_counter
 from typing import Any
 
 import torch
-import yaml
 from lightning.pytorch.utilities.exceptions import MisconfigurationException
 
 from lit_makemore import files
@@ -17,31 +16,29 @@ from lit_makemore.commands.output import say
 from lit_makemore.counts.targets import Teacher
 from lit_makemore.files import write_text
 from lit_makemore.runs.folder import RunFolder
+from lit_makemore.runs.tables import typed
 from lit_makemore.training.option_conflicts import check_fit
 
 Train = Callable[[MakemoreCLI, float], Any]
+SHARED = (  # options that a teacher has from the run that it teaches
+    "data.path data.column data.splits data.split_seed data.lowercase data.strip data.url "
+    "trainer.accelerator trainer.devices resume_override max_requeues"
+).split()
 
 
 def train_teachers(cli: MakemoreCLI, folder: RunFolder, train: Train) -> tuple[str | Teacher, ...]:
     """Trains each configuration among data.teachers, in teachers/1, 2 … of the run folder.
 
-    Args:
-        cli: the options of the run that is taught.
-        folder: its run folder.
-        train: what trains a teacher: fit.train.
-
-    Returns:
-        All teachers: what was trained here, with its last weights (the best ones would be chosen by
-        words that are held out); of others the checkpoint.
+    `cli` and `folder` are those of the run that is taught; `train` is fit.train. Returns all
+    teachers: what was trained here, with its last weights (the best ones would be chosen by words
+    that are held out); of others the checkpoint.
     """
     teachers = [str(files.find(teacher)) for teacher in cli.datamodule.teachers]
     if not any(map(is_config, teachers)):
         return tuple(teachers)
     if cli.trainer.world_size > 1:
-        raise ValueError(
-            "several processes cannot train teachers; train them first, and give their checkpoints "
-            "to --data.teachers"
-        )
+        remedy = "train them first, and give their checkpoints to --data.teachers"
+        raise ValueError(f"several processes cannot train teachers; {remedy}")
     # Everything that can be refused is refused now, and not after minutes of training.
     check_fit(cli.model.hparams, cli.trainer, cli.datamodule)
     for teacher in teachers:
@@ -70,7 +67,7 @@ def _train_teacher(cli: MakemoreCLI, config: str, run: Path, train: Train) -> st
     threads_of_ours = torch.get_num_threads()
     with torch.random.fork_rng():  # the random state of the run that it teaches must not change
         try:
-            one = MakemoreCLI("fit", _teacher_options(cli.config, config, run), [config])
+            one = MakemoreCLI("fit", _teacher_options(cli.config, config, run))
             reached = train(one, perf_counter())
         except (ValueError, OSError, MisconfigurationException) as error:
             raise ValueError(f"{config}: {error}") from error
@@ -82,29 +79,22 @@ def _train_teacher(cli: MakemoreCLI, config: str, run: Path, train: Train) -> st
     return Teacher(one.model.net.cpu().eval(), one.datamodule.block_size)
 
 
-def _teacher_options(ours: Any, config: str, run: Path) -> dict[str, Any]:
-    """The options of a teacher: its configuration, on the words and devices of this run."""
-    try:
-        options = yaml.safe_load(Path(config).read_text(encoding="utf-8"))
-        data, model, trainer = (dict(options.get(n) or {}) for n in ("data", "model", "trainer"))
-    except (yaml.YAMLError, AttributeError, TypeError, ValueError) as error:
-        raise ValueError(f"this is not a configuration: {error}") from error
-    words = ("path", "column", "splits", "split_seed", "lowercase", "strip", "url")
-    data.update({key: ours.data[key] for key in words}, teachers=[])
-    data.setdefault("block_size", ours.data.block_size)
-    model.setdefault("engine", ours.model.engine)
-    trainer.update({key: ours.trainer[key] for key in ("accelerator", "devices")})
-    trainer.update(num_nodes=1, strategy="auto", enable_checkpointing=True)
-    silent = [key for key in ("enable_progress_bar", "logger") if ours.trainer[key] is False]
-    options.update(
-        data=data,
-        model=model,
-        trainer=trainer | dict.fromkeys(silent, False),
-        runs_dir=str(run.parent),
-        name=run.name,
-        resume="auto" if run.exists() else "false",  # auto would say that it begins a new run
-        seed_everything=(1000 * ours.seed_everything + int(run.name)) % 2**32,
-        diagnostics={"enabled": False},
-        **{key: ours[key] for key in ("resume_override", "max_requeues")},
-    )
-    return options if ours.threads is None else {**options, "threads": ours.threads}
+def _teacher_options(ours: Any, config: str, run: Path) -> list[str]:
+    """The command line of a teacher: its configuration, on the words and devices of this run."""
+    defaults = {key: ours[key] for key in ("data.block_size", "model.engine")}
+    given = {key: ours[key] for key in SHARED} | {
+        "data.teachers": [],
+        "trainer.num_nodes": 1,
+        "trainer.strategy": "auto",
+        "trainer.enable_checkpointing": True,
+        "diagnostics.enabled": False,
+        "runs_dir": str(run.parent),
+        "name": run.name,
+        "resume": "auto" if run.exists() else "false",  # auto would say that it begins a new run
+        "seed_everything": (1000 * ours.seed_everything + int(run.name)) % 2**32,
+    }
+    silent = ("trainer.enable_progress_bar", "trainer.logger")
+    given |= {key: False for key in silent if ours[key] is False}
+    given |= {"threads": ours.threads} if ours.threads else {}
+    before, after = ([f"--{k}={typed(v)}" for k, v in o.items()] for o in (defaults, given))
+    return [*before, "--config", config, *after]

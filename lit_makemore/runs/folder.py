@@ -1,16 +1,12 @@
 """The folder of a run: its name, its lock, what lies in it."""
 
+import fcntl
 import os
 import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from itertools import count
 from pathlib import Path
-
-try:
-    import fcntl
-except ImportError:  # there is no lock on Windows; two runs only have different names
-    fcntl = None  # type: ignore[assignment]
 
 
 class RunFolder:
@@ -36,7 +32,6 @@ class RunFolder:
     ) -> None:
         self._root, self._name, self._stem, self._resumed = Path(root), name, stem, resumed
         self.path: Path | None = None  # known from `open` on, on all processes of a fit
-        self._made_root = not self._root.exists()
         self._lock: int | None = None
 
     def open(self) -> Path:
@@ -59,11 +54,7 @@ class RunFolder:
         return self.path / "checkpoints"
 
     def _create(self) -> Path:
-        name = self._name
-        if name is not None and (name != os.path.basename(name) or name in ("", ".", "..")):
-            raise ValueError(
-                f"--name {name!r} must be a plain folder name; --runs_dir says where it lies"
-            )
+        name = None if self._name is None else plain(self._name)
         for number in count(1):
             path = self._root / (name or (self._stem if number == 1 else f"{self._stem}-{number}"))
             try:
@@ -76,18 +67,22 @@ class RunFolder:
         return path
 
     def discard(self) -> None:
-        """Deletes the folder, and that of all runs, if this process made them."""
+        """Deletes the folder, if this process made it."""
         if self._lock is not None and self.path is not None and self._resumed is None:
             shutil.rmtree(self.path, ignore_errors=True)
-            if self._made_root:
-                with suppress(OSError):  # other runs are there by now
-                    self._root.rmdir()
 
     def close(self) -> None:
         """Gives the lock back."""
         if self._lock is not None:
             os.close(self._lock)
             self._lock = None
+
+
+def plain(name: str) -> str:
+    """The name; raises ValueError if it is more or less than the name of a folder."""
+    if name != os.path.basename(name) or name in ("", ".", ".."):
+        raise ValueError(f"--name {name!r} must be a plain folder name; --runs_dir says where")
+    return name
 
 
 def is_finished(folder: Path) -> bool:
@@ -110,8 +105,7 @@ def taken(root: Path, name: str) -> RunFolder | None:
 def alone(folder: Path) -> Iterator[None]:
     """Inside the block no other process is in such a block of the folder. Waits for its turn."""
     with (folder / ".lock").open("a") as lock:
-        if fcntl is not None:
-            fcntl.flock(lock, fcntl.LOCK_EX)
+        fcntl.flock(lock, fcntl.LOCK_EX)
         yield
 
 
@@ -119,8 +113,7 @@ def _lock(folder: Path) -> int:
     """Holds the lock of a folder as long as the file that is returned is open."""
     lock = os.open(folder / ".lock", os.O_CREAT | os.O_RDWR)
     try:
-        if fcntl is not None:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError as error:
         os.close(lock)
         remedy = "wait for it, or choose another --name"

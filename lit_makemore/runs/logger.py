@@ -83,18 +83,16 @@ class RunLogger(CardLogger):
 
 def settings_of(module: Any, trainer: Any) -> dict[str, Any]:
     """What tells a run of LitMLP from others, as a flat table of plain values."""
-    data, init = trainer.datamodule, module.hparams["init"]
-    first = {
-        "lr": module.hparams["lr"],
-        "init.gain": init["gain"],
+    data, settings = trainer.datamodule, dict(module.hparams)
+    del settings["chars"]
+    settings |= {f"init.{key}": value for key, value in settings.pop("init").items()}
+    settings |= {
         "targets": data.targets,
         "seed": data.generator.initial_seed(),
         "steps": trainer.max_steps,
-        "precision": str(trainer.precision),
+        "precision": trainer.precision,
         # Python in an ASCII locale keeps other bytes as surrogates; TensorBoard takes UTF-8
         "words": os.fsencode(Path(data.path).name).decode(errors="replace"),
         "batch_size": data.batch_size,
     }
-    others = {**module.hparams, **{f"init.{key}": value for key, value in init.items()}}
-    settings = first | {k: x for k, x in others.items() if k not in (*first, "chars", "init")}
     return {k: v if isinstance(v, int | float | str) else str(v) for k, v in settings.items()}

@@ -20,7 +20,7 @@ from lit_makemore.counts.ngrams import KneserNey
 from lit_makemore.diagnostics.checks import TABLE_WIDTH, Health
 from lit_makemore.files import write_text
 from lit_makemore.model import NameModel
-from lit_makemore.runs.tables import aligned, displayed_width, shortened
+from lit_makemore.runs.tables import aligned, displayed_width
 from lit_makemore.sampling.sampler import Sampler
 from lit_makemore.training.curves import TrainingCurves
 from lit_makemore.training.datamodule import NamesDataModule
@@ -28,7 +28,7 @@ from lit_makemore.training.metrics import evaluate as losses_on
 from lit_makemore.words.splits import known_words, repeated_words, whereabouts
 
 SAMPLE_SEED = 2147483647  # the lecture's
-LONGEST_SHOWN = 30  # columns
+LONGEST_SHOWN = 30  # characters
 SPLITS = ("train", "val", "test", "val_novel", "test_novel")
 
 Samples = list[tuple[str, str]]
@@ -208,7 +208,10 @@ def number(value: float | None, digits: int) -> str:
 def columns(samples: Samples) -> str:
     """The names in columns, each with a mark for where it is found; long ones are shortened."""
     mark = {"train": "=", "held out": "~", "new": " ", "cut": " "}
-    cells = [f"{mark[where]} {shortened(name, LONGEST_SHOWN)}" for name, where in samples]
+    cells = []
+    for name, where in samples:
+        short = name if len(name) <= LONGEST_SHOWN else name[: LONGEST_SHOWN - 1] + "…"
+        cells.append(f"{mark[where]} {short}")
     width = max(map(displayed_width, cells), default=0) + 1
     cells = [cell + " " * (width - displayed_width(cell)) for cell in cells]
     across = min(5, TABLE_WIDTH // width)

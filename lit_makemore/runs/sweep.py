@@ -10,18 +10,15 @@ from statistics import mean
 from typing import Any, Literal
 
 import numpy as np
+import optuna
+from optuna.samplers import BaseSampler, GridSampler, RandomSampler, TPESampler
+from optuna.storages import JournalStorage
+from optuna.storages.journal import JournalFileBackend, JournalFileOpenLock
+from optuna.trial import FrozenTrial
 
 from lit_makemore.runs.folder import RunFolder, alone, is_finished, taken
+from lit_makemore.runs.tables import typed
 from lit_makemore.training.option_conflicts import Row, refuse
-
-try:
-    import optuna
-    from optuna.samplers import BaseSampler, GridSampler, RandomSampler, TPESampler
-    from optuna.storages import JournalStorage
-    from optuna.storages.journal import JournalFileBackend, JournalFileOpenLock
-    from optuna.trial import FrozenTrial
-except ModuleNotFoundError as error:
-    raise ValueError("sweep needs Optuna: pip install optuna scipy") from error
 
 Value = bool | int | float | str | None
 SEEDS = "seed_everything"
@@ -131,7 +128,7 @@ class Sweep:
         words = [word for config in configs for word in ("--config", config)]
         seeds = {} if seed is None else {SEEDS: seed}
         for name, value in {**self.options, **parameters, **seeds}.items():
-            words += [f"--{name}", value if isinstance(value, str) else json.dumps(value)]
+            words += [f"--{name}", typed(value)]
         return words
 
 

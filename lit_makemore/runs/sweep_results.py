@@ -39,14 +39,9 @@ def best_first(study: Study) -> list[Trial]:
 
 
 def write(folder: Path, sweep: Sweep, trials: Sequence[Trial], command: str) -> str:
-    """Writes the results of a sweep into its folder.
+    """Writes the results of a sweep into its folder; returns what is to be printed.
 
-    Args:
-        trials: all of its trials, the best one first.
-        command: trains the network of the best trial.
-
-    Returns:
-        A table of the best trials, and where the rest is.
+    The best one of the trials is the first; `command` trains its network.
     """
     best = f"The best trial is {trials[0].number:03}. This command trains it by itself:"
     if not isfinite(trials[0].value):

@@ -85,20 +85,14 @@ def short_names(options: Sequence[str]) -> dict[str, str]:
     return {o: s if last.count(s) == 1 else o for o, s in zip(options, last, strict=True)}
 
 
+def typed(value: object) -> str:
+    """A value of an option as it is typed."""
+    return value if isinstance(value, str) else json.dumps(value)
+
+
 def shown(value: object) -> str:
-    """A value of an option as it is typed, a number with at most four digits that count."""
-    if isinstance(value, str):
-        return value
-    return f"{value:.4g}" if isinstance(value, float) else json.dumps(value)
-
-
-def shortened(name: str, width: int) -> str:
-    """The name, with … for what does not fit into a width."""
-    if displayed_width(name) <= width:
-        return name
-    while displayed_width(name) >= width:
-        name = name[: min(width, len(name) - 1)]
-    return name + "…"
+    """The same, a number with at most four digits that count."""
+    return f"{value:.4g}" if isinstance(value, float) else typed(value)
 
 
 def displayed_width(text: str) -> int:

@@ -5,6 +5,7 @@ import json
 import random
 import re
 import shutil
+import sys
 from copy import copy
 from importlib.util import find_spec
 
@@ -217,10 +218,9 @@ def test_bad_input_is_one_line_and_nothing_is_written(run, ckpt, tmp_path, capsy
 
 @pytest.mark.parametrize("name", ["onnx", "safetensors"])
 def test_a_missing_package_is_named(name, run, tmp_path, monkeypatch, capsys):
-    monkeypatch.setattr(export, "find_spec", lambda package: None)
+    monkeypatch.setitem(sys.modules, name, None)
     assert run("--format", name) == 1
     (line,) = capsys.readouterr().err.splitlines()
-    assert f"--format {name} needs {name}" in line
     assert f"pip install {name}" in line
     assert list(tmp_path.iterdir()) == []
 

@@ -101,7 +101,7 @@ def test_the_command_takes_a_config_and_a_checkpoint(capsys, tmp_path):
 @pytest.mark.parametrize(
     ("arguments", "status", "message"),
     [
-        (["--batch_size", "1"], 1, "at least 2"),
+        (["--batch_size", "1"], 1, "--batch_size 2 at least"),
         (["--dtype", "float16"], 2, "dtype"),
         (["--config", "none.yaml"], 2, "none.yaml"),
         (["--checkpoint", "none.ckpt"], 1, "no checkpoint at"),
