@@ -1,4 +1,4 @@
-"""A fit where the operating system lacks what Linux has, as macOS does."""
+"""A fit where the operating system lacks what Linux has: as Windows and macOS do."""
 
 import os
 import subprocess
@@ -11,23 +11,40 @@ from tests.conftest import ROOT
 
 # Other people's packages are imported first: here they are those for Linux.
 LACKING = """
-import os, runpy, sys
+import os, runpy, signal, sys
 import lightning.pytorch, tensorboard, torch
+import lightning.pytorch.trainer.connectors.signal_connector as connector
+if {windows}:
+    connector._IS_WINDOWS = True
+    connector.signal.valid_signals = lambda: {{signal.SIGINT, signal.SIGTERM}}
+for name in {signals!r}:
+    delattr(signal, name)
+for name in {modules!r}:
+    sys.modules[name] = None
 del os.sched_getaffinity
 os.environ["PATH"] = ""
 sys.argv = ["train.py", *sys.argv[1:]]
 runpy.run_path("train.py", run_name="__main__")
 """
+SYSTEMS = {
+    "macos": {"windows": False, "signals": [], "modules": []},
+    "windows": {
+        "windows": True,
+        "signals": ["SIGUSR1", "SIGUSR2", "SIGHUP", "SIGKILL", "SIGALRM", "SIGCONT"],
+        "modules": ["fcntl", "resource", "pwd", "grp"],
+    },
+}
 
 
 @pytest.mark.slow
-def test_a_fit_needs_nothing_that_only_linux_has(tmp_path, word_list):
+@pytest.mark.parametrize("system", SYSTEMS)
+def test_a_fit_needs_nothing_that_only_linux_has(tmp_path, word_list, system):
     arguments = ["fit", "--data.path", str(word_list), "--data.batch_size", "16"]
     arguments += ["--model.n_hidden", "10", "--runs_dir", str(tmp_path), "--name", "run"]
     arguments += ["--trainer.max_steps", "50", "--trainer.max_time", "00:01:00:00"]
     environment = {name: value for name, value in os.environ.items() if name != "CXX"}
     done = subprocess.run(
-        [sys.executable, "-c", LACKING, *arguments],
+        [sys.executable, "-c", LACKING.format(**SYSTEMS[system]), *arguments],
         cwd=ROOT,
         env=environment,
         capture_output=True,

@@ -41,6 +41,8 @@ def run(args: list[str], begun: float) -> None:
         cli = MakemoreCLI("fit", args[1:])
         shown = cli.config.trainer.enable_progress_bar is not False
         with notes(logging.INFO if shown else logging.WARNING):
+            if not cli.config.trainer.fast_dev_run:
+                say(*slurm.notes(cli.config.seed_everything))
             reached = train(cli, begun)
     if reached:
         print(report.text(*reached))
@@ -118,10 +120,8 @@ def _find_run(cli: MakemoreCLI) -> resume.Resumption | None:
     if config.threads is None and found.threads:
         threads.use(found.threads)
     changed = resume.check(found, cli.dump(), config.resume_override)
-    say(*changed)
-    if found.path is None:
-        say(f"no checkpoint in {found.folder} yet: starting again there")
-    elif not found.finished:
+    say(*filter(None, [found.note]), *changed)
+    if found.path and not found.finished:
         say(f"resuming {found.folder} at update {found.step:,}")
     return found
 

@@ -1,12 +1,16 @@
 """The folder of a run: its name, its lock, what lies in it."""
 
-import fcntl
 import os
 import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from itertools import count
 from pathlib import Path
+
+try:
+    import fcntl
+except ImportError:  # there is no lock on Windows; two runs only have different names
+    fcntl = None  # type: ignore[assignment]
 
 
 class RunFolder:
@@ -32,6 +36,7 @@ class RunFolder:
     ) -> None:
         self._root, self._name, self._stem, self._resumed = Path(root), name, stem, resumed
         self.path: Path | None = None  # known from `open` on, on all processes of a fit
+        self._made_root = not self._root.exists()
         self._lock: int | None = None
 
     def open(self) -> Path:
@@ -67,9 +72,12 @@ class RunFolder:
         return path
 
     def discard(self) -> None:
-        """Deletes the folder, if this process made it."""
+        """Deletes the folder, and that of all runs, if this process made them."""
         if self._lock is not None and self.path is not None and self._resumed is None:
             shutil.rmtree(self.path, ignore_errors=True)
+            if self._made_root:
+                with suppress(OSError):  # other runs are there by now
+                    self._root.rmdir()
 
     def close(self) -> None:
         """Gives the lock back."""
@@ -105,7 +113,8 @@ def taken(root: Path, name: str) -> RunFolder | None:
 def alone(folder: Path) -> Iterator[None]:
     """Inside the block no other process is in such a block of the folder. Waits for its turn."""
     with (folder / ".lock").open("a") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
+        if fcntl is not None:
+            fcntl.flock(lock, fcntl.LOCK_EX)
         yield
 
 
@@ -113,7 +122,8 @@ def _lock(folder: Path) -> int:
     """Holds the lock of a folder as long as the file that is returned is open."""
     lock = os.open(folder / ".lock", os.O_CREAT | os.O_RDWR)
     try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        if fcntl is not None:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError as error:
         os.close(lock)
         remedy = "wait for it, or choose another --name"

@@ -22,7 +22,8 @@ class Resumption(NamedTuple):
     """Where a run goes on."""
 
     folder: Path
-    path: Path | None = None  # of the checkpoint; without one it begins again in this folder
+    note: str = ""  # for the user
+    path: Path | None = None  # of the checkpoint; None to begin again, in this folder
     step: int = 0  # updates made by then
     threads: int | None = None  # how many made them; None if it begins again
     finished: bool = False  # whether the run has its summary and is as long as asked for
@@ -33,34 +34,57 @@ def find(
 ) -> Resumption | None:
     """The checkpoint to go on from, in a run under `root`, which shall make max_steps (or -1).
 
-    resume is "true"; or "auto", which is no error where there is no such run; or a run folder; or a
-    checkpoint in one. The run is the named one, or the newest named stem, or stem with a number:
-    the one whose config.yaml was written last. It goes on from its last checkpoint. Without any it
-    begins again, in its folder.
+    resume is "true": the last checkpoint of the run; "auto": its newest whole checkpoint, without
+    which the run starts again in its folder, or None if there is no run; otherwise a run folder, or
+    a checkpoint in one. The run is the named one, or the newest named stem, or stem with a number:
+    the one whose config.yaml was written last.
 
     Raises:
-        FileNotFoundError: there is no such run.
-        ValueError: the checkpoint is not a whole one of this program.
+        FileNotFoundError: there is nothing to go on from; not for "auto".
+        ValueError: the checkpoint is not a whole one of this program; not for "auto".
     """
     folder = Path(resume).resolve()
     if resume in ("true", "auto"):
-        named = re.compile(re.escape(name) if name else rf"{re.escape(stem)}(-\d+)?")
-        configs = Path(root).glob("*/config.yaml")
-        runs = [config for config in configs if named.fullmatch(config.parent.name)]
+        runs = [Path(root) / name] if name is not None else _runs_of(Path(root), stem)
+        runs = [run for run in runs if (run / "config.yaml").is_file()]
         if not runs and resume == "auto":
             return None
         if not runs:
             raise FileNotFoundError(f"there is no run {name or stem} in {root}; leave out --resume")
-        folder = max(runs, key=lambda config: config.stat().st_mtime_ns).parent
-    path = folder / "checkpoints" / "last.ckpt"
-    if not folder.is_dir():
+        folder = max(runs, key=lambda run: (run / "config.yaml").stat().st_mtime_ns)
+    elif not folder.is_dir():
         path, folder = Path(resume), folder.parent.parent
-    elif not path.exists():  # it was stopped very early, or while its teachers trained
-        return Resumption(folder)
+        if path.is_file() and not (folder / "config.yaml").is_file():
+            raise ValueError(
+                f"{path} cannot be continued without its run folder: there is no "
+                f"{folder / 'config.yaml'}; put it back into the checkpoints folder of its run"
+            )
+        return _from(path, folder, max_steps)
+    last, note = folder / "checkpoints" / "last.ckpt", ""
+    if resume == "auto":
+        for path in (last, last.with_name("best.ckpt")):
+            try:
+                return _from(path, folder, max_steps, note)
+            except (ValueError, FileNotFoundError) as error:
+                note = f"{error}: falling back to best.ckpt"
+        return Resumption(folder, f"no complete checkpoint in {folder}: starting again there")
+    if not last.exists() and (folder / "teachers").is_dir():  # it was stopped while they trained
+        note = f"no checkpoint yet: continuing with its teachers in {folder}/teachers"
+        return Resumption(folder, note)
+    return _from(last, folder, max_steps)
+
+
+def _runs_of(root: Path, stem: str) -> list[Path]:
+    """The runs named stem, stem-2, stem-3 …"""
+    name = re.compile(rf"{re.escape(stem)}(-\d+)?")
+    return [path for path in root.glob("*") if name.fullmatch(path.name)]
+
+
+def _from(path: Path, folder: Path, max_steps: int, note: str = "") -> Resumption:
     entries = read(path)
-    step = entries["global_step"]
+    step, threads = entries["global_step"], entries[KEY]["threads"]
     finished = is_finished(folder) and 0 < max_steps <= step
-    return Resumption(folder, path, step, entries[KEY]["threads"], finished)
+    return Resumption(folder, note, path, step, threads, finished)
 
 
 def differences(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:

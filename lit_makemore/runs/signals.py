@@ -8,12 +8,14 @@ import os
 import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
+from threading import current_thread, main_thread
 from types import FrameType
 
 # If several arrive, the last one in this list decides: a job that is warned and then cancelled must
 # not be queued again.
-ASKING: list[int] = [signal.SIGUSR1, signal.SIGINT, signal.SIGTERM]
+ASKING = [getattr(signal, n) for n in ("SIGUSR1", "SIGINT", "SIGTERM") if hasattr(signal, n)]
 _noted: list[int] = []  # those received
+_blocks = 0  # how many blocks of `noted` are open
 
 
 class Stopped(BaseException):
@@ -31,13 +33,18 @@ def noted(*signums: int) -> Iterator[None]:
     A second SIGTERM or SIGINT ends the process at once. Not in a SLURM job: there several may come,
     and SIGKILL follows.
     """
-    before = {signum: signal.signal(signum, note) for signum in signums}
+    global _blocks
+    _blocks += 1
+    before = {}
+    if current_thread() is main_thread():  # no other may set handlers
+        before = {signum: signal.signal(signum, note) for signum in signums}
     try:
         yield
     finally:
         for signum, handler in before.items():
             signal.signal(signum, handler)
-        if note not in before.values():  # not in another such block
+        _blocks -= 1
+        if not _blocks:
             _noted.clear()
 
 

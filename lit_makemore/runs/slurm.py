@@ -26,17 +26,47 @@ def check(processes: int) -> None:
     if not tasks or TorchElasticEnvironment.detect():
         return
     ours = f"--trainer.devices times --trainer.num_nodes is {processes}"
-    beside = int(os.environ.get("SLURM_STEP_NUM_TASKS", 1)) > 1
-    if not (beside or int(os.environ.get("SLURM_PROCID", 0)) > 0):  # a shell, a batch script
+    if not _is_one_of_several():
         if processes > 1 and environment():
-            job = "in a job with --ntasks-per-node as many as --trainer.devices"
-            raise ValueError(f"{ours}, but no others are started: put srun before it, {job}")
+            raise ValueError(
+                f"{ours}, but no others are started: put srun before the command, in a job "
+                "with --ntasks-per-node as many as --trainer.devices"
+            )
     elif processes != tasks:
-        same = "both must be the same, and --ntasks-per-node the same as --trainer.devices"
-        raise ValueError(f"srun has started {tasks} tasks, but {ours}: {same}")
+        raise ValueError(
+            f"srun has started {tasks} tasks, but {ours}: both must be the same, and "
+            "--ntasks-per-node the same as --trainer.devices"
+        )
     elif environment() is None:
-        job = "a job that is named bash or interactive: give it another --job-name"
-        raise ValueError(f"srun has started {tasks} tasks, but Lightning does not look at {job}")
+        raise ValueError(
+            f"srun has started {tasks} tasks, but Lightning does not look at a job that is named "
+            "bash or interactive: give it another --job-name"
+        )
+
+
+def notes(seed: int) -> list[str]:
+    """What may not be meant: a job with tasks that are not used, an array of the same run."""
+    lines = []
+    tasks = int(os.environ.get("SLURM_NTASKS", 1))
+    if tasks > 1 and not _is_one_of_several() and not TorchElasticEnvironment.detect():
+        lines.append(
+            f"SLURM has given {tasks} tasks, but the command was started without srun: "
+            "one process trains; put srun before the command to use them"
+        )
+    task, size = (os.environ.get(f"SLURM_ARRAY_TASK_{of}") for of in ("ID", "COUNT"))
+    if task and size and int(size) > 1 and str(seed) != task:
+        lines.append(
+            f"task {task} of an array of {size}: they repeat the same run unless their options "
+            "differ, for example by --seed_everything $SLURM_ARRAY_TASK_ID in the batch script; "
+            "configs/cluster/sweep.sbatch shares the runs of a sweep"
+        )
+    return lines
+
+
+def _is_one_of_several() -> bool:
+    """Whether srun has started this process beside others; a shell or a batch script has not."""
+    beside = int(os.environ.get("SLURM_STEP_NUM_TASKS", 1)) > 1
+    return beside or int(os.environ.get("SLURM_PROCID", 0)) > 0
 
 
 def job() -> str | None:

@@ -232,17 +232,21 @@ def test_without_a_run_auto_starts_one_and_true_is_an_error(command, capsys):
     assert "nothing to resume: starting a new run" in capsys.readouterr().err
 
 
-def test_a_run_without_a_checkpoint_begins_again(command, stopping, tmp_path, capsys):
+@pytest.mark.parametrize("left", [pytest.param(0, marks=pytest.mark.slow), 2000])
+def test_auto_begins_again_where_no_checkpoint_is_whole(command, stopping, tmp_path, capsys, left):
     """In the same folder; TensorBoard shows nothing of the first attempt."""
     runs = tmp_path / "runs"
     assert main(command("whole")) == 0
     stopping(14, "signal")  # before the first validation, so there is no best.ckpt
     assert main(command("parts")) == 143
     last = runs / "parts" / "checkpoints" / "last.ckpt"
-    last.unlink()
-    last.parent.rmdir()
+    if left:
+        os.truncate(last, left)
+    else:
+        last.unlink()
+        last.parent.rmdir()
     assert main(command("parts", "--resume", "auto")) == 0
-    assert "no checkpoint in" in capsys.readouterr().err
+    assert "no complete checkpoint in" in capsys.readouterr().err
     assert_same_run(runs / "parts", runs / "whole")
 
 
@@ -288,7 +292,8 @@ def test_going_on_from_an_older_checkpoint_forgets_the_newer_one(command, stoppi
 def test_a_run_named_like_a_pattern_is_found(tmp_path):
     (tmp_path / "my[1]").mkdir()
     (tmp_path / "my[1]" / "config.yaml").touch()
-    assert resume.find("true", tmp_path, None, "my[1]", 10).folder == tmp_path / "my[1]"
+    with pytest.raises(FileNotFoundError, match="last.ckpt"):
+        resume.find("true", tmp_path, None, "my[1]", 10)
     for name in ("my1", "m", "my["):
         with pytest.raises(FileNotFoundError, match="no run"):
             resume.find("true", tmp_path, None, name, 10)
@@ -334,14 +339,22 @@ def test_another_word_list_is_an_error(command, stopped, word_list, capsys):
     assert "are not those that the run was trained on" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("broken", [b"", b"not a checkpoint", None])
-def test_a_damaged_checkpoint_is_one_line(command, stopped, capsys, broken):
-    last = stopped / "checkpoints" / "last.ckpt"
+@pytest.mark.parametrize(
+    "broken", [b"", *(pytest.param(b, marks=pytest.mark.slow) for b in (b"not a checkpoint", None))]
+)
+def test_auto_falls_back_to_the_newest_whole_checkpoint(
+    command, stopping, tmp_path, capsys, broken
+):
+    assert main(command("whole")) == 0
+    stopping(55, "signal")
+    assert main(command("parts")) == 143
+    last = tmp_path / "runs" / "parts" / "checkpoints" / "last.ckpt"
     last.write_bytes(last.read_bytes()[:3000] if broken is None else broken)
-    capsys.readouterr()
-    assert main(command("run", "--resume", "true")) == 1
-    (line,) = capsys.readouterr().err.splitlines()
-    assert "is incomplete or damaged" in line
+    assert main(command("parts", "--resume", "true")) == 1
+    assert "is incomplete or damaged" in capsys.readouterr().err
+    assert main(command("parts", "--resume", "auto")) == 0
+    assert "falling back to best.ckpt" in capsys.readouterr().err
+    assert_same_run(tmp_path / "runs" / "parts", tmp_path / "runs" / "whole")
 
 
 def test_a_run_in_use_is_left_alone(command, stopped, capsys):
@@ -415,5 +428,5 @@ def test_a_checkpoint_without_its_run_folder_is_one_line(command, stopped, tmp_p
     capsys.readouterr()
     assert main(command("new", "--resume", str(alone))) == 1
     (line,) = capsys.readouterr().err.splitlines()
-    assert "config.yaml" in line
+    assert "cannot be continued without its run folder" in line
     assert not (tmp_path / "runs" / "new").exists()

@@ -185,13 +185,29 @@ def test_a_time_limit_warns_and_requeues_up_to_the_limit(cluster, config, submit
     assert cluster.show(job)["ExitCode"] in ("138:0", "143:0")
 
 
-def test_an_array_is_a_run_a_task(cluster, config):
+def test_an_allocation_without_srun_says_that_one_process_trains(cluster, config):
+    arguments = fit(config.parent, config.parent / "words.txt", "alone", 1)
+    command = f"{shlex.join(arguments)} --trainer.max_steps 5 2>&1"
+    said = cluster.run("salloc", "--ntasks=4", "bash", "-c", command, cwd=ROOT)
+    assert "SLURM has given 4 tasks, but the command was started without srun" in said
+    assert (config.parent / "alone" / "summary.json").exists()
+
+
+@pytest.mark.parametrize("seeds", [False, True])
+def test_an_array_is_a_run_a_task_and_the_same_run_is_said(cluster, config, seeds):
     arguments = fit(config.parent, config.parent / "words.txt", "", 1, "--trainer.max_steps", "5")
     at = arguments.index("--name")
     del arguments[at : at + 2]  # named after the job
-    command = shlex.join([*arguments, "--config", str(config)])
+    arguments += ["--config", str(config)]
+    command = shlex.join(arguments) + " --seed_everything $SLURM_ARRAY_TASK_ID" * seeds
     options = ("--array=0-1", "--job-name=fit", f"--output={cluster.folder}/%A_%a.out")
     job = cluster.submit(command, *options, f"--chdir={ROOT}")
-    for task in (f"{job}_{number}" for number in (0, 1)):
+    tasks = [f"{job}_{number}" for number in (0, 1)]
+    for task in tasks:
         cluster.wait(task, "COMPLETED")
         assert (folder(config, task) / "summary.json").exists()
+    said = [
+        "they repeat the same run unless their options differ" in text
+        for text in map(cluster.output, tasks)
+    ]
+    assert said == [not seeds, not seeds]
