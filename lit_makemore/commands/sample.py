@@ -98,9 +98,9 @@ def _lines(draws: Iterable[Draw], train_hashes: Tensor | None, limit: int) -> It
 
 def _probability(sampler: Sampler | ConditionedSampler) -> str:
     """How many of the network's names fit the condition."""
-    share = f"{100 * sampler.probability:.3g} % of the network's names fit"
     if isinstance(sampler, ConditionedSampler):
-        return share
+        return f"{100 * sampler.probability:.3g} % of the network's names fit"
     begun = sampler.vocab.decode(sampler.prefix.tolist())
     which = f" that begin with {begun}" if begun else ""
-    return f"about {share}: {sampler.kept:,} of {sampler.tried:,}{which} did"
+    share = 100 * sampler.kept / max(sampler.tried, 1)
+    return f"about {share:.3g} % of its names{which} fit: {sampler.kept:,} of {sampler.tried:,}"

@@ -14,7 +14,6 @@ from lit_makemore.commands.parsing import call
 from lit_makemore.files import write_parts
 from lit_makemore.model import NameModel, load
 from lit_makemore.runs.tables import displayed_width
-from lit_makemore.sampling.conditions import needs_lowercase
 from lit_makemore.sampling.scoring import character_scores
 from lit_makemore.words.corpus import are_among, read_words
 
@@ -60,11 +59,11 @@ def score(
     write_parts(output, texts[format])
     unspelled = [word for word in given if not model.vocab.spells(word)]
     if unspelled:
-        folded = any(needs_lowercase(word, model.vocab) for word in unspelled)
+        folded = any(model.vocab.spells(word.lower()) for word in unspelled)
         print(
             f"{len(unspelled):,} of {len(given):,} words have no score, as {unspelled[0]!r}: they "
             "contain characters that never occur in the training words"
-            + ("; try --lowercase, the training words are lower-case" if folded else ""),
+            + ("; try --lowercase" if folded else ""),
             file=sys.stderr,
         )
 

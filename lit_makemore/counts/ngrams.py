@@ -4,7 +4,6 @@ Shapes: D distinct training examples, M windows, T block_size, V vocab_size.
 """
 
 from collections.abc import Iterable, Iterator
-from copy import copy
 from typing import Any, Protocol
 
 import torch
@@ -120,12 +119,6 @@ class KneserNey(nn.Module):
     def set_extra_state(self, state: dict[str, Any]) -> None:
         rows = state["rows"].long()
         self._count(rows[:, :-1], rows[:, -1], state["counts"].long(), state["discount"])
-
-    def with_discount(self, discount: float) -> "KneserNey":
-        """The same counts with another discount."""
-        other = copy(self)
-        other.discount = discount
-        return other
 
     @property
     def order(self) -> int:

@@ -15,7 +15,6 @@ from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.font_manager import FontProperties, findfont, get_font
-from PIL import Image
 from torch import Tensor
 from torch.nn.functional import pad
 
@@ -35,9 +34,9 @@ History = Sequence[tuple[int, dict[str, float]]]
 def pictures(
     probe: Probe, history: History, embedding: tuple[Tensor, list[str]] | None
 ) -> dict[str, Picture]:
-    """All pictures of a probe, as PNGs by name; history ends with its figures.
+    """All pictures of a probe that show something, as PNGs by name; history ends with its figures.
 
-    Without an embedding, (V, C) and the V characters, there is no picture of it.
+    An embedding is (V, C) and the V characters.
     """
     when = f"before update {history[-1][0]:,}"
     white = "saturated or zero" if probe.saturating else "zero"
@@ -55,25 +54,23 @@ def pictures(
     }
     if embedding is not None:
         found["6_embedding"] = draw_embedding(*embedding)
-    return {f"pictures/{name}": picture for name, picture in found.items()}
+    return {f"pictures/{name}": picture for name, picture in found.items() if picture}
 
 
 def densities(
     tensors: dict[str, Tensor], title: str, x: str, limit: float | None = None
-) -> Picture:
-    """The distribution of each tensor's values as a line.
+) -> Picture | None:
+    """The distribution of each finite tensor's values as a line; None without any spread.
 
     The x-axis ends at ±limit; None for three times the largest standard deviation.
     """
-    figure, axes = _figure(title, x, "density")
     flat = {name: t.detach().float().flatten().cpu() for name, t in tensors.items()}
     finite = {k: t for k, t in flat.items() if t.numel() > 1 and bool(t.isfinite().all())}
     largest = max((float(t.std()) for t in finite.values()), default=0.0)
-    limit = limit or 3 * largest or 1.0
-    if not tensors:
-        _say(axes, "nothing to draw: no such layer,\nor no method loss(batch)")
-    elif not largest:
-        _say(axes, "all values of a layer are equal" if finite else "all have a NaN or an infinity")
+    if not largest:
+        return None
+    figure, axes = _figure(title, x, "density")
+    limit = limit or 3 * largest
     centres = ((torch.arange(BINS) + 0.5) * (2 * limit / BINS) - limit).tolist()
     lines = {}
     for name, t in finite.items():
@@ -85,46 +82,43 @@ def densities(
     return _png(figure)
 
 
-def ratios(history: History, weights: Sequence[str]) -> Picture:
+def ratios(history: History, weights: Sequence[str]) -> Picture | None:
     """log10 update ratios over the steps, a line for each weight, and the rule of thumb."""
-    figure, axes = _figure("log10 of update over weight", "update", "log10")
     lines = {}
     for name in weights:
         key = f"update_ratio/{name}"
         if points := [(step, found[key]) for step, found in history if key in found]:
             lines[_short(name)] = tuple(zip(*points, strict=True))
-    guide = axes.axhline(GUIDE, color="black", linewidth=1, label=f"guide {GUIDE:.0f}")
     if not lines:
-        _say(axes, "no weight has changed")
+        return None
+    figure, axes = _figure("log10 of update over weight", "update", "log10")
+    guide = axes.axhline(GUIDE, color="black", linewidth=1, label=f"guide {GUIDE:.0f}")
     _plot(axes, lines, "weight", guide, marker=".", markersize=4)
     axes.set_xlim(left=0)
     return _png(figure)
 
 
-def saturation(flat: dict[str, Tensor], title: str) -> Picture:
+def saturation(flat: dict[str, Tensor], title: str) -> Picture | None:
     """A map for each layer: one row an example, one column a unit, white where the unit is flat.
 
     Layers are (B, H) bool; further dimensions count as units.
     """
+    if not flat:
+        return None
     figure, axes = _figure(title, "unit", "examples of each layer", left=0.24, right=0.98)
     axes.grid(False)
     units, gap = [t.flatten(1).cpu().float() for t in flat.values()], 2
-    widest = max((t.size(1) for t in units), default=0)
+    widest = max(t.size(1) for t in units)
     maps = [pad(t, (0, widest - t.size(1), 0, gap), value=0.5) for t in units]
-    if maps:
-        whole = torch.cat(maps)[:-gap].numpy()
-        axes.imshow(whole, cmap="gray", vmin=0, vmax=1, aspect="auto", interpolation="nearest")
-        if not any(bool(t.any()) for t in units):
-            _say(axes, "nothing is white", color="white")
-    else:
-        _say(axes, "the network has no activation layer")
+    whole = torch.cat(maps)[:-gap].numpy()
+    axes.imshow(whole, cmap="gray", vmin=0, vmax=1, aspect="auto", interpolation="nearest")
     middles = [sum(map(len, maps[:i])) + len(t) / 2 for i, t in enumerate(units)]
     named, names = _some(len(units)), [_short(name) for name in flat]
     axes.set_yticks([middles[i] for i in named], [names[i] for i in named])
     return _png(figure)
 
 
-def draw_embedding(weight: Tensor, characters: Sequence[str]) -> Picture:
+def draw_embedding(weight: Tensor, characters: Sequence[str]) -> Picture | None:
     """The characters in the plane, by their embeddings (V, C) or two principal components of them.
 
     Vowels have a colour of their own. Of more than a hundred characters, the ones farthest from the
@@ -133,9 +127,7 @@ def draw_embedding(weight: Tensor, characters: Sequence[str]) -> Picture:
     points, n_embd = weight.detach().float().cpu(), weight.size(1)
     title, x_name, y_name = "embedding", "first number", "second number" if n_embd > 1 else ""
     if not points.isfinite().all():
-        figure, axes = _figure(title, x_name, y_name)
-        _say(axes, "the embedding has a NaN or an infinity")
-        return _png(figure)
+        return None
     if n_embd == 1:
         points = pad(points, (0, 1))
     elif n_embd > 2:
@@ -198,14 +190,9 @@ def _figure(
     return figure, axes
 
 
-def _say(axes: Axes, why: str, color: str = "black") -> None:
-    """Why a picture is empty."""
-    axes.text(0.5, 0.65, why, ha="center", fontsize=LARGE, color=color, transform=axes.transAxes)
-
-
 def _some(n: int) -> list[int]:
     """Of n layers the numbers of those that are named: the first, the last and some between."""
-    return sorted({round(i * (n - 1) / (MOST_NAMES - 1)) for i in range(MOST_NAMES)}) if n else []
+    return sorted({round(i * (n - 1) / (MOST_NAMES - 1)) for i in range(MOST_NAMES)})
 
 
 def _plot(axes: Axes, lines: dict[str, Any], title: str, *more: Any, **style: Any) -> None:
@@ -214,19 +201,14 @@ def _plot(axes: Axes, lines: dict[str, Any], title: str, *more: Any, **style: An
     for i, (name, (x, y)) in enumerate(lines.items()):
         colour = colormaps["viridis"](0.9 * i / max(len(lines) - 1, 1))
         drawn += axes.plot(x, y, color=colour, label=name, **style)
-    if named := [*(drawn[i] for i in _some(len(drawn))), *more]:
-        axes.legend(
-            handles=named, title=title, fontsize=SMALL, title_fontsize=SMALL,
-            loc="upper left", bbox_to_anchor=(1.0, 1.03), handlelength=0.7, handletextpad=0.4,
-            borderpad=0.2, labelspacing=0.25, frameon=False,
-        )  # fmt: skip
+    axes.legend(
+        handles=[*(drawn[i] for i in _some(len(drawn))), *more], title=title, fontsize=SMALL,
+        title_fontsize=SMALL, loc="upper left", bbox_to_anchor=(1.0, 1.03), handlelength=0.7,
+        handletextpad=0.4, borderpad=0.2, labelspacing=0.25, frameon=False,
+    )  # fmt: skip
 
 
 def _png(figure: Figure) -> Picture:
-    canvas = FigureCanvasAgg(figure)
-    canvas.draw()
-    width, height = canvas.get_width_height()
-    file = BytesIO()
-    rgba = Image.frombuffer("RGBA", (width, height), canvas.buffer_rgba(), "raw", "RGBA", 0, 1)
-    rgba.convert("RGB").save(file, "PNG", compress_level=1)
+    file, (width, height) = BytesIO(), FigureCanvasAgg(figure).get_width_height()
+    figure.savefig(file, format="png", pil_kwargs={"compress_level": 1})
     return height, width, file.getvalue()

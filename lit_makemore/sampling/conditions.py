@@ -153,12 +153,7 @@ class Condition:
             "pattern": parse(self.pattern) if self.pattern else (MANY,),
         }
         for name, items in patterns.items():
-            text, given = "".join(c for c in items if c not in (ONE, MANY)), getattr(self, name)
-            if needs_lowercase(text, vocab):
-                raise ValueError(
-                    f"the training words are lower-case; use --{name} {given.lower()}, not {given}"
-                )
-            vocab.encode(text, f"the {name}")
+            vocab.encode("".join(c for c in items if c not in (ONE, MANY)), f"the {name}")
         automaton = Automaton([*patterns.values()], vocab.chars)
         least = automaton.missing[0]
         if least is None:
@@ -166,9 +161,3 @@ class Condition:
             raise ValueError(f"no word fits {' and '.join(given)}; leave one of them out")
         self._check_max_length(least)
         return automaton
-
-
-def needs_lowercase(text: str, vocab: Vocabulary) -> bool:
-    """Whether a lower-case vocabulary spells a text only after it is made lower-case."""
-    lower = text.lower()
-    return lower != text and vocab.chars == vocab.chars.lower() and vocab.spells(lower)
