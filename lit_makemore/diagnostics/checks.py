@@ -338,9 +338,7 @@ class Health:
     @property
     def failed(self) -> list[str]:
         """The checks that have failed."""
-        return [
-            name for name in CHECKS if name in self.verdicts and not self.verdicts[name].healthy
-        ]
+        return [name for name, verdict in self.verdicts.items() if not verdict.healthy]
 
     def table(self) -> str:
         """The closing table: a paragraph for each check."""

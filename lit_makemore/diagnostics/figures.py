@@ -4,15 +4,13 @@ docs/diagnostics.md explains every figure. Names are <figure>/<layer> or <figure
 `probe.layer_names`. Gradients are not clipped.
 """
 
-from itertools import pairwise
 from math import inf, isfinite, log10
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from lit_makemore.diagnostics.probe import NORMS, Probe, network_of, parameters_of, tensor_names
-from lit_makemore.network.layers import Linear
+from lit_makemore.diagnostics.probe import Probe, network_of, parameters_of, tensor_names
 from lit_makemore.network.mlp import cross_entropy, evaluating
 from lit_makemore.words.windows import Windows
 
@@ -66,23 +64,8 @@ def histograms(probe: Probe) -> dict[str, tuple[Tensor, float]]:
 
 
 def before_update(net: nn.Module) -> dict[str, Tensor]:
-    """A copy of the parameters whose update_ratio tells something, by name.
-
-    Biases that a BatchNorm layer follows, which takes them off, are left out: their gradients are
-    zero but for rounding.
-    """
-    redundant = [
-        layer.bias
-        for block in net.modules()
-        if isinstance(block, nn.Sequential)
-        for layer, following in pairwise(block)
-        if isinstance(layer, Linear | nn.Linear) and isinstance(following, NORMS)
-    ]
-    return {
-        name: p.detach().clone()
-        for name, p in parameters_of(net).items()
-        if not any(p is bias for bias in redundant)
-    }
+    """A copy of the trained parameters, by name."""
+    return {name: p.detach().clone() for name, p in parameters_of(net).items()}
 
 
 def update_ratios(before: dict[str, Tensor], after: dict[str, Tensor]) -> Figures:

@@ -18,17 +18,13 @@ Items = tuple[str, ...]  # characters, ONE and MANY
 
 
 def parse(pattern: str) -> Items:
-    """The items of a pattern; raises ValueError if it ends with a single backslash."""
+    """The items of a pattern; a backslash at its end stands for itself."""
     items, characters = [], iter(pattern)
     for c in characters:
-        if c != "\\":
-            items.append({"?": ONE, "*": MANY}.get(c, c))
-        elif (following := next(characters, None)) is not None:
-            items.append(following)
+        if c == "\\":
+            items.append(next(characters, c))
         else:
-            raise ValueError(
-                f"the pattern {pattern!r} ends with a single \\, which quotes nothing; write \\\\"
-            )
+            items.append({"?": ONE, "*": MANY}.get(c, c))
     return tuple(items)
 
 

@@ -3,7 +3,6 @@
 import logging
 from dataclasses import replace
 from functools import cached_property
-from pathlib import Path
 from typing import Any, Literal
 
 import lightning.pytorch as pl
@@ -17,6 +16,7 @@ from lit_makemore.counts.mixture import Mixture
 from lit_makemore.counts.ngrams import KneserNey
 from lit_makemore.counts.targets import Expected, Given, Taught, Teacher
 from lit_makemore.training.loaders import EvaluationLoader, MinibatchLoader, Sampling, WordLoader
+from lit_makemore.training.option_conflicts import refuse
 from lit_makemore.words.corpus import (
     NAMES_PATH,
     NAMES_URL,
@@ -88,16 +88,14 @@ class NamesDataModule(pl.LightningDataModule):
         url: str = NAMES_URL,
     ) -> None:
         super().__init__()
-        if block_size < 1:
-            raise ValueError(f"--data.block_size must be at least 1, not {block_size}")
-        if batch_size < 1:
-            raise ValueError(f"--data.batch_size must be at least 1, not {batch_size}")
-        if (targets == "teacher") != bool(teachers):
-            raise ValueError(
-                "--data.targets teacher needs --data.teachers, and the reverse; set both or none"
-            )
-        if not 0 <= counts_share <= 1:
-            raise ValueError(f"--data.counts_share is a share in [0, 1], not {counts_share}")
+        share, one_alone = 0 <= counts_share <= 1, (targets == "teacher") != bool(teachers)
+        rows = [
+            (block_size < 1, f"--data.block_size must be at least 1, not {block_size}"),
+            (batch_size < 1, f"--data.batch_size must be at least 1, not {batch_size}"),
+            (not share, f"--data.counts_share is a share in [0, 1], not {counts_share}"),
+            (one_alone, "--data.targets teacher needs --data.teachers; set both or none"),
+        ]
+        refuse(rows)
         self.teachers, self.counts_share = tuple(teachers), counts_share
         self.path, self.url, self.predict_path = path, url, predict_path
         self.lowercase, self.strip = lowercase, strip
@@ -190,8 +188,6 @@ class NamesDataModule(pl.LightningDataModule):
         """A checkpoint's network, refused if it may know val or test words of this run."""
         if isinstance(teacher, Teacher):  # was just trained on these words
             return teacher
-        if not Path(teacher).is_file():
-            raise FileNotFoundError(f"there is no teacher at {Path(teacher).absolute()}")
         loaded = model.load(teacher)
         if apart := difference(loaded.vocab.chars, self.chars):
             raise ValueError(f"the teacher {teacher} has another vocabulary: {apart}")

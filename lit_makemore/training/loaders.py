@@ -167,11 +167,9 @@ class WordLoader:
     def __init__(
         self, words: list[str], batch_size: int = 4096, rank: int = 0, world_size: int = 1
     ) -> None:
-        self._chunks = []
-        for start in range(0, len(words), batch_size):
-            chunk = words[start : start + batch_size]
-            cut = [len(chunk) * r // world_size for r in (rank, rank + 1)]
-            self._chunks.append(chunk[cut[0] : cut[1]])
+        chunks = (words[i : i + batch_size] for i in range(0, len(words), batch_size))
+        begin, end = rank / world_size, (rank + 1) / world_size
+        self._chunks = [chunk[int(len(chunk) * begin) : int(len(chunk) * end)] for chunk in chunks]
 
     def __len__(self) -> int:
         return len(self._chunks)

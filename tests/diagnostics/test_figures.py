@@ -99,14 +99,6 @@ def test_a_constant_parameter_has_no_ratio_and_no_change_is_the_smallest():
     assert figures.update_ratios(before, after) == expected
 
 
-@pytest.mark.parametrize("engine", ["autograd", "native"])
-def test_biases_before_batch_norm_are_noise_and_have_no_ratio(word_list, engine):
-    found = fit(word_list, engine, redundant_bias=True)[2][20]
-    names = {name.removeprefix("update_ratio/") for name in found if name.startswith("update_")}
-    assert "logits/bias" in names  # no BatchNorm follows
-    assert not names & {"hidden1/linear/bias", "hidden2/linear/bias"}
-
-
 def test_held_out_losses_are_those_of_evaluation_and_the_lowest_is_kept(word_list):
     model, data, found, _ = fit(word_list, dropout=0.5)
     model.net.eval()
