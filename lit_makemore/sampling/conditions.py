@@ -41,20 +41,16 @@ class Automaton:
     """
 
     def __init__(self, patterns: Sequence[Items], chars: str) -> None:
-        self._named = {item for items in patterns for item in items}
-        # The characters that no pattern names all have the same effect: one stands for the others.
-        letters = [c for c in chars if c in self._named]
-        letters += [c for c in chars if c not in self._named][:1]
         states = {tuple(_closed(items) for items in patterns): 0}
         self._next: list[dict[str, int]] = []
         for state in (queue := list(states)):
             self._next.append({})
-            for c in letters:
+            for c in chars:
                 if all(after := tuple(_after(ends, c) for ends in state)):
                     if after not in states:
                         states[after] = len(states)
                         queue.append(after)
-                    self._next[-1][c if c in self._named else ""] = states[after]
+                    self._next[-1][c] = states[after]
             if len(states) > MAX_STATES:
                 raise ValueError(
                     f"the pattern has too many *: it would take more than {MAX_STATES:,} states; "
@@ -65,7 +61,7 @@ class Automaton:
 
     def step(self, state: int, c: str) -> int | None:
         """The state after one more character; None if no word that fits goes on so."""
-        after = self._next[state].get(c if c in self._named else "")
+        after = self._next[state].get(c)
         return after if after is not None and self.missing[after] is not None else None
 
     def moves(self, state: int, chars: str) -> list[tuple[int, int]]:

@@ -76,17 +76,16 @@ def read_corpus(
 def _read_corpus(
     path: Path, content: bytes, lowercase: bool, strip: bool, column: str | None
 ) -> Corpus:
-    chars, text = set[str](), StringIO()
-    n_words = blank = number = marked = 0
+    text, blank, number, marked = StringIO(), 0, 0, 0
     for number, word in read_lines(path, content, lowercase, strip, column):
         if not word:
             blank += 1
             continue
         _check(word, f"{path}, line {number}")
-        chars.update(word)
         text.write(word + END)
-        n_words += 1
         marked += bool(MARKS.search(word))
+    joined = text.getvalue()
+    chars, n_words = sorted({*joined} - {END}), joined.count(END)
     if n_words < MIN_WORDS:
         raise ValueError(
             f"{path} ends after line {number} with {n_words} words; at least {MIN_WORDS} are "
@@ -103,8 +102,8 @@ def _read_corpus(
             f"{path}: every word has a comma, a semicolon or a quotation mark; if the file is a "
             "table, choose the column of the words with --data.column"
         )
-    digest, joined = hashlib.sha256(content).hexdigest(), text.getvalue()
-    return Corpus(str(path), joined, "".join(sorted(chars)), n_words, blank, digest, note)
+    digest = hashlib.sha256(content).hexdigest()
+    return Corpus(str(path), joined, "".join(chars), n_words, blank, digest, note)
 
 
 def _check(word: str, where: str) -> None:
