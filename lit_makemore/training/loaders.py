@@ -59,12 +59,8 @@ class MinibatchLoader:
                 f"make it a multiple of {world_size}"
             )
         if sampling == "shuffled" and batch_size > len(examples):  # each is in it only once
-            most = len(examples) // world_size * world_size
-            log.info(
-                f"--data.batch_size {batch_size} exceeds the {len(examples)} training examples: a "
-                f"shuffled minibatch has {most}"
-            )
-            batch_size = most
+            wanted, batch_size = batch_size, len(examples) // world_size * world_size
+            log.info(f"of --data.batch_size {wanted} a shuffled minibatch has only {batch_size}")
         self.examples, self.batch_size, self.generator = examples, batch_size, generator
         self.group: Callable[[], int] | None = None
         self._shuffled, self._repeat = sampling == "shuffled", repeat
