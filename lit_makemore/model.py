@@ -135,11 +135,10 @@ class NameModel(nn.Module):
 
     def take_parts_of(self, entry: dict[str, Any]) -> None:
         """Makes the parts beside the network that a checkpoint has, for its state_dict to fill."""
-        self.mixture = None
+        self.mixture, none = None, torch.empty(0, dtype=torch.int64)
         if entry["mixture"]:
-            self.mixture = Mixture(KneserNey.blank(len(self.vocab)))
+            self.mixture = Mixture(KneserNey(none[:, None], none, none, len(self.vocab)))
         if entry["mixture"] == "known_words":
-            none = torch.empty(0, dtype=torch.int64)
             self.mixture = KnownWords(self.mixture, none[:, None], none)  # type: ignore[arg-type]
 
 

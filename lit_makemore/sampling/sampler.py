@@ -150,10 +150,10 @@ class Sampler:
                 batch = batch.at([i for i in ended if not self.fits or self.fits(batch.names[i])])
                 barren = 0 if batch.names else barren + 1
                 if barren == GIVE_UP:
-                    what = "names fits; ask for less, or give a longer prefix"
-                    if not self.fits:
-                        what = f"names ends within --max_length {self.max_length}; make it larger"
-                    raise ValueError(f"none of {GIVE_UP * self.batch:,} {what}")
+                    what = f"ends within --max_length {self.max_length}; make it larger"
+                    if self.fits:
+                        what = "fits; ask for less, or give a longer prefix"
+                    raise ValueError(f"none of {GIVE_UP * self.batch:,} names {what}")
                 if not batch.names:
                     continue
             self.kept += len(batch.names)
