@@ -25,7 +25,7 @@ from lit_makemore.sampling.conditioned import sampler
 from lit_makemore.sampling.conditions import Condition
 from lit_makemore.sampling.generate import Wanted, generate, seeded
 from lit_makemore.sampling.sampler import Decoding
-from lit_makemore.sampling.scoring import scores
+from lit_makemore.sampling.scoring import score
 from lit_makemore.words.vocab import Vocabulary, difference
 
 KEY = "lit_makemore"  # the entry of a checkpoint that describes the model
@@ -87,8 +87,11 @@ class NameModel(nn.Module):
 
     def score(self, words: Iterable[str]) -> list[float | None]:
         """The log-probability of each word in nats; None if the vocabulary cannot spell it."""
+        words, spells = list(words), self.vocab.spells
         with evaluating(self):
-            return scores(self, self.vocab, self.block_size, words)
+            found = score(self, self.vocab, self.block_size, filter(spells, words)).tolist()
+        each = iter(found)
+        return [next(each) if spells(word) else None for word in words]
 
     def folded(self) -> "NameModel":
         """The same in float32 with Batch Normalization folded away, as an export holds it."""
