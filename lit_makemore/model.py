@@ -21,18 +21,16 @@ from lit_makemore.counts.ngrams import KneserNey
 from lit_makemore.files import replacing
 from lit_makemore.network.fold import fold
 from lit_makemore.network.mlp import MLP, Init, evaluating
-from lit_makemore.sampling.conditioned import ConditionedSampler, sampler
+from lit_makemore.sampling.conditioned import sampler
 from lit_makemore.sampling.conditions import Condition
 from lit_makemore.sampling.generate import Wanted, generate, seeded
-from lit_makemore.sampling.sampler import Decoding, Sampler
-from lit_makemore.sampling.scoring import scores
+from lit_makemore.sampling.sampler import Decoding
+from lit_makemore.sampling.scoring import score
 from lit_makemore.words.vocab import Vocabulary, difference
 
 KEY = "lit_makemore"  # the entry of a checkpoint that describes the model
 FORMAT = 1  # of version 1.0.0
 PREFIX = "model."  # where LitMLP has its NameModel
-ENTRIES = {"chars": str, "block_size": int, "architecture": dict, "threads": int, "engine": str}
-ENTRIES |= {"state_dict": dict, "global_step": int}
 OTHERS = ("vocab_size", "block_size", "generator")
 ARCHITECTURE = [name for name in signature(MLP).parameters if name not in OTHERS]
 
@@ -58,12 +56,6 @@ class NameModel(nn.Module):
         logits = self.net(x)
         return logits if self.mixture is None else self.mixture(logits, x)
 
-    def sampler(
-        self, decoding: Decoding = Decoding(), condition: Condition = Condition()
-    ) -> Sampler | ConditionedSampler:
-        """What draws names; raises as sampling.conditioned.sampler does."""
-        return sampler(self, self.vocab, self.block_size, decoding, condition)
-
     def generate(
         self,
         n: int,
@@ -88,14 +80,18 @@ class NameModel(nn.Module):
         with evaluating(self):
             decoding = Decoding(temperature, top_k, top_p)
             condition = Condition(prefix, suffix, pattern, min_length, max_length)
-            wanted, source = Wanted(unique, only_new, not_near), self.sampler(decoding, condition)
+            source = sampler(self, self.vocab, self.block_size, decoding, condition)
+            wanted = Wanted(unique, only_new, not_near)
             draws = generate(source, n, seeded(seed), self.train_hashes, wanted)
             return [name for draw in draws for name in draw.names]
 
     def score(self, words: Iterable[str]) -> list[float | None]:
         """The log-probability of each word in nats; None if the vocabulary cannot spell it."""
+        words, spells = list(words), self.vocab.spells
         with evaluating(self):
-            return scores(self, self.vocab, self.block_size, words)
+            found = score(self, self.vocab, self.block_size, filter(spells, words)).tolist()
+        each = iter(found)
+        return [next(each) if spells(word) else None for word in words]
 
     def folded(self) -> "NameModel":
         """The same in float32 with Batch Normalization folded away, as an export holds it."""
@@ -142,11 +138,10 @@ class NameModel(nn.Module):
 
     def take_parts_of(self, entry: dict[str, Any]) -> None:
         """Makes the parts beside the network that a checkpoint has, for its state_dict to fill."""
-        self.mixture = None
+        self.mixture, none = None, torch.empty(0, dtype=torch.int64)
         if entry["mixture"]:
-            self.mixture = Mixture(KneserNey.blank(len(self.vocab)))
+            self.mixture = Mixture(KneserNey(none[:, None], none, none, len(self.vocab)))
         if entry["mixture"] == "known_words":
-            none = torch.empty(0, dtype=torch.int64)
             self.mixture = KnownWords(self.mixture, none[:, None], none)  # type: ignore[arg-type]
 
 
@@ -180,9 +175,6 @@ def read(path: str | Path) -> dict[str, Any]:
         raise ValueError(f"{path} is not a checkpoint of lit_makemore")
     if ours.get("format") != FORMAT:
         raise ValueError(f"{path} was written by another version of lit_makemore; train it again")
-    for name, kind in ENTRIES.items():
-        if not isinstance((entries | ours).get(name), kind):
-            raise ValueError(f"{path} is incomplete or damaged (no {name}); use another checkpoint")
     return entries
 
 

@@ -8,7 +8,7 @@ from torch import Tensor
 from lit_makemore.commands import threads
 from lit_makemore.files import write_parts
 from lit_makemore.model import load
-from lit_makemore.sampling.conditioned import ConditionedSampler
+from lit_makemore.sampling.conditioned import ConditionedSampler, sampler
 from lit_makemore.sampling.conditions import Condition
 from lit_makemore.sampling.generate import Wanted, generate, seeded
 from lit_makemore.sampling.sampler import Decoding, Draw, Sampler
@@ -60,12 +60,13 @@ def sample(
     threads.use(threads.asked(None) or threads.cores())
     model = load(ckpt_path)
     condition = Condition(prefix, suffix, pattern, min_length, max_length)
-    sampler = model.sampler(Decoding(temperature, top_k, top_p), condition)
+    decoding = Decoding(temperature, top_k, top_p)
+    source = sampler(model, model.vocab, model.block_size, decoding, condition)
     wanted = Wanted(unique, only_new, not_near)
-    draws = generate(sampler, num, seeded(seed), model.train_hashes, wanted)
-    write_parts(output, _lines(draws, model.train_hashes if scores else None, sampler.limit))
+    draws = generate(source, num, seeded(seed), model.train_hashes, wanted)
+    write_parts(output, _lines(draws, model.train_hashes if scores else None, source.limit))
     if not condition.is_simple:
-        print(_probability(sampler), file=sys.stderr)
+        print(_probability(source), file=sys.stderr)
 
 
 def _lines(draws: Iterable[Draw], train_hashes: Tensor | None, limit: int) -> Iterator[str]:
@@ -90,11 +91,11 @@ def _lines(draws: Iterable[Draw], train_hashes: Tensor | None, limit: int) -> It
         )
 
 
-def _probability(sampler: Sampler | ConditionedSampler) -> str:
+def _probability(source: Sampler | ConditionedSampler) -> str:
     """How many of the network's names fit the condition."""
-    share = f"{100 * sampler.probability:.3g} % of the network's names fit"
-    if isinstance(sampler, ConditionedSampler):
-        return share
-    begun = sampler.vocab.decode(sampler.prefix.tolist())
+    if isinstance(source, ConditionedSampler):
+        return f"{100 * source.probability:.3g} % of the network's names fit"
+    begun = source.vocab.decode(source.prefix.tolist())
     which = f" that begin with {begun}" if begun else ""
-    return f"about {share}: {sampler.kept:,} of {sampler.tried:,}{which} did"
+    share = 100 * source.kept / max(source.tried, 1)
+    return f"about {share:.3g} % of its names{which} fit: {source.kept:,} of {source.tried:,}"

@@ -13,7 +13,6 @@ from lit_makemore.commands import threads
 from lit_makemore.files import write_parts
 from lit_makemore.model import NameModel, load
 from lit_makemore.runs.tables import displayed_width
-from lit_makemore.sampling.conditions import needs_lowercase
 from lit_makemore.sampling.scoring import character_scores
 from lit_makemore.words.corpus import are_among, read_words
 
@@ -55,8 +54,8 @@ def score(
     write_parts(output, texts[format])
     unspelled = [word for word in given if not model.vocab.spells(word)]
     if unspelled:
-        folded = any(needs_lowercase(word, model.vocab) for word in unspelled)
-        hint = "; try --lowercase, the training words are lower-case" if folded else ""
+        folded = any(model.vocab.spells(word.lower()) for word in unspelled)
+        hint = "; try --lowercase" if folded else ""
         how_many = f"{len(unspelled):,} of {len(given):,} words have no score"
         print(f"{how_many}, as {unspelled[0]!r}: {UNSPELLED}{hint}", file=sys.stderr)
 

@@ -37,13 +37,14 @@ def choose_counts(train: Examples, val: Examples, vocab_size: int) -> KneserNey:
     """
     x, y, n = train
     val_x, val_y, val_n = val
-    least, best = float("inf"), KneserNey(x, y, n, vocab_size, DISCOUNT)
+    least, best, chosen = float("inf"), KneserNey(x, y, n, vocab_size), DISCOUNT
     for order in range(1, x.size(1) + 1 if len(val_y) else 1):
         model = KneserNey(x[:, -order:], y, n, vocab_size)
         for discount, p in zip(DISCOUNTS, model.with_each(DISCOUNTS, val_x, val_y), strict=True):
             found = -float(p.squeeze(1).log() @ val_n.double())
             if isfinite(found) and found < least:
-                least, best = found, model.with_discount(discount)
+                least, best, chosen = found, model, discount
+    best.discount = chosen
     return best if best.order == x.size(1) else _without_repeats(best)
 
 

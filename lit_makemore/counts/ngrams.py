@@ -4,25 +4,12 @@ Shapes: D distinct training examples, M windows, T block_size, V vocab_size.
 """
 
 from collections.abc import Iterable, Iterator
-from copy import copy
-from typing import Any, Protocol
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 DISCOUNT = 0.8
-
-
-class Baseline(Protocol):
-    """A model that predicts the next character by counting."""
-
-    vocab_size: int
-
-    def probabilities(self, x: Tensor, y: Tensor | None = None) -> Tensor:
-        """Windows (M, T) to the distributions of the next character, (M, V) float64.
-
-        With next tokens y (M,), only to their probabilities, (M, 1), in a V-th of the time.
-        """
 
 
 class Unigram:
@@ -37,6 +24,10 @@ class Unigram:
         self.vocab_size = vocab_size
 
     def probabilities(self, x: Tensor, y: Tensor | None = None) -> Tensor:
+        """Windows (M, T) to the distributions of the next character, (M, V) float64.
+
+        With next tokens y (M,), only to their probabilities, (M, 1), in a V-th of the time.
+        """
         return self._p.expand(len(x), -1) if y is None else self._p[y, None]
 
 
@@ -108,24 +99,12 @@ class KneserNey(nn.Module):
                 counts = row.bincount(n, minlength=len(seen))
             self._levels.append(_Level(seen, counts, vocab_size))
 
-    @classmethod
-    def blank(cls, vocab_size: int) -> "KneserNey":
-        """A model of no examples, for a state_dict to fill."""
-        none = torch.empty(0, dtype=torch.int64)
-        return cls(none[:, None], none, none, vocab_size)
-
     def get_extra_state(self) -> dict[str, Any]:
         return {"rows": self.rows, "counts": self.counts, "discount": self.discount}
 
     def set_extra_state(self, state: dict[str, Any]) -> None:
         rows = state["rows"].long()
         self._count(rows[:, :-1], rows[:, -1], state["counts"].long(), state["discount"])
-
-    def with_discount(self, discount: float) -> "KneserNey":
-        """The same counts with another discount."""
-        other = copy(self)
-        other.discount = discount
-        return other
 
     @property
     def order(self) -> int:
@@ -161,6 +140,10 @@ class KneserNey(nn.Module):
             counts = level.counts(number, None if y is None else y[at])  # (seen windows, V or 1)
             kinds, total = level.kinds[number, None], level.totals[number, None]  # n(h), c(h)
             yield at, counts, kinds, total
+
+
+Baseline = Unigram | Bigram | KneserNey
+"""A model that predicts the next character by counting."""
 
 
 class _Level:

@@ -255,8 +255,9 @@ def remedies(seen: Seen) -> dict[str, list[str]]:
     has = seen.options.get
     logits = "logits_bn_gain" if has("logits_batch_norm") else "logits_gain"
     slower, wider = "a lower model.lr", "a larger data.batch_size"
-    steady = [slower] if has("gradient_clip_val") else [slower, "trainer.gradient_clip_val 1.0"]
+    clip = [] if has("gradient_clip_val") else ["trainer.gradient_clip_val 1.0"]
     exact = str(has("precision", "32")).startswith(("32", "64"))
+    precise = [] if exact else ["trainer.precision 32-true"]
     # Layers with one size of signals and gradients. Of zero weights, all units stay the same.
     gains = ["gain", logits, *(["bn_gain"] if has("batch_norm") else [])]
     zeros = [f"a model.init.{name} above 0" for name in gains if has(name) == 0]
@@ -270,28 +271,28 @@ def remedies(seen: Seen) -> dict[str, list[str]]:
         even = smaller = ["model.batch_norm true"]
         if gain is not None and abs(has("gain", 0.0) - gain) > 0.01:
             even = [*even, f"a model.init.gain of {named}"]
-    less = [] if has("batch_norm") or has("activation") == "relu" else ["a smaller model.init.gain"]
     # Before the first update, lr is not to blame.
     flat = [slower, *smaller] if seen.step > 1 else smaller or [wider]
+    if not has("batch_norm") and has("activation") != "relu":
+        flat = [*flat, "a smaller model.init.gain"]
     ratio = seen.under("update_ratio").get(_most_wrong(seen), 0.0)
+    faster = ratio < seen.bands.update_ratio[0]
     dropout = [] if has("dropout") else ["model.dropout 0.2"]
     general = ["a longer list of words", "a smaller trainer.max_steps", *dropout]
     longer = ["what the other verdicts say", "a larger trainer.max_steps if they are healthy"]
     if has("overfit_batches"):
         general = longer = ["trainer.overfit_batches 0: the run has seen no other minibatches"]
     return {
-        "nan": steady if exact else [*steady, "trainer.precision 32-true"],
+        "nan": [slower, *clip, *precise],
         "initial_loss": [
             f"a smaller model.init.{logits}, so that the first guess is nearly uniform"
         ],
-        "loss": steady,
-        "saturation": flat if has("batch_norm") else [*flat, "a smaller model.init.gain"],
-        "dead": [*flat, *less],
+        "loss": [slower, *clip],
+        "saturation": flat,
+        "dead": flat,
         "depth": zeros or even,
         "gradient": zeros or even,
-        "update_ratio": [slower]
-        if ratio >= seen.bands.update_ratio[0]
-        else zeros or ["a higher model.lr"],
+        "update_ratio": (zeros or ["a higher model.lr"]) if faster else [slower],
         "batch_norm": [wider, slower],
         "overfit": general,
         "baseline": longer,
@@ -338,9 +339,7 @@ class Health:
     @property
     def failed(self) -> list[str]:
         """The checks that have failed."""
-        return [
-            name for name in CHECKS if name in self.verdicts and not self.verdicts[name].healthy
-        ]
+        return [name for name, verdict in self.verdicts.items() if not verdict.healthy]
 
     def table(self) -> str:
         """The closing table: a paragraph for each check."""

@@ -24,14 +24,14 @@ ACTIVATIONS = SATURATING + (nn.ReLU, nn.LeakyReLU, nn.ELU, nn.GELU, nn.SiLU, nn.
 SATURATED = 0.97  # a tanh unit with |t| above it hardly learns: its derivative is below 0.06
 
 
-@dataclass(frozen=True)
+@dataclass
 class Probe:
     """What an extra pass showed, by the names of layers and parameters."""
 
-    loss: Tensor | None  # of the minibatch; None if the pass gave no loss: there are no gradients
-    activations: dict[str, Tensor]  # output of each activation layer, (B, H)
-    flat: dict[str, Tensor]  # where that is too flat to learn, (B, H) bool (see is_flat)
-    saturating: frozenset[str] = frozenset()  # activations that are flat at both ends, as tanh is
+    loss: Tensor | None = None  # of the minibatch; without one there are no gradients
+    activations: dict[str, Tensor] = field(default_factory=dict)  # output of each layer, (B, H)
+    flat: dict[str, Tensor] = field(default_factory=dict)  # where it is_flat, (B, H) bool
+    saturating: set[str] = field(default_factory=set)  # activations flat at both ends, as tanh is
     gradients: dict[str, Tensor] = field(default_factory=dict)  # of the activations, (B, H)
     weights: dict[str, Tensor] = field(default_factory=dict)  # trained, of two or more dimensions
     weight_gradients: dict[str, Tensor] = field(default_factory=dict)
@@ -50,45 +50,40 @@ def run_probe(net: nn.Module, forward: Callable[[], Tensor | None]) -> Probe:
     """
     shown = layer_names(net)
     names = {module: shown[name] for name, module in net.named_modules()}
+    weights = {name: p for name, p in parameters_of(net).items() if p.ndim >= 2}
+    probe = Probe(weights={name: w.detach() for name, w in weights.items()})
     outputs: dict[str, Tensor] = {}
-    flat: dict[str, Tensor] = {}
-    norms: dict[str, tuple[Norm, Tensor]] = {}
 
     def record(layer: Any, args: Any, output: Tensor) -> None:
+        name = names[layer]
         if isinstance(layer, NORMS):
             x = args[0].detach().to(torch.promote_types(args[0].dtype, torch.float32))
             x = x.movedim(1, -1).flatten(0, -2)  # (B, H, L) of a foreign module to (B L, H)
-            norms[names[layer]] = layer, x.mean(0)
-        else:
-            outputs[names[layer]], flat[names[layer]] = output, is_flat(layer, output.detach())
+            probe.batch_norms[name] = layer, x.mean(0)
+            return
+        outputs[name], probe.activations[name] = output, output.detach()
+        probe.flat[name] = is_flat(layer, output.detach())
+        if isinstance(layer, SATURATING):
+            probe.saturating.add(name)
 
     watched = [module for module in names if isinstance(module, ACTIVATIONS + NORMS)]
     handles = [module.register_forward_hook(record) for module in watched]
     devices = sorted({p.device.index or 0 for p in net.parameters() if p.is_cuda})
-    weights = {name: p for name, p in parameters_of(net).items() if p.ndim >= 2}
-    gradients: dict[str, Tensor] = {}
     try:
         with buffers_restored(net):
             with torch.random.fork_rng(devices):
                 loss = forward()
             if loss is not None:  # before the buffers are restored: torch's BatchNorm1d reads them
-                inputs = outputs | weights
+                probe.loss, inputs = loss.detach(), outputs | weights
                 found = torch.autograd.grad(loss, list(inputs.values()), allow_unused=True)
-                pairs = zip(inputs, found, strict=True)
-                gradients = {name: g for name, g in pairs if g is not None}
+                for name, g in zip(inputs, found, strict=True):
+                    if g is not None:
+                        of = probe.gradients if name in outputs else probe.weight_gradients
+                        of[name] = g
     finally:
         for handle in handles:
             handle.remove()
-    return Probe(
-        loss=None if loss is None else loss.detach(),
-        activations={name: output.detach() for name, output in outputs.items()},
-        flat=flat,
-        saturating=frozenset(names[m] for m in names if isinstance(m, SATURATING)),
-        gradients={name: g for name, g in gradients.items() if name in outputs},
-        weights={name: w.detach() for name, w in weights.items()},
-        weight_gradients={name: g for name, g in gradients.items() if name in weights},
-        batch_norms=norms,
-    )
+    return probe
 
 
 def is_flat(layer: nn.Module, output: Tensor) -> Tensor:

@@ -125,9 +125,8 @@ def check_network(net: MLP, x: Tensor, y: Tensor) -> list[Line]:
         theirs = torch.autograd.grad(loss, [*values, *parameters.values()])
         output_sizes, sizes = sizes_of_terms(net, x, values, theirs[len(net.layers)])
 
-    kinds = ["embedding", *(layer.__class__.__name__ for layer in net.layers)]
-    names = [f"output of {kind} {i}" for i, kind in enumerate(kinds, -1)]
-    names[0] = "output of embedding"
+    kinds = ["embedding", *(f"{type(layer).__name__} {i}" for i, layer in enumerate(net.layers))]
+    names = [f"output of {kind}" for kind in kinds]
     mine = [*our_outputs, *(ours[name] for name in parameters)]
     unit = ROUNDINGS * torch.finfo(loss.dtype).eps
     roundings = [unit * size for size in (*output_sizes, *(sizes[name] for name in parameters))]

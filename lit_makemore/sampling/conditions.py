@@ -18,17 +18,13 @@ Items = tuple[str, ...]  # characters, ONE and MANY
 
 
 def parse(pattern: str) -> Items:
-    """The items of a pattern; raises ValueError if it ends with a single backslash."""
+    """The items of a pattern; a backslash at its end stands for itself."""
     items, characters = [], iter(pattern)
     for c in characters:
-        if c != "\\":
-            items.append({"?": ONE, "*": MANY}.get(c, c))
-        elif (following := next(characters, None)) is not None:
-            items.append(following)
+        if c == "\\":
+            items.append(next(characters, c))
         else:
-            raise ValueError(
-                f"the pattern {pattern!r} ends with a single \\, which quotes nothing; write \\\\"
-            )
+            items.append({"?": ONE, "*": MANY}.get(c, c))
     return tuple(items)
 
 
@@ -45,20 +41,16 @@ class Automaton:
     """
 
     def __init__(self, patterns: Sequence[Items], chars: str) -> None:
-        self._named = {item for items in patterns for item in items}
-        # The characters that no pattern names all have the same effect: one stands for the others.
-        letters = [c for c in chars if c in self._named]
-        letters += [c for c in chars if c not in self._named][:1]
         states = {tuple(_closed(items) for items in patterns): 0}
         self._next: list[dict[str, int]] = []
         for state in (queue := list(states)):
             self._next.append({})
-            for c in letters:
+            for c in chars:
                 if all(after := tuple(_after(ends, c) for ends in state)):
                     if after not in states:
                         states[after] = len(states)
                         queue.append(after)
-                    self._next[-1][c if c in self._named else ""] = states[after]
+                    self._next[-1][c] = states[after]
             if len(states) > MAX_STATES:
                 raise ValueError(
                     f"the pattern has too many *: it would take more than {MAX_STATES:,} states; "
@@ -69,7 +61,7 @@ class Automaton:
 
     def step(self, state: int, c: str) -> int | None:
         """The state after one more character; None if no word that fits goes on so."""
-        after = self._next[state].get(c if c in self._named else "")
+        after = self._next[state].get(c)
         return after if after is not None and self.missing[after] is not None else None
 
     def moves(self, state: int, chars: str) -> list[tuple[int, int]]:
@@ -153,12 +145,7 @@ class Condition:
             "pattern": parse(self.pattern) if self.pattern else (MANY,),
         }
         for name, items in patterns.items():
-            text, given = "".join(c for c in items if c not in (ONE, MANY)), getattr(self, name)
-            if needs_lowercase(text, vocab):
-                raise ValueError(
-                    f"the training words are lower-case; use --{name} {given.lower()}, not {given}"
-                )
-            vocab.encode(text, f"the {name}")
+            vocab.encode("".join(c for c in items if c not in (ONE, MANY)), f"the {name}")
         automaton = Automaton([*patterns.values()], vocab.chars)
         least = automaton.missing[0]
         if least is None:
@@ -166,9 +153,3 @@ class Condition:
             raise ValueError(f"no word fits {' and '.join(given)}; leave one of them out")
         self._check_max_length(least)
         return automaton
-
-
-def needs_lowercase(text: str, vocab: Vocabulary) -> bool:
-    """Whether a lower-case vocabulary spells a text only after it is made lower-case."""
-    lower = text.lower()
-    return lower != text and vocab.chars == vocab.chars.lower() and vocab.spells(lower)

@@ -78,14 +78,9 @@ def generate(
 
 def _none_of(tried: int, found: int, wanted: Wanted) -> str:
     if found:
-        return (
-            f"{found:,} different names were found, and no other among the next {tried:,}; "
-            f"ask for fewer: --num {found}"
-        )
-    what, option = "is new", "only_new"
-    if wanted.not_near:
-        what, option = "is two edits away from every training word", "not_near"
-    return f"none of {tried:,} names {what}; raise --temperature or leave out --{option}"
+        return f"{found:,} different names were found, no more; ask for fewer: --num {found}"
+    option = "not_near" if wanted.not_near else "only_new"
+    return f"none of {tried:,} names is new; raise --temperature or leave out --{option}"
 
 
 def within_one_edit(word: str, chars: str) -> Iterator[str]:

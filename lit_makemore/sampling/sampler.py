@@ -139,15 +139,6 @@ class Sampler:
             windows = torch.cartesian_prod(*[torch.arange(len(vocab))] * block_size)
             self._table = self._distributions(windows.view(-1, block_size))
 
-    @property
-    def probability(self) -> float:
-        """How probable a name is that fits, as far as the names tried show: an estimate."""
-        begun = torch.cat([torch.zeros(self.block_size, dtype=torch.int64), self.prefix])
-        windows = begun.unfold(0, self.block_size, 1)[: len(self.prefix)]
-        p = self.decoding.probabilities(logits_of(self.net, windows).double())
-        of_prefix = p.gather(1, self.prefix[:, None]).prod()
-        return float(of_prefix) * self.kept / max(self.tried, 1)
-
     def draw(self, num: int, generator: torch.Generator) -> Iterator[Draw]:
         """Draws num names in batches; ValueError if those that end in time and fit are too rare."""
         barren = 0
@@ -159,10 +150,10 @@ class Sampler:
                 batch = batch.at([i for i in ended if not self.fits or self.fits(batch.names[i])])
                 barren = 0 if batch.names else barren + 1
                 if barren == GIVE_UP:
-                    what = "names fits; ask for less, or give a longer prefix"
-                    if not self.fits:
-                        what = f"names ends within --max_length {self.max_length}; make it larger"
-                    raise ValueError(f"none of {GIVE_UP * self.batch:,} {what}")
+                    what = f"ends within --max_length {self.max_length}; make it larger"
+                    if self.fits:
+                        what = "fits; ask for less, or give a longer prefix"
+                    raise ValueError(f"none of {GIVE_UP * self.batch:,} names {what}")
                 if not batch.names:
                     continue
             self.kept += len(batch.names)

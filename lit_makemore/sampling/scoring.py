@@ -42,12 +42,3 @@ def score(net: nn.Module, vocab: Vocabulary, block_size: int, words: Iterable[st
     each, lengths = character_scores(net, vocab, block_size, words)
     word_of = torch.arange(len(lengths)).repeat_interleave(lengths)
     return each.new_zeros(len(lengths)).index_add(0, word_of, each)
-
-
-def scores(
-    net: nn.Module, vocab: Vocabulary, block_size: int, words: Iterable[str]
-) -> list[float | None]:
-    """The log-probability of each word in nats; None if the vocabulary cannot spell it."""
-    words = list(words)
-    found = iter(score(net, vocab, block_size, filter(vocab.spells, words)).tolist())
-    return [next(found) if vocab.spells(word) else None for word in words]

@@ -1,5 +1,6 @@
 """The curves of every training run: loss, learning rate, speed."""
 
+from dataclasses import dataclass
 from time import perf_counter
 from typing import Any
 
@@ -31,12 +32,12 @@ class TrainingCurves(AtUpdates):
         self._loss: Tensor | float = 0.0  # sum over the minibatches since the last entry
         self._n_losses = 0
         self._step = 0
-        self._clock = _Stopwatch()
-        self._interval = _Stopwatch()
+        self._last: float | None = None  # when that update was made; None after a validation
+        self._run, self._interval = _Speed(), _Speed()
 
     @property
     def steps_per_s(self) -> float:
-        return self._clock.rate
+        return self._run.rate
 
     def due(self, step: int) -> float:
         return step + self._every - step % self._every if self._every else float("inf")
@@ -66,10 +67,11 @@ class TrainingCurves(AtUpdates):
         step, now = trainer.global_step, perf_counter()
         if step == self._step:  # gradients are still being added up
             return
-        self._step = step
-        self._interval.tick(step, now)
-        if step > self.warmup_steps:
-            self._clock.tick(step, now)
+        if self._last is not None:
+            self._interval.add(step - self._step, now - self._last)
+            if self._step > self.warmup_steps:
+                self._run.add(step - self._step, now - self._last)
+        self._step, self._last = step, now
         if self._every and step % self._every == 0:
             mean = trainer.strategy.reduce(torch.as_tensor(self._loss / self._n_losses))
             scalars = {
@@ -82,8 +84,7 @@ class TrainingCurves(AtUpdates):
                 logger.log_metrics(scalars, step=step)
             if self._logs:
                 pl_module.log("train/loss", scalars["train/loss"], prog_bar=True, logger=False)
-            self._loss, self._n_losses = 0.0, 0
-            self._interval.reset()
+            self._loss, self._n_losses, self._interval = 0.0, 0, _Speed()
 
     def state_dict(self) -> dict[str, Any]:
         return {"n_losses": self._n_losses}
@@ -100,29 +101,17 @@ class TrainingCurves(AtUpdates):
         self._n_losses = state_dict["n_losses"]
 
     def on_validation_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        self._clock.pause()
-        self._interval.pause()
-
-
-class _Stopwatch:
-    """Counts steps and seconds between ticks, without pauses."""
-
-    def __init__(self) -> None:
-        self._last: tuple[int, float] | None = None
-        self.reset()
-
-    def reset(self) -> None:
-        self._steps, self._seconds = 0, 0.0
-
-    def pause(self) -> None:
         self._last = None
 
-    def tick(self, step: int, now: float) -> None:
-        if self._last is not None:
-            self._steps += step - self._last[0]
-            self._seconds += now - self._last[1]
-        self._last = step, now
+
+@dataclass
+class _Speed:
+    steps: int = 0
+    seconds: float = 0.0
+
+    def add(self, steps: int, seconds: float) -> None:
+        self.steps, self.seconds = self.steps + steps, self.seconds + seconds
 
     @property
     def rate(self) -> float:
-        return self._steps / self._seconds if self._seconds else 0.0
+        return self.steps / self.seconds if self.seconds else 0.0

@@ -3,7 +3,6 @@
 import logging
 from dataclasses import replace
 from functools import cached_property
-from pathlib import Path
 from typing import Any, Literal
 
 import lightning.pytorch as pl
@@ -11,12 +10,13 @@ import torch
 from torch import Tensor
 
 from lit_makemore import files, model
-from lit_makemore.counts.baselines import Figures, choose_counts, losses_of, simple_models
+from lit_makemore.counts.baselines import Examples, Figures, choose_counts, losses_of, simple_models
 from lit_makemore.counts.known_words import KnownWords
 from lit_makemore.counts.mixture import Mixture
 from lit_makemore.counts.ngrams import KneserNey
 from lit_makemore.counts.targets import Expected, Given, Taught, Teacher
 from lit_makemore.training.loaders import EvaluationLoader, MinibatchLoader, Sampling, WordLoader
+from lit_makemore.training.option_conflicts import refuse
 from lit_makemore.words.corpus import (
     NAMES_PATH,
     NAMES_URL,
@@ -88,16 +88,13 @@ class NamesDataModule(pl.LightningDataModule):
         url: str = NAMES_URL,
     ) -> None:
         super().__init__()
-        if block_size < 1:
-            raise ValueError(f"--data.block_size must be at least 1, not {block_size}")
-        if batch_size < 1:
-            raise ValueError(f"--data.batch_size must be at least 1, not {batch_size}")
-        if (targets == "teacher") != bool(teachers):
-            raise ValueError(
-                "--data.targets teacher needs --data.teachers, and the reverse; set both or none"
-            )
-        if not 0 <= counts_share <= 1:
-            raise ValueError(f"--data.counts_share is a share in [0, 1], not {counts_share}")
+        share, one_alone = 0 <= counts_share <= 1, (targets == "teacher") != bool(teachers)
+        refuse([
+            (block_size < 1, f"--data.block_size must be at least 1, not {block_size}"),
+            (batch_size < 1, f"--data.batch_size must be at least 1, not {batch_size}"),
+            (not share, f"--data.counts_share is a share in [0, 1], not {counts_share}"),
+            (one_alone, "--data.targets teacher needs --data.teachers; set both or none"),
+        ])  # fmt: skip
         self.teachers, self.counts_share = tuple(teachers), counts_share
         self.path, self.url, self.predict_path = path, url, predict_path
         self.lowercase, self.strip = lowercase, strip
@@ -137,22 +134,17 @@ class NamesDataModule(pl.LightningDataModule):
             self.batch_size = self._train_loader.batch_size
 
     def _say_what_was_read(self) -> None:
-        for note in self.corpus.notes:
-            log.info(note)
+        if self.corpus.note:
+            log.info(self.corpus.note)
         if repeated := repeated_words(self.splits):
             known, n_val = known_words(self.splits, "val"), len(self.splits["val"].hashes)
             log.info(
                 f"{self.path}: {repeated:,} of {self.corpus.n_words:,} words repeat an earlier "
-                f"one, and {known:,} of {n_val:,} val words are training words "
-                f"(sort -u leaves one of each)"
+                f"one, and {known:,} of {n_val:,} val words are training words (try sort -u)"
             )
 
     def _pass_length(self) -> int:
-        """Minibatches of a pass: as many as the Trainer's limits allow, and whole updates.
-
-        Raises:
-            ValueError: the pass ends in the middle of an update.
-        """
+        """Minibatches of a pass: as many as the Trainer's limits allow, and whole updates."""
         available = max(1, len(self.splits["train"].windows) // self.batch_size)
         trainer: Any = self.trainer
         if trainer is None:
@@ -160,15 +152,10 @@ class NamesDataModule(pl.LightningDataModule):
         limit = trainer.overfit_batches or trainer.limit_train_batches
         n = trainer.accumulate_grad_batches
         length = int(available * limit) if isinstance(limit, float) else min(available, limit)
-        if length < available and length % n:
+        if length < n or (length < available and length % n):
             raise ValueError(
                 f"{length} minibatches of a pass are no multiple of "
-                f"--trainer.accumulate_grad_batches {n}; choose another limit"
-            )
-        if length < n:
-            raise ValueError(
-                f"a pass has {length} minibatches, fewer than --trainer.accumulate_grad_batches "
-                f"{n}; make --data.batch_size smaller than {self.batch_size}"
+                f"--trainer.accumulate_grad_batches {n}; choose another limit or --data.batch_size"
             )
         return length - length % n
 
@@ -190,15 +177,13 @@ class NamesDataModule(pl.LightningDataModule):
         """A checkpoint's network, refused if it may know val or test words of this run."""
         if isinstance(teacher, Teacher):  # was just trained on these words
             return teacher
-        if not Path(teacher).is_file():
-            raise FileNotFoundError(f"there is no teacher at {Path(teacher).absolute()}")
         loaded = model.load(teacher)
         if apart := difference(loaded.vocab.chars, self.chars):
             raise ValueError(f"the teacher {teacher} has another vocabulary: {apart}")
         if not loaded.train_hashes.equal(self.train_hashes):
             raise ValueError(
-                f"the teacher {teacher} was trained on other words, perhaps on val or test words "
-                "of this run; use the same list, --data.splits and --data.split_seed"
+                f"the teacher {teacher} was trained on other words, perhaps on held-out ones; use "
+                "the same list, --data.splits and --data.split_seed"
             )
         return Teacher(loaded.net, loaded.block_size)
 
@@ -212,8 +197,7 @@ class NamesDataModule(pl.LightningDataModule):
     @cached_property
     def count_model(self) -> KneserNey:
         """Kneser–Ney for targets: the usual discount, whole windows. No val word has chosen it."""
-        x, y, counts = self.splits["train"].examples
-        return KneserNey(x, y, counts[:, 0], len(self.vocab))
+        return KneserNey(*self._counted("train"), len(self.vocab))
 
     def mixture(self, known_words: bool) -> Mixture | KnownWords:
         """What mixes a network with the best counts; known_words corrects the training words."""
@@ -224,18 +208,17 @@ class NamesDataModule(pl.LightningDataModule):
     @cached_property
     def best_counts(self) -> KneserNey:
         """Kneser–Ney of the training words whose order and discount the val words chose."""
-        train, val = (
-            (x, y, counts[:, 0])
-            for x, y, counts in (self.splits[name].examples for name in ("train", "val"))
-        )
-        return choose_counts(train, val, len(self.vocab))
+        return choose_counts(self._counted("train"), self._counted("val"), len(self.vocab))
 
     @cached_property
     def baselines(self) -> dict[str, Figures]:
         """The losses of the count models on every split, by the name of the model."""
-        x, y, counts = self.splits["train"].examples
-        simple = simple_models(x, y, counts[:, 0], len(self.vocab))
-        return losses_of({**simple, "kneser_ney": self.best_counts}, self.splits)
+        models = simple_models(*self._counted("train"), len(self.vocab))
+        return losses_of({**models, "kneser_ney": self.best_counts}, self.splits)
+
+    def _counted(self, name: str) -> Examples:
+        x, y, counts = self.splits[name].examples
+        return x, y, counts[:, 0]
 
     def state_dict(self) -> dict[str, Any]:
         """The place in the order of the minibatches.

@@ -82,9 +82,7 @@ def detects_anomaly(trainer: pl.Trainer) -> bool:
 
 def save_interval(callback: pl.Callback) -> int:
     """Updates between two saves of a ModelCheckpoint; 0 if it saves by other events."""
-    if not isinstance(callback, ModelCheckpoint):
-        return 0
-    return int(callback._every_n_train_steps)
+    return callback._every_n_train_steps if isinstance(callback, ModelCheckpoint) else 0
 
 
 def saves_by_time(callback: pl.Callback) -> bool:

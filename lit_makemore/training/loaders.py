@@ -59,12 +59,8 @@ class MinibatchLoader:
                 f"make it a multiple of {world_size}"
             )
         if sampling == "shuffled" and batch_size > len(examples):  # each is in it only once
-            most = len(examples) // world_size * world_size
-            log.info(
-                f"--data.batch_size {batch_size} exceeds the {len(examples)} training examples: a "
-                f"shuffled minibatch has {most}"
-            )
-            batch_size = most
+            wanted, batch_size = batch_size, len(examples) // world_size * world_size
+            log.info(f"of --data.batch_size {wanted} a shuffled minibatch has only {batch_size}")
         self.examples, self.batch_size, self.generator = examples, batch_size, generator
         self.group: Callable[[], int] | None = None
         self._shuffled, self._repeat = sampling == "shuffled", repeat
@@ -167,11 +163,9 @@ class WordLoader:
     def __init__(
         self, words: list[str], batch_size: int = 4096, rank: int = 0, world_size: int = 1
     ) -> None:
-        self._chunks = []
-        for start in range(0, len(words), batch_size):
-            chunk = words[start : start + batch_size]
-            cut = [len(chunk) * r // world_size for r in (rank, rank + 1)]
-            self._chunks.append(chunk[cut[0] : cut[1]])
+        chunks = (words[i : i + batch_size] for i in range(0, len(words), batch_size))
+        begin, end = rank / world_size, (rank + 1) / world_size
+        self._chunks = [chunk[int(len(chunk) * begin) : int(len(chunk) * end)] for chunk in chunks]
 
     def __len__(self) -> int:
         return len(self._chunks)

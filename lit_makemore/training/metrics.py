@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 from torchmetrics import Metric
 
-from lit_makemore.network.mlp import cross_entropy
+from lit_makemore.network.mlp import cross_entropy, evaluating
 from lit_makemore.words.windows import EvaluationBatch
 
 
@@ -73,10 +73,8 @@ def evaluate(net: nn.Module, batches: Iterable[EvaluationBatch]) -> dict[str, fl
         net: windows (B, T) to logits (B, V); evaluated in evaluation mode and left as it was.
         batches: the examples, as loaders.EvaluationLoader serves them.
     """
-    training = net.training
-    net.eval()
     metrics = SplitMetrics(sync_on_compute=False)  # this process has all; others have ended
-    for x, inverse, y, weights in batches:
-        metrics.update(net(x)[inverse].cpu(), y.cpu(), weights.cpu())
-    net.train(training)
+    with evaluating(net):
+        for x, inverse, y, weights in batches:
+            metrics.update(net(x)[inverse].cpu(), y.cpu(), weights.cpu())
     return metrics.compute()

@@ -31,9 +31,8 @@ def one_cycle(step: int, total_steps: int, warmup: float) -> float:
     peak = warmup * total_steps - 1
     if step < peak:
         return _anneal(start, 1.0, step / peak)
-    return _anneal(
-        1.0, end, min((step - max(peak, 0)) / max(total_steps - 1 - max(peak, 0), 1), 1.0)
-    )
+    peak = max(peak, 0)
+    return _anneal(1.0, end, min((step - peak) / max(total_steps - 1 - peak, 1), 1.0))
 
 
 def _anneal(start: float, end: float, share: float) -> float:

@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 
 from lit_makemore.files import replacing
-from lit_makemore.words.reader import Changes, read_bytes, read_lines
+from lit_makemore.words.reader import read_bytes, read_lines
 from lit_makemore.words.vocab import END
 
 NAMES_PATH = "data/names.txt"
@@ -50,7 +50,7 @@ class Corpus:
     n_words: int
     blank_lines: int  # are skipped
     sha256: str  # of the file's bytes
-    notes: list[str]  # what was changed in the words, a sentence each
+    note: str  # what is odd in the words, in a sentence; or empty
 
     def words(self) -> Iterator[str]:
         """The words, one at a time."""
@@ -76,17 +76,16 @@ def read_corpus(
 def _read_corpus(
     path: Path, content: bytes, lowercase: bool, strip: bool, column: str | None
 ) -> Corpus:
-    changes, chars, n_words, blank, number, marked = Changes(), set[str](), 0, 0, 0, 0
-    text = StringIO()
-    for number, word in read_lines(path, content, lowercase, strip, changes, column):
+    text, blank, number, marked = StringIO(), 0, 0, 0
+    for number, word in read_lines(path, content, lowercase, strip, column):
         if not word:
             blank += 1
             continue
         _check(word, f"{path}, line {number}")
-        chars.update(word)
         text.write(word + END)
-        n_words += 1
         marked += bool(MARKS.search(word))
+    joined = text.getvalue()
+    chars, n_words = sorted({*joined} - {END}), joined.count(END)
     if n_words < MIN_WORDS:
         raise ValueError(
             f"{path} ends after line {number} with {n_words} words; at least {MIN_WORDS} are "
@@ -97,17 +96,14 @@ def _read_corpus(
             f"{path} has {len(chars):,} distinct characters; more than {MAX_CHARS:,} are not "
             "possible, since the network must see each many times"
         )
-    notes = [
-        f"{path}: {what.format(len(lines))} (first in line {lines[0]})"
-        for what, lines in changes.items()
-    ]
+    note = ""
     if column is None and marked == n_words:
-        notes.append(
+        note = (
             f"{path}: every word has a comma, a semicolon or a quotation mark; if the file is a "
             "table, choose the column of the words with --data.column"
         )
-    digest, joined = hashlib.sha256(content).hexdigest(), text.getvalue()
-    return Corpus(str(path), joined, "".join(sorted(chars)), n_words, blank, digest, notes)
+    digest = hashlib.sha256(content).hexdigest()
+    return Corpus(str(path), joined, "".join(chars), n_words, blank, digest, note)
 
 
 def _check(word: str, where: str) -> None:
@@ -123,8 +119,7 @@ def _check(word: str, where: str) -> None:
 def read_words(path: str | Path, lowercase: bool = False, strip: bool = True) -> list[str]:
     """The words of a file, to be scored: any words, without blank lines; raises as `read_lines`."""
     path = Path(path)
-    lines = read_lines(path, read_bytes(path), lowercase, strip, Changes())
-    return [word for _, word in lines if word]
+    return [word for _, word in read_lines(path, read_bytes(path), lowercase, strip) if word]
 
 
 def word_hash(word: str) -> int:

@@ -11,11 +11,6 @@ from pathlib import Path
 MAX_LINE = 1_000  # characters; a longer line is not a word
 SEPARATORS = "\t;,"  # of the columns of a table: the first one that is in its first line
 
-COMPOSED = "{:,} words are read in Unicode's normal form NFC, so that é is always one character"
-COMMAS = "the comma at the end of {:,} lines is left out"
-Changes = dict[str, list[int]]
-"""What was changed, COMPOSED or COMMAS, and in which lines."""
-
 
 def read_bytes(path: Path) -> bytes:
     if not path.is_file():
@@ -26,12 +21,7 @@ def read_bytes(path: Path) -> bytes:
 
 
 def read_lines(
-    path: Path,
-    content: bytes,
-    lowercase: bool,
-    strip: bool,
-    changes: Changes,
-    column: str | None = None,
+    path: Path, content: bytes, lowercase: bool, strip: bool, column: str | None = None
 ) -> Iterator[tuple[int, str]]:
     """The words of a file with the numbers of their lines; a word is "" where there is none.
 
@@ -43,7 +33,6 @@ def read_lines(
         content: its bytes.
         lowercase: whether to convert every word to lower case.
         strip: whether to remove white space from both ends of a word, and commas after it.
-        changes: is told what was changed.
         column: the name or the number of a table's column; None if every line is a word.
 
     Raises:
@@ -52,19 +41,14 @@ def read_lines(
     lines = _lines(path, content)
     for number, line in enumerate(lines, 1) if column is None else _cells(path, lines, column):
         word = line.strip() if strip else line.rstrip("\n")
-        if strip and column is None and word.endswith(","):
+        if strip and column is None:
             word = word.rstrip(", \t")
-            changes.setdefault(COMMAS, []).append(number)
         if len(word) > MAX_LINE:
             raise ValueError(
                 f"{path}, line {number} is longer than {MAX_LINE} characters; put one word on each "
                 "line, or choose a column of a table with --data.column"
             )
-        word = word.lower() if lowercase else word
-        if not unicodedata.is_normalized("NFC", word):
-            word = unicodedata.normalize("NFC", word)
-            changes.setdefault(COMPOSED, []).append(number)
-        yield number, word
+        yield number, unicodedata.normalize("NFC", word.lower() if lowercase else word)
 
 
 def _lines(path: Path, content: bytes) -> TextIOWrapper:

@@ -42,7 +42,7 @@ def test_a_pattern_with_scores_and_without_near_copies(sample, model, capsys):
     [
         (["--min_length", "-1"], "--min_length must be at least 0, not -1"),
         (["--min_length", "3", "--max_length", "2"], "--max_length must be at least 3, not 2"),
-        (["--pattern", "M?a"], "use --pattern m?a, not M?a"),
+        (["--pattern", "M?a"], "the pattern contains 'M'"),
         (["--suffix", "é"], "the suffix contains 'é'"),
         (["--pattern", "ad?", "--suffix", "b", "--prefix", "b"], "no word fits --prefix 'b'"),
         (["--pattern", "ada", "--unique", "--num", "2"], "ask for fewer: --num 1"),

@@ -11,7 +11,7 @@ from lit_makemore.counts.known_words import KnownWords
 from lit_makemore.counts.mixture import Mixture
 from lit_makemore.counts.ngrams import KneserNey
 from lit_makemore.network.mlp import MLP
-from lit_makemore.sampling.scoring import scores
+from lit_makemore.sampling.scoring import score
 from lit_makemore.training.datamodule import NamesDataModule
 from lit_makemore.training.metrics import evaluate
 from lit_makemore.words.windows import Windows, distinct
@@ -48,7 +48,7 @@ class Model(torch.nn.Module):
 
 
 def log_p(model, block_size: int, words: list[str]) -> torch.Tensor:
-    return torch.tensor(scores(model, VOCAB, block_size, words), dtype=torch.float64)
+    return score(model, VOCAB, block_size, words).double()
 
 
 @pytest.mark.parametrize("block_size", [4, 6, 16])  # the last overflows V ** block_size in 64 bits

@@ -288,7 +288,7 @@ def test_sync_batchnorm_keeps_what_the_layers_hold():
         (["--model.engine", "manual", "--data.targets", "kneser_ney"], "--data.targets sampled"),
         (["--model.count_mixture", "true", "--trainer.limit_val_batches", "0"], "val words"),
         (["--data.targets", "teacher"], "needs --data.teachers"),
-        (["--data.targets", "teacher", "--data.teachers", "[no.ckpt]"], "/no.ckpt"),
+        (["--data.targets", "teacher", "--data.teachers", "[no.ckpt]"], "no checkpoint at no.ckpt"),
         (["--data.counts_share", "1.5"], "a share in [0, 1]"),
     ],
 )

@@ -23,7 +23,7 @@ def test_the_words_come_back_in_order(word_list):
     assert corpus.n_words == 30
     assert corpus.chars == "".join(sorted(set("".join(WORDS))))
     assert corpus.sha256 == hashlib.sha256(word_list.read_bytes()).hexdigest()
-    assert corpus.notes == []
+    assert corpus.note == ""
 
 
 @needs_names
@@ -113,24 +113,18 @@ def test_utf_16_with_its_mark_is_read(tmp_path, mark, words):
     assert list(corpus.words()) == words
 
 
-def test_a_word_has_one_spelling_which_is_said_once(tmp_path):
+def test_a_word_has_one_spelling(tmp_path):
     words = [*WORDS, "José", "Jose\u0301", "Zoe\u0308"]
     corpus = read_corpus(write(tmp_path, "\n".join(words).encode()))
     assert list(corpus.words()) == [*WORDS, "José", "José", "Zoë"]
     assert "\u0301" not in corpus.chars
-    (note,) = corpus.notes
-    assert "2 words" in note
-    assert "(first in line 32)" in note
 
 
 @pytest.mark.parametrize("every", [1, 2])
-def test_commas_at_the_ends_of_lines_are_left_out_which_is_said_once(tmp_path, every):
+def test_commas_at_the_ends_of_lines_are_left_out(tmp_path, every):
     lines = [word + ", "[: 2 * (i % every == 0)] for i, word in enumerate(WORDS)]
     corpus = read_corpus(write(tmp_path, "\n".join(lines).encode()))
     assert list(corpus.words()) == WORDS
-    (note,) = corpus.notes
-    assert f"of {30 // every} lines" in note
-    assert "(first in line 1)" in note
     assert list(read_corpus(tmp_path / "list.txt", strip=False).words()) == lines
 
 
@@ -141,7 +135,6 @@ def test_a_column_of_a_table_is_read_as_a_list_is(tmp_path):
     corpus = read_corpus(path, lowercase=True, column="name")
     assert list(corpus.words()) == [*WORDS, "josé"]
     assert corpus.blank_lines == 1
-    assert "(first in line 32)" in corpus.notes[0]
 
 
 @pytest.mark.parametrize("word", ["Smith, {}", "1,3-{}", "{}"])
@@ -149,7 +142,7 @@ def test_commas_in_words_are_no_columns(tmp_path, word):
     words = [word.format(name) for name in WORDS[:20]] + WORDS[20:]
     corpus = read_corpus(write(tmp_path, "\n".join(words).encode()))
     assert list(corpus.words()) == words
-    assert corpus.notes == []
+    assert corpus.note == ""
 
 
 @pytest.mark.parametrize("line", ["{},7", "{};7", '"{}"'])
@@ -157,9 +150,9 @@ def test_what_may_be_a_table_is_said(tmp_path, line):
     words = [line.format(word) for word in WORDS]
     corpus = read_corpus(path := write(tmp_path, "\n".join(words).encode()))
     assert list(corpus.words()) == words
-    assert "choose the column of the words with --data.column" in corpus.notes[0]
+    assert "choose the column of the words with --data.column" in corpus.note
     assert list(read_corpus(path, column="1").words()) == WORDS
-    assert read_corpus(path, column="1").notes == []
+    assert read_corpus(path, column="1").note == ""
 
 
 def test_a_list_is_read_once_until_it_changes(word_list, monkeypatch):

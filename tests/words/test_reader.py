@@ -13,7 +13,7 @@ cells = st.text("ab é.'\",;\t", min_size=1, max_size=6).map(str.strip).filter(b
 
 
 def column(text: str, name: str) -> list[tuple[int, str]]:
-    return list(read_lines("x.csv", text.encode(), False, True, {}, name))
+    return list(read_lines("x.csv", text.encode(), False, True, name))
 
 
 @given(st.lists(st.tuples(cells, cells, cells), min_size=1, max_size=20), st.sampled_from("\t,;"))
