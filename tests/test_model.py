@@ -115,22 +115,6 @@ def test_a_reader_beside_a_writer_always_finds_a_whole_file(tmp_path):
     assert seen == {0, 1}
 
 
-class Payload:
-    def __init__(self, mark) -> None:
-        self.mark = str(mark)
-
-    def __reduce__(self):
-        return os.mkdir, (self.mark,)
-
-
-def test_a_checkpoint_with_code_in_it_runs_none(tmp_path):
-    good = entries(model())
-    torch.save({**good, "payload": Payload(tmp_path / "mark")}, tmp_path / "bad.ckpt")
-    with pytest.raises(ValueError, match="is incomplete or damaged"):
-        checkpoint.load(tmp_path / "bad.ckpt")
-    assert not (tmp_path / "mark").exists()
-
-
 @pytest.mark.parametrize(
     ("change", "message"),
     [
