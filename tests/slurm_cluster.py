@@ -24,7 +24,6 @@ from pathlib import Path
 
 import pytest
 
-PACKAGES = ("munge", "slurmctld", "slurmd", "slurm-client")
 PROGRAMS = ("munged", "mungekey", "slurmctld", "slurmd", "sbatch", "srun", "setpriv")
 PATH = f"{os.environ.get('PATH', os.defpath)}:/usr/sbin:/sbin"
 NODES = ("n1", "n2")
@@ -47,42 +46,11 @@ SETTINGS = {
 }
 
 
-def install() -> str:
-    """Installs what is missing of SLURM, from Debian; the reason why it cannot, or ""."""
-    if all(shutil.which(program, path=PATH) for program in PROGRAMS):
-        return ""
-    if os.geteuid() != 0 or not shutil.which("apt-get"):
-        return "SLURM is not installed, and only root can install it, with apt-get"
-    apt = ["apt-get", "-qq", "-o", "DPkg::Lock::Timeout=120", "-o", "Acquire::http::Timeout=20"]
-    environment = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
-    with _no_services():
-        for step in (["update"], ["install", "-y", "--no-install-recommends", *PACKAGES]):
-            done = subprocess.run([*apt, *step], env=environment, capture_output=True, text=True)
-    if done.returncode:
-        return f"SLURM cannot be installed: {done.stderr.strip()}"
-    return ""
-
-
-@contextmanager
-def _no_services() -> Iterator[None]:
-    """Keeps Debian's packages from starting daemons of their own."""
-    policy = Path("/usr/sbin/policy-rc.d")
-    if policy.exists():  # a container has one
-        yield
-        return
-    policy.write_text("#!/bin/sh\nexit 101\n")
-    policy.chmod(0o755)
-    try:
-        yield
-    finally:
-        policy.unlink()
-
-
 @contextmanager
 def running(folder: Path, **options) -> Iterator["Cluster"]:
     """A cluster that runs inside the `with`; the test is skipped where there cannot be one."""
-    if reason := install():
-        pytest.skip(reason)
+    if not all(shutil.which(program, path=PATH) for program in PROGRAMS):
+        pytest.skip("SLURM is not there: apt-get install munge slurmctld slurmd slurm-client")
     cluster = Cluster(folder, **options)
     cluster.start()
     try:
@@ -274,6 +242,29 @@ class Cluster:
                 log = (self.folder / "daemons.log").read_text()
                 raise RuntimeError(f"SLURM did not start:\n{log[-4000:]}")
             time.sleep(0.1)
+
+
+def until(condition: Callable[[], bool], what: str) -> None:
+    end = time.monotonic() + 900
+    while not condition():
+        assert time.monotonic() < end, what
+        time.sleep(0.2)
+
+
+def training(job: str) -> dict[int, dict[str, str]]:
+    """The environment of each training process of a job, or of the jobs of an array."""
+    found = {}
+    for path in Path("/proc").glob("[0-9]*"):
+        try:
+            words = (path / "cmdline").read_bytes().split(b"\0")
+            pairs = (path / "environ").read_bytes().decode(errors="replace").split("\0")
+        except OSError:  # it has ended, or is someone else's
+            continue
+        facts = dict(pair.split("=", 1) for pair in pairs if "=" in pair)
+        ours = job in (facts.get("SLURM_JOB_ID"), facts.get("SLURM_ARRAY_JOB_ID"))
+        if ours and words[0].endswith(b"python") and b"train.py" in words[1]:
+            found[int(path.name)] = facts
+    return found
 
 
 def _free_ports(count: int) -> list[int]:

@@ -6,7 +6,6 @@ import sys
 from pathlib import Path
 
 import pytest
-import yaml
 from setuptools import find_packages
 
 from lit_makemore import files

@@ -46,6 +46,7 @@ def test_train_loss_is_that_of_the_examples_where_gradients_are_added_up(fit, tm
     events = EventAccumulator(str(tmp_path / "run")).Reload()
     assert events.Scalars("1_losses/train")[0].value == pytest.approx(3.1, abs=0.15)  # ln 22 = 3.09
     assert [event.step for event in events.Scalars("1_losses/val")] == [20, 40]
+    assert [event.step for event in events.Scalars("1_losses/train")] == [*range(1, 41)]
 
 
 @pytest.mark.filterwarnings("ignore")

@@ -62,3 +62,4 @@ def test_python_draws_what_the_command_draws(sample, model, capsys):
     assert model.generate(7, 1, suffix="a", only_new=True, unique=True) == printed
     assert sample("--num", "7", "--temperature", "0.5") == 0
     assert model.generate(7, 1, temperature=0.5) == capsys.readouterr().out.splitlines()
+    assert model.generate(7, 2, temperature=0.5) != model.generate(7, 1, temperature=0.5)

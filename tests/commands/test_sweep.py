@@ -1,7 +1,8 @@
-"""`sweep` from the command line: results, bad input, kills, several workers."""
+"""`sweep` from the command line: results, bad input, kills, several workers, an array on SLURM."""
 
 import csv
 import json
+import os
 import random
 import shlex
 import signal
@@ -19,9 +20,11 @@ from tensorboard.plugins.hparams.plugin_data_pb2 import HParamsPluginData
 
 from lit_makemore import model as checkpoint
 from lit_makemore.cli import main
+from lit_makemore.commands.compare import all_below
 from lit_makemore.commands.sweep import check, described_in
 from tests.benchmarks.reliability import small_disk
 from tests.conftest import NAMES, ROOT
+from tests.slurm_cluster import training, until
 
 SWEEPS = sorted((ROOT / "configs" / "sweep").glob("*.yaml"))
 
@@ -237,3 +240,51 @@ def test_a_full_disk_ends_a_sweep_which_goes_on_when_there_is_room(describe, tmp
             assert len(rows(tmp_path / "disk" / "runs" / "s")) == 3
     except OSError as error:
         pytest.skip(f"no small disk: {error}")
+
+
+RATES = [0.01, 0.02, 0.03, 0.05, 0.1, 0.2]
+
+
+@pytest.mark.slow
+@pytest.mark.slurm
+def test_an_array_of_four_with_a_killed_and_a_requeued_task(cluster, describe, tmp_path):
+    described = describe(8000, space={"model.lr": RATES, "seed_everything": [1, 2]})
+    cluster.environment["PATH"] = f"{Path(sys.executable).parent}:{cluster.environment['PATH']}"
+    runs = tmp_path / "runs"
+    output = cluster.folder / "sweep-%a.out"
+    job = cluster.run(
+        "sbatch", "--parsable", "--array=0-3", f"--chdir={ROOT}", f"--output={output}",
+        ROOT / "configs" / "cluster" / "sweep.sbatch",
+        "--config", described, "--runs_dir", runs,
+    ).strip()  # fmt: skip
+
+    def said(task: int) -> str:
+        path = Path(str(output).replace("%a", str(task)))
+        return path.read_text() if path.exists() else ""
+
+    until(
+        lambda: len([*runs.glob("s/*-seed*/checkpoints/last.ckpt")]) >= 4,
+        "".join(map(said, range(4))),
+    )
+    for pid, facts in training(job).items():
+        if facts["SLURM_ARRAY_TASK_ID"] == "1":
+            os.kill(pid, signal.SIGKILL)
+    cluster.run("scancel", "--signal=USR1", f"{job}_2")
+    until(lambda: "is requeued, time 1 of 20" in said(2), said(2))
+    for task in (0, 2, 3):
+        cluster.wait(f"{job}_{task}", "COMPLETED")
+    assert cluster.wait(f"{job}_1") == "FAILED"
+    assert cluster.show(f"{job}_2")["Restarts"] == "1"
+    assert "repeat the same run" not in "".join(map(said, range(4)))
+
+    # each point once, each run finished, as if by one process that nobody disturbed
+    assert sorted(float(row["model.lr"]) for row in rows(runs / "s")) == RATES
+    assert [row["runs"] for row in rows(runs / "s")] == ["2"] * len(RATES)
+    trained = {(run.options["model.lr"], run.seed): run for run in all_below([runs / "s"])}
+    assert len(trained) == 2 * len(RATES)
+    assert sum(said(task).count(": val_loss ") for task in range(4)) == 2 * len(RATES)
+    config = ["--config", str(tmp_path / "tiny.yaml"), "--runs_dir", str(tmp_path / "alone")]
+    options = ["--model.lr", "0.1", "--seed_everything", "2", "--name", "one"]
+    assert main(["fit", *config, *options]) == 0
+    ours, alone = weights(trained[0.1, 2].folder), weights(tmp_path / "alone" / "one")
+    assert all(torch.equal(ours[name], alone[name]) for name in alone)
