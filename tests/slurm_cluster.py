@@ -60,27 +60,19 @@ def running(folder: Path, **options) -> Iterator["Cluster"]:
 
 
 class Cluster:
-    """The nodes n1 and n2, each pretending to have so many CPUs.
+    """The nodes n1 and n2, each pretending to have two CPUs.
 
-    A preempted job's steps get SIGTERM, and `grace` seconds later the whole job; a requeued job
-    waits `requeue_delay` seconds, at least 5. slurmctld looks for ended time limits every 30 s, for
-    ended graces also every KillWait + MessageTimeout (30 + 10). Other settings are lines of
-    slurm.conf: `Cluster(folder, KillWait=5)`.
+    A preempted job's steps get SIGTERM, and `grace` seconds later the whole job. slurmctld looks
+    for ended time limits every 30 s, for ended graces also every KillWait + MessageTimeout
+    (30 + 10). Other settings are lines of slurm.conf: `Cluster(folder, KillWait=5)`.
     """
 
-    def __init__(
-        self,
-        folder: Path,
-        cpus: int = 2,
-        grace: int = 15,
-        requeue_delay: int = 5,
-        **settings: object,
-    ) -> None:
+    def __init__(self, folder: Path, grace: int = 15, **settings: object) -> None:
         self.folder = Path(folder).resolve()
         socket_of_a_step = f"{self.folder}/n1/n1_1234567.4294967291"
         if len(socket_of_a_step) > SOCKET_PATH or re.search(r"[\s%,#]", socket_of_a_step):
             raise ValueError(f"{self.folder}: too long for sockets, or it has one of blank % , #")
-        self.cpus, self.grace, self.requeue_delay = cpus, grace, requeue_delay
+        self.grace = grace
         self.settings = SETTINGS | settings
         inherited = {k: v for k, v in os.environ.items() if not k.startswith(("SLURM", "SBATCH"))}
         self.environment = inherited | {
@@ -141,17 +133,10 @@ class Cluster:
             raise RuntimeError(f"{' '.join(command)}: {done.returncode}: {done.stderr.strip()}")
         return done.stdout
 
-    def submit(self, script: str | Path, *options: str) -> str:
-        """The id of a new job, from a file or from the lines of one.
-
-        It runs in `folder`, where its output goes too, unless options of sbatch say otherwise.
-        """
-        command = ["sbatch", "--parsable", *options]
-        if isinstance(script, Path):
-            printed = self.run(*command, str(script.resolve()), cwd=self.folder)
-        else:
-            printed = self.run(*command, input=f"#!/bin/bash\n{script}\n", cwd=self.folder)
-        return printed.strip()
+    def submit(self, script: str, *options: str) -> str:
+        """The id of a new job. It runs in `folder`, where its output goes too, by default."""
+        command, script = ["sbatch", "--parsable", *options], f"#!/bin/bash\n{script}\n"
+        return self.run(*command, input=script, cwd=self.folder).strip()
 
     def show(self, job: str) -> dict[str, str]:
         """All that SLURM knows of a job: JobState, Restarts, ExitCode, StdOut, ..."""
@@ -189,7 +174,7 @@ class Cluster:
     def _configuration(self) -> str:
         host, folder = socket.gethostname().split(".")[0], self.folder
         control, *ports = _free_ports(1 + len(NODES))
-        at = f"NodeHostname={host} NodeAddr=127.0.0.1 CPUs={self.cpus}"
+        at = f"NodeHostname={host} NodeAddr=127.0.0.1 CPUs=2"
         lines = [
             "ClusterName=test",
             f"SlurmUser={pwd.getpwuid(os.geteuid()).pw_name}",
@@ -203,7 +188,7 @@ class Cluster:
             f"SlurmdSpoolDir={folder}/%n",
             f"SlurmdLogFile={folder}/%n.log",
             # a requeued job waits until its last credential has expired: 120 s by default
-            f"AuthInfo=socket={folder}/munge.socket,cred_expire={self.requeue_delay}",
+            f"AuthInfo=socket={folder}/munge.socket,cred_expire=5",
             *(f"{name}={value}" for name, value in self.settings.items()),
             *(f"NodeName={n} Port={p} {at}" for n, p in zip(NODES, ports, strict=True)),
             f"PartitionName=low Nodes=ALL Default=YES PriorityTier=1 GraceTime={self.grace}",

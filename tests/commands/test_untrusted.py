@@ -22,31 +22,22 @@ class Payload:
         return os.mkdir, (str(self.mark),)
 
 
-@pytest.fixture(scope="module")
-def folder(trained):
-    """A run that tests change. It stays where it was made: config.yaml names the folder."""
-    shutil.copytree(trained / "runs", trained / "copy")
-    yield trained
-    shutil.rmtree(trained / "runs")
-    (trained / "copy").rename(trained / "runs")
-
-
 @pytest.fixture
-def run(folder):
-    shutil.rmtree(folder / "runs")
-    shutil.copytree(folder / "copy", folder / "runs")
-    return folder / "runs" / "run"
+def run(small_run, tmp_path) -> Path:
+    """A run that the test changes."""
+    return shutil.copytree(small_run(), tmp_path / "runs" / "run")
 
 
 def commands(run: Path) -> dict[str, list[str]]:
     ckpt = str(run / "checkpoints" / "last.ckpt")
     config = str(run / "config.yaml")
+    resume = ["--runs_dir", str(run.parent), "--name", run.name, "--resume", "true"]
     return {
         "sample": ["sample", "--ckpt_path", ckpt],
         "validate": ["validate", "--config", config, "--ckpt_path", ckpt],
         "predict": ["predict", "--config", config, "--ckpt_path", ckpt, "--data.predict_path", "x"],
         "gradcheck": ["gradcheck", "--checkpoint", ckpt],
-        "resume": ["fit", "--config", config, "--resume", "true", "--trainer.max_steps", "60"],
+        "resume": ["fit", "--config", config, *resume, "--trainer.max_steps", "99"],
     }
 
 

@@ -76,25 +76,6 @@ def stopping(monkeypatch):
 
 
 @pytest.fixture
-def struck(monkeypatch):
-    """A signal comes at the end of each of these updates, counted over all fits of the test."""
-
-    def at(*steps: int) -> list[int]:
-        hook, updates = Checkpoints.on_train_batch_end, []
-
-        def strike(self, trainer, *args):
-            updates.append(trainer.global_step)
-            if len(updates) in steps:
-                os.kill(os.getpid(), signal.SIGTERM)
-            hook(self, trainer, *args)
-
-        monkeypatch.setattr(Checkpoints, "on_train_batch_end", strike)
-        return updates
-
-    return at
-
-
-@pytest.fixture
 def parts(tmp_path) -> Path:
     """The folder of the run that is stopped."""
     return tmp_path / "runs" / "parts"
@@ -176,7 +157,9 @@ def test_dropout_goes_on_with_the_masks_that_were_to_come(
 
 @pytest.mark.parametrize("stop", [35, 125], ids=["in a teacher", "in the student"])
 @pytest.mark.slow
-def test_a_student_goes_on_and_so_do_its_teachers(command, tmp_path, parts, capsys, stop, struck):
+def test_a_student_goes_on_and_so_do_its_teachers(
+    command, tmp_path, parts, capsys, stop, monkeypatch
+):
     config = {"data": {"batch_size": 16}, "trainer": {"max_steps": 40, "log_every_n_steps": 1}}
     config["model"] = {"n_hidden": 12, "n_layer": 1, "dropout": 0.1}
     teacher = tmp_path / "teacher.yaml"
@@ -184,7 +167,15 @@ def test_a_student_goes_on_and_so_do_its_teachers(command, tmp_path, parts, caps
     more = ["--data.targets", "teacher", "--data.teachers", f"[{teacher}, {teacher}]"]
     more += ["--trainer.log_every_n_steps", "1"]  # no groups
     assert main(command("whole", *more)) == 0
-    updates = struck(stop)
+    hook, updates = Checkpoints.on_train_batch_end, []
+
+    def strike(self, trainer, *args):
+        updates.append(trainer.global_step)
+        if len(updates) == stop:
+            os.kill(os.getpid(), signal.SIGTERM)
+        hook(self, trainer, *args)
+
+    monkeypatch.setattr(Checkpoints, "on_train_batch_end", strike)
     assert main(command("parts", *more)) == 143
     said = capsys.readouterr().err
     assert "teacher 1" in said
@@ -196,15 +187,6 @@ def test_a_student_goes_on_and_so_do_its_teachers(command, tmp_path, parts, caps
     for number in "12":
         a, b = (state(run / "teachers" / number) for run in (parts, whole))
         assert same(a["state_dict"], b["state_dict"])
-
-
-@pytest.mark.slow
-def test_a_second_stop_is_no_other_case(command, parts, assert_whole, struck):
-    single = ["--trainer.log_every_n_steps", "1"]  # no groups
-    struck(7, 20, 21, 59, 88)
-    found = [main(command("parts", *single, "--resume", "auto")) for _ in range(6)]
-    assert found == [143] * 5 + [0]
-    assert_whole(parts, *single)
 
 
 KILLED_WHILE_SAVING = """

@@ -3,7 +3,6 @@
 import json
 from itertools import product
 from math import inf
-from statistics import mean
 
 import pytest
 
@@ -127,15 +126,6 @@ def test_drawn_trials_are_counted_by_the_study_and_never_alike(tmp_path, sampler
     for trial in trials:
         assert 1e-3 <= trial.params["model.lr"] <= 1.0
         assert isinstance(trial.params["model.n_hidden"], int)
-
-
-def test_tpe_looks_near_what_was_good(tmp_path):
-    study = Study(
-        tmp_path, Sweep("a.yaml", {"model.lr": Range(0.0, 1.0)}, sampler="tpe", trials=40), {}
-    )
-    work(study)  # the loss is the rate
-    rates = [trial.params["model.lr"] for trial in study.trials()]
-    assert mean(rates[20:]) < 0.5 * mean(rates[:10])
 
 
 def test_the_study_of_another_sweep_is_refused(tmp_path):
