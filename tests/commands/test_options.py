@@ -78,39 +78,29 @@ def test_what_the_parser_lets_pass(error, tmp_path, document, message):
     assert message in error("--config", str(config))
 
 
-def fake_trainer(world_size):
+def refuse_processes(world_size: int, val_check_interval: int | str = 10) -> None:
+    """Judges the Trainer of so many processes."""
+    usual = {"precision": "32-true", "val_check_interval": val_check_interval}
     strategy = SimpleNamespace(root_device=torch.device("cpu"))
-    return SimpleNamespace(
-        precision="32-true", strategy=strategy, world_size=world_size, callbacks=[]
-    )
-
-
-def trainer_options(**changed):
-    usual = {"precision": "32-true", "strategy": "auto", "sync_batchnorm": False}
-    return SimpleNamespace(**{**usual, "val_check_interval": 10, **changed})
+    trainer = SimpleNamespace(**usual, strategy=strategy, world_size=world_size, callbacks=[])
+    given = SimpleNamespace(**usual, strategy="auto", sync_batchnorm=False)
+    refuse(trainer_rows("fit", trainer, given))
 
 
 def test_processes_whose_clocks_differ_validate_by_updates():
-    trainer = fake_trainer(2)
     with pytest.raises(ValueError, match="must be a number"):
-        refuse(trainer_rows("fit", trainer, trainer_options(val_check_interval="00:00:10:00")))
+        refuse_processes(2, "00:00:10:00")
 
 
 @pytest.mark.parametrize(
     ("store", "restarts", "world_size", "refused"),
-    [
-        ("True", "3", 2, True),
-        ("False", "3", 2, False),
-        ("True", "0", 2, False),
-        ("True", "3", 1, False),
-    ],
+    [("True", 3, 2, True), ("False", 3, 2, False), ("True", 0, 2, False), ("True", 3, 1, False)],
 )
 def test_torchrun_must_not_keep_the_addresses_of_failed_processes(
     monkeypatch, store, restarts, world_size, refused
 ):
     monkeypatch.setenv("TORCHELASTIC_USE_AGENT_STORE", store)
-    monkeypatch.setenv("TORCHELASTIC_MAX_RESTARTS", restarts)
-    trainer = fake_trainer(world_size)
+    monkeypatch.setenv("TORCHELASTIC_MAX_RESTARTS", str(restarts))
     remedy = pytest.raises(ValueError, match="TORCH_DISABLE_SHARE_RDZV_TCP_STORE=1")
     with remedy if refused else nullcontext():
-        refuse(trainer_rows("fit", trainer, trainer_options()))
+        refuse_processes(world_size)

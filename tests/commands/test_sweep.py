@@ -220,7 +220,7 @@ RATES = [0.01, 0.02, 0.03, 0.05, 0.1, 0.2]
 @pytest.mark.slow
 @pytest.mark.slurm
 def test_an_array_of_four_with_a_killed_and_a_requeued_task(cluster, describe, tmp_path):
-    described = describe(8000, space={"model.lr": RATES, "seed_everything": [1, 2]})
+    described = describe(6000, space={"model.lr": RATES, "seed_everything": [1, 2]})
     cluster.environment["PATH"] = f"{Path(sys.executable).parent}:{cluster.environment['PATH']}"
     runs = tmp_path / "runs"
     output = cluster.folder / "sweep-%a.out"

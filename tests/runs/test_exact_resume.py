@@ -18,14 +18,12 @@ from tests.same_run import same
 SLOW = pytest.mark.slow
 PASS = 8  # minibatches of a pass over the 30 words
 LIMITS = {
-    "whole passes": [],
-    "limit 5": ["--trainer.limit_train_batches", "5"],
-    "half": ["--trainer.limit_train_batches", "0.5"],
-    "overfit 3": ["--trainer.overfit_batches", "3"],
-    "accumulate 2": ["--trainer.accumulate_grad_batches", "2"],
-    "accumulate 2, limit 4": [
-        *("--trainer.accumulate_grad_batches", "2", "--trainer.limit_train_batches", "4")
-    ],
+    "whole passes": "",
+    "limit 5": "--trainer.limit_train_batches 5",
+    "half": "--trainer.limit_train_batches 0.5",
+    "overfit 3": "--trainer.overfit_batches 3",
+    "accumulate 2": "--trainer.accumulate_grad_batches 2",
+    "accumulate 2, limit 4": "--trainer.accumulate_grad_batches 2 --trainer.limit_train_batches 4",
 }
 STOPS = {
     "inside a pass": ("--trainer.max_steps", 9, 18),
@@ -71,7 +69,7 @@ def stopped_between(fit, stop, *more: str) -> tuple[dict, dict]:
 
 @pytest.mark.parametrize(("limit", "sampling", "engine", "stop"), CASES)
 def test_the_same_bits(fit, limit, sampling, engine, stop):
-    more = [*LIMITS[limit], "--data.sampling", sampling, "--model.engine", engine]
+    more = [*LIMITS[limit].split(), "--data.sampling", sampling, "--model.engine", engine]
     whole, parts = stopped_between(fit, STOPS[stop], *more)
     assert parts["global_step"] == whole["global_step"] > 0
     assert same(parts["state_dict"], whole["state_dict"])
@@ -83,7 +81,7 @@ def test_the_same_bits(fit, limit, sampling, engine, stop):
 )
 def test_after_a_kill_too(fit, monkeypatch, limit, save_every, sampling):
     """The last checkpoint of a killed run was saved on its way; here at the end of a pass."""
-    more = [*LIMITS[limit], "--data.sampling", sampling, "--trainer.max_steps", "20"]
+    more = [*LIMITS[limit].split(), "--data.sampling", sampling, "--trainer.max_steps", "20"]
     whole = fit("whole", *more)
 
     def killed(self, trainer, *args):
@@ -101,12 +99,9 @@ def test_after_a_kill_too(fit, monkeypatch, limit, save_every, sampling):
 
 
 AVERAGING = {
-    "plain": ["WeightAveraging"],
-    "exponential": ["EMAWeightAveraging", "decay=0.9"],
-    "now and then": [
-        *("EMAWeightAveraging", "decay=0.9", "update_every_n_steps=3"),
-        "update_starting_at_step=5",
-    ],
+    "plain": "WeightAveraging",
+    "exponential": "EMAWeightAveraging decay=0.9",
+    "now and then": "EMAWeightAveraging decay=0.9 update_every_n_steps=3 update_starting_at_step=5",
 }
 
 
@@ -118,7 +113,7 @@ AVERAGING = {
     ],
 )
 def test_averaged_weights_too(fit, averaging, stop):
-    name, *arguments = AVERAGING[averaging]
+    name, *arguments = AVERAGING[averaging].split()
     more = [f"--trainer.callbacks+=lightning.pytorch.callbacks.{name}"]
     more += [f"--trainer.callbacks.{argument}" for argument in arguments]
     whole, parts = stopped_between(fit, STOPS[stop], *more)
