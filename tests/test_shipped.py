@@ -42,9 +42,8 @@ def test_other_names_stay_as_they_are(elsewhere, name):
 def test_the_quick_start_and_its_run_work_from_another_folder(elsewhere, tmp_path, monkeypatch):
     arguments = ["--trainer.max_steps", "2", "--trainer.accelerator", "cpu"]
     assert main(["fit", "--config=configs/quickstart.yaml", *arguments]) == 0
-    again = tmp_path / "again"
-    again.mkdir()
-    monkeypatch.chdir(again)
+    (tmp_path / "again").mkdir()
+    monkeypatch.chdir(tmp_path / "again")
     run = elsewhere / "runs" / "quickstart"
     given = ["--config", str(run / "config.yaml"), "--trainer.accelerator", "cpu"]
     assert main(["validate", *given, "--ckpt_path", str(run / "checkpoints" / "best.ckpt")]) == 0

@@ -6,6 +6,7 @@ import random
 import re
 import shutil
 from copy import copy
+from functools import partial
 from importlib.util import find_spec
 
 import numpy as np
@@ -323,9 +324,7 @@ def log_p(model: NameModel, begun: list[str]) -> torch.Tensor:
 @pytest.mark.parametrize(
     "make",
     [
-        lambda: random_model(**ARCHITECTURES[0]),
-        lambda: random_model(**ARCHITECTURES[1]),
-        lambda: random_model(**ARCHITECTURES[2]),
+        *(partial(random_model, **architecture) for architecture in ARCHITECTURES),
         lambda: mixed(random_model(n_layer=3)),
         lambda: mixed(random_model(block_size=8, n_layer=2, n_hidden=30)),
         lambda: random_model(STRANGE, n_layer=1),
@@ -382,8 +381,8 @@ def test_the_page_works_with_the_keyboard_at_any_width(size, tmp_path):
     model = random_model(n_layer=1)
     with opened(written(model, tmp_path), size) as page:
         assert page.evaluate("document.documentElement.scrollWidth") <= size[0]
-        expected = draw_names(model.folded(), model.vocab, 3, 10, 5, prefix="ma")
-        assert draw(page, 5, prefix="ma") == expected
+        drawn = partial(draw_names, model.folded(), model.vocab, 3, 10, prefix="ma")
+        assert draw(page, 5, prefix="ma") == drawn(5)
         assert page.inner_text("#drawn") == "Seed 5"
         p = log_p(model, ["ma"])[0].softmax(0)
         letters, shares = (page.locator(f"#bars {part}").all_text_contents()
@@ -403,7 +402,7 @@ def test_the_page_works_with_the_keyboard_at_any_width(size, tmp_path):
         page.fill("#seed", "6")
         page.focus("#prefix")
         page.keyboard.press("Enter")
-        expected = draw_names(model.folded(), model.vocab, 3, 10, 6, prefix="ma")
+        expected = drawn(6)
         assert page.locator("#list li").all_text_contents() == expected
 
         page.fill("#prefix", "maÉ")

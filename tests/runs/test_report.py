@@ -23,7 +23,7 @@ def test_only_what_does_not_fit_is_shortened():
     assert [*shown.values()] == ["abcdef", "abcde…", "中中…"]
 
 
-@pytest.mark.parametrize("name", ["q" * 300, "中" * 300, "e\u0301" * 300, "ab" * 9, "👩‍👩‍👧" * 40])
+@pytest.mark.parametrize("name", ["中" * 300, "e\u0301" * 300, "ab" * 9, "👩‍👩‍👧" * 40])
 def test_whatever_the_names_the_table_fits_100_columns(name):
     samples = [(name, where) for where in ("new", "train", "held out", "cut")] * 5
     lines = columns(samples).split("\n")
