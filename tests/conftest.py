@@ -2,6 +2,7 @@
 
 import os
 from contextlib import redirect_stderr, redirect_stdout, suppress
+from copy import deepcopy
 from functools import cache
 from io import StringIO
 from pathlib import Path
@@ -101,29 +102,40 @@ def pytest_collection_modifyitems(items):
             item.add_marker(pytest.mark.xdist_group(groups[0]))
 
 
+@pytest.fixture(scope="session", autouse=True)
+def _one_parser_a_command():
+    """Its options are found once; each call of `main` then begins with a copy of the parser."""
+    try:
+        from lit_makemore.commands.lightning_cli import MakemoreCLI
+    except ImportError:  # no jsonargparse
+        return
+    parsers, setup_parser = {}, MakemoreCLI.setup_parser
+
+    def copied(self, add_subcommands, main_kwargs, subparser_kwargs):
+        key = (self.command, main_kwargs["prog"])
+        if key not in parsers:
+            setup_parser(self, add_subcommands, main_kwargs, subparser_kwargs)
+            parsers[key] = self.parser
+        self.parser = deepcopy(parsers[key])
+
+    MakemoreCLI.setup_parser = copied
+
+
 @pytest.fixture(autouse=True)
 def _nothing_left_behind(monkeypatch):
     """A test works in its temporary folder; the checkout has the same files after it as before."""
     monkeypatch.chdir(ROOT)
     torch.set_num_threads(1)  # a fit before it may have asked for more
-    before = _files()
     yield
     if torch.distributed.is_initialized():  # a fit with ddp in this process leaves its group
         torch.distributed.destroy_process_group()
-    left = _files() - before
+    left = _files() - _there
+    _there.update(left)  # the tests after it are not to blame
     assert not left, f"the test, or one beside it, left {sorted(left)}"
 
 
 def _files() -> set[str]:
-    skipped = {
-        ".git",
-        "__pycache__",
-        ".pytest_cache",
-        ".mypy_cache",
-        ".ruff_cache",
-        ".hypothesis",
-        ".venv",
-    }
+    skipped = "__pycache__ .git .hypothesis .mypy_cache .pytest_cache .ruff_cache .venv".split()
     found = set()
     for folder, folders, files in os.walk(ROOT):
         folders[:] = [f for f in folders if f not in skipped and not f.endswith(".egg-info")]
@@ -132,3 +144,6 @@ def _files() -> set[str]:
         # Lightning's finder of a learning rate keeps a file there for a moment
         found |= {os.path.join(folder, f) for f in files if not f.startswith(".lr_find_")}
     return found
+
+
+_there = _files()

@@ -24,7 +24,6 @@ from pathlib import Path
 
 import pytest
 
-PACKAGES = ("munge", "slurmctld", "slurmd", "slurm-client")
 PROGRAMS = ("munged", "mungekey", "slurmctld", "slurmd", "sbatch", "srun", "setpriv")
 PATH = f"{os.environ.get('PATH', os.defpath)}:/usr/sbin:/sbin"
 NODES = ("n1", "n2")
@@ -47,42 +46,11 @@ SETTINGS = {
 }
 
 
-def install() -> str:
-    """Installs what is missing of SLURM, from Debian; the reason why it cannot, or ""."""
-    if all(shutil.which(program, path=PATH) for program in PROGRAMS):
-        return ""
-    if os.geteuid() != 0 or not shutil.which("apt-get"):
-        return "SLURM is not installed, and only root can install it, with apt-get"
-    apt = ["apt-get", "-qq", "-o", "DPkg::Lock::Timeout=120", "-o", "Acquire::http::Timeout=20"]
-    environment = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
-    with _no_services():
-        for step in (["update"], ["install", "-y", "--no-install-recommends", *PACKAGES]):
-            done = subprocess.run([*apt, *step], env=environment, capture_output=True, text=True)
-    if done.returncode:
-        return f"SLURM cannot be installed: {done.stderr.strip()}"
-    return ""
-
-
-@contextmanager
-def _no_services() -> Iterator[None]:
-    """Keeps Debian's packages from starting daemons of their own."""
-    policy = Path("/usr/sbin/policy-rc.d")
-    if policy.exists():  # a container has one
-        yield
-        return
-    policy.write_text("#!/bin/sh\nexit 101\n")
-    policy.chmod(0o755)
-    try:
-        yield
-    finally:
-        policy.unlink()
-
-
 @contextmanager
 def running(folder: Path, **options) -> Iterator["Cluster"]:
     """A cluster that runs inside the `with`; the test is skipped where there cannot be one."""
-    if reason := install():
-        pytest.skip(reason)
+    if not all(shutil.which(program, path=PATH) for program in PROGRAMS):
+        pytest.skip("SLURM is not there: apt-get install munge slurmctld slurmd slurm-client")
     cluster = Cluster(folder, **options)
     cluster.start()
     try:
@@ -92,27 +60,19 @@ def running(folder: Path, **options) -> Iterator["Cluster"]:
 
 
 class Cluster:
-    """The nodes n1 and n2, each pretending to have so many CPUs.
+    """The nodes n1 and n2, each pretending to have two CPUs.
 
-    A preempted job's steps get SIGTERM, and `grace` seconds later the whole job; a requeued job
-    waits `requeue_delay` seconds, at least 5. slurmctld looks for ended time limits every 30 s, for
-    ended graces also every KillWait + MessageTimeout (30 + 10). Other settings are lines of
-    slurm.conf: `Cluster(folder, KillWait=5)`.
+    A preempted job's steps get SIGTERM, and `grace` seconds later the whole job. slurmctld looks
+    for ended time limits every 30 s, for ended graces also every KillWait + MessageTimeout
+    (30 + 10). Other settings are lines of slurm.conf: `Cluster(folder, KillWait=5)`.
     """
 
-    def __init__(
-        self,
-        folder: Path,
-        cpus: int = 2,
-        grace: int = 15,
-        requeue_delay: int = 5,
-        **settings: object,
-    ) -> None:
+    def __init__(self, folder: Path, grace: int = 15, **settings: object) -> None:
         self.folder = Path(folder).resolve()
         socket_of_a_step = f"{self.folder}/n1/n1_1234567.4294967291"
         if len(socket_of_a_step) > SOCKET_PATH or re.search(r"[\s%,#]", socket_of_a_step):
             raise ValueError(f"{self.folder}: too long for sockets, or it has one of blank % , #")
-        self.cpus, self.grace, self.requeue_delay = cpus, grace, requeue_delay
+        self.grace = grace
         self.settings = SETTINGS | settings
         inherited = {k: v for k, v in os.environ.items() if not k.startswith(("SLURM", "SBATCH"))}
         self.environment = inherited | {
@@ -173,17 +133,10 @@ class Cluster:
             raise RuntimeError(f"{' '.join(command)}: {done.returncode}: {done.stderr.strip()}")
         return done.stdout
 
-    def submit(self, script: str | Path, *options: str) -> str:
-        """The id of a new job, from a file or from the lines of one.
-
-        It runs in `folder`, where its output goes too, unless options of sbatch say otherwise.
-        """
-        command = ["sbatch", "--parsable", *options]
-        if isinstance(script, Path):
-            printed = self.run(*command, str(script.resolve()), cwd=self.folder)
-        else:
-            printed = self.run(*command, input=f"#!/bin/bash\n{script}\n", cwd=self.folder)
-        return printed.strip()
+    def submit(self, script: str, *options: str) -> str:
+        """The id of a new job. It runs in `folder`, where its output goes too, by default."""
+        command, script = ["sbatch", "--parsable", *options], f"#!/bin/bash\n{script}\n"
+        return self.run(*command, input=script, cwd=self.folder).strip()
 
     def show(self, job: str) -> dict[str, str]:
         """All that SLURM knows of a job: JobState, Restarts, ExitCode, StdOut, ..."""
@@ -221,7 +174,7 @@ class Cluster:
     def _configuration(self) -> str:
         host, folder = socket.gethostname().split(".")[0], self.folder
         control, *ports = _free_ports(1 + len(NODES))
-        at = f"NodeHostname={host} NodeAddr=127.0.0.1 CPUs={self.cpus}"
+        at = f"NodeHostname={host} NodeAddr=127.0.0.1 CPUs=2"
         lines = [
             "ClusterName=test",
             f"SlurmUser={pwd.getpwuid(os.geteuid()).pw_name}",
@@ -235,7 +188,7 @@ class Cluster:
             f"SlurmdSpoolDir={folder}/%n",
             f"SlurmdLogFile={folder}/%n.log",
             # a requeued job waits until its last credential has expired: 120 s by default
-            f"AuthInfo=socket={folder}/munge.socket,cred_expire={self.requeue_delay}",
+            f"AuthInfo=socket={folder}/munge.socket,cred_expire=5",
             *(f"{name}={value}" for name, value in self.settings.items()),
             *(f"NodeName={n} Port={p} {at}" for n, p in zip(NODES, ports, strict=True)),
             f"PartitionName=low Nodes=ALL Default=YES PriorityTier=1 GraceTime={self.grace}",
@@ -274,6 +227,29 @@ class Cluster:
                 log = (self.folder / "daemons.log").read_text()
                 raise RuntimeError(f"SLURM did not start:\n{log[-4000:]}")
             time.sleep(0.1)
+
+
+def until(condition: Callable[[], bool], what: str) -> None:
+    end = time.monotonic() + 900
+    while not condition():
+        assert time.monotonic() < end, what
+        time.sleep(0.2)
+
+
+def training(job: str) -> dict[int, dict[str, str]]:
+    """The environment of each training process of a job, or of the jobs of an array."""
+    found = {}
+    for path in Path("/proc").glob("[0-9]*"):
+        try:
+            words = (path / "cmdline").read_bytes().split(b"\0")
+            pairs = (path / "environ").read_bytes().decode(errors="replace").split("\0")
+        except OSError:  # it has ended, or is someone else's
+            continue
+        facts = dict(pair.split("=", 1) for pair in pairs if "=" in pair)
+        ours = job in (facts.get("SLURM_JOB_ID"), facts.get("SLURM_ARRAY_JOB_ID"))
+        if ours and words[0].endswith(b"python") and b"train.py" in words[1]:
+            found[int(path.name)] = facts
+    return found
 
 
 def _free_ports(count: int) -> list[int]:

@@ -5,7 +5,6 @@ from pathlib import Path
 
 import pytest
 import torch
-import yaml
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from lit_makemore.cli import main
@@ -92,17 +91,13 @@ def test_float64_is_made_by_counting_only(tmp_path, word_list, monkeypatch):
     """Counting is done on the CPU. Everything is switched on but what is refused."""
     monkeypatch.setattr(SplitMetrics, "__init__", in_float32(SplitMetrics.__init__))
     monkeypatch.setattr(engine, "ruled_out", lambda *of: iter(["not on a CPU"]))
-    config = {
-        "data": {"path": str(word_list), "batch_size": 16, "targets": "kneser_ney"},
-        "model": {"n_hidden": 10, "n_layer": 2, "dropout": 0.1, "count_mixture": True},
-        "trainer": {"max_steps": 20, "val_check_interval": 10, "log_every_n_steps": 5},
-        "diagnostics": {"every_n_steps": 7, "pictures": True},
-    }
-    config["trainer"] |= {"accelerator": "cpu", "gradient_clip_val": 1.0}
-    (tmp_path / "tiny.yaml").write_text(yaml.dump(config))
-    arguments = ["fit", "--config", str(tmp_path / "tiny.yaml"), "--runs_dir", str(tmp_path)]
+    arguments = f"fit --data.path {word_list} --data.batch_size 16 --data.targets kneser_ney"
+    arguments += " --model.n_hidden 10 --model.n_layer 2 --model.dropout 0.1"
+    arguments += " --model.count_mixture true --trainer.max_steps 12 --trainer.accelerator cpu"
+    arguments += " --trainer.val_check_interval 6 --trainer.log_every_n_steps 5"
+    arguments += " --trainer.gradient_clip_val 1.0 --diagnostics.every_n_steps 7"
     with Float64() as mode:
-        assert main([*arguments, "--name", "run"]) == 0
+        assert main([*arguments.split(), "--runs_dir", str(tmp_path), "--name", "run"]) == 0
     assert "counts/ngrams.py probabilities" in mode.makers  # the mode does see it
     others = {name for name in mode.makers if not name.startswith("counts/")}
     # before `setup` changes it; the weight of a mixture, which stays on the CPU

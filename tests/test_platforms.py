@@ -43,13 +43,8 @@ def test_a_fit_needs_nothing_that_only_linux_has(tmp_path, word_list, system):
     arguments += ["--model.n_hidden", "10", "--runs_dir", str(tmp_path), "--name", "run"]
     arguments += ["--trainer.max_steps", "50", "--trainer.max_time", "00:01:00:00"]
     environment = {name: value for name, value in os.environ.items() if name != "CXX"}
-    done = subprocess.run(
-        [sys.executable, "-c", LACKING.format(**SYSTEMS[system]), *arguments],
-        cwd=ROOT,
-        env=environment,
-        capture_output=True,
-        text=True,
-    )
+    command = [sys.executable, "-c", LACKING.format(**SYSTEMS[system]), *arguments]
+    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     assert "there is no C++ compiler; install g++" in done.stderr
     assert checkpoint.read(tmp_path / "run" / "checkpoints" / "last.ckpt")["global_step"] == 50

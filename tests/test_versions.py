@@ -30,25 +30,3 @@ def test_each_python_and_each_torch_is_tried_once_with_the_usual_other():
     assert {python for python, torch in pairs if torch == versions.USUAL[1]} == {*versions.PYTHONS}
     assert {torch for python, torch in pairs if python == versions.USUAL[0]} == {*versions.TORCHES}
     assert {*versions.CORNERS} <= {*pairs}
-
-
-def test_a_row_counts_what_pytest_counted():
-    output = "...\n=== 1 failed, 654 passed, 2 skipped, 77 deselected in 871.51s (0:14:31) ===\n"
-    assert versions.count(output, ("passed", "failed", "skipped")) == ["654", "1", "2"]
-    output = "700 passed, 77 deselected in 60.00s (0:01:00)\n"
-    assert versions.count(output, ("passed", "failed", "skipped")) == ["700", "0", "0"]
-
-
-def test_an_interpreter_that_is_not_there_is_a_row_of_the_table():
-    row = versions.row("3.99", "2.13.0")
-    assert row[:3] == ("3.99", "2.13.0", "no such interpreter")
-    assert "| 3.99 | 2.13.0 | no such interpreter |" in versions.table([row])
-
-
-def test_the_newest_release_that_pyenv_has_is_taken(monkeypatch, tmp_path):
-    for release in ("3.12.9", "3.12.10", "3.13.0"):
-        path = tmp_path / "versions" / release / "bin" / "python"
-        path.parent.mkdir(parents=True)
-        path.touch()
-    monkeypatch.setenv("PYENV_ROOT", str(tmp_path))
-    assert versions.interpreter_of("3.12") == str(tmp_path / "versions/3.12.10/bin/python")

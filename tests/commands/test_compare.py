@@ -73,7 +73,7 @@ def test_welchs_test_against_its_formula():
     assert welch(b, a) > 0.5
 
 
-def test_rows_of_seeds_have_p_values(make, tmp_path, capsys):
+def test_rows_of_seeds_have_p_values_or_scipy_is_named(make, tmp_path, monkeypatch, capsys):
     for seed in range(3):
         make(f"a-{seed}", seed, 2.0 + 0.001 * seed)
         make(f"b-{seed}", seed, 2.5 + 0.001 * seed, n_hidden=50)
@@ -81,11 +81,6 @@ def test_rows_of_seeds_have_p_values(make, tmp_path, capsys):
     assert rows[0][-2:] == ["p, val", "p, test"]
     assert rows[1][-2:] == ["–", "–"]
     assert float(rows[2][-2]) < 1e-6
-
-
-def test_without_scipy_seeds_are_one_line(make, tmp_path, monkeypatch, capsys):
-    for seed in range(2):
-        make(f"a-{seed}", seed, 2.0 + 0.001 * seed), make(f"b-{seed}", seed, 2.5, n_hidden=50)
     monkeypatch.setitem(sys.modules, "scipy.stats", None)
     assert main(["compare", str(tmp_path / "runs")]) == 1
     assert "pip install scipy" in capsys.readouterr().err
@@ -97,13 +92,9 @@ def test_help_explains_the_table(capsys):
     assert "p says how easily chance" in " ".join(capsys.readouterr().out.split())
 
 
-def test_a_run_without_a_loss_is_last(make, tmp_path, capsys):
-    make("a", 1, None), make("b", 1, 2.5, lr=0.2)
-    assert [row[3] for row in compare(capsys, tmp_path / "runs")[1:]] == ["2.5000", "–"]
-
-
-def test_other_words_are_said(make, tmp_path, capsys):
-    make("a", 1, 2.1), make("b", 1, 2.2, sha="y")
+def test_a_run_without_a_loss_is_last_and_other_words_are_said(make, tmp_path, capsys):
+    make("a", 1, None), make("b", 1, 2.5, lr=0.2), make("c", 1, 2.25, sha="y", lr=0.3)
+    assert [row[3] for row in compare(capsys, tmp_path / "runs")[1:]] == ["2.2500", "2.5000", "–"]
     assert main(["compare", str(tmp_path / "runs")]) == 0
     assert "different word lists" in capsys.readouterr().out
 

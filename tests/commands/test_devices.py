@@ -65,7 +65,6 @@ def test_nothing_is_written_where_the_run_is_refused(options, tmp_path, capsys, 
     before = set(tmp_path.iterdir())
     for more, message in (
         (["--model.engine", "manual", "--trainer.precision", "bf16-mixed"], "precision"),
-        (["--data.batch_size", "1"], "at least 2 examples"),
         (["--model.lr", "0"], "lr must be positive"),
     ):
         arguments = ["fit", *options(device), "--trainer.max_steps", "5", *more]

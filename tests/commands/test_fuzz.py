@@ -24,19 +24,13 @@ TINY += ["--trainer.fast_dev_run", "1", "--trainer.accelerator", "cpu"]
 
 
 @pytest.fixture(scope="module")
-def material(tmp_path_factory) -> dict:
+def material(small_run) -> dict:
     """A word list, a configuration and a checkpoint, all of them good."""
-    folder = tmp_path_factory.mktemp("material")
-    (folder / "words.txt").write_text("\n".join(WORDS) + "\n")
-    arguments = ["fit", "--data.path", str(folder / "words.txt"), "--data.batch_size", "16"]
-    arguments += ["--runs_dir", str(folder), "--name", "run", "--trainer.max_steps", "5"]
-    arguments += ["--model.n_hidden", "4", "--model.n_layer", "1", "--trainer.accelerator", "cpu"]
-    assert main(arguments) == 0
+    run = small_run()
     return {
-        "folder": folder,
-        "words": folder / "words.txt",
-        "config": (folder / "run" / "config.yaml").read_text(),
-        "checkpoint": (folder / "run" / "checkpoints" / "best.ckpt").read_bytes(),
+        "words": run.parent / "words.txt",
+        "config": (run / "config.yaml").read_text(),
+        "checkpoint": (run / "checkpoints" / "best.ckpt").read_bytes(),
     }
 
 
@@ -48,12 +42,9 @@ def outcome(arguments: list[str], folder: Path) -> int:
     try:
         with redirect_stdout(out), redirect_stderr(err), warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            try:
-                status = main(
-                    [*arguments, "--runs_dir", "runs"] if "fit" in arguments else arguments
-                )
-            except SystemExit as exit_:
-                status = exit_.code  # type: ignore[assignment]
+            status = main([*arguments, "--runs_dir", "runs"] if "fit" in arguments else arguments)
+    except SystemExit as exit_:
+        status = exit_.code  # type: ignore[assignment]
     finally:
         os.chdir(here)
     said = err.getvalue().strip().splitlines()
@@ -68,10 +59,7 @@ def outcome(arguments: list[str], folder: Path) -> int:
 
 def settings_for(many: bool) -> settings:
     count = int(os.environ.get("FUZZ_EXAMPLES", "2000")) if many else 8
-    skipped = [
-        *(HealthCheck.function_scoped_fixture, HealthCheck.too_slow),
-        *(HealthCheck.data_too_large, HealthCheck.filter_too_much),
-    ]
+    skipped = list(HealthCheck)
     return settings(max_examples=count, deadline=None, suppress_health_check=skipped, database=None)
 
 

@@ -21,10 +21,8 @@ from lit_makemore.runs.signals import Stopped
 SOURCES = [
     *Path(lightning.__file__).parent.glob("fabric/**/*.py"),
     *Path(lightning.__file__).parent.glob("pytorch/**/*.py"),
-    *(
-        Path(torch.__file__).parent / path
-        for path in ("distributed/nn/functional.py", "utils/_pytree.py")
-    ),
+    Path(torch.__file__).parent / "distributed/nn/functional.py",
+    Path(torch.__file__).parent / "utils/_pytree.py",
 ]
 
 
@@ -69,13 +67,6 @@ def test_a_fit_repeats_none_of_lightnings_notes(capfd, caplog, tmp_path, word_li
     assert "Trainer.fit" not in text
 
 
-@pytest.mark.slow
-def test_a_model_summary_is_shown(capfd, caplog, tmp_path, word_list):
-    text = said(capfd, caplog, tmp_path, word_list, "--trainer.enable_model_summary", "true")
-    assert "Trainable params" in text
-    assert "available" not in text
-
-
 def test_callbacks_say_what_they_are_asked_to_say(capfd, caplog, tmp_path, word_list):
     stopping = ["--trainer.callbacks+=EarlyStopping", "--trainer.callbacks.monitor=val/loss"]
     stopping += ["--trainer.callbacks.verbose=true", "--trainer.callbacks.min_delta=0.001"]
@@ -87,9 +78,12 @@ def test_callbacks_say_what_they_are_asked_to_say(capfd, caplog, tmp_path, word_
     assert "Trainer.fit" not in text
 
 
-def test_a_profile_is_shown(capfd, caplog, tmp_path, word_list):
-    text = said(capfd, caplog, tmp_path, word_list, "--trainer.profiler", "simple")
+def test_a_profile_and_a_summary_of_the_model_are_shown(capfd, caplog, tmp_path, word_list):
+    more = ["--trainer.profiler", "simple", "--trainer.enable_model_summary", "true"]
+    text = said(capfd, caplog, tmp_path, word_list, *more)
     assert "Profiler Report" in text
+    assert "Trainable params" in text
+    assert "available" not in text
 
 
 @pytest.fixture

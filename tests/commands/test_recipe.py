@@ -30,12 +30,6 @@ def test_the_list_chooses_the_options_and_the_user_replaces_any(word_list):
     assert given.trainer.max_steps == chosen.trainer.max_steps
 
 
-def test_an_unknown_recipe_is_one_line(word_list, capsys):
-    with pytest.raises(SystemExit):
-        main(["fit", "--data.path", str(word_list), "--recipe", "student"])
-    assert len(capsys.readouterr().err.splitlines()) == 1
-
-
 def test_a_list_that_is_not_there_is_one_line(tmp_path, capsys):
     assert main(["fit", *CONFIG, "--data.path", str(tmp_path / "none.txt")]) == 1
     assert "none.txt" in capsys.readouterr().err.splitlines()[-1]

@@ -67,22 +67,19 @@ def test_the_picture_has_a_bar_for_each_character_and_names_the_unlikely(score, 
         assert bar.endswith("unlikely") == (nats > at_random)
 
 
-def test_lowercase_folds_the_words(score, capsys):
-    assert score("--lowercase", "ADA", "--format", "csv") == 0
-    assert capsys.readouterr().out.splitlines()[1].startswith("ada,-")
-
-
-def test_training_words_are_known(score, model, capsys):
-    assert score(*WORDS, "adaa", "--format", "json") == 0
+def test_training_words_are_known_in_lower_case_too(score, model, tmp_path, capsys):
+    (tmp_path / "empty.txt").write_text("\n\n")
+    more = ["--file", str(tmp_path / "empty.txt"), "--lowercase", "--format", "json"]
+    assert score(*(word.upper() for word in WORDS), "adaa", *more) == 0
     in_train = [one["in_train"] for one in json.loads(capsys.readouterr().out)]
     assert sum(in_train) == len(model.train_hashes) == 24
     assert not in_train[-1]
 
 
-def test_no_words_in_a_file_are_no_rows(score, tmp_path, capsys):
-    (tmp_path / "empty.txt").write_text("\n\n")
-    assert score("--file", str(tmp_path / "empty.txt"), "--format", "json") == 0
-    assert json.loads(capsys.readouterr().out) == []
+def test_python_scores_words(model):
+    zoe, ada = model.score(["zoë", "ada"])
+    assert zoe is None
+    assert ada == pytest.approx(-sum(surprise(model, "ada")), abs=1e-5)
 
 
 @pytest.mark.parametrize(

@@ -1,8 +1,8 @@
-"""`sweep` from the command line: results, bad input, kills, several workers."""
+"""`sweep` from the command line: results, bad input, kills, several workers, an array on SLURM."""
 
 import csv
 import json
-import random
+import os
 import shlex
 import signal
 import subprocess
@@ -19,9 +19,11 @@ from tensorboard.plugins.hparams.plugin_data_pb2 import HParamsPluginData
 
 from lit_makemore import model as checkpoint
 from lit_makemore.cli import main
+from lit_makemore.commands.compare import all_below
 from lit_makemore.commands.sweep import check, described_in
 from tests.benchmarks.reliability import small_disk
 from tests.conftest import NAMES, ROOT
+from tests.slurm_cluster import training, until
 
 SWEEPS = sorted((ROOT / "configs" / "sweep").glob("*.yaml"))
 
@@ -191,33 +193,6 @@ def test_ctrl_c_saves_and_the_same_command_goes_on(describe, tmp_path):
 
 
 @pytest.mark.slow
-def test_workers_that_are_killed_leave_a_study_that_ends_right(describe, tmp_path):
-    """Two workers, three kills; then every run is as if nothing had happened, and counted once."""
-    space = {"model.lr": [0.01, 0.03, 0.1, 0.3], "seed_everything": [1, 2]}
-    path, chance = describe(steps=2000, space=space), random.Random(1)
-    workers = [worker(path), worker(path)]
-    for _ in range(3):
-        time.sleep(chance.uniform(2, 8))
-        which = chance.randrange(2)
-        workers[which].kill()
-        workers[which].communicate()
-        workers[which] = worker(path)
-    for one in workers:
-        error = one.communicate()[1]
-        assert one.returncode == 0, error
-    last = worker(path)
-    assert "trials are not finished" not in last.communicate()[0]
-    assert last.returncode == 0
-    assert (
-        sorted(float(row["model.lr"]) for row in rows(tmp_path / "runs" / "s")) == space["model.lr"]
-    )
-    assert main(command(path, "--name", "whole")) == 0
-    for run in (tmp_path / "runs" / "whole").glob("*-seed*"):
-        apart = weights(run), weights(tmp_path / "runs" / "s" / run.name)
-        assert all(torch.equal(apart[0][name], apart[1][name]) for name in apart[0]), run
-
-
-@pytest.mark.slow
 def test_a_full_disk_ends_a_sweep_which_goes_on_when_there_is_room(describe, tmp_path):
     path = describe(steps=3000, space={"model.lr": [0.01, 0.02, 0.03]})
     try:
@@ -240,3 +215,51 @@ def test_a_full_disk_ends_a_sweep_which_goes_on_when_there_is_room(describe, tmp
             assert len(rows(tmp_path / "disk" / "runs" / "s")) == 3
     except OSError as error:
         pytest.skip(f"no small disk: {error}")
+
+
+RATES = [0.01, 0.02, 0.03, 0.05, 0.1, 0.2]
+
+
+@pytest.mark.slow
+@pytest.mark.slurm
+def test_an_array_of_four_with_a_killed_and_a_requeued_task(cluster, describe, tmp_path):
+    described = describe(6000, space={"model.lr": RATES, "seed_everything": [1, 2]})
+    cluster.environment["PATH"] = f"{Path(sys.executable).parent}:{cluster.environment['PATH']}"
+    runs = tmp_path / "runs"
+    output = cluster.folder / "sweep-%a.out"
+    job = cluster.run(
+        "sbatch", "--parsable", "--array=0-3", f"--chdir={ROOT}", f"--output={output}",
+        ROOT / "configs" / "cluster" / "sweep.sbatch",
+        "--config", described, "--runs_dir", runs,
+    ).strip()  # fmt: skip
+
+    def said(task: int) -> str:
+        path = Path(str(output).replace("%a", str(task)))
+        return path.read_text() if path.exists() else ""
+
+    until(
+        lambda: len([*runs.glob("s/*-seed*/checkpoints/last.ckpt")]) >= 4,
+        "".join(map(said, range(4))),
+    )
+    for pid, facts in training(job).items():
+        if facts["SLURM_ARRAY_TASK_ID"] == "1":
+            os.kill(pid, signal.SIGKILL)
+    cluster.run("scancel", "--signal=USR1", f"{job}_2")
+    until(lambda: "is requeued, time 1 of 20" in said(2), said(2))
+    for task in (0, 2, 3):
+        cluster.wait(f"{job}_{task}", "COMPLETED")
+    assert cluster.wait(f"{job}_1") == "FAILED"
+    assert cluster.show(f"{job}_2")["Restarts"] == "1"
+    assert "repeat the same run" not in "".join(map(said, range(4)))
+
+    # each point once, each run finished, as if by one process that nobody disturbed
+    assert sorted(float(row["model.lr"]) for row in rows(runs / "s")) == RATES
+    assert [row["runs"] for row in rows(runs / "s")] == ["2"] * len(RATES)
+    trained = {(run.options["model.lr"], run.seed): run for run in all_below([runs / "s"])}
+    assert len(trained) == 2 * len(RATES)
+    assert sum(said(task).count(": val_loss ") for task in range(4)) == 2 * len(RATES)
+    config = ["--config", str(tmp_path / "tiny.yaml"), "--runs_dir", str(tmp_path / "alone")]
+    options = ["--model.lr", "0.1", "--seed_everything", "2", "--name", "one"]
+    assert main(["fit", *config, *options]) == 0
+    ours, alone = weights(trained[0.1, 2].folder), weights(tmp_path / "alone" / "one")
+    assert all(torch.equal(ours[name], alone[name]) for name in alone)

@@ -15,16 +15,15 @@ from lit_makemore.runs.exact_resume import ExactResume
 from lit_makemore.runs.stopping import StopOnSignal
 from tests.same_run import same
 
+SLOW = pytest.mark.slow
 PASS = 8  # minibatches of a pass over the 30 words
 LIMITS = {
-    "whole passes": [],
-    "limit 5": ["--trainer.limit_train_batches", "5"],
-    "half": ["--trainer.limit_train_batches", "0.5"],
-    "overfit 3": ["--trainer.overfit_batches", "3"],
-    "accumulate 2": ["--trainer.accumulate_grad_batches", "2"],
-    "accumulate 2, limit 4": [
-        *("--trainer.accumulate_grad_batches", "2", "--trainer.limit_train_batches", "4")
-    ],
+    "whole passes": "",
+    "limit 5": "--trainer.limit_train_batches 5",
+    "half": "--trainer.limit_train_batches 0.5",
+    "overfit 3": "--trainer.overfit_batches 3",
+    "accumulate 2": "--trainer.accumulate_grad_batches 2",
+    "accumulate 2, limit 4": "--trainer.accumulate_grad_batches 2 --trainer.limit_train_batches 4",
 }
 STOPS = {
     "inside a pass": ("--trainer.max_steps", 9, 18),
@@ -40,7 +39,7 @@ QUICK = {  # the others are slow ones, because there are so many
     ("accumulate 2, limit 4", "shuffled", "autograd", "at an end of 8"),
 }
 CASES = [
-    pytest.param(*case, marks=() if case in QUICK else pytest.mark.slow, id=", ".join(case))
+    pytest.param(*case, marks=() if case in QUICK else SLOW, id=", ".join(case))
     for case in product(LIMITS, ("shuffled", "replacement"), ("autograd", "native"), STOPS)
     if not ("accumulate" in case[0] and case[2] == "native")  # refused
 ]
@@ -60,23 +59,29 @@ def fit(tmp_path, word_list):
     return run
 
 
-@pytest.mark.parametrize(("limit", "sampling", "engine", "stop"), CASES)
-def test_the_same_bits(fit, limit, sampling, engine, stop):
-    option, first, last = STOPS[stop]
-    more = [*LIMITS[limit], "--data.sampling", sampling, "--model.engine", engine]
+def stopped_between(fit, stop, *more: str) -> tuple[dict, dict]:
+    """The last checkpoint of a whole run, and of one in two parts."""
+    option, first, last = stop
     whole = fit("whole", *more, option, str(last))
     fit("parts", *more, option, str(first))
-    parts = fit("parts", *more, option, str(last), "--resume", "true")
+    return whole, fit("parts", *more, option, str(last), "--resume", "true")
+
+
+@pytest.mark.parametrize(("limit", "sampling", "engine", "stop"), CASES)
+def test_the_same_bits(fit, limit, sampling, engine, stop):
+    more = [*LIMITS[limit].split(), "--data.sampling", sampling, "--model.engine", engine]
+    whole, parts = stopped_between(fit, STOPS[stop], *more)
     assert parts["global_step"] == whole["global_step"] > 0
     assert same(parts["state_dict"], whole["state_dict"])
 
 
-@pytest.mark.parametrize("sampling", ["shuffled", "replacement"])
-@pytest.mark.parametrize("limit", ["limit 5", "half", "overfit 3"])
-def test_after_a_kill_too(fit, monkeypatch, limit, sampling):
+@pytest.mark.parametrize(
+    ("limit", "save_every", "sampling"),
+    [("limit 5", 5, "shuffled"), ("half", 4, "replacement"), ("overfit 3", 3, "shuffled")],
+)
+def test_after_a_kill_too(fit, monkeypatch, limit, save_every, sampling):
     """The last checkpoint of a killed run was saved on its way; here at the end of a pass."""
-    save_every = {"limit 5": 5, "half": 4, "overfit 3": 3}[limit]
-    more = [*LIMITS[limit], "--data.sampling", sampling, "--trainer.max_steps", "20"]
+    more = [*LIMITS[limit].split(), "--data.sampling", sampling, "--trainer.max_steps", "20"]
     whole = fit("whole", *more)
 
     def killed(self, trainer, *args):
@@ -94,31 +99,24 @@ def test_after_a_kill_too(fit, monkeypatch, limit, sampling):
 
 
 AVERAGING = {
-    "plain": ["WeightAveraging"],
-    "exponential": ["EMAWeightAveraging", "decay=0.9"],
-    "now and then": [
-        *("EMAWeightAveraging", "decay=0.9", "update_every_n_steps=3"),
-        "update_starting_at_step=5",
-    ],
+    "plain": "WeightAveraging",
+    "exponential": "EMAWeightAveraging decay=0.9",
+    "now and then": "EMAWeightAveraging decay=0.9 update_every_n_steps=3 update_starting_at_step=5",
 }
 
 
 @pytest.mark.parametrize(
     ("averaging", "stop"),
     [
-        ("plain", "at an end of 8"),
-        ("now and then", "inside a pass"),
-        *(pytest.param(*case, marks=pytest.mark.slow) for case in product(AVERAGING, STOPS)),
+        pytest.param(*case, marks=() if case == ("now and then", "inside a pass") else SLOW)
+        for case in product(AVERAGING, STOPS)
     ],
 )
 def test_averaged_weights_too(fit, averaging, stop):
-    name, *arguments = AVERAGING[averaging]
+    name, *arguments = AVERAGING[averaging].split()
     more = [f"--trainer.callbacks+=lightning.pytorch.callbacks.{name}"]
     more += [f"--trainer.callbacks.{argument}" for argument in arguments]
-    option, first, last = STOPS[stop]
-    whole = fit("whole", *more, option, str(last))
-    fit("parts", *more, option, str(first))
-    parts = fit("parts", *more, option, str(last), "--resume", "true")
+    whole, parts = stopped_between(fit, STOPS[stop], *more)
     for state in ("state_dict", "current_model_state", "averaging_state"):
         assert same(parts[state], whole[state]), state
 
@@ -132,10 +130,7 @@ def test_what_best_ckpt_holds_is_what_was_validated(fit, tmp_path):
     validated = entries["callbacks"]["Checkpoints"]["lowest"]
     summary = json.loads((tmp_path / "run" / "summary.json").read_text())
     assert summary["val_loss"] == pytest.approx(float(validated), rel=1e-6)
-    trained, averaged = entries["current_model_state"], entries["state_dict"]
-    assert not torch.equal(
-        trained["model.net.embedding.weight"], averaged["model.net.embedding.weight"]
-    )
+    assert not same(entries["current_model_state"], entries["state_dict"])
 
 
 def test_accumulated_gradients_are_updates_of_equal_size(fit, tmp_path):
@@ -148,7 +143,7 @@ def test_accumulated_gradients_are_updates_of_equal_size(fit, tmp_path):
     assert loops["epoch_progress"]["total"]["ready"] == 10  # passes of two updates
 
 
-def test_a_pass_that_ends_inside_an_update_is_refused(fit, word_list, capsys):
+def test_a_pass_that_ends_inside_an_update_is_refused(fit, capsys):
     more = ["--trainer.accumulate_grad_batches", "4", "--trainer.limit_train_batches", "6"]
     with pytest.raises(AssertionError):
         fit("run", *more, "--trainer.max_steps", "20")

@@ -18,7 +18,7 @@ def test_names_stand_in_five_columns():
     assert lines[2] == "  fina"
 
 
-@pytest.mark.parametrize("name", ["q" * 300, "中" * 300, "e\u0301" * 300, "ab" * 9, "👩‍👩‍👧" * 40])
+@pytest.mark.parametrize("name", ["中" * 300, "e\u0301" * 300, "ab" * 9, "👩‍👩‍👧" * 40])
 def test_whatever_the_names_the_table_fits_100_columns(name):
     samples = [(name, where) for where in ("new", "train", "held out", "cut")] * 5
     lines = columns(samples).split("\n")
@@ -45,6 +45,12 @@ def result(val: float | None) -> Result:
             "val 4.6302: 98.3 % worse than counting (Kneser–Ney 2.3347); "
             "not healthy (overfit, baseline)",
         ),
+        (
+            75.8,
+            ["initial_loss", "saturation", "dead", "update_ratio", "baseline"],
+            "val 75.8000: 3,146.7 % worse than counting (Kneser–Ney 2.3347); "
+            "not healthy (5 checks)",
+        ),
         (None, None, "val unknown; health not judged"),
     ],
 )
@@ -52,17 +58,9 @@ def test_the_first_line_says_in_words_what_the_run_reached(val, failed, line):
     assert headline(result(val), failed) == line
 
 
-def test_a_long_list_of_failures_is_counted():
-    failed = ["initial_loss", "saturation", "dead", "update_ratio", "baseline"]
-    line = headline(result(75.8), failed)
-    assert line.endswith("; not healthy (5 checks)")
-    assert len(line) <= 100
-
-
 def test_large_figures_stay_in_their_columns():
     row = dict.fromkeys(("train", "val", "test", "val_novel", "test_novel"), 123_456.7)
-    lines = table({"best weights": row}).split("\n")
-    assert len({len(line) for line in lines if line}) == 1
+    assert len({len(line) for line in table({"best weights": row}).split("\n") if line}) == 1
 
 
 @pytest.mark.parametrize("char", ["q", "中"])
@@ -70,7 +68,7 @@ def test_the_closing_tables_fit_100_columns_whatever_the_words(char, tmp_path, c
     path = tmp_path / "words.txt"
     path.write_text("".join(f"{char * (280 + i)}{'ab'[i % 2]}\n" for i in range(20)))
     arguments = ["fit", "--data.path", str(path), "--data.batch_size", "16", "--name", "run"]
-    arguments += ["--runs_dir", str(tmp_path), "--trainer.max_steps", "20"]
+    arguments += ["--runs_dir", str(tmp_path), "--trainer.max_steps", "2"]
     assert main([*arguments, "--model.n_hidden", "8", "--diagnostics.pictures", "false"]) == 0
     lines = capsys.readouterr().out.rstrip().split("\n")
     assert lines[0].startswith("val ")

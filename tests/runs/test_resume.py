@@ -1,5 +1,6 @@
 """A run that was stopped and goes on ends as one that was never stopped, bit for bit."""
 
+import fcntl
 import json
 import os
 import signal
@@ -75,6 +76,12 @@ def stopping(monkeypatch):
 
 
 @pytest.fixture
+def parts(tmp_path) -> Path:
+    """The folder of the run that is stopped."""
+    return tmp_path / "runs" / "parts"
+
+
+@pytest.fixture
 def stopped(command, stopping, tmp_path) -> Path:
     """A run that a signal has stopped at update 35."""
     stopping(35, "signal")
@@ -86,11 +93,27 @@ def state(folder: Path, name: str = "last") -> dict:
     return torch.load(folder / "checkpoints" / f"{name}.ckpt", weights_only=True)
 
 
-def assert_same_run(ours: Path, theirs: Path):
-    assert differences(ours, theirs) == []
-    a, b = (json.loads((run / "summary.json").read_text()) for run in (ours, theirs))
-    for key in ("train_loss", "val_loss", "test_loss", "final", "health", "steps"):
-        assert a[key] == b[key], key
+@pytest.fixture(scope="session")
+def wholes(tmp_path_factory) -> dict[tuple[str, ...], Path]:
+    return {(): tmp_path_factory.mktemp("whole")}
+
+
+@pytest.fixture
+def assert_whole(command, wholes, word_list):
+    """Compares runs/parts with a run that was never stopped, trained once for each options."""
+
+    def compare(parts: Path, *more: str) -> None:
+        folder, key = wholes[()], (*more, "")
+        if key not in wholes:
+            wholes[key] = folder / str(len(wholes))
+            where = ["--runs_dir", str(folder), "--name", wholes[key].name]
+            assert main(command("", *more, *where)) == 0
+        assert differences(parts, wholes[key]) == []
+        a, b = (json.loads((run / "summary.json").read_text()) for run in (parts, wholes[key]))
+        for key in ("train_loss", "val_loss", "test_loss", "final", "health", "steps"):
+            assert a[key] == b[key], key
+
+    return compare
 
 
 @pytest.mark.parametrize("engine", ["autograd", "native"])
@@ -106,92 +129,64 @@ def assert_same_run(ours: Path, theirs: Path):
         pytest.param("signal", 26, marks=pytest.mark.slow),  # a probed update
     ],
 )
-def test_a_stopped_run_ends_as_one_that_was_not(command, stopping, tmp_path, how, step, engine):
-    runs = tmp_path / "runs"
+def test_a_stopped_run_ends_as_one_that_was_not(
+    command, stopping, parts, assert_whole, how, step, engine
+):
     more = ["--model.engine", engine]
-    assert main(command("whole", *more)) == 0
     stopping(step, how)
     if how == "signal":
         assert main(command("parts", *more)) == 143
-        assert state(runs / "parts")["global_step"] >= step
+        assert state(parts)["global_step"] >= step
     else:
         assert main(command("parts", *more)) == 1
-    assert not (runs / "parts" / "summary.json").exists()
+    assert not (parts / "summary.json").exists()
     assert main(command("parts", *more, "--resume", "true")) == 0
-    assert_same_run(runs / "parts", runs / "whole")
+    assert_whole(parts, *more)
 
 
 @pytest.mark.parametrize("engine", ["native", pytest.param("autograd", marks=pytest.mark.slow)])
-def test_dropout_goes_on_with_the_masks_that_were_to_come(command, stopping, tmp_path, engine):
-    runs = tmp_path / "runs"
+def test_dropout_goes_on_with_the_masks_that_were_to_come(
+    command, stopping, parts, assert_whole, engine
+):
     more = ["--model.engine", engine, "--model.dropout", "0.3", "--model.count_mixture", "true"]
-    assert main(command("whole", *more)) == 0
     stopping(39, "signal")
     assert main(command("parts", *more)) == 143
     assert main(command("parts", *more, "--resume", "true")) == 0
-    assert_same_run(runs / "parts", runs / "whole")
+    assert_whole(parts, *more)
 
 
 @pytest.mark.parametrize("stop", [35, 125], ids=["in a teacher", "in the student"])
 @pytest.mark.slow
 def test_a_student_goes_on_and_so_do_its_teachers(
-    command, tmp_path, monkeypatch, capsys, stop, word_list
+    command, tmp_path, parts, capsys, stop, monkeypatch
 ):
-    runs = tmp_path / "runs"
+    config = {"data": {"batch_size": 16}, "trainer": {"max_steps": 40, "log_every_n_steps": 1}}
+    config["model"] = {"n_hidden": 12, "n_layer": 1, "dropout": 0.1}
     teacher = tmp_path / "teacher.yaml"
-    teacher.write_text(
-        yaml.dump(
-            {
-                "data": {"batch_size": 16},
-                "trainer": {"max_steps": 40, "log_every_n_steps": 1},  # no groups
-                "model": {"n_hidden": 12, "n_layer": 1, "dropout": 0.1},
-            }
-        )
-    )
+    teacher.write_text(yaml.dump(config))
     more = ["--data.targets", "teacher", "--data.teachers", f"[{teacher}, {teacher}]"]
-    more += ["--trainer.log_every_n_steps", "1"]
+    more += ["--trainer.log_every_n_steps", "1"]  # no groups
     assert main(command("whole", *more)) == 0
-    updates = []
-    hook = Checkpoints.on_train_batch_end
+    hook, updates = Checkpoints.on_train_batch_end, []
 
-    def on_train_batch_end(self, trainer, *args):
-        updates.append(trainer)
+    def strike(self, trainer, *args):
+        updates.append(trainer.global_step)
         if len(updates) == stop:
             os.kill(os.getpid(), signal.SIGTERM)
         hook(self, trainer, *args)
 
-    monkeypatch.setattr(Checkpoints, "on_train_batch_end", on_train_batch_end)
+    monkeypatch.setattr(Checkpoints, "on_train_batch_end", strike)
     assert main(command("parts", *more)) == 143
     said = capsys.readouterr().err
     assert "teacher 1" in said
     assert "nothing to resume" not in said
     assert main(command("parts", *more, "--resume", "true")) == 0
     assert len(updates) == 40 + 40 + 90
-    assert_same_run(runs / "parts", runs / "whole")
+    whole = parts.with_name("whole")
+    assert differences(parts, whole) == []
     for number in "12":
-        a, b = (state(runs / run / "teachers" / number) for run in ("parts", "whole"))
+        a, b = (state(run / "teachers" / number) for run in (parts, whole))
         assert same(a["state_dict"], b["state_dict"])
-
-
-@pytest.mark.slow
-def test_a_second_stop_is_no_other_case(command, tmp_path, monkeypatch):
-    runs = tmp_path / "runs"
-    single = ["--trainer.log_every_n_steps", "1"]  # no groups
-    assert main(command("whole", *single)) == 0
-    hook = Checkpoints.on_train_batch_end
-
-    def stop(self, trainer, *args):
-        if trainer.global_step in (7, 20, 21, 59, 88) and trainer.global_step not in seen:
-            seen.append(trainer.global_step)
-            os.kill(os.getpid(), signal.SIGTERM)
-        hook(self, trainer, *args)
-
-    seen: list[int] = []
-    monkeypatch.setattr(Checkpoints, "on_train_batch_end", stop)
-    assert [main(command("parts", *single, "--resume", "auto")) for _ in range(6)] == [143] * 5 + [
-        0
-    ]
-    assert_same_run(runs / "parts", runs / "whole")
 
 
 KILLED_WHILE_SAVING = """
@@ -211,18 +206,16 @@ main(sys.argv[1:])
 
 
 @pytest.mark.slow
-def test_a_kill_during_a_save_leaves_the_checkpoint_before_it(command, tmp_path):
-    runs = tmp_path / "runs"
+def test_a_kill_during_a_save_leaves_the_checkpoint_before_it(command, parts, assert_whole):
     more = ["--model.engine", "autograd"]
-    assert main(command("whole", *more)) == 0
     settings = command("parts", *more)
     killed = subprocess.run([sys.executable, "-c", KILLED_WHILE_SAVING, *settings], cwd=ROOT)
     assert killed.returncode == -signal.SIGKILL
-    assert len(list((runs / "parts" / "checkpoints").glob(".*.tmp"))) == 1
-    assert state(runs / "parts")["global_step"] < 90
+    assert len(list((parts / "checkpoints").glob(".*.tmp"))) == 1
+    assert state(parts)["global_step"] < 90
     assert main(command("parts", *more, "--resume", "auto")) == 0
-    assert_same_run(runs / "parts", runs / "whole")
-    assert not list((runs / "parts" / "checkpoints").glob(".*.tmp"))
+    assert_whole(parts, *more)
+    assert not list((parts / "checkpoints").glob(".*.tmp"))
 
 
 def test_without_a_run_auto_starts_one_and_true_is_an_error(command, capsys):
@@ -233,13 +226,13 @@ def test_without_a_run_auto_starts_one_and_true_is_an_error(command, capsys):
 
 
 @pytest.mark.parametrize("left", [pytest.param(0, marks=pytest.mark.slow), 2000])
-def test_auto_begins_again_where_no_checkpoint_is_whole(command, stopping, tmp_path, capsys, left):
+def test_auto_begins_again_where_no_checkpoint_is_whole(
+    command, stopping, parts, capsys, assert_whole, left
+):
     """In the same folder; TensorBoard shows nothing of the first attempt."""
-    runs = tmp_path / "runs"
-    assert main(command("whole")) == 0
     stopping(14, "signal")  # before the first validation, so there is no best.ckpt
     assert main(command("parts")) == 143
-    last = runs / "parts" / "checkpoints" / "last.ckpt"
+    last = parts / "checkpoints" / "last.ckpt"
     if left:
         os.truncate(last, left)
     else:
@@ -247,30 +240,22 @@ def test_auto_begins_again_where_no_checkpoint_is_whole(command, stopping, tmp_p
         last.parent.rmdir()
     assert main(command("parts", "--resume", "auto")) == 0
     assert "no complete checkpoint in" in capsys.readouterr().err
-    assert_same_run(runs / "parts", runs / "whole")
+    assert_whole(parts)
 
 
-def test_a_finished_run_says_so_and_goes_on_for_more_steps(command, tmp_path, capsys):
-    runs = tmp_path / "runs"
-    assert main(command("run", "--trainer.max_steps", "60")) == 0
-    before = (runs / "run" / "summary.json").read_bytes()
-    assert main(command("run", "--trainer.max_steps", "60", "--resume", "true")) == 0
+def test_a_finished_run_says_so_and_goes_on_for_more_steps(
+    command, stopping, parts, capsys, assert_whole
+):
+    assert main(command("parts", "--trainer.max_steps", "60")) == 0
+    before = (parts / "summary.json").read_bytes()
+    assert main(command("parts", "--trainer.max_steps", "60", "--resume", "true")) == 0
     assert "is already finished (update 60)" in capsys.readouterr().err
-    assert (runs / "run" / "summary.json").read_bytes() == before
-    assert main(command("run", "--resume", "true")) == 0
-    assert main(command("whole")) == 0
-    assert_same_run(runs / "run", runs / "whole")
-
-
-@pytest.mark.slow
-def test_a_longer_run_is_not_finished_because_the_shorter_one_was(command, stopping, tmp_path):
-    runs = tmp_path / "runs"
-    assert main(command("run", "--trainer.max_steps", "60")) == 0
+    assert (parts / "summary.json").read_bytes() == before
     stopping(70, "signal")
-    assert main(command("run", "--resume", "true")) == 143
-    assert not (runs / "run" / "summary.json").exists()
-    assert main(command("run", "--resume", "true")) == 0
-    assert json.loads((runs / "run" / "summary.json").read_text())["steps"] == 90
+    assert main(command("parts", "--resume", "true")) == 143
+    assert not (parts / "summary.json").exists()  # it is not finished because it was
+    assert main(command("parts", "--resume", "true")) == 0
+    assert_whole(parts)
 
 
 def test_going_on_from_an_older_checkpoint_forgets_the_newer_one(command, stopping, tmp_path):
@@ -317,7 +302,7 @@ def test_a_native_run_goes_on_with_autograd_steps_where_native_ones_do_not_go(co
     assert main(command("run", "--model.engine", "auto", *more, "--resume", "true")) == 0
 
 
-def test_a_run_goes_on_from_its_folder_and_its_config(command, stopped):
+def test_a_run_goes_on_from_its_folder_and_its_config(stopped):
     arguments = ["fit", "--config", str(stopped / "config.yaml"), "--resume", str(stopped)]
     assert main(arguments) == 0
     assert state(stopped)["global_step"] == 90
@@ -343,36 +328,25 @@ def test_another_word_list_is_an_error(command, stopped, word_list, capsys):
     "broken", [b"", *(pytest.param(b, marks=pytest.mark.slow) for b in (b"not a checkpoint", None))]
 )
 def test_auto_falls_back_to_the_newest_whole_checkpoint(
-    command, stopping, tmp_path, capsys, broken
+    command, stopping, parts, capsys, assert_whole, broken
 ):
-    assert main(command("whole")) == 0
     stopping(55, "signal")
     assert main(command("parts")) == 143
-    last = tmp_path / "runs" / "parts" / "checkpoints" / "last.ckpt"
+    last = parts / "checkpoints" / "last.ckpt"
     last.write_bytes(last.read_bytes()[:3000] if broken is None else broken)
     assert main(command("parts", "--resume", "true")) == 1
     assert "is incomplete or damaged" in capsys.readouterr().err
     assert main(command("parts", "--resume", "auto")) == 0
     assert "falling back to best.ckpt" in capsys.readouterr().err
-    assert_same_run(tmp_path / "runs" / "parts", tmp_path / "runs" / "whole")
+    assert_whole(parts)
 
 
 def test_a_run_in_use_is_left_alone(command, stopped, capsys):
-    lock = stopped / ".lock"
-    holder = subprocess.Popen(
-        [sys.executable, "-c", "import fcntl,sys,time; f=open(sys.argv[1]);"
-         "fcntl.flock(f, fcntl.LOCK_EX); print(1, flush=True); time.sleep(60)", str(lock)],
-        stdout=subprocess.PIPE,
-    )  # fmt: skip
-    try:
-        assert holder.stdout.readline()
+    """That a lock dies with its process: test_folder.py."""
+    with (stopped / ".lock").open() as other:
+        fcntl.flock(other, fcntl.LOCK_EX)
         assert main(command("run", "--resume", "true")) == 1
-        assert "in use by another process" in capsys.readouterr().err
-    finally:
-        holder.kill()
-        holder.wait()
-        holder.stdout.close()
-    assert main(command("run", "--resume", "true")) == 0  # a lock dies with its process
+    assert "in use by another process" in capsys.readouterr().err
 
 
 def test_a_nan_stops_the_run_and_keeps_the_state_before_it(command, tmp_path, capsys, monkeypatch):
@@ -389,12 +363,8 @@ def test_a_nan_stops_the_run_and_keeps_the_state_before_it(command, tmp_path, ca
 
 
 def test_what_is_listed_as_harmless_is_no_difference():
-    before = {
-        "model": {"lr": 0.1, "schedule": "step"},
-        "runs_dir": "a",
-        "trainer": {"max_steps": 5},
-    }
-    now = {"model": {"lr": 0.1, "schedule": "step"}, "runs_dir": "b", "trainer": {"max_steps": 9}}
+    before = {"model": {"schedule": "step"}, "runs_dir": "a", "trainer": {"max_steps": 5}}
+    now = {"model": {"schedule": "step"}, "runs_dir": "b", "trainer": {"max_steps": 9}}
     assert resume.differences(before, now) == []
     for config in (before, now):
         config["model"]["schedule"] = "one_cycle"  # which depends on the length

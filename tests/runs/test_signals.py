@@ -45,15 +45,6 @@ def test_a_second_signal_ends_the_process_at_once():
     assert done.returncode == -signal.SIGTERM
 
 
-def test_noting_signals_imports_nothing_heavy():
-    """What runs before the handlers are in place is open to a cluster's early warning."""
-    code = (
-        "import sys, lit_makemore.cli; assert 'torch' not in sys.modules; print(len(sys.modules))"
-    )
-    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
-
-
 @pytest.fixture
 def scontrol(tmp_path, monkeypatch):
     """A stand-in for SLURM's command: what it shall print; what it was asked."""
@@ -81,11 +72,8 @@ def test_a_job_is_requeued_up_to_the_limit(scontrol, monkeypatch):
     monkeypatch.setenv("SLURM_ARRAY_JOB_ID", "10")
     monkeypatch.setenv("SLURM_ARRAY_TASK_ID", "3")
     assert "job 10_3 is requeued" in slurm.requeue(3)
-
-
-def test_a_refused_requeue_says_why(scontrol):
     scontrol("Invalid job id", status=1)
-    assert slurm.requeue(2) == "job 12 cannot be requeued: Invalid job id"
+    assert slurm.requeue(3) == "job 10_3 cannot be requeued: Invalid job id"
 
 
 @pytest.mark.parametrize(

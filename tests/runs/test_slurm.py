@@ -15,6 +15,7 @@ from lit_makemore import model as checkpoint
 from tests.conftest import ROOT, WORDS
 from tests.parallel import fit, run, signal_one_by_one
 from tests.same_run import differences
+from tests.slurm_cluster import training, until
 
 pytestmark = pytest.mark.slurm
 STEPS = 4000
@@ -71,13 +72,6 @@ def saved(config: Path, job: str) -> int:
     return checkpoint.read(path)["global_step"] if path.exists() else 0
 
 
-def until(condition, what: str) -> None:
-    end = time.monotonic() + 900
-    while not condition():
-        assert time.monotonic() < end, what
-        time.sleep(0.2)
-
-
 def trains(cluster, config, job: str, step: int = 1) -> None:
     cluster.wait(job, "RUNNING")
     try:
@@ -86,25 +80,10 @@ def trains(cluster, config, job: str, step: int = 1) -> None:
         raise AssertionError(cluster.output(job)) from error
 
 
-def ranks(job: str) -> list[int]:
-    """The job's training processes."""
-    found = []
-    for path in Path("/proc").glob("[0-9]*"):
-        try:
-            words = (path / "cmdline").read_bytes().split(b"\0")
-            environment = (path / "environ").read_bytes().split(b"\0")
-        except OSError:
-            continue
-        ours = f"SLURM_JOB_ID={job}".encode() in environment
-        if ours and words[0].endswith(b"python") and b"train.py" in words[1]:
-            found.append(int(path.name))
-    return found
-
-
 def cancel_for_good(cluster, job: str) -> None:
     cluster.run("scancel", job)
     assert cluster.wait(job, "CANCELLED") == "CANCELLED"
-    until(lambda: not ranks(job), "its processes do not end")
+    until(lambda: not training(job), "its processes do not end")
     time.sleep(8)  # a requeued one would be back by now
     assert cluster.state(job) == "CANCELLED"
 
@@ -123,7 +102,7 @@ def test_a_job_of_two_tasks(cluster, config, submit, whole, nodes):
 def test_a_warned_job_is_requeued_and_goes_on(cluster, config, submit, whole):
     job = submit()
     trains(cluster, config, job, 1000)
-    pids = ranks(job)
+    pids = [*training(job)]
     assert len(pids) == 2
     signal_one_by_one(pids, signal.SIGUSR1)
     cluster.wait(job, "PENDING")

@@ -25,15 +25,20 @@ def job(monkeypatch):
     return job
 
 
-@pytest.mark.parametrize("variables", [{}, SALLOC, BATCH, SRUN])
-def test_a_run_of_the_tasks_or_of_one_process_is_no_mistake(job, variables):
+@pytest.mark.parametrize(("variables", "processes"), [(SALLOC, 1), (BATCH, 1), (SALLOC, 4)])
+def test_one_process_of_four_tasks_is_said_and_an_allocation_may_start_four(
+    job, variables, processes
+):
     job(variables)
-    slurm.check(4 if variables == SRUN else 1)
+    assert "put srun before the command" in slurm.notes(42)[0]
+    slurm.check(processes)
 
 
-def test_an_allocation_without_srun_may_start_its_own_processes(job):
-    job(SALLOC)
-    slurm.check(4)
+@pytest.mark.parametrize("variables", [{}, SRUN, {**SRUN, "NTASKS": "1", "STEP_NUM_TASKS": "1"}])
+def test_tasks_that_are_used_are_not_mentioned(job, variables):
+    job(variables)
+    assert slurm.notes(42) == []
+    slurm.check(int(variables.get("NTASKS", 1)))
 
 
 @pytest.mark.parametrize(

@@ -3,7 +3,6 @@
 import json
 from itertools import product
 from math import inf
-from statistics import mean
 
 import pytest
 
@@ -30,9 +29,8 @@ def work(study: Study) -> list:
     return done
 
 
-@pytest.mark.parametrize("workers", [1, 2, 3])
-def test_workers_do_every_point_of_a_grid_once(tmp_path, workers):
-    studies = [Study(tmp_path, GRID, {}) for _ in range(workers)]
+def test_workers_do_every_point_of_a_grid_once(tmp_path):
+    studies = [Study(tmp_path, GRID, {}) for _ in range(3)]
     done = []
     held = [study.take() for study in studies]  # all at the same time
     while any(held):
@@ -49,10 +47,8 @@ def test_workers_do_every_point_of_a_grid_once(tmp_path, workers):
 
 def test_a_trial_of_seeds_is_several_runs_and_their_mean(tmp_path):
     study = Study(tmp_path, SEEDS, {})
-    runs = work(study)
-    assert sorted((t.params["model.lr"], seed) for t, seed in runs) == sorted(
-        product([0.1, 0.2], [1, 2, 3])
-    )
+    found = sorted((trial.params["model.lr"], seed) for trial, seed in work(study))
+    assert found == sorted(product([0.1, 0.2], [1, 2, 3]))
     for trial in study.trials():
         assert trial.value == pytest.approx(trial.params["model.lr"] + 2)
     assert (tmp_path / "000-seed1" / "summary.json").exists()
@@ -132,30 +128,18 @@ def test_drawn_trials_are_counted_by_the_study_and_never_alike(tmp_path, sampler
         assert isinstance(trial.params["model.n_hidden"], int)
 
 
-def test_tpe_looks_near_what_was_good(tmp_path):
-    study = Study(
-        tmp_path, Sweep("a.yaml", {"model.lr": Range(0.0, 1.0)}, sampler="tpe", trials=40), {}
-    )
-    work(study)  # the loss is the rate
-    rates = [trial.params["model.lr"] for trial in study.trials()]
-    assert mean(rates[20:]) < 0.5 * mean(rates[:10])
-
-
 def test_the_study_of_another_sweep_is_refused(tmp_path):
-    Study(tmp_path, GRID, {"model.n_hidden": 100})
-    Study(tmp_path, GRID, {"model.n_hidden": 100})
+    facts = {"model.n_hidden": 100}
+    for _ in range(2):
+        Study(tmp_path, GRID, facts)
     with pytest.raises(ValueError, match=r"n_hidden: 100 -> 50; choose another --name"):
         Study(tmp_path, GRID, {"model.n_hidden": 50})
     with pytest.raises(ValueError, match=r"objective: val_loss -> train_loss"):
-        Study(
-            tmp_path, Sweep("a.yaml", GRID.space, objective="train_loss"), {"model.n_hidden": 100}
-        )
-
-
-def test_the_folder_of_a_run_is_no_sweep(tmp_path):
-    (tmp_path / "config.yaml").touch()
+        Study(tmp_path, Sweep("a.yaml", GRID.space, objective="train_loss"), facts)
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "config.yaml").touch()
     with pytest.raises(ValueError, match="is the folder of a run"):
-        Study(tmp_path, GRID, {})
+        Study(tmp_path / "run", GRID, {})
 
 
 def test_a_damaged_study_is_one_line(tmp_path):
