@@ -56,16 +56,14 @@ def test_losses_of_a_split_are_on_all_words_and_on_novel_ones(word_list):
     fitted = every_model(x, y, n[:, 0], len(data.vocab))
     figures = baselines.losses_of(fitted, data.splits)
     assert list(figures) == ["uniform", "unigram", "bigram", "kneser_ney"]
+    x, y, n = data.splits["val"].examples
     for name, row in figures.items():
         assert list(row) == ["train", "val", "val_novel", "test", "test_novel"]
-        x, y, n = data.splits["val"].examples
         assert row["val"] == baselines.loss(fitted[name], x, y, n[:, 0])
         assert row["val_novel"] == baselines.loss(fitted[name], x, y, n[:, 1])
-
-
-def test_a_loss_without_words_is_none():
-    figures = {"train": 1.0, "train_novel": float("nan"), "val": 2.0, "val_novel": float("nan")}
-    assert baselines.without_nan(figures) == {"train": 1.0, "val": 2.0, "val_novel": None}
+    none = float("nan")
+    row = {"train": 1.0, "train_novel": none, "val": 2.0, "val_novel": none}
+    assert baselines.without_nan(row) == {"train": 1.0, "val": 2.0, "val_novel": None}
 
 
 @pytest.mark.parametrize(
@@ -82,22 +80,14 @@ def test_no_order_and_no_discount_is_better_on_val(order, words):
     train, held_out = words[:7], words[7:]
     longest, vocab_size = 3, len(set("".join(words))) + 1
 
-    def counted(words, block_size):
-        letters = "".join(sorted(set("".join([*train, *held_out]))))
-        number = {letter: i for i, letter in enumerate(letters, 1)}
-        windows, following = [], []
-        for word in words:
-            tokens = [0] * block_size + [number[letter] for letter in word] + [0]
-            for i in range(block_size, len(tokens)):
-                windows.append(tuple(tokens[i - block_size : i]))
-                following.append(tokens[i])
-        return windows, following
+    def counted(some, block_size):
+        return examples(some, block_size, words)
 
     def mean(order, discount):
-        x, y = counted(held_out, order)
+        train_examples = counted(train, order)
         p = [
-            kneser_ney_by_the_book(counted(train, order), vocab_size, window, discount)[token]
-            for window, token in zip(x, y, strict=True)
+            kneser_ney_by_the_book(train_examples, vocab_size, window, discount)[token]
+            for window, token in zip(*counted(held_out, order), strict=True)
         ]
         return -float(torch.tensor(p, dtype=torch.float64).log().mean())
 

@@ -24,8 +24,11 @@ def every_model(*examples) -> dict[str, Baseline]:
     return {**baselines.simple_models(*examples), "kneser_ney": KneserNey(*examples)}
 
 
-def examples(words: list[str], block_size: int) -> tuple[list[tuple[int, ...]], list[int]]:
-    chars = "." + "".join(sorted(set("".join(words))))
+def examples(
+    words: list[str], block_size: int, all_words: list[str] | None = None
+) -> tuple[list[tuple[int, ...]], list[int]]:
+    """Windows and what follows them; characters are numbered as in all words."""
+    chars = "." + "".join(sorted(set("".join(all_words or words))))
     windows, following = [], []
     for word in words:
         tokens = [0] * block_size + [chars.index(c) for c in word] + [0]
@@ -68,10 +71,8 @@ def test_kneser_ney_is_its_definition(block_size):
     vocab_size = max(train[1]) + 1
     x, y = torch.tensor(train[0]), torch.tensor(train[1])
     model = KneserNey(x, y, torch.ones_like(y), vocab_size)
-    unseen = torch.randint(
-        0, vocab_size, (20, block_size), generator=torch.Generator().manual_seed(1)
-    )
-    windows = torch.cat([x[:20], unseen])
+    g = torch.Generator().manual_seed(1)
+    windows = torch.cat([x[:20], torch.randint(0, vocab_size, (20, block_size), generator=g)])
     for window, p in zip(windows.tolist(), model.probabilities(windows).tolist(), strict=True):
         expected = kneser_ney_by_the_book(train, vocab_size, tuple(window), 0.8)
         assert p == pytest.approx(expected, abs=1e-12)

@@ -114,10 +114,6 @@ def test_the_texts_are_sentences():
     }
 
 
-def test_a_loss_without_a_known_vocabulary_is_not_judged():
-    assert judge(Seen(1, figures={"loss": 99.0})) == []
-
-
 @pytest.mark.parametrize(
     ("names", "text"),
     [(list("abcdef"), "not finite: a, b, c, d and 2 more"), ([], "all numbers are finite")],
@@ -214,13 +210,8 @@ BN = "model.batch_norm true"
         ({**PLAIN, "activation": "relu", "gain": 1.0}, 1, "depth", "√2 for ReLU", True),
         ({}, 1, "initial_loss", "init.logits_gain", True),
         ({"logits_batch_norm": True}, 1, "initial_loss", "init.logits_bn_gain", True),
-        (
-            {"overfit_batches": 1},
-            100,
-            "overfit baseline memorised",
-            "trainer.overfit_batches 0",
-            True,
-        ),
+        ({"overfit_batches": 1}, 100, "overfit baseline", "trainer.overfit_batches 0", True),
+        ({"overfit_batches": 1}, 100, "memorised", "trainer.overfit_batches 0", True),
         ({"dropout": 0.0}, 100, "overfit", "dropout", True),
         ({"dropout": 0.2}, 100, "overfit", "dropout", False),
     ],
@@ -230,19 +221,25 @@ def test_what_is_advised_depends_on_the_options(options, step, checks, words, is
         assert (words in advice(options, step)[check]) is is_said
 
 
-def test_advice_in_full():
-    assert advice(DEEP, 100)["saturation"] == "a lower model.lr"  # BatchNorm cancels the gain
-    found = advice({**DEEP, "gain": 0, "logits_gain": 0}, ratio=-9.0)
-    for check in ("depth", "gradient", "update_ratio"):
-        expected = "a model.init.gain above 0 or a model.init.logits_gain above 0"
-        assert found[check] == expected
-    assert advice(DEEP, ratio=-9.0)["update_ratio"] == "a higher model.lr"
-    assert advice(DEEP)["update_ratio"] == "a lower model.lr"
-    assert advice({"precision": "bf16-mixed"})["nan"] == (
-        "a lower model.lr, trainer.gradient_clip_val 1.0 or trainer.precision 32-true"
-    )
-    exact = {"precision": "32-true", "gradient_clip_val": 1.0}
-    assert advice(exact)["nan"] == "a lower model.lr"
+LOWER = "a lower model.lr"
+GAIN = "a model.init.gain above 0 or a model.init.logits_gain above 0"
+ZERO = {**DEEP, "gain": 0, "logits_gain": 0}
+CLIP = ", trainer.gradient_clip_val 1.0 or trainer.precision 32-true"
+
+
+@pytest.mark.parametrize(
+    ("options", "step", "ratio", "check", "expected"),
+    [
+        (DEEP, 100, 0.0, "saturation", LOWER),  # BatchNorm cancels the gain
+        *((ZERO, 1, -9.0, check, GAIN) for check in ("depth", "gradient", "update_ratio")),
+        (DEEP, 1, -9.0, "update_ratio", "a higher model.lr"),
+        (DEEP, 1, 0.0, "update_ratio", LOWER),
+        ({"precision": "bf16-mixed"}, 1, 0.0, "nan", LOWER + CLIP),
+        ({"precision": "32-true", "gradient_clip_val": 1.0}, 1, 0.0, "nan", LOWER),
+    ],
+)
+def test_advice_in_full(options, step, ratio, check, expected):
+    assert advice(options, step, ratio)[check] == expected
 
 
 def test_the_table_is_100_columns_wide_at_most():
@@ -262,6 +259,8 @@ def test_the_first_failure_is_kept():
 
 
 def test_it_says_what_a_run_does_not_have():
+    """A loss without a known vocabulary is not judged."""
+    assert judge(Seen(1, figures={"loss": 99.0})) == []
     kept = Health()
     kept.missing = {VOCAB}
     when = "n/a: is judged from update 50 on, where the vocabulary is known"

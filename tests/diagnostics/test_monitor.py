@@ -1,6 +1,5 @@
 """The callback: what it sees, in any company, and that it changes nothing."""
 
-import itertools
 import json
 import subprocess
 import sys
@@ -18,10 +17,9 @@ from lit_makemore.diagnostics.monitor import KEPT, Monitor
 from lit_makemore.diagnostics.progress import ProgressLine
 from lit_makemore.diagnostics.settings import Bands, Diagnostics
 from lit_makemore.runs.stopping import StopOnNaN
-from lit_makemore.training.datamodule import NamesDataModule
 from lit_makemore.training.module import LitMLP
 from tests.conftest import ROOT
-from tests.training.test_module import trainer
+from tests.fits import fit, trainer
 
 pytestmark = pytest.mark.filterwarnings(
     "ignore:.*num_workers:UserWarning", "ignore:Using ModelCheckpoint with manual optimization"
@@ -82,18 +80,18 @@ class Logger(pl.loggers.logger.DummyLogger):
         self.logged.setdefault(step, {}).update(metrics)
 
 
-def fit_foreign(callbacks, module=None, **kwargs):
+def fit_foreign(monitor, module=None, **kwargs):
     torch.manual_seed(1)
     x, y = torch.randn(320, 4), torch.randn(320, 1)
     loader = DataLoader(TensorDataset(x, y), batch_size=32, generator=torch.Generator())
     module, logger = module or Foreign(), Logger()
     usual = {"logger": logger, "limit_val_batches": 0, "log_every_n_steps": 5}
-    trainer(20, callbacks=callbacks, **usual, **kwargs).fit(module, loader)
+    trainer(20, callbacks=monitor, **usual, **kwargs).fit(module, loader)
     return module, logger
 
 
-def every(n: int, **options) -> Monitor:
-    return Monitor(Diagnostics(every_n_steps=n, **options))
+def every(n: int, pictures: bool = False, **options) -> Monitor:
+    return Monitor(Diagnostics(every_n_steps=n, pictures=pictures, **options))
 
 
 @pytest.mark.parametrize(
@@ -115,15 +113,15 @@ def test_it_probes_and_writes_once_at_each_update_that_is_due(accumulate, monkey
         probe, "run_probe", lambda *a, run=probe.run_probe: probes.append(run(*a)) or probes[-1]
     )
     monitor = every(8)
-    _, logger = fit_foreign([monitor], accumulate_grad_batches=accumulate)
+    _, logger = fit_foreign(monitor, accumulate_grad_batches=accumulate)
     assert logger.calls == [step for step, _ in monitor.history] == [1, 8, 10, 16]
     assert len(probes) == 4
 
 
 def test_of_another_module_it_shows_what_there_is_and_says_what_is_missing():
-    plain, _ = fit_foreign([])
+    plain, _ = fit_foreign(None)
     monitor = every(10)
-    module, logger = fit_foreign([monitor])
+    module, logger = fit_foreign(monitor)
     assert list(logger.logged) == [1, 10, 20]
     for name in ("mean", "std", "saturated", "dead"):
         assert f"activation_{name}/body.1" in logger.logged[10]
@@ -137,75 +135,76 @@ def test_of_another_module_it_shows_what_there_is_and_says_what_is_missing():
         assert torch.equal(p, q)
 
 
-def test_a_method_loss_gives_gradients_too():
+@pytest.mark.parametrize(
+    ("module", "judged", "there"),
+    [
+        (WithLoss, "nan saturation dead depth gradient update_ratio", True),
+        (OnlySteps, "nan update_ratio", False),
+    ],
+)
+def test_what_is_judged_depends_on_the_methods_of_the_module(module, judged, there):
     monitor = every(10)
-    fit_foreign([monitor], WithLoss())
-    assert {"loss", "gradient_std/body.1", "grad_to_data/head.weight"} <= monitor.figures.keys()
-    assert monitor.health.verdicts["gradient"].step == 10
-
-
-def test_without_forward_the_updates_are_judged():
-    monitor = every(10)
-    fit_foreign([monitor], OnlySteps())
-    assert {*monitor.health.verdicts} == {"nan", "update_ratio"}
+    fit_foreign(monitor, module())
+    assert {*monitor.health.verdicts} == {*judged.split()}
+    for figure in ("loss", "gradient_std/body.1", "grad_to_data/head.weight"):
+        assert (figure in monitor.figures) is there
 
 
 def test_a_long_history_is_thinned_over_its_whole_length():
-    monitor = every(1, pictures=False)
+    monitor = every(1)
     monitor.history = [(step, {}) for step in range(-KEPT, 0)]
-    fit_foreign([monitor])
+    fit_foreign(monitor)
     steps = [step for step, _ in monitor.history]
     assert len(steps) == KEPT // 2 + 20
     assert (steps[0], steps[1], steps[-1]) == (-KEPT, 2 - KEPT, 20)
 
 
-def fit(word_list, callbacks, engine="auto", model_arguments={}, **trainer_arguments):  # noqa: B006
-    torch.manual_seed(1)
-    data = NamesDataModule(str(word_list), batch_size=16)
-    model = LitMLP(data.chars, 3, n_hidden=8, n_layer=2, engine=engine, **model_arguments)
+def observed(word_list, *callbacks, **arguments):
+    """A fit with these callbacks: its module, and the figures of its updates."""
     logger = Logger()
+    arguments["model"] = {"n_layer": 2, **arguments.get("model", {})}
     usual = {"val_check_interval": 20, "log_every_n_steps": 5, "logger": logger}
-    trainer(60, callbacks=callbacks, **usual, **trainer_arguments).fit(model, data)
+    module = fit(word_list, 60, *callbacks, **{**usual, **arguments}).module
     for figures in logger.logged.values():
         figures.pop("train/steps_per_s", None)
-    return model, logger
+    return module, logger.logged
 
 
-@pytest.mark.parametrize("engine", ["autograd", "native"])
+ADAMW = {"optimizer": "adamw", "lr": 0.01, "weight_decay": 0.1}
+
+
 @pytest.mark.parametrize(
-    ("model_arguments", "trainer_arguments"),
+    ("pictures", "arguments"),
     [
-        ({}, {}),
-        ({}, {"gradient_clip_val": 0.1}),
-        ({"optimizer": "adamw", "lr": 0.01, "weight_decay": 0.1}, {}),
+        (True, {"model": {"engine": "native"}}),
+        (False, {"model": {"engine": "native", **ADAMW}, "gradient_clip_val": 0.1}),
+        (False, {"model": {"engine": "autograd"}, "gradient_clip_val": 0.1}),
+        (False, {"model": {"engine": "autograd", **ADAMW}}),
     ],
 )
-def test_on_and_off_are_bit_identical(word_list, engine, model_arguments, trainer_arguments):
-    arguments = engine, model_arguments
-    off, logged_off = fit(word_list, [], *arguments, **trainer_arguments)
+def test_on_and_off_are_bit_identical(word_list, pictures, arguments):
+    off, logged_off = observed(word_list, **arguments)
     random_off = torch.get_rng_state()
-    on, logged_on = fit(word_list, [every(7)], *arguments, **trainer_arguments)
+    on, logged_on = observed(word_list, every(7, pictures), **arguments)
     assert torch.equal(random_off, torch.get_rng_state())
     for name, tensor in off.net.state_dict().items():
         assert torch.equal(tensor, on.net.state_dict()[name]), name
-    assert len(logged_off.logged) == 12
-    for step, figures in logged_off.logged.items():
-        assert figures.items() <= logged_on.logged[step].items()
+    assert len(logged_off) == 12
+    for step, figures in logged_off.items():
+        assert figures.items() <= logged_on[step].items()
 
 
 def test_any_order_of_the_callbacks_gives_the_same(word_list, tmp_path):
+    """Of any two, either one is the first in one of the orders."""
     runs = []
-    for order in itertools.permutations(range(4)):
-        monitor = every(20, pictures=False)
+    for order in ([0, 1, 2, 3], [3, 2, 1, 0], [2, 0, 3, 1]):
+        monitor = every(20)
         saver = ModelCheckpoint(tmp_path / "-".join(map(str, order)), every_n_train_steps=25)
         company = [monitor, ProgressLine(), StopOnNaN(), saver]
-        callbacks = [company[i] for i in order]
         more = {"enable_progress_bar": True, "enable_checkpointing": True}
-        model, logger = fit(word_list, callbacks, "native", **more)
-        assert model.engine == "native"
-        runs.append(
-            (logger.logged, monitor.history, monitor.health.verdicts, monitor.health.table())
-        )
+        more["model"] = {"engine": "native"}
+        _, logged = observed(word_list, *(company[i] for i in order), **more)
+        runs.append((logged, monitor.history, monitor.health.verdicts, monitor.health.table()))
     assert [step for step, _ in monitor.history] == [1, 10, 20, 40, 60]
     assert all(run == runs[0] for run in runs)
 
@@ -222,33 +221,36 @@ class Counting(Monitor):
 
 def test_a_subclass_sees_every_minibatch(word_list):
     counting, plain = (kind(Diagnostics(pictures=False)) for kind in (Counting, Monitor))
-    fit(word_list, [counting])
-    fit(word_list, [plain])
+    observed(word_list, counting)
+    observed(word_list, plain)
     assert counting.seen == 60
     assert counting.figures.keys() == plain.figures.keys()
 
 
 def test_a_resumed_run_goes_on(word_list):
-    before, after = every(20), every(20)
-    fit(word_list, [before])
+    before, after = every(20, pictures=True), every(20)
+    observed(word_list, before, val_check_interval=60)
     after.load_state_dict(json.loads(json.dumps(before.state_dict())))
-    assert after._lowest == [
-        before.figures["held_out/lowest"],
-        before.figures["held_out/lowest_step"],
-    ]
+    lowest = ("held_out/lowest", "held_out/lowest_step")
+    assert after._lowest == [before.figures[figure] for figure in lowest]
     assert after.health.verdicts == before.health.verdicts
-    assert (after._validations, after._drawn_at) == (3, 60)
+    assert (after._validations, after._drawn_at) == (1, 60)
     name = "update_ratio/hidden1/linear/weight"
     ratios = [(step, figures[name]) for step, figures in before.history]
     assert [(step, figures[name]) for step, figures in after.history] == ratios
 
 
-def test_a_run_that_is_stopped_says_why_and_keeps_a_checkpoint(word_list, tmp_path, capsys):
+def refused(word_list, tmp_path, capsys, *more) -> str:
+    """The last line of a fit from the command line that fails."""
     arguments = ["fit", "--data.path", str(word_list), "--data.batch_size", "16", "--name", "run"]
     arguments += ["--runs_dir", str(tmp_path), "--trainer.max_steps", "40", "--model.n_hidden", "8"]
-    arguments += ["--model.init.logits_gain", "9", "--diagnostics.fail_on", "nan,initial_loss"]
-    assert main(arguments) == 1
-    error = capsys.readouterr().err.strip().splitlines()[-1]
+    assert main([*arguments, "--diagnostics.pictures", "false", *more]) == 1
+    return capsys.readouterr().err.strip().splitlines()[-1]
+
+
+def test_a_run_that_is_stopped_says_why_and_keeps_a_checkpoint(word_list, tmp_path, capsys):
+    more = ["--model.init.logits_gain", "9", "--diagnostics.fail_on", "nan,initial_loss"]
+    error = refused(word_list, tmp_path, capsys, *more)
     assert error.startswith("error: stopped by diagnostics.fail_on at update 1: initial_loss: loss")
     assert "logits_gain" in error
     assert (tmp_path / "run" / "checkpoints" / "last.ckpt").exists()
@@ -257,28 +259,24 @@ def test_a_run_that_is_stopped_says_why_and_keeps_a_checkpoint(word_list, tmp_pa
 def test_a_nan_is_named_at_the_next_logging_interval(word_list, tmp_path, capsys, monkeypatch):
     lr_at = LitMLP.lr_at
     monkeypatch.setattr(LitMLP, "lr_at", lambda self, i: torch.nan if i == 23 else lr_at(self, i))
-    arguments = ["fit", "--data.path", str(word_list), "--data.batch_size", "16", "--name", "run"]
-    arguments += ["--runs_dir", str(tmp_path), "--trainer.max_steps", "200"]
-    arguments += ["--trainer.log_every_n_steps", "10", "--diagnostics.fail_on", "nan"]
-    assert main([*arguments, "--trainer.limit_val_batches", "0"]) == 1
-    error = capsys.readouterr().err.strip().splitlines()[-1]
+    more = ["--trainer.log_every_n_steps", "10", "--diagnostics.fail_on", "nan"]
+    error = refused(word_list, tmp_path, capsys, *more, "--trainer.limit_val_batches", "0")
     # by then it has spread
     assert "the loss is nan at update 30; these are not finite either" in error
     assert "parameter hidden1/linear/weight" in error
     assert "Try a lower model.lr" in error
 
 
-def test_fail_on_knows_the_checks(word_list, capsys):
-    arguments = ["fit", "--data.path", str(word_list), "--diagnostics.fail_on", "nan,typo"]
-    assert main([*arguments, "--trainer.max_steps", "5"]) == 1
-    assert "has no check typo; the checks are nan, initial_loss" in capsys.readouterr().err
+def test_fail_on_knows_the_checks(word_list, tmp_path, capsys):
+    error = refused(word_list, tmp_path, capsys, "--diagnostics.fail_on", "nan,typo")
+    assert "has no check typo; the checks are nan, initial_loss" in error
 
 
 def test_options_reach_the_checks():
     monitor = every(10, bands=Bands(saturation=-1.0), fail_on="saturation, dead")
     assert monitor.fail_on == ["saturation", "dead"]
     with pytest.raises(ValueError, match="stopped by diagnostics.fail_on at update 1: saturation"):
-        fit_foreign([monitor])
+        fit_foreign(monitor)
 
 
 @pytest.mark.slow

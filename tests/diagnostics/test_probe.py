@@ -109,14 +109,8 @@ def test_where_an_activation_is_flat(layer, values, expected):
 def test_hidden_weights_are_those_of_all_linear_layers_but_the_last():
     net = MLP(9, n_hidden=6, n_layer=2)
     assert hidden_of(net) == ("hidden1/linear/weight", "hidden2/linear/weight")
-    foreign = nn.Sequential(
-        nn.Embedding(5, 4),
-        nn.Flatten(),
-        nn.Linear(8, 8),
-        nn.Tanh(),
-        nn.Linear(8, 8),
-        nn.Linear(8, 1),
-    )
+    foreign = nn.Sequential(nn.Embedding(5, 4), nn.Flatten(), nn.Linear(8, 8), nn.Tanh())
+    foreign.extend([nn.Linear(8, 8), nn.Linear(8, 1)])
     foreign[2].weight.requires_grad = False
     assert hidden_of(foreign) == ("4.weight",)
     assert hidden_of(nn.Linear(4, 1)) == ()
@@ -165,6 +159,9 @@ def test_layers_are_called_by_their_role():
         "embedding", "hidden1/linear", "hidden1/norm", "hidden1/tanh",
         "hidden2/linear", "hidden2/norm", "hidden2/tanh", "logits",
     ]  # fmt: skip
+    for activation in ("relu", "linear"):  # as the option is called
+        found = shown(n_layer=1, batch_norm=False, activation=activation)
+        assert found[2] == f"hidden1/{activation}"
 
 
 def test_networks_share_the_names_of_what_they_share():
@@ -172,12 +169,6 @@ def test_networks_share_the_names_of_what_they_share():
     for less in ({"batch_norm": False}, {"n_layer": 2}, {"dropout": 0.0}):
         assert {*shown(**{"n_layer": 3, **less})} < full
     assert full - {*shown(n_layer=3)} == {"logits/norm"} | {f"hidden{i}/dropout" for i in (1, 2, 3)}
-
-
-@pytest.mark.parametrize("activation", ["tanh", "relu", "linear"])
-def test_an_activation_is_called_as_its_option(activation):
-    found = shown(n_layer=1, batch_norm=False, activation=activation)
-    assert found[2] == f"hidden1/{activation}"
 
 
 def test_every_tensor_has_a_name_of_its_own():
@@ -196,9 +187,6 @@ def test_another_network_keeps_its_names():
     net = nn.Sequential(nn.Linear(4, 8), nn.Tanh(), nn.BatchNorm1d(8))
     assert {*layer_names(net).values()} == {"", "0", "1", "2"}
     assert tensor_names(net) == {name: name for name in net.state_dict()}
-
-
-def test_synchronised_batch_norm_keeps_its_name():
-    net = MLP(9, n_hidden=6, n_layer=1)
-    net.layers[1] = nn.SyncBatchNorm(6)
-    assert layer_names(net)["layers.1"] == "hidden1/norm"
+    ours = MLP(9, n_hidden=6, n_layer=1)
+    ours.layers[1] = nn.SyncBatchNorm(6)  # as sync_batchnorm has it
+    assert layer_names(ours)["layers.1"] == "hidden1/norm"

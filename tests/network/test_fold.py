@@ -47,21 +47,16 @@ def test_the_folded_network_gives_the_same_logits(arguments, dtype, apart):
     assert all(line.agrees for line in check_fold(net, x))
 
 
-def test_a_network_without_batch_norm_is_returned_equal():
-    net = trained(torch.float32, batch_norm=False)
-    folded = fold(net)
-    assert folded.state_dict().keys() == net.state_dict().keys()
-    assert all(
-        torch.equal(folded.state_dict()[name], net.state_dict()[name]) for name in net.state_dict()
-    )
-
-
-def test_a_folded_network_loads_into_an_mlp_without_batch_norm():
+def test_a_folded_network_is_one_without_batch_norm():
+    """One that has none is returned equal."""
     folded = fold(trained(torch.float32, n_layer=2, logits_batch_norm=True))
     plain = MLP(27, n_hidden=30, n_layer=2, batch_norm=False)
     plain.load_state_dict(folded.state_dict())
     x = windows(plain)
     assert torch.equal(plain(x), folded(x))
+    again = fold(plain).state_dict()
+    assert again.keys() == plain.state_dict().keys()
+    assert all(torch.equal(again[name], value) for name, value in plain.state_dict().items())
 
 
 def test_folding_leaves_the_network_and_the_random_state_as_they_were():
@@ -86,12 +81,8 @@ def test_the_referee_sees_a_fold_that_takes_one_value_wrong(part, monkeypatch):
         getattr(norm, part).data[3] *= 1 + 1e-6
         return right(changed)
 
-    monkeypatch.setattr("lit_makemore.network.fold.fold", wrong)
-    assert not any(line.agrees for line in check_fold(net, windows(net)))
-
-
-def test_a_line_of_the_referee_is_of_the_logits():
-    net = trained(torch.float64, n_layer=2)
-    lines = check_fold(net, windows(net))
+    lines = check_fold(net, x := windows(net))
     assert [line.name for line in lines] == ["Linear layer 1", "Linear layer 2", "logits"]
     assert lines[-1].shape == (200, 27)
+    monkeypatch.setattr("lit_makemore.network.fold.fold", wrong)
+    assert not any(line.agrees for line in check_fold(net, x))

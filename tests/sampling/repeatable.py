@@ -61,18 +61,8 @@ def draw_names(
 
     Args:
         net: windows (1, T) to logits (1, V), in evaluation mode: `load(path).folded()`.
-        vocab: the characters.
-        block_size: T.
         num: the number of names. Fewer are returned if 50 · num draws do not give so many.
-        seed: of the generator.
-        temperature: divides the logits.
-        prefix: the first characters of every name.
-        min_length: characters of the shortest name.
-        max_length: characters of the longest name.
         known: whether to leave out a name.
-
-    Raises:
-        ValueError: the prefix contains an unknown character.
     """
     net, random, names = deepcopy(net).double(), Random(seed), []
     for _ in range(TRIES * num):

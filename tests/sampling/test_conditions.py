@@ -85,19 +85,15 @@ def test_what_no_word_can_fit_is_one_line(options, line):
         Condition(**options).automaton(LETTERS)
 
 
-def test_begin_end_and_pattern_all_count():
-    automaton = Condition("a", "b", "??c*").automaton(LETTERS)
-    fitting = [w for w in ("aacb", "axcxxb", "acb", "bacb", "aacc") if automaton.fits(w)]
-    assert fitting == ["aacb", "axcxxb"]
-
-
-def test_letters_are_composed_as_those_of_the_training_words():
-    vocab = Vocabulary("eé")
-    assert Condition(prefix="e\u0301").automaton(vocab).fits("ée")
-    assert Condition(pattern="e\u0301?").automaton(vocab).fits("ée")
-
-
-def test_a_star_of_the_vocabulary_is_meant_literally_by_a_prefix():
-    automaton = Condition(prefix="*").automaton(Vocabulary("*a"))
-    assert automaton.fits("*a")
-    assert not automaton.fits("aa")
+@pytest.mark.parametrize(
+    ("condition", "chars", "fitting", "others"),
+    [
+        (Condition("a", "b", "??c*"), LETTERS.chars, ["aacb", "axcxxb"], ["acb", "bacb", "aacc"]),
+        (Condition(prefix="e\u0301"), "eé", ["ée"], ["ee"]),  # composed as the training words are
+        (Condition(pattern="e\u0301?"), "eé", ["ée"], ["ee"]),
+        (Condition(prefix="*"), "*a", ["*a"], ["aa"]),  # meant literally by a prefix
+    ],
+)
+def test_begin_end_and_pattern_all_count(condition, chars, fitting, others):
+    automaton = condition.automaton(Vocabulary(chars))
+    assert [word for word in [*fitting, *others] if automaton.fits(word)] == fitting

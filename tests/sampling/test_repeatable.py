@@ -38,40 +38,25 @@ def test_a_name_follows_the_network_window_by_window():
 
 
 def test_names_have_the_probabilities_of_the_network_given_their_length():
-    drawn = Counter(draw_names(Fixed(), AB, 2, num=2_000, seed=3, max_length=2))
+    drawn = Counter(draw_names(Fixed(), AB, 2, num=1_000, seed=3, max_length=2))
     p = dict(zip(["", "a", "b"], Fixed.p, strict=True))
     words = ["a", "b", "aa", "ab", "ba", "bb"]
     expected = {word: prod(p[c] for c in word) for word in words}
     total = sum(expected.values())  # each one ends with the same probability, 0.3
     assert set(drawn) == set(words)
-    chi_square = sum((drawn[w] - 2_000 * x / total) ** 2 / (2_000 * x / total)
-                     for w, x in expected.items())  # fmt: skip
+    cells = {word: 1_000 * x / total for word, x in expected.items()}
+    chi_square = sum((drawn[word] - cell) ** 2 / cell for word, cell in cells.items())
     assert chi_square < 20.5  # once in a thousand with 5 degrees of freedom
+    sharper = draw_names(Fixed(), AB, 2, num=500, seed=1, temperature=0.5, max_length=1)
+    assert sharper.count("a") / 500 == pytest.approx(0.5**2 / (0.5**2 + 0.2**2), abs=0.06)
 
 
-def test_temperature_sharpens_the_distribution():
-    cold = draw_names(Fixed(), AB, 2, num=5, seed=1, temperature=0.01, max_length=5, min_length=0)
-    assert cold == []  # a, the likeliest character, never ends a name
-    warm = draw_names(Fixed(), AB, 2, num=1_000, seed=1, temperature=0.5, max_length=1)
-    share = 0.5**2 / (0.5**2 + 0.2**2)
-    assert warm.count("a") / 1_000 == pytest.approx(share, abs=0.04)
-
-
-def test_lengths_and_known_names_are_drawn_again():
-    names = draw_names(Fixed(), AB, 2, num=300, seed=5, prefix="a", min_length=3, max_length=4,
-                       known=lambda name: name == "aaa")  # fmt: skip
-    assert len(names) == 300
+def test_lengths_and_known_names_are_drawn_again_until_there_are_none():
+    fits = {"prefix": "a", "min_length": 3, "max_length": 4}
+    names = draw_names(Fixed(), AB, 2, num=150, seed=5, **fits, known=lambda name: name == "aaa")
+    assert len(names) == 150
     assert {len(name) for name in names} == {3, 4}
     assert all(name.startswith("a") for name in names)
     assert "aaa" not in names
     assert "aab" in names
-
-
-def test_what_is_never_drawn_ends():
     assert draw_names(Repeats().eval(), AB, 2, num=2, seed=1, max_length=10) == []
-
-
-def test_the_network_keeps_its_precision():
-    net = Spells().eval()
-    draw_names(net, AB, 2, num=1, seed=1)
-    assert net.unused.dtype == torch.float32

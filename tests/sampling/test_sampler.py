@@ -43,10 +43,10 @@ def names(net, num=50, seed=1, block_size=3, **arguments) -> list[str]:
 
 
 def test_names_are_spelled_from_the_window_until_the_end_mark():
-    sampler = Sampler(Spells().eval(), Vocabulary("ab"), 2)
-    (draw,) = sampler.draw(3, torch.Generator())
+    (draw,) = Sampler(Spells().eval(), Vocabulary("ab"), 2).draw(3, torch.Generator())
     assert draw.names == ["abba"] * 3
     assert draw.log_probabilities.tolist() == pytest.approx([0, 0, 0], abs=1e-6)
+    assert draw.cut.tolist() == [False] * 3
 
 
 class Repeats(Spells):
@@ -57,23 +57,27 @@ class Repeats(Spells):
 
 
 def test_a_name_that_does_not_end_is_cut_and_marked():
-    sampler = Sampler(Repeats().eval(), Vocabulary("ab"), 2, batch=2)
+    sampler = Sampler(Repeats().eval(), Vocabulary("ab"), 2, batch=2, longest=3)
     (draw,) = sampler.draw(2, torch.Generator())
     assert draw.names == ["a" * sampler.limit] * 2
     assert draw.cut.tolist() == [True, True]
-    (ended,) = Sampler(Spells().eval(), Vocabulary("ab"), 2).draw(1, torch.Generator())
-    assert ended.cut.tolist() == [False]
 
 
-@pytest.mark.parametrize(("chars", "least"), [("acgt", 4000), (LETTERS.chars, 1000)])
-def test_words_of_few_different_characters_may_be_long(chars, least):
-    net = MLP(len(chars) + 1, 3).eval()
-    assert Sampler(net, Vocabulary(chars), 3, batch=1).limit >= least
-
-
-@pytest.mark.parametrize(("longest", "limit"), [(3, 100), (15, 150), (400, 4000), (1000, 5000)])
-def test_names_may_be_many_times_as_long_as_the_longest_training_word(longest, limit):
-    assert Sampler(network(), LETTERS, 3, longest=longest, batch=1).limit == limit
+@pytest.mark.parametrize(
+    ("chars", "longest", "least", "most"),
+    [
+        ("acgt", None, 4000, math.inf),  # words of few different characters may be long
+        (LETTERS.chars, None, 1000, math.inf),
+        (LETTERS.chars, 3, 100, 100),  # many times as long as the longest training word
+        (LETTERS.chars, 15, 150, 150),
+        (LETTERS.chars, 400, 4000, 4000),
+        (LETTERS.chars, 1000, 5000, 5000),
+    ],
+)
+def test_how_long_names_may_be(chars, longest, least, most):
+    net = MLP(len(chars) + 1, 3, n_layer=1).eval()
+    known = {} if longest is None else {"longest": longest}
+    assert least <= Sampler(net, Vocabulary(chars), 3, batch=1, **known).limit <= most
 
 
 def test_dna_of_hundreds_of_letters_is_not_cut():
@@ -106,18 +110,17 @@ def test_a_large_vocabulary_draws_fewer_names_at_once():
     chars = "".join(chr(0x4E00 + i) for i in range(9000))
     sampler = Sampler(MLP(9001, 3, n_hidden=8, n_layer=1).eval(), Vocabulary(chars), 3)
     assert sampler.batch * 9001 <= 2**20
+    sampler.limit = 3
     draws = list(sampler.draw(150, torch.Generator().manual_seed(1)))
     assert sum(len(draw.names) for draw in draws) == 150
     assert Sampler(network(), LETTERS, 3).batch == BATCH
 
 
-def test_the_generator_alone_decides():
-    assert names(network()) == names(network()) != names(network(), seed=2)
-
-
-def test_a_longer_draw_begins_like_a_shorter_one():
-    assert names(network(), BATCH + 10)[:20] == names(network(), 20)
-    assert len(names(network(), BATCH + 10)) == BATCH + 10
+def test_the_generator_alone_decides_and_a_longer_draw_begins_like_a_shorter_one():
+    few, many = names(network(), 20), names(network(), BATCH + 10)
+    assert few == names(network(), 20) != names(network(), 20, seed=2)
+    assert many[:20] == few
+    assert len(many) == BATCH + 10
 
 
 def test_training_mode_is_refused():
@@ -125,8 +128,10 @@ def test_training_mode_is_refused():
         Sampler(MLP(27), LETTERS, 3)
 
 
-@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
-@pytest.mark.parametrize("block_size", [1, 3, 5, 14])
+@pytest.mark.parametrize(
+    ("block_size", "dtype"),
+    [*((n, torch.float32) for n in (1, 3, 5, 14)), *((n, torch.bfloat16) for n in (3, 5))],
+)
 def test_a_drawn_name_has_the_log_probability_that_scoring_gives_it(block_size, dtype):
     """One window tabulated, one asked for distinct windows, one too long to be numbered."""
     net = network(block_size).to(dtype)
@@ -149,13 +154,12 @@ def chi_square_is_plausible(counts: torch.Tensor, p: torch.Tensor) -> bool:
 
 
 @pytest.mark.parametrize("block_size", [3, 5])
-def test_a_million_names_have_the_networks_letter_frequencies(block_size):
+def test_many_names_have_the_networks_letter_frequencies(block_size):
     net = network(block_size)
     pairs = torch.zeros(27, 27)
-    count = 10**6 if block_size == 3 else 10**5
     sampler = Sampler(net, LETTERS, block_size)
     sampler.limit = 2  # the first two letters are enough
-    for draw in sampler.draw(count, torch.Generator().manual_seed(3)):
+    for draw in sampler.draw(10**5, torch.Generator().manual_seed(3)):
         codes = [27 * LETTERS.stoi[n[:1] or END] + LETTERS.stoi[n[1:2] or END] for n in draw.names]
         pairs += torch.tensor(codes).bincount(minlength=27 * 27).view(27, 27)
     first = net(torch.zeros((1, block_size), dtype=torch.int64)).softmax(1)[0]
@@ -188,18 +192,19 @@ def test_top_k_keeps_the_k_likeliest(logits, k):
         assert values[p > 0].min() >= values[p == 0].max()
 
 
-def test_top_p_keeps_the_fewest_that_reach_it():
-    logits = torch.tensor([[0.5, 0.3, 0.15, 0.05]]).log()
-    for top_p, kept in [(0.4, [1.0]), (0.5, [1.0]), (0.6, [0.625, 0.375]), (1.0, None)]:
-        p = Decoding(top_p=top_p).probabilities(logits)[0]
-        expected = kept or [0.5, 0.3, 0.15, 0.05]
-        assert p[p > 0].tolist() == pytest.approx(expected, abs=1e-6)
-
-
-def test_top_p_counts_what_top_k_left():
-    logits = torch.tensor([[0.4, 0.3, 0.2, 0.1]]).log()
-    p = Decoding(top_k=2, top_p=0.55).probabilities(logits)[0]  # 4/7 = 0.57 suffices
-    assert p.tolist() == pytest.approx([1, 0, 0, 0])
+@pytest.mark.parametrize(
+    ("options", "kept"),
+    [
+        ({"top_p": 0.4}, [1.0]),  # the fewest that reach it
+        ({"top_p": 0.5}, [1.0]),
+        ({"top_p": 0.6}, [0.625, 0.375]),
+        ({"top_p": 1.0}, [0.5, 0.3, 0.15, 0.05]),
+        ({"top_k": 2, "top_p": 0.62}, [1.0]),  # of what top_k left, 0.5/0.8 suffices
+    ],
+)
+def test_top_p_keeps_the_fewest_that_reach_it(options, kept):
+    p = Decoding(**options).probabilities(torch.tensor([[0.5, 0.3, 0.15, 0.05]]).log())[0]
+    assert p[p > 0].tolist() == pytest.approx(kept, abs=1e-6)
 
 
 def test_temperature_divides_the_logits_and_a_tiny_one_takes_the_likeliest():

@@ -3,7 +3,6 @@ import torch
 
 from lit_makemore.training.datamodule import NamesDataModule
 from lit_makemore.words.corpus import word_hashes
-from lit_makemore.words.splits import known_words
 from tests.conftest import WORDS
 
 
@@ -14,25 +13,6 @@ def test_the_vocabulary_is_known_at_once_and_the_splits_after_setup(word_list):
     assert [len(data.splits[s].hashes) for s in ("train", "val", "test")] == [24, 3, 3]
     hashes = torch.cat([data.splits[s].hashes for s in ("train", "val", "test")])
     assert sorted(hashes.tolist()) == sorted(word_hashes(iter(WORDS)).tolist())
-
-
-def test_a_word_is_novel_unless_it_is_among_the_training_words(tmp_path):
-    path = tmp_path / "words.txt"
-    path.write_text("\n".join(WORDS * 2))  # so that some words of val are in train, too
-    data = NamesDataModule(str(path), splits=(0.5, 0.25, 0.25))
-    data.setup()
-    train = set(data.splits["train"].hashes.tolist())
-    for name in ("val", "test"):
-        split = data.splits[name]
-        expected = [int(h) not in train for h in split.hashes]
-        flags, i = [], 0
-        _, y = split.windows[torch.arange(len(split.windows))]
-        for token in y.tolist():
-            flags.append(expected[i])
-            i += token == 0
-        assert split.novel.tolist() == flags
-        assert known_words(data.splits, name) == expected.count(False)
-        assert 0 < sum(flags) < len(flags)
 
 
 def test_ratio_and_seed_of_the_split_are_options(word_list):

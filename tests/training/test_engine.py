@@ -7,10 +7,8 @@ import lightning.pytorch as pl
 import pytest
 import torch
 
-from lit_makemore.training.datamodule import NamesDataModule
-from lit_makemore.training.module import LitMLP
 from lit_makemore.training.native import build, referee
-from tests.training.test_module import trainer
+from tests.fits import fit
 
 
 class OneByOne(pl.Callback):
@@ -18,14 +16,10 @@ class OneByOne(pl.Callback):
         pass
 
 
-def chosen(word_list, engine="auto", ckpt_path=None, steps=2, optimizer="sgd", **trainer_arguments):
+def chosen(word_list, engine="auto", steps=2, optimizer="sgd", **arguments):
     """The module of a fit, and its Trainer."""
-    torch.manual_seed(1)
-    data = NamesDataModule(str(word_list), batch_size=16)
-    module = LitMLP(data.chars, 3, n_hidden=8, n_layer=1, engine=engine, optimizer=optimizer)
-    runner = trainer(steps, **trainer_arguments)
-    runner.fit(module, data, ckpt_path=ckpt_path, weights_only=True)
-    return module, runner
+    found = fit(word_list, steps, model={"engine": engine, "optimizer": optimizer}, **arguments)
+    return found.module, found.trainer
 
 
 @pytest.mark.parametrize("engine", ["auto", "autograd", "manual", "native"])
@@ -138,7 +132,5 @@ def test_what_a_callback_changes_on_the_way_is_not_ignored(word_list, change, wh
 
 @pytest.mark.parametrize("end", [{"max_steps": 0}, {"max_epochs": 0}])
 def test_a_fit_without_an_update_is_no_error(word_list, end):
-    data = NamesDataModule(str(word_list), batch_size=16)
-    module = LitMLP(data.chars, 3, n_hidden=8, n_layer=1)
-    trainer(**{"steps": 5, **end} if "max_steps" not in end else {"steps": 0}).fit(module, data)
+    module, _ = chosen(word_list, **{"val_check_interval": 5, **end})
     assert module.engine == "autograd"

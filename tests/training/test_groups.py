@@ -18,10 +18,8 @@ from lightning.pytorch.callbacks import (
 from lit_makemore.runs.exact_resume import ExactResume
 from lit_makemore.training import groups
 from lit_makemore.training.curves import TrainingCurves
-from lit_makemore.training.datamodule import NamesDataModule
 from lit_makemore.training.groups import AtUpdates, needs_every_update
-from lit_makemore.training.module import LitMLP
-from tests.training.test_module import trainer
+from tests.fits import fit
 
 
 class Record(AtUpdates):
@@ -43,26 +41,17 @@ class Record(AtUpdates):
         self.losses.append(float(outputs["loss"]))
 
 
-def fit(word_list, folder, steps, engine, every=150, model_arguments=None, **trainer_arguments):
-    torch.manual_seed(1)
-    data = NamesDataModule(str(word_list), batch_size=16)
-    arguments = {"n_hidden": 8, "n_layer": 1, "lr_milestones": (30,), **(model_arguments or {})}
-    model = LitMLP(data.chars, data.block_size, engine=engine, **arguments)
-    record = Record()
-    folder.mkdir()
-    saver = ModelCheckpoint(folder, "{step}", every_n_train_steps=every, save_top_k=-1)
-    runner = trainer(
-        steps,
-        **{
-            "callbacks": [record, saver],
-            "enable_checkpointing": True,
-            "num_sanity_val_steps": 0,
-            **trainer_arguments,
-        },
+def followed(word_list, folder, steps, engine, every=150, model=None, **trainer_arguments):
+    """A fit, its record, and the names of its checkpoints."""
+    record, saver = (
+        Record(),
+        ModelCheckpoint(folder, "{step}", every_n_train_steps=every, save_top_k=-1),
     )
-    runner.fit(model, data)
-    assert model.engine == engine
-    return runner, model, data, record, sorted(path.name for path in folder.iterdir())
+    model = {"lr_milestones": (30,), "engine": engine, **(model or {})}
+    more = {"enable_checkpointing": True, **trainer_arguments}
+    found = fit(word_list, steps, record, saver, model=model, **more)
+    assert found.module.engine == engine
+    return found, record, sorted(path.name for path in folder.glob("*"))
 
 
 @pytest.fixture
@@ -71,58 +60,56 @@ def pair(word_list, tmp_path, monkeypatch):
     monkeypatch.setattr(groups, "LARGEST", 40)
 
     def run(steps, **arguments):
-        alone = fit(word_list, tmp_path / "alone", steps, "autograd", **arguments)
-        together = fit(word_list, tmp_path / "together", steps, "native", **arguments)
-        assert together[4] == alone[4]
-        for name in ("validated", "ends"):
-            assert getattr(together[3], name) == getattr(alone[3], name), name
+        alone, ours, saved = followed(word_list, tmp_path / "alone", steps, "autograd", **arguments)
+        together, theirs, also_saved = followed(
+            word_list, tmp_path / "together", steps, "native", **arguments
+        )
+        assert saved == also_saved
+        assert (ours.validated, ours.ends) == (theirs.validated, theirs.ends)
         for of in ("global_step", "current_epoch", "fit_loop.total_batch_idx"):
-            assert attrgetter(of)(together[0]) == attrgetter(of)(alone[0]), of
-        for p, q in zip(alone[1].parameters(), together[1].parameters(), strict=True):
+            assert attrgetter(of)(together.trainer) == attrgetter(of)(alone.trainer), of
+        for p, q in zip(alone.module.parameters(), together.module.parameters(), strict=True):
             torch.testing.assert_close(p, q, rtol=1e-3, atol=1e-4)
-        generators = alone[2].generator.get_state(), together[2].generator.get_state()
-        assert torch.equal(*generators)
-        return alone, together
+        generators = alone.data.generator, together.data.generator
+        assert torch.equal(*(generator.get_state() for generator in generators))
+        return ours, theirs, saved
 
     return run
 
 
 def test_groups_end_where_something_is_due(pair):
-    alone, together = pair(
+    _, record, saved = pair(
         450, every=150, val_check_interval=70, log_every_n_steps=32, limit_val_batches=1
     )
-    record = together[3]
     assert record.validated == [70, 140, 210, 280, 350, 420]
-    assert together[4] == ["step=150.ckpt", "step=300.ckpt", "step=450.ckpt"]
+    assert saved == ["step=150.ckpt", "step=300.ckpt", "step=450.ckpt"]
     assert len(record.losses) < 450 / 5  # and they are groups
 
 
 def test_losses_of_single_updates_are_the_same(pair):
-    alone, together = pair(60, log_every_n_steps=1)
-    assert together[3].losses == pytest.approx(alone[3].losses, abs=1e-5)
+    alone, together, _ = pair(60, log_every_n_steps=1)
+    assert together.losses == pytest.approx(alone.losses, abs=1e-5)
 
 
-def test_passes_and_their_limits_end_groups(pair):
-    alone, _ = pair(-1, max_epochs=3, check_val_every_n_epoch=1, val_check_interval=1.0)
-    assert len(alone[3].ends) == 3
+ONE_CYCLE = {"optimizer": "adamw", "lr": 0.01, "weight_decay": 0.1, "schedule": "one_cycle"}
 
 
-def test_a_limited_number_of_minibatches_a_pass_is_kept(pair):
-    alone, _ = pair(25, limit_train_batches=5)
-    assert alone[3].ends == [5, 10, 15, 20, 25]
+@pytest.mark.parametrize(
+    ("steps", "arguments", "passes"),
+    [
+        (-1, {"max_epochs": 3, "check_val_every_n_epoch": 1, "val_check_interval": 1.0}, 3),
+        (25, {"limit_train_batches": 5}, 5),
+        (24, {"overfit_batches": 4}, 6),
+        (60, {"model": ONE_CYCLE, "gradient_clip_val": 0.3}, 8),
+    ],
+)
+def test_passes_and_their_limits_end_groups(pair, steps, arguments, passes):
+    alone, _, _ = pair(steps, **arguments)
+    assert len(alone.ends) == passes
 
 
-def test_the_same_minibatches_may_be_overfitted(pair):
-    pair(24, overfit_batches=4)
-
-
-def test_adamw_clipping_and_one_cycle_are_the_same_both_ways(pair):
-    arguments = {"optimizer": "adamw", "lr": 0.01, "weight_decay": 0.1, "schedule": "one_cycle"}
-    pair(60, model_arguments=arguments, gradient_clip_val=0.3)
-
-
-def test_afterwards_the_loader_gives_single_minibatches(word_list, tmp_path):
-    _, _, data, _, _ = fit(word_list, tmp_path / "run", 30, "native")
+def test_afterwards_the_loader_gives_single_minibatches(word_list):
+    data = fit(word_list, 30, model={"engine": "native"}).data
     for _ in range(2):
         shapes = [x.shape for x, _ in data.train_dataloader()]
         assert shapes
@@ -154,14 +141,11 @@ def test_a_callback_of_the_users_sees_every_update(word_list, tmp_path, base, ho
     calls: list[str] = []
     callback = made(base, sorted(hooks), calls)
     assert needs_every_update(callback)
-    bars = {"enable_progress_bar": base is TQDMProgressBar}
-    saves = {"enable_checkpointing": True} if base is ModelCheckpoint else {}
-    data = NamesDataModule(str(word_list), batch_size=16)
-    module = LitMLP(data.chars, 3, n_hidden=4, n_layer=1)
-    options = {"limit_val_batches": 0} if base is not EarlyStopping else {}
-    runner = trainer(9, callbacks=[callback], default_root_dir=tmp_path, **bars, **saves, **options)
-    runner.fit(module, data)
-    assert module.engine == "autograd"
+    arguments = {"enable_progress_bar": base is TQDMProgressBar, "default_root_dir": tmp_path}
+    arguments |= {"enable_checkpointing": True} if base is ModelCheckpoint else {}
+    arguments |= {"limit_val_batches": 0} if base is not EarlyStopping else {}
+    found = fit(word_list, 9, callback, model={"n_hidden": 4}, **arguments)
+    assert found.module.engine == "autograd"
     assert {hook: calls.count(hook) for hook in hooks} == dict.fromkeys(hooks, 9)
 
 
@@ -178,11 +162,9 @@ def test_a_run_goes_on_the_other_way(word_list, tmp_path, first, at):
     second = {"autograd": "native", "native": "autograd"}[first]
 
     def run(engine, steps, ckpt_path=None):
-        torch.manual_seed(1)
-        data = NamesDataModule(str(word_list), batch_size=16, sampling="shuffled")
-        module = LitMLP(data.chars, 3, n_hidden=8, n_layer=1, engine=engine)
-        runner = trainer(steps, callbacks=[ExactResume()], limit_train_batches=6)
-        runner.fit(module, data, ckpt_path=ckpt_path, weights_only=True)
+        arguments = {"data": {"sampling": "shuffled"}, "limit_train_batches": 6}
+        arguments |= {"model": {"engine": engine}, "ckpt_path": ckpt_path}
+        module, _, runner = fit(word_list, steps, ExactResume(), **arguments)
         assert (module.engine, runner.global_step) == (engine, steps)
         return runner, module
 

@@ -8,7 +8,6 @@ import pytest
 import torch
 from lightning.pytorch.callbacks import ModelCheckpoint
 
-from lit_makemore.training.datamodule import NamesDataModule
 from lit_makemore.training.lightning_internals import (
     count_updates,
     detects_anomaly,
@@ -21,15 +20,11 @@ from lit_makemore.training.lightning_internals import (
     validation_follows,
 )
 from lit_makemore.training.module import LitMLP
-from tests.training.test_module import trainer
+from tests import fits
 
 
 def fit(word_list, callback, **arguments):
-    data = NamesDataModule(str(word_list), batch_size=16)
-    model = LitMLP(data.chars, 3, n_hidden=8, n_layer=1, engine="autograd")
-    runner = trainer(7, callbacks=[callback], **arguments)
-    runner.fit(model, data)
-    return runner
+    return fits.fit(word_list, 7, callback, model={"engine": "autograd"}, **arguments).trainer
 
 
 def test_a_validation_follows_exactly_where_one_comes(word_list):
@@ -97,16 +92,13 @@ def test_a_compiled_module_is_seen(word_list):
 
 @pytest.mark.parametrize("on", [True, False])
 def test_anomaly_detection_is_seen(on):
-    assert detects_anomaly(trainer(1, detect_anomaly=on)) is on
+    assert detects_anomaly(fits.trainer(1, detect_anomaly=on)) is on
 
 
-def test_the_interval_of_a_checkpoint_callback_is_seen():
+def test_when_a_checkpoint_callback_saves_is_seen():
     assert save_interval(ModelCheckpoint(every_n_train_steps=7)) == 7
     assert save_interval(ModelCheckpoint(every_n_epochs=1)) == 0
     assert save_interval(pl.Callback()) == 0
-
-
-def test_a_checkpoint_callback_that_saves_by_time_is_seen():
     assert saves_by_time(ModelCheckpoint(train_time_interval=timedelta(seconds=1)))
     assert not saves_by_time(ModelCheckpoint(every_n_train_steps=7))
 

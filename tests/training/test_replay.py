@@ -3,7 +3,6 @@ project's data module, network, LightningModule and Trainer: the losses are the 
 
 from collections.abc import Callable
 
-import lightning.pytorch as pl
 import pytest
 import torch
 from torch import Tensor
@@ -14,29 +13,16 @@ from lit_makemore.training.metrics import evaluate
 from lit_makemore.training.module import LitMLP
 from tests.conftest import needs_names
 from tests.devices import PRECISIONS
+from tests.fits import Recorder, trainer
 
 pytestmark = needs_names
-
-
-class Recorder(pl.Callback):
-    def __init__(self) -> None:
-        self.losses: list[float] = []
-
-    def on_train_batch_end(self, trainer, pl_module, outputs, batch, batch_idx) -> None:
-        self.losses.append(float(outputs["loss"]))
 
 
 def row_a() -> tuple[LitMLP, torch.Generator]:
     """The one-layer network and the generator of its minibatches."""
     init = Init(logits_gain=1.0, logits_bias_std=0.1, bn_gain=1.1, bn_bias=0.1)
-    model = LitMLP(
-        "abcdefghijklmnopqrstuvwxyz",
-        3,
-        n_layer=1,
-        bn_variance="biased",
-        init=init,
-        lr_milestones=(50_000,),
-    )
+    usual = {"bn_variance": "biased", "lr_milestones": (50_000,)}
+    model = LitMLP("abcdefghijklmnopqrstuvwxyz", 3, n_layer=1, init=init, **usual)
     g = torch.Generator().manual_seed(2147483647)
     drawn = [
         torch.randn((27, 10), generator=g),
@@ -82,20 +68,9 @@ def replay(
     data = NamesDataModule()
     data.generator = generator
     recorder = Recorder()
-    trainer = pl.Trainer(
-        max_steps=steps,
-        max_epochs=-1,
-        accelerator=device,
-        devices=1,
-        precision=precision,
-        logger=False,
-        enable_checkpointing=False,
-        enable_progress_bar=False,
-        enable_model_summary=False,
-        limit_val_batches=0,
-        callbacks=[recorder] if steps == 1 else [],  # without it, steps go in groups
-    )
-    trainer.fit(model, data)
+    callbacks = [recorder] if steps == 1 else []  # without it, steps go in groups
+    where = {"accelerator": device, "devices": 1, "precision": precision}
+    trainer(steps, limit_val_batches=0, callbacks=callbacks, **where).fit(model, data)
     return recorder.losses, model.net, data
 
 

@@ -7,9 +7,6 @@ from lit_makemore.training.schedules import is_due, is_round, one_cycle, step_de
 def test_step_decay_drops_at_each_milestone():
     rates = [step_decay(step, [2, 4], 0.1) for step in range(6)]
     assert rates == pytest.approx([1, 1, 0.1, 0.1, 0.01, 0.01])
-
-
-def test_no_milestones_is_a_constant_rate():
     assert step_decay(10**9, [], 0.1) == 1
 
 

@@ -6,6 +6,7 @@ from lightning.pytorch.tuner import Tuner
 
 from lit_makemore.training.datamodule import NamesDataModule
 from lit_makemore.training.module import LitMLP
+from tests.fits import trainer
 
 pytestmark = pytest.mark.filterwarnings("ignore")  # Lightning's advice
 
@@ -26,13 +27,8 @@ class Seen(pl.Callback):
 def parts(word_list, tmp_path):
     data = NamesDataModule(str(word_list), batch_size=16)
     model = LitMLP(data.chars, 3, n_hidden=10, n_layer=1, engine="autograd")
-    quiet = {"logger": False, "enable_checkpointing": False, "enable_progress_bar": False}
-    seen = Seen()
-    trainer = pl.Trainer(
-        max_steps=20, max_epochs=-1, accelerator="cpu", callbacks=seen, default_root_dir=tmp_path,
-        use_distributed_sampler=False, enable_model_summary=False, **quiet,
-    )  # fmt: skip
-    return trainer, model, data, seen
+    arguments = {"default_root_dir": tmp_path, "use_distributed_sampler": False}
+    return trainer(20, callbacks=[seen := Seen()], **arguments), model, data, seen
 
 
 def test_the_rate_that_it_finds_is_the_rate_of_the_fit(parts):
