@@ -123,19 +123,22 @@ def packed_counts(counts: KneserNey) -> bytes:
 
 def onnx(model: NameModel) -> tuple[bytes, str]:
     """The network of a folded model for other programs, and what ONNX cannot hold."""
-    logging.disable(logging.WARNING)  # torch's exporter speaks of torchvision, and of itself
+    windows = torch.zeros((2, model.block_size), dtype=torch.int64)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        program = torch.onnx.export(
-            model.net,
-            (torch.zeros((2, model.block_size), dtype=torch.int64),),
-            input_names=["windows"],
-            output_names=["logits"],
-            dynamic_shapes=({0: torch.export.Dim("batch")},),
-            dynamo=True,
-            verbose=False,
-        )
-    logging.disable(logging.NOTSET)
+        logging.disable(logging.WARNING)  # torch's exporter speaks of torchvision, and of itself
+        try:
+            program = torch.onnx.export(
+                model.net,
+                (windows,),
+                input_names=["windows"],
+                output_names=["logits"],
+                dynamic_shapes=({0: torch.export.Dim("batch")},),
+                dynamo=True,
+                verbose=False,
+            )
+        finally:
+            logging.disable(logging.NOTSET)
     assert program is not None
     program.model.metadata_props.update(_description(model))
     proto = program.model_proto

@@ -3,9 +3,13 @@
 import os
 from collections.abc import Collection
 from pathlib import Path
+from time import time
+from types import SimpleNamespace
 from typing import Any
+from unittest.mock import patch
 
 from tensorboard.plugins.hparams.plugin_data_pb2 import HParamsPluginData
+from tensorboard.summary.writer import event_file_writer
 from torch.utils.tensorboard.summary import hparams as hparams_summaries
 
 from lit_makemore.diagnostics.tensorboard import LAYOUT, CardLogger, card
@@ -46,8 +50,19 @@ class RunLogger(CardLogger):
 
     @property
     def experiment(self) -> Any:
-        """The SummaryWriter on the first process; None before `start`."""
-        return super().experiment if self._started else None
+        """The SummaryWriter on the first process; None before `start`.
+
+        TensorBoard reads event files in the order of their names, which begin with a time. So the
+        file of a resumed run has a later time than those before it, whatever the clock says.
+        """
+        if not self._started:
+            return None
+        if self._experiment is not None:
+            return super().experiment
+        before = Path(self.log_dir).glob("events.out.tfevents.*")
+        later = max([time(), *(int(path.name.split(".")[3]) + 1 for path in before)])
+        with patch.object(event_file_writer, "time", SimpleNamespace(time=lambda: later)):
+            return super().experiment
 
     @property
     def save_dir(self) -> str:

@@ -46,8 +46,8 @@ def test_tasks_that_are_used_are_not_mentioned(job, variables):
     [
         (SRUN, 1, "started 4 tasks, but --trainer.devices times --trainer.num_nodes is 1"),
         (SRUN, 2, "started 4 tasks, but --trainer.devices times --trainer.num_nodes is 2"),
-        (BATCH, 4, "put srun before it"),  # it would wait for the others for ever
-        ({**BATCH, "NTASKS": "1", "NTASKS_PER_NODE": "1"}, 4, "put srun before it"),
+        (BATCH, 4, "put srun before the command"),  # it would wait for the others for ever
+        ({**BATCH, "NTASKS": "1", "NTASKS_PER_NODE": "1"}, 4, "put srun before the command"),
         ({**SRUN, "JOB_NAME": "bash"}, 4, "another --job-name"),  # each would start four
     ],
 )
