@@ -193,8 +193,11 @@ def test_workers_that_are_killed_leave_a_study_that_ends_right(describe, tmp_pat
     space = {"model.lr": [0.01, 0.03, 0.1, 0.3], "seed_everything": [1, 2]}
     path, chance = describe(steps=2000, space=space), random.Random(1)
     workers = [worker(path), worker(path)]
-    for _ in range(3):
-        time.sleep(chance.uniform(2, 8))
+    for kills in range(3):
+        while len([*tmp_path.glob("runs/s/*/checkpoints/last.ckpt")]) <= kills:
+            assert any(one.poll() is None for one in workers)
+            time.sleep(0.1)
+        time.sleep(chance.uniform(0, 2))  # a kill may come at any moment
         which = chance.randrange(2)
         workers[which].kill()
         workers[which].communicate()

@@ -360,9 +360,9 @@ def test_auto_falls_back_to_the_newest_whole_checkpoint(
 def test_a_run_in_use_is_left_alone(command, stopped, capsys):
     lock = stopped / ".lock"
     holder = subprocess.Popen(
-        [sys.executable, "-c", "import fcntl,sys,time; f=open(sys.argv[1]);"
-         "fcntl.flock(f, fcntl.LOCK_EX); print(1, flush=True); time.sleep(60)", str(lock)],
-        stdout=subprocess.PIPE,
+        [sys.executable, "-c", "import fcntl, sys; f = open(sys.argv[1]);"
+         "fcntl.flock(f, fcntl.LOCK_EX); print(1, flush=True); sys.stdin.read()", str(lock)],
+        stdin=subprocess.PIPE, stdout=subprocess.PIPE,
     )  # fmt: skip
     try:
         assert holder.stdout.readline()
@@ -370,8 +370,7 @@ def test_a_run_in_use_is_left_alone(command, stopped, capsys):
         assert "in use by another process" in capsys.readouterr().err
     finally:
         holder.kill()
-        holder.wait()
-        holder.stdout.close()
+        holder.communicate()
     assert main(command("run", "--resume", "true")) == 0  # a lock dies with its process
 
 
