@@ -1,4 +1,4 @@
-"""A fit where the operating system lacks what Linux has: as Windows and macOS do."""
+"""Every import and a fit where the system lacks what Linux has: as Windows and macOS do."""
 
 import os
 import subprocess
@@ -11,7 +11,7 @@ from tests.conftest import ROOT
 
 # Other people's packages are imported first: here they are those for Linux.
 LACKING = """
-import os, runpy, signal, sys
+import importlib, os, pkgutil, runpy, signal, sys
 import lightning.pytorch, tensorboard, torch
 import lightning.pytorch.trainer.connectors.signal_connector as connector
 if {windows}:
@@ -21,24 +21,29 @@ for name in {signals!r}:
     delattr(signal, name)
 for name in {modules!r}:
     sys.modules[name] = None
-del os.sched_getaffinity
+for name in {functions!r}:
+    delattr(os, name)
 os.environ["PATH"] = ""
+import lit_makemore
+for module in pkgutil.walk_packages(lit_makemore.__path__, "lit_makemore."):
+    importlib.import_module(module.name)
 sys.argv = ["train.py", *sys.argv[1:]]
 runpy.run_path("train.py", run_name="__main__")
 """
 SYSTEMS = {
-    "macos": {"windows": False, "signals": [], "modules": []},
+    "macos": {"windows": False, "signals": [], "modules": [], "functions": ["sched_getaffinity"]},
     "windows": {
         "windows": True,
-        "signals": ["SIGUSR1", "SIGUSR2", "SIGHUP", "SIGKILL", "SIGALRM", "SIGCONT"],
-        "modules": ["fcntl", "resource", "pwd", "grp"],
+        "signals": ["SIGUSR1", "SIGUSR2", "SIGHUP", "SIGKILL", "SIGALRM", "SIGCONT", "setitimer"],
+        "modules": ["fcntl", "resource", "pwd", "grp", "termios", "tty", "pty", "syslog"],
+        "functions": ["sched_getaffinity", "fork", "killpg", "getuid", "getloadavg", "sysconf"],
     },
 }
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("system", SYSTEMS)
-def test_a_fit_needs_nothing_that_only_linux_has(tmp_path, word_list, system):
+def test_imports_and_a_fit_need_nothing_that_only_linux_has(tmp_path, word_list, system):
     arguments = ["fit", "--data.path", str(word_list), "--data.batch_size", "16"]
     arguments += ["--model.n_hidden", "10", "--runs_dir", str(tmp_path), "--name", "run"]
     arguments += ["--trainer.max_steps", "50", "--trainer.max_time", "00:01:00:00"]

@@ -1,13 +1,14 @@
 """The ordinary tests on other versions of Python and torch: python -m tests.benchmarks.versions
 
-    python -m tests.benchmarks.versions [--quick] [--list] [PYTHON/TORCH …]
+    python -m tests.benchmarks.versions [--quick] [--here] [--list] [PYTHON/TORCH …]
 
-Without arguments: every Python with the torch that the project is developed on, every torch with
-the Python, and two corners: the oldest Python with the lowest version that pyproject.toml allows of
-each dependency ("lowest" in place of a torch), and the newest Python with the newest torch. --quick
-tries the corners only. Each pair is tried in an environment of its own that uv makes (pip install
-uv; some gigabytes, since torch comes with CUDA on Linux). An interpreter must be on the PATH or
-where pyenv keeps it. The last lines are a table.
+Without arguments: every Python with the torch that the project is developed on (or the first that
+has wheels for it), every torch with the Python, and two corners: the oldest Python with the lowest
+version that pyproject.toml allows of each dependency ("lowest" in place of a torch), and the newest
+Python with the newest torch. --quick tries the corners only. Each pair is tried in an environment
+of its own that uv makes (pip install uv; some gigabytes, since torch comes with CUDA on Linux). An
+interpreter must be on the PATH or where pyenv keeps it. --here tries the environment that it runs
+in instead. The last lines are a table, for docs/versions.md.
 """
 
 import argparse
@@ -22,15 +23,16 @@ from time import perf_counter
 
 from tests.conftest import ROOT
 
-PYTHONS = ("3.10", "3.11", "3.12", "3.13")
-TORCHES = ("2.11.0", "2.12.0", "2.13.0", "2.14.1")
+PYTHONS = ("3.10", "3.11", "3.12", "3.13", "3.14", "3.15")
+TORCHES = ("2.11.0", "2.12.0", "2.13.0", "2.14.1", "2.15.0")
+FIRST_TORCH = {"3.15": "2.15.0"}  # that has wheels for a Python
 USUAL = ("3.11", "2.13.0")  # what the project is developed on
-CORNERS = (("3.10", "lowest"), ("3.13", "2.14.1"))
+CORNERS = (("3.10", "lowest"), ("3.15", "2.15.0"))
 
 
 def pairs() -> list[tuple[str, str]]:
     """What is tried without arguments: (Python, torch)."""
-    by_python = [(python, USUAL[1]) for python in PYTHONS]
+    by_python = [(python, FIRST_TORCH.get(python, USUAL[1])) for python in PYTHONS]
     by_torch = [(USUAL[0], torch) for torch in TORCHES]
     return list(dict.fromkeys([*by_python, *by_torch, *CORNERS]))
 
@@ -39,6 +41,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.benchmarks.versions")
     parser.add_argument("pairs", nargs="*", metavar="PYTHON/TORCH", help="such as 3.12/2.13.0")
     parser.add_argument("--quick", action="store_true", help="the oldest and the newest pair only")
+    parser.add_argument("--here", action="store_true", help="what is installed, instead")
     parser.add_argument("--list", action="store_true", help="print the pairs, and try none")
     arguments = parser.parse_args()
     given = [tuple(pair.split("/")) for pair in arguments.pairs]
@@ -46,8 +49,8 @@ def main() -> int:
     if arguments.list:
         print("\n".join(map("/".join, chosen)))
         return 0
-    rows = []
-    for python, torch in chosen:
+    rows = [tried([sys.executable])] if arguments.here else []
+    for python, torch in [] if arguments.here else chosen:
         print(f"== Python {python}, torch {torch}", flush=True)
         rows.append(row(python, torch))
     print(table(rows))
@@ -55,7 +58,7 @@ def main() -> int:
 
 
 def row(python: str, torch: str) -> tuple[str, ...]:
-    """Runs the tests on a pair; returns a row of the table."""
+    """Runs the tests on a pair, in an environment of its own; returns a row of the table."""
     interpreter = interpreter_of(python)
     if interpreter is None:
         return python, torch, "no such interpreter", "", "", "", ""
@@ -64,11 +67,16 @@ def row(python: str, torch: str) -> tuple[str, ...]:
     python_with += lowest if torch == "lowest" else ["--with", f"torch=={torch}"]
     python_with += ["--with-editable", f"{ROOT}[test]"]
     python_with += ["--python", interpreter, "--no-python-downloads", "python"]
+    return tried(python_with) or (python, torch, "cannot be installed", "", "", "", "")
+
+
+def tried(python_with: list[str]) -> tuple[str, ...] | None:
+    """Runs the tests by the command of a Python; returns a row, or None if it has no torch."""
     versions = "import platform, torch; print(platform.python_version(), torch.__version__)"
     made = subprocess.run([*python_with, "-c", versions], capture_output=True, text=True, cwd=ROOT)
     if made.returncode:
         print(made.stderr, flush=True)
-        return python, torch, "cannot be installed", "", "", "", ""
+        return None
     begun = perf_counter()
     command = [*python_with, "-m", "pytest", "-q", "-p", "no:cacheprovider"]
     tested = subprocess.run(command, stdout=subprocess.PIPE, text=True, cwd=ROOT)

@@ -3,6 +3,7 @@
 import csv
 import json
 import os
+import random
 import shlex
 import signal
 import subprocess
@@ -190,6 +191,36 @@ def test_ctrl_c_saves_and_the_same_command_goes_on(describe, tmp_path):
     out, error = worker(path).communicate()
     assert f"resuming {run} at update {saved:,}" in error
     assert "The best trial is 000" in out
+
+
+@pytest.mark.slow
+def test_workers_that_are_killed_leave_a_study_that_ends_right(describe, tmp_path):
+    """Two workers, three kills; then every run is as if nothing had happened, and counted once."""
+    space = {"model.lr": [0.01, 0.03, 0.1, 0.3], "seed_everything": [1, 2]}
+    path, chance = describe(steps=2000, space=space), random.Random(1)
+    workers = [worker(path), worker(path)]
+    for kills in range(3):
+        while len([*tmp_path.glob("runs/s/*/checkpoints/last.ckpt")]) <= kills:
+            assert any(one.poll() is None for one in workers)
+            time.sleep(0.1)
+        time.sleep(chance.uniform(0, 2))  # a kill may come at any moment
+        which = chance.randrange(2)
+        workers[which].kill()
+        workers[which].communicate()
+        workers[which] = worker(path)
+    for one in workers:
+        error = one.communicate()[1]
+        assert one.returncode == 0, error
+    last = worker(path)
+    assert "trials are not finished" not in last.communicate()[0]
+    assert last.returncode == 0
+    assert (
+        sorted(float(row["model.lr"]) for row in rows(tmp_path / "runs" / "s")) == space["model.lr"]
+    )
+    assert main(command(path, "--name", "whole")) == 0
+    for run in (tmp_path / "runs" / "whole").glob("*-seed*"):
+        apart = weights(run), weights(tmp_path / "runs" / "s" / run.name)
+        assert all(torch.equal(apart[0][name], apart[1][name]) for name in apart[0]), run
 
 
 @pytest.mark.slow

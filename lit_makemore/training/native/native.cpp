@@ -7,7 +7,8 @@
 // panels of P columns. A panel (F, P) is contiguous, and a row of it is N vectors. The last panel
 // may have columns without an example. Their gradients are zero, so they add nothing.
 //
-// Each number is computed by one thread, in an order that does not depend on how many there are.
+// Each number is computed by one thread, in an order that does not depend on how many there are. The
+// order and every rounding are written out, so all compilers give the same bits.
 //
 // Shapes: B or n batch, T block_size, C n_embd, F features, V vocab_size, W floats of a vector.
 
@@ -19,6 +20,11 @@
 #include <new>
 #include <type_traits>
 #include <vector>
+#if defined(__x86_64__)
+#include <immintrin.h>
+#elif defined(__aarch64__)
+#include <arm_neon.h>
+#endif
 
 // A vector is as wide as the registers of this processor. A product keeps R rows of N vectors in
 // registers while it adds up: 24 of 32, or 12 of 16.
@@ -40,7 +46,7 @@ template <> struct Vector<1> {
 typedef Vector<W>::floats vec;
 typedef int32_t ivec __attribute__((vector_size(W * 4)));
 
-static inline vec all(float x) { return vec{} + x; }
+static inline vec all(float x) { return x - vec{}; }  // x + 0 would lose the sign of -0
 
 static inline vec load(const float *from) {
   vec v;
@@ -49,6 +55,22 @@ static inline vec load(const float *from) {
 }
 
 static inline void store(float *to, vec v) { std::memcpy(to, &v, sizeof v); }
+
+// a b + c, rounded once if the processor can. Compilers are told to make none by themselves.
+#if defined(__FMA__) || defined(__aarch64__)
+static inline float fma(float a, float b, float c) { return __builtin_fmaf(a, b, c); }
+#else
+static inline float fma(float a, float b, float c) { return a * b + c; }
+#endif
+#if defined(__AVX512F__)
+static inline vec fma(vec a, vec b, vec c) { return _mm512_fmadd_ps(a, b, c); }
+#elif defined(__FMA__)
+static inline vec fma(vec a, vec b, vec c) { return _mm256_fmadd_ps(a, b, c); }
+#elif defined(__aarch64__)
+static inline vec fma(vec a, vec b, vec c) { return vfmaq_f32(c, a, b); }
+#else
+static inline vec fma(vec a, vec b, vec c) { return a * b + c; }
+#endif
 
 template <int lanes> static inline float sum(typename Vector<lanes>::floats v) {
   if constexpr (lanes == 1) {
@@ -72,33 +94,29 @@ struct Split {
 static inline Split split(vec x) {
   x = x < -87.0f ? all(-87.0f) : x;  // e⁻⁸⁷ is hardly above the smallest normal number
   const vec magic = all(12582912.0f);  // 1.5 · 2²³: adding it rounds to an integer
-  vec shifted = x * 1.44269504f + magic, n = shifted - magic;
-  vec r = x - n * 0.693359375f;  // ln 2 in two parts: the first product is exact
-  r = r + n * 2.12194440e-4f;
+  vec shifted = fma(x, all(1.44269504f), magic), n = shifted - magic;
+  vec r = fma(n, all(-0.693359375f), x);  // ln 2 in two parts: the first product is exact
+  r = fma(n, all(2.12194440e-4f), r);
   vec q = all(1.0f / 5040);  // Taylor's series; the rest is below 2⁻²⁶ r
-  q = q * r + 1.0f / 720;
-  q = q * r + 1.0f / 120;
-  q = q * r + 1.0f / 24;
-  q = q * r + 1.0f / 6;
-  q = q * r + 0.5f;
+  for (float c : {1.0f / 720, 1.0f / 120, 1.0f / 24, 1.0f / 6, 0.5f}) q = fma(q, r, all(c));
   ivec bits;
   std::memcpy(&bits, &shifted, sizeof bits);
   bits = (bits << 23) + (127 << 23);  // n as the exponent of a float
   Split s;
   std::memcpy(&s.power, &bits, sizeof bits);
-  s.p = q * r * r + r;
+  s.p = fma(q * r, r, r);
   return s;
 }
 
 static inline vec exp(vec x) {  // x ≤ 0
   Split s = split(x);
-  return s.power * s.p + s.power;
+  return fma(s.power, s.p, s.power);
 }
 
 // tanh |x| = -e / (2 + e), where e = exp(-2 |x|) - 1 keeps all digits of a small x.
 static inline vec tanh(vec x) {
   Split s = split(x < 0.0f ? x + x : -x - x);
-  vec e = s.power * s.p + (s.power - 1.0f), y = e / (e + 2.0f);
+  vec e = fma(s.power, s.p, s.power - 1.0f), y = e / (e + 2.0f);
   return x < 0.0f ? y : -y;
 }
 
@@ -112,7 +130,7 @@ static inline void multiply(int K, const float *a, long ar, long ak, const float
     vec row[n];
     for (int j = 0; j < n; ++j) row[j] = load(x + k * P + j * W);
     for (int r = 0; r < rows; ++r)
-      for (int j = 0; j < n; ++j) sum[r][j] += a[r * ar + k * ak] * row[j];
+      for (int j = 0; j < n; ++j) sum[r][j] = fma(all(a[r * ar + k * ak]), row[j], sum[r][j]);
   }
 }
 
@@ -324,24 +342,24 @@ struct Network {
 #pragma omp for
     for (int f = 0; f < F; ++f) {
       vec total = {};
-      each(F, f, [&](size_t at, vec ok) { total += load(x + at) * ok; });
+      each(F, f, [&](size_t at, vec ok) { total = fma(load(x + at), ok, total); });
       const float mean = sum<W>(total) / n;
       total = vec{};
       each(F, f, [&](size_t at, vec ok) {
         vec centred = (load(x + at) - mean) * ok;
         store(x_hat + at, centred);
-        total += centred * centred;
+        total = fma(centred, centred, total);
       });
       const float var = sum<W>(total) / n;
       const float r = 1 / std::sqrt((l.variance == unbiased ? var * bessel : var) + (float)l.eps);
       const float average = l.variance == biased ? var : var * bessel;
-      l.running_mean[f] += weight * (mean - l.running_mean[f]);
-      l.running_var[f] += weight * (average - l.running_var[f]);
+      l.running_mean[f] = fma(weight, mean - l.running_mean[f], l.running_mean[f]);
+      l.running_var[f] = fma(weight, average - l.running_var[f], l.running_var[f]);
       rs[f] = r;
       each(F, f, [&](size_t at, vec) {
         vec normal = load(x_hat + at) * r;
         store(x_hat + at, normal);
-        store(y + at, normal * l.weight[f] + l.bias[f]);
+        store(y + at, fma(normal, all(l.weight[f]), all(l.bias[f])));
       });
     }
   }
@@ -355,13 +373,13 @@ struct Network {
       vec total = {}, along = {};
       each(F, f, [&](size_t at, vec) {
         total += load(dy + at);
-        along += load(dy + at) * load(x_hat + at);
+        along = fma(load(dy + at), load(x_hat + at), along);
       });
       l.d_bias[f] = sum<W>(total), l.d_weight[f] = sum<W>(along);
       const float scale = l.weight[f] * rs[f];
       const float a = l.d_bias[f] / n, b = l.d_weight[f] / m;
       each(F, f, [&](size_t at, vec ok) {
-        store(dx + at, scale * (load(dy + at) - a - load(x_hat + at) * b) * ok);
+        store(dx + at, scale * fma(load(x_hat + at), all(-b), load(dy + at) - a) * ok);
       });
     }
   }
@@ -396,7 +414,7 @@ struct Network {
     if (l.kind == tanh_)
       elements(l.out, [&](long at) {
         vec v = load(y + at);
-        store(dx + at, load(dy + at) * (1.0f - v * v));
+        store(dx + at, load(dy + at) * fma(-v, v, all(1.0f)));
       });
     else
       elements(l.out, [&](long at) {
@@ -555,7 +573,7 @@ struct Network {
 
   static void sgd(const Parameter &q, float lr, float scale) {
 #pragma omp for
-    for (int64_t i = 0; i < q.size; ++i) q.p[i] -= lr * (scale * q.grad[i]);
+    for (int64_t i = 0; i < q.size; ++i) q.p[i] = fma(-lr, scale * q.grad[i], q.p[i]);
   }
 
   // Loshchilov & Hutter (2019, https://arxiv.org/abs/1711.05101)
@@ -567,10 +585,10 @@ struct Network {
 #pragma omp for
     for (int64_t i = 0; i < q.size; ++i) {
       const float g = scale * q.grad[i];
-      const float mean = q.exp_avg[i] + rest1 * (g - q.exp_avg[i]);
-      const float square = beta2 * q.exp_avg_sq[i] + rest2 * g * g;
+      const float mean = fma(rest1, g - q.exp_avg[i], q.exp_avg[i]);
+      const float square = fma(beta2, q.exp_avg_sq[i], rest2 * g * g);
       q.exp_avg[i] = mean, q.exp_avg_sq[i] = square;
-      q.p[i] = decay * q.p[i] - rate * mean / (std::sqrt(square) / correction2 + eps);
+      q.p[i] = fma(decay, q.p[i], -(rate * mean) / (std::sqrt(square) / correction2 + eps));
     }
   }
 };

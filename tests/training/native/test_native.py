@@ -1,6 +1,8 @@
 """native.cpp against autograd in float64, and against torch.optim."""
 
 import copy
+import ctypes
+import shutil
 from itertools import pairwise
 
 import pytest
@@ -125,28 +127,51 @@ def test_a_hundred_updates_are_those_of_torch_optim(make, clip_norm, options):
             torch.testing.assert_close(a.double(), b, rtol=2e-3, atol=1e-5, msg=key)
 
 
-def stepped(groups, threads=1, **more):
-    """The state after 6 updates in groups of these sizes."""
-    net, B = network(27, 3, 70, n_hidden=30, n_layer=2, dropout=0.2)
-    optimizer = adamw(net)
-    x, y = examples(B, 3, 27, G=6)
+NETWORKS = {
+    "dropout": {"n_hidden": 30, "dropout": 0.2},
+    "targets": {"n_hidden": 37, "logits_batch_norm": True, "soft": True},
+    "relu": {"n_hidden": 33, "activation": "relu", "batch_norm": False, "make": sgd},
+}
+
+
+def stepped(groups, threads=1, library=None, make=adamw, soft=False, **options):
+    """The parameters, buffers and averages after 6 updates in groups of these sizes."""
+    net, B = network(27, 3, 70, n_layer=2, **options)
+    optimizer = make(net)
+    x, y = examples(B, 3, 27, soft, G=6)
     before = torch.get_num_threads()
     torch.set_num_threads(threads)
     try:
-        step = native(net, optimizer, B, clip_norm=0.5, seed=3, **more)
+        step = NativeStep(library or build.library(), net, optimizer, B, clip_norm=0.5, seed=3)
     finally:
         torch.set_num_threads(before)
     for a, b in pairwise([0, *torch.tensor(groups).cumsum(0).tolist()]):
         step(x[a:b], y[a:b], [0.01] * (b - a))
-    return net.state_dict()
+    averages = [t for state in optimizer.state.values() for t in state.values()]
+    return [*net.state_dict().values(), *averages]
 
 
+def assert_same_bits(a, b):
+    assert all(torch.equal(one, other) for one, other in zip(a, b, strict=True))
+
+
+@pytest.mark.parametrize("options", NETWORKS.values(), ids=NETWORKS)
 @pytest.mark.parametrize(
     ("groups", "threads"), [([1] * 6, 1), ([2, 1, 3], 1), ([6], 2), ([1, 5], 3)]
 )
-def test_groups_and_threads_change_no_bit(groups, threads):
-    expected, found = stepped([6]), stepped(groups, threads)
-    assert all(torch.equal(found[name], tensor) for name, tensor in expected.items())
+def test_groups_and_threads_change_no_bit(groups, threads, options):
+    assert_same_bits(stepped(groups, threads, **options), stepped([6], **options))
+
+
+@pytest.mark.parametrize("flag", ["-O3", "-O1"])
+@pytest.mark.parametrize("compiler", ["c++", "clang++"])
+def test_compilers_and_their_effort_change_no_bit(tmp_path, compiler, flag):
+    if shutil.which(compiler) is None:
+        pytest.skip(f"{compiler} is not installed")
+    build._compile([compiler], [*build.FLAGS, flag, *build.EXTRA[1]], tmp_path / "native.so")
+    library = ctypes.CDLL(str(tmp_path / "native.so"))
+    for options in NETWORKS.values():
+        assert_same_bits(stepped([6], library=library, **options), stepped([6], **options))
 
 
 def test_torch_optim_goes_on_from_the_state_it_left():
