@@ -16,6 +16,7 @@ from lit_makemore.runs.signals import Stopped
 SILENCED = [
     "LightningCLI's args parameter",  # main(args) is how tests call it
     "The `srun` command is available",  # on every login node of a cluster
+    "GPU available but not used",  # devices.py says so, or the user has
     r"You passed `Trainer\(accelerator='cpu', precision='16",  # an error here
     "Be aware that when using `ckpt_path`",  # validate and test do not need the callbacks of fit
     "The number of training batches .* is smaller than the logging interval",  # we count updates
