@@ -118,7 +118,7 @@ def _configured(config: str, generator: torch.Generator) -> tuple[MLP, Corpus, i
     from lit_makemore.commands.quiet import quiet_lightning
     from lit_makemore.training.module import LitMLP
 
-    with quiet_lightning(), torch.random.fork_rng():
+    with quiet_lightning(), torch.random.fork_rng([]):
         options = MakemoreCLI("fit", ["--config", config, "--trainer.max_steps", "1"]).config
         data = NamesDataModule(**options.data.as_dict())
         torch.manual_seed(generator.initial_seed())

@@ -12,6 +12,7 @@ from lightning.pytorch.utilities.exceptions import MisconfigurationException
 from torch import distributed
 
 from lit_makemore.runs.signals import Stopped
+from lit_makemore.training.lightning_internals import wait_for_nobody_at_exit
 
 SILENCED = [
     "LightningCLI's args parameter",  # main(args) is how tests call it
@@ -54,9 +55,12 @@ def quiet_lightning() -> Iterator[None]:
     except Stopped:  # all processes stop after the same update
         _disconnect()
         raise
-    # what Lightning calls a bad argument, and a package that is not there; it names the remedy
-    except (MisconfigurationException, ModuleNotFoundError) as error:
-        raise ValueError(str(error)) from error
+    except BaseException as error:
+        wait_for_nobody_at_exit()
+        # what Lightning calls a bad argument, and a package that is not there; it names the remedy
+        if isinstance(error, MisconfigurationException | ModuleNotFoundError):
+            raise ValueError(str(error)) from error
+        raise
     finally:
         threading.excepthook = excepthook
 
