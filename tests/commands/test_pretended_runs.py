@@ -11,6 +11,7 @@ import yaml
 
 from lit_makemore.cli import main
 from lit_makemore.commands import teachers
+from lit_makemore.counts import targets
 from lit_makemore.counts.known_words import KnownWords
 from lit_makemore.counts.mixture import Mixture
 from lit_makemore.counts.targets import Expected, Given
@@ -22,7 +23,6 @@ from lit_makemore.sampling import scoring
 from lit_makemore.training.datamodule import NamesDataModule
 from lit_makemore.training.loaders import EvaluationLoader
 from lit_makemore.training.module import LitMLP
-from lit_makemore.words import windows
 from tests.conftest import ROOT
 from tests.pretended_gpu import DEVICE, PRETENDED, lightning_has_it, pretended_gpu
 from tests.same_run import curves
@@ -100,8 +100,7 @@ FAULTS = [
     (KnownWords, "forward", ".to(mixed.device)", ""),
     (KnownWords, "fit", ".to(next(net.parameters()).device)", ""),
     (KnownWords, "fit", "squeeze(1).cpu()", "squeeze(1)"),
-    (windows.Windows, "__init__", ", device=stream.device", ""),
-    (windows, "ranges", "(len(first), device=first.device)", "(len(first))"),
+    (targets, "ranges", "(len(first), device=first.device)", "(len(first))"),
     (scoring, "logits_of", "piece.to(device)", "piece"),
     (scoring, "logits_of", ").cpu()", ")"),
     (report, "losses_on", ".cpu()", ""),
