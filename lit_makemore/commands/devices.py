@@ -42,7 +42,7 @@ def trainer_for(
     """
     devices = number(given.devices)
     found = torch.cuda.is_available() or torch.backends.mps.is_available()
-    alone = str(devices) == "1" and given.num_nodes == 1 and isinstance(given.strategy, str)
+    alone = str(devices) == "1" and given.num_nodes == 1 and given.strategy == "auto"
     if found and alone and given.accelerator == "auto":
         trainer = make(accelerator="cpu", devices=devices)
         if _suits(trainer, model, fits, batch_size):

@@ -108,6 +108,8 @@ def test_no_trial_of_a_sweep_takes_two(gpus, words, path, monkeypatch):
         ("--data.batch_size 10000 --model.engine native", "cpu", 1),
         ("--model.engine autograd", "cuda", 1),
         ("--model.engine manual", "cuda", 1),
+        ("--trainer.strategy ddp", "cuda", 1),
+        ("--trainer.strategy fsdp", "cuda", 1),
         ("--trainer.precision bf16-mixed", "cuda", 1),
         ("--trainer.precision 16-mixed", "cuda", 1),
         ("--trainer.accumulate_grad_batches 2", "cuda", 1),

@@ -159,7 +159,8 @@ import sys
 from torch import distributed
 from lit_makemore.cli import main
 status = main()
-print("connected" if distributed.is_initialized() else "closed", file=sys.stderr)
+said = "connected" if distributed.is_initialized() else "closed"
+sys.stderr.write(f"{said}\\n")  # at once: the other process writes, too
 sys.exit(status)
 """
 
