@@ -49,7 +49,7 @@ def predict(cli: MakemoreCLI) -> None:
     words = read_words(data.predict_path, data.lowercase, data.strip)
     checkpoint.read(path)  # says what is wrong with it
     model = LitMLP.load_from_checkpoint(path, map_location="cpu", weights_only=True)
-    cli.build(with_data=False, callbacks=[], **NOTHING_KEPT)
+    cli.build(model, callbacks=[], **NOTHING_KEPT)
     rank, world_size = cli.trainer.global_rank, cli.trainer.world_size
     loader = WordLoader(words, rank=rank, world_size=world_size)
     chunks: list[Scores] = cli.trainer.predict(model, loader) or []  # type: ignore[assignment]

@@ -107,8 +107,9 @@ def _configured(config: str, generator: torch.Generator) -> tuple[MLP, Corpus, i
     from lit_makemore.commands.options import NOTHING_KEPT
     from lit_makemore.commands.quiet import quiet_lightning
 
-    with quiet_lightning(), torch.random.fork_rng():
-        cli = MakemoreCLI("fit", ["--config", config, "--trainer.max_steps", "1"])
+    options = ["--config", config, "--trainer.max_steps", "1", "--trainer.accelerator", "cpu"]
+    with quiet_lightning(), torch.random.fork_rng([]):
+        cli = MakemoreCLI("fit", options)
         torch.manual_seed(generator.initial_seed())
         cli.build(callbacks=[], **NOTHING_KEPT)
     net, data = cli.model.net, cli.datamodule

@@ -17,7 +17,7 @@ from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
 from lightning.pytorch.loggers import Logger
 
 from lit_makemore import files
-from lit_makemore.commands import options, threads
+from lit_makemore.commands import devices, options, threads
 from lit_makemore.commands.output import program
 from lit_makemore.commands.parsing import OneLineErrors, short_help, telling
 from lit_makemore.diagnostics.settings import Diagnostics
@@ -134,20 +134,21 @@ class MakemoreCLI(LightningCLI):
     def instantiate_classes(self) -> None:
         """Nothing yet: the command looks at the options first, and then calls `build`."""
 
-    def build(self, with_data: bool = True, **trainer_arguments: Any) -> None:
-        """Makes datamodule, model and trainer; without data the trainer alone, and reads no list.
+    def build(self, model: LitMLP | None = None, /, **trainer_arguments: Any) -> None:
+        """Makes datamodule, model and trainer; for a given model the trainer, and reads no list.
 
         trainer_arguments add to the user's options. Callbacks come after the user's.
         """
         self._trainer_arguments = trainer_arguments
         parser, config = self.parser, self.config
-        if not with_data:
+        if model is not None:
             parser, config = _Parser(), Namespace(trainer=config.trainer)
             parser.add_lightning_class_args(self.trainer_class, "trainer")
             parser.add_instantiator(_later, Logger)
         try:
             self.config_init = parser.instantiate_classes(config)
-            self.datamodule, self.model = map(self.config_init.get, ("data", "model"))
+            self.datamodule = self.config_init.get("data")
+            self.model = model or self.config_init["model"]
             self.trainer = self.instantiate_trainer()
         except ValueError as error:
             raise ValueError(telling(str(error))) from error
@@ -165,8 +166,10 @@ class MakemoreCLI(LightningCLI):
             "plugins": [*plugins, AtomicCheckpointIO()],
             "val_check_interval": options.validation_interval(given),
         }
+        make = partial(super().instantiate_trainer, **{**ours, **added})
+        fits, batch_size = self.command == "fit", self.config.data.batch_size
         try:
-            trainer = super().instantiate_trainer(**{**ours, **added})
+            trainer = devices.trainer_for(self.model, fits, batch_size, given, make)
         except TypeError as error:  # what Lightning calls some of its bad arguments
             raise ValueError(str(error)) from error
         leave_signals_alone(trainer)

@@ -12,10 +12,12 @@ from lightning.pytorch.utilities.exceptions import MisconfigurationException
 from torch import distributed
 
 from lit_makemore.runs.signals import Stopped
+from lit_makemore.training.lightning_internals import wait_for_nobody_at_exit
 
 SILENCED = [
     "LightningCLI's args parameter",  # main(args) is how tests call it
     "The `srun` command is available",  # on every login node of a cluster
+    "GPU available but not used",  # devices.py says so, or the user has
     r"You passed `Trainer\(accelerator='cpu', precision='16",  # an error here
     "Be aware that when using `ckpt_path`",  # validate and test do not need the callbacks of fit
     "The number of training batches .* is smaller than the logging interval",  # we count updates
@@ -53,8 +55,11 @@ def quiet_lightning() -> Iterator[None]:
     except Stopped:  # all processes stop after the same update
         _disconnect()
         raise
-    except MisconfigurationException as error:  # what Lightning calls a bad argument
-        raise ValueError(str(error)) from error
+    except BaseException as error:
+        wait_for_nobody_at_exit()
+        if isinstance(error, MisconfigurationException):  # what Lightning calls a bad argument
+            raise ValueError(str(error)) from error
+        raise
     finally:
         threading.excepthook = excepthook
 

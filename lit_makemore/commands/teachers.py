@@ -65,7 +65,9 @@ def _train_teacher(cli: MakemoreCLI, config: str, run: Path, train: Train) -> st
     """One teacher; the checkpoint, if an earlier, stopped run has trained it."""
     say(f"teacher {run.name}: {config}")
     threads_of_ours = torch.get_num_threads()
-    with torch.random.fork_rng():  # the random state of the run that it teaches must not change
+    device = cli.trainer.strategy.root_device
+    # the random state of the run that it teaches must not change
+    with torch.random.fork_rng([device] if device.type == "cuda" else []):
         try:
             one = MakemoreCLI("fit", _teacher_options(cli.config, config, run))
             reached = train(one, perf_counter())

@@ -153,8 +153,11 @@ def _write_elsewhere(logger: Any, step: int, events: Events) -> None:
 
 
 def histogram(values: Tensor, limit: float, bins: int = 40) -> HistogramProto:
-    """Counts in equal bins on [-limit, limit]; values outside go into the outermost bins."""
-    clamped = values.detach().float().clamp(-limit, limit)
+    """Counts in equal bins on [-limit, limit]; values outside go into the outermost bins.
+
+    On the CPU: a GPU has no deterministic histc, and would be waited for once a number.
+    """
+    clamped = values.detach().float().cpu().clamp(-limit, limit)
     return HistogramProto(
         min=float(clamped.min()),
         max=float(clamped.max()),

@@ -81,8 +81,16 @@ class BatchNorm1d(nn.BatchNorm1d):
             raise ValueError(
                 f"BatchNorm1d takes (batch, {self.num_features}) inputs, not {tuple(x.shape)}"
             )
+        if self.training and len(x) < 2:
+            raise ValueError(
+                "BatchNorm1d cannot normalise a training batch of one row: its variance is zero"
+            )
         dtype = x.dtype
         x = x.to(torch.promote_types(dtype, torch.float32))
+        # A GPU takes longer to start kernels than to run them: there one of torch's does all this.
+        off_cpu, same = x.device.type != "cpu", x.dtype == self.running_mean.dtype
+        if off_cpu and same and self.variance == "torch":
+            return super().forward(x).to(dtype)
         if self.training:
             centred, var = self._observe(x)
         else:
@@ -95,10 +103,6 @@ class BatchNorm1d(nn.BatchNorm1d):
     def _observe(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """x - μ (B, F) and σ² (F,) of the minibatch; updates the running averages."""
         n = x.size(0)
-        if n < 2:
-            raise ValueError(
-                "BatchNorm1d cannot normalise a training batch of one row: its variance is zero"
-            )
         mean = x.mean(0)
         centred = x - mean
         biased = (centred * centred).mean(0)

@@ -1,5 +1,6 @@
 """What a fit reads from its run folder and writes into it, so that a resumed run ends the same."""
 
+import logging
 from collections.abc import Callable
 from copy import deepcopy
 from pathlib import Path
@@ -14,6 +15,8 @@ from lit_makemore.files import replacing, write_text
 from lit_makemore.runs.folder import RunFolder
 from lit_makemore.runs.logger import RunLogger, settings_of
 from lit_makemore.runs.resume import Resumption
+
+log = logging.getLogger(__name__)
 
 
 class FolderCallback(pl.Callback):
@@ -91,7 +94,7 @@ class ExactResume(pl.Callback):
         if device.type == "cuda":
             states.append(torch.cuda.get_rng_state(device))
         gather = self._strategy.all_gather  # (processes, bytes); (bytes,) where there is only one
-        return {"rng": [gather(state.to(device)).cpu() for state in states]}
+        return {"rng": [gather(state.to(device)).cpu() for state in states], "device": device.type}
 
     def on_load_checkpoint(self, trainer: Any, pl_module: Any, checkpoint: dict[str, Any]) -> None:
         data: Any = getattr(trainer, "datamodule", None)
@@ -113,8 +116,11 @@ class ExactResume(pl.Callback):
             progress["current"] = dict.fromkeys(progress["current"], 0)
             progress["is_last_batch"] = False
         # no state of a Trainer without this callback
-        states = checkpoint["callbacks"].get(self.state_key, {}).get("rng", [])
-        by_rank = [torch.atleast_2d(state) for state in states]
+        ours = checkpoint["callbacks"].get(self.state_key, {})
+        by_rank = [torch.atleast_2d(state) for state in ours.get("rng", [])]
+        before, now = ours.get("device"), self._strategy.root_device.type
+        if before not in (None, now):  # its dropout draws other numbers
+            log.info("changed from here on: device: %s -> %s", before, now)
         # torch 2.13 ends with a segmentation fault where it is given a part of a tensor
         mine = [state[self._rank].clone() for state in by_rank if self._rank < len(state)]
         if mine:

@@ -94,6 +94,7 @@ def facts(result: Result, health: Health | None, trainer: Any) -> dict[str, Any]
         "block_size": data.block_size,
         "lr": module.hparams["lr"],
         "threads": torch.get_num_threads(),
+        "device": device_name(trainer.strategy.root_device),
         "engine": module.engine,
         "precision": str(trainer.precision),
         "steps_per_s": round(curves.steps_per_s, 1),
@@ -117,6 +118,11 @@ def facts(result: Result, health: Health | None, trainer: Any) -> dict[str, Any]
         "versions": versions | {name: version(name) for name in packages},
         "git_commit": git_commit(),
     }
+
+
+def device_name(device: torch.device) -> str:
+    """What trained: cpu, or the name of the GPU."""
+    return torch.cuda.get_device_name(device) if device.type == "cuda" else device.type
 
 
 def cpu_name() -> str:

@@ -107,12 +107,17 @@ class StopOnSignal(AtUpdates):
                 if name == "SIGUSR1" or (name == "SIGTERM" and slurm.preempted()):
                     said = f"; {slurm.requeue(self._max_requeues)}"
                 line += trainer.strategy.broadcast(said)  # nobody ends before that is done
-        _wait_for_children(trainer)
+        _leave(trainer)
         raise Stopped(signum, line)
 
 
-def _wait_for_children(trainer: Any) -> None:
-    """Takes the processes that Lightning started out of its watch, which would kill this one."""
+def _leave(trainer: Any) -> None:
+    """Disconnects, and lets the processes end that Lightning started; they wait for that.
+
+    They are taken out of its watch, which would kill this one.
+    """
+    if trainer.world_size > 1:
+        torch.distributed.destroy_process_group()
     started = getattr(trainer.strategy.launcher, "procs", [])
     children = started[:]
     started.clear()

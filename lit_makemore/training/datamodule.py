@@ -115,12 +115,15 @@ class NamesDataModule(pl.LightningDataModule):
 
     def setup(self, stage: str | None = None) -> None:
         """Builds the splits on the device of the trainer and, before a fit, the train loader."""
+        device = self.trainer.strategy.root_device if self.trainer else torch.device("cpu")
         if not self.splits:
-            device = self.trainer.strategy.root_device if self.trainer else torch.device("cpu")
             words = self.corpus, self.vocab, self.numbers
             self.splits = build_splits(*words, self.block_size, device)
             self._say_what_was_read()
             self.corpus = replace(self.corpus, text="")  # no longer needed: a byte a character
+        for name, split in self.splits.items():
+            if split.windows.device != device:  # of another Trainer, or of none
+                self.splits[name] = replace(split, windows=split.windows.to(device))
         if stage in (None, "fit"):
             self._train_loader = MinibatchLoader(
                 self._examples(),

@@ -163,7 +163,7 @@ def loader_of(trainer: Any) -> MinibatchLoader:
     return trainer.datamodule.train_dataloader()
 
 
-def ruled_out(trainer: Any, module: Any) -> Iterator[str]:
+def ruled_out(trainer: Any, module: Any, with_data: bool = True) -> Iterator[str]:
     """What a look shows to be more than the native step can do, as reasons in words."""
     by_norm = trainer.gradient_clip_algorithm in (None, "norm")
     facts = {
@@ -183,7 +183,7 @@ def ruled_out(trainer: Any, module: Any) -> Iterator[str]:
         if needs_every_update(callback) and not isinstance(callback, Engine):
             yield f"{type(callback).__name__} sees every update"
     data: Any = trainer.datamodule
-    if data is None or type(data.train_dataloader()) is not MinibatchLoader:
+    if with_data and (data is None or type(data.train_dataloader()) is not MinibatchLoader):
         yield "the minibatches come from another loader"
     for hook in DATA_HOOKS:
         if data is not None and is_overridden(hook, data, parent=pl.LightningDataModule):

@@ -4,10 +4,12 @@ One function for each need, with the reason. tests/training/test_lightning_inter
 Lightning renames what a function reaches for.
 """
 
+import atexit
 from collections.abc import Callable
 from typing import Any
 
 import lightning.pytorch as pl
+from lightning.fabric.utilities.distributed import _destroy_dist_connection
 from lightning.pytorch.callbacks import ModelCheckpoint
 
 
@@ -97,3 +99,12 @@ def leave_signals_alone(trainer: pl.Trainer) -> None:
     and ends those that it has started.
     """
     trainer._signal_connector.register_signal_handlers = lambda: None  # type: ignore[method-assign]
+
+
+def wait_for_nobody_at_exit() -> None:
+    """Lets a process that failed end although others are connected with it.
+
+    Lightning closes a connection by NCCL at the exit of a process. That waits for the others, and
+    they may wait for this one in an exchange, for minutes.
+    """
+    atexit.unregister(_destroy_dist_connection)

@@ -59,6 +59,10 @@ class Windows:
         """The same examples, with windows of another length."""
         return Windows(self._padded[self.block_size :], block_size)
 
+    def to(self, device: torch.device) -> "Windows":
+        """The same examples on a device."""
+        return Windows(self._padded[self.block_size :].to(device), self.block_size)
+
     def __len__(self) -> int:
         return len(self._padded) - self.block_size
 

@@ -1,4 +1,4 @@
-"""The commands on a CPU and on a GPU: the same tests on both."""
+"""The commands on a CPU, a pretended GPU and a GPU: the same tests on all."""
 
 import pytest
 import torch
@@ -6,7 +6,7 @@ import torch
 pytest.importorskip("jsonargparse")  # not on every machine with a GPU
 
 from lit_makemore.cli import main
-from tests.devices import DEVICES, PRECISIONS
+from tests.devices import ACCELERATOR, DEVICES, WHERE, device_of
 from tests.same_run import differences
 
 USUAL = (
@@ -16,14 +16,19 @@ USUAL = (
 ).split()
 
 
+@pytest.fixture(autouse=True)
+def _there(request, monkeypatch):
+    with device_of(request, monkeypatch):
+        yield
+
+
 @pytest.fixture
 def options(word_list, tmp_path):
     """The options of a small run; the rest goes after them."""
     threads = torch.get_num_threads()
 
     def arguments(device: str, precision: str = "32-true") -> list[str]:
-        accelerator = {"cpu": "cpu", "cuda": "gpu"}[device]
-        where = ["--trainer.accelerator", accelerator, "--trainer.precision", precision]
+        where = ["--trainer.accelerator", ACCELERATOR[device], "--trainer.precision", precision]
         return ["--data.path", str(word_list), *USUAL, *where, "--runs_dir", str(tmp_path)]
 
     yield arguments
@@ -31,7 +36,7 @@ def options(word_list, tmp_path):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("device", "precision"), PRECISIONS)
+@pytest.mark.parametrize(("device", "precision"), WHERE)
 def test_every_command_works(options, tmp_path, word_list, capsys, device, precision):
     usual = options(device, precision)
     assert main(["fit", *usual, "--name", "run", "--trainer.max_steps", "30"]) == 0
@@ -50,7 +55,7 @@ def test_every_command_works(options, tmp_path, word_list, capsys, device, preci
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("device", "precision"), PRECISIONS)
+@pytest.mark.parametrize(("device", "precision"), WHERE)
 def test_a_longer_run_goes_on_from_a_shorter_one(options, tmp_path, device, precision):
     usual = options(device, precision)
     assert main(["fit", *usual, "--name", "whole", "--trainer.max_steps", "40"]) == 0

@@ -5,6 +5,7 @@ from hypothesis import strategies as st
 from torch import nn
 
 from lit_makemore.network import layers
+from tests.pretended_gpu import DEVICE, pretended_gpu
 
 FLOAT64 = {"dtype": torch.float64}
 sizes = st.integers(1, 9)
@@ -52,6 +53,37 @@ def test_batch_norm_is_torchs(n, features, eps, momentum, affine, seed):
         assert_same(ours, theirs, torch.randn(n, features, **FLOAT64) * 2 + 1)
     ours.eval(), theirs.eval()
     assert_same(ours, theirs, torch.randn(1, features, **FLOAT64))
+
+
+@pytest.mark.parametrize("momentum", [0.1, None])
+@pytest.mark.parametrize("affine", [True, False])
+@pytest.mark.parametrize("variance", ["torch", "biased", "unbiased"])
+def test_batch_norm_off_the_cpu_is_what_is_written_out(monkeypatch, variance, affine, momentum):
+    """There torch's kernel does it, where it has that variance: one, not some twenty."""
+    torch.manual_seed(1)
+    kernels, batch_norm = [], nn.functional.batch_norm
+    monkeypatch.setattr(
+        nn.functional, "batch_norm", lambda *of, **how: kernels.append(1) or batch_norm(*of, **how)
+    )
+    ours = layers.BatchNorm1d(5, momentum=momentum, affine=affine, variance=variance)
+    for parameter in ours.parameters():
+        nn.init.normal_(parameter)
+    state = {name: tensor.clone() for name, tensor in ours.state_dict().items()}
+    x, cotangent = torch.randn(3, 8, 5) * 2 + 1, torch.randn(8, 5)
+    found = {}
+    for where in ("cpu", DEVICE):
+        with pretended_gpu():
+            ours.to("cpu").load_state_dict(state)
+            layer, seen = ours.to(where).train(), []
+            for part in x[:2].to(where):
+                leaf = part.clone().requires_grad_()
+                seen.append(layer(leaf))
+                inputs = [leaf, *layer.parameters()]
+                seen += torch.autograd.grad(seen[-1], inputs, cotangent.to(where))
+            seen += [layer.eval()(x[2].to(where)), *layer.buffers()]
+            found[where] = [tensor.detach().cpu().clone() for tensor in seen]
+        assert bool(kernels) == (where == DEVICE and variance == "torch")
+    torch.testing.assert_close(found[DEVICE], found["cpu"], rtol=1e-4, atol=1e-5)
 
 
 @pytest.mark.parametrize(

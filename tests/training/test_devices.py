@@ -1,4 +1,4 @@
-"""A fit, and what is done with its network, on a CPU and on a GPU: the same tests on both."""
+"""A fit, and what is done with its network, on a CPU, a pretended GPU and a GPU."""
 
 import subprocess
 import sys
@@ -18,11 +18,17 @@ from lit_makemore.training.datamodule import NamesDataModule
 from lit_makemore.training.metrics import evaluate
 from lit_makemore.training.module import LitMLP
 from tests.conftest import ROOT
-from tests.devices import DEVICES, PRECISIONS, on_gpu
+from tests.devices import ACCELERATOR, DEVICES, WHERE, device_of, on_gpu
 from tests.training.test_module import Recorder, trainer
 
 STEPS = 30
 TOLERANCE = {"32-true": 1e-4, "bf16-mixed": 0.05, "16-mixed": 0.05}  # in nats a character
+
+
+@pytest.fixture(autouse=True)
+def _there(request, monkeypatch):
+    with device_of(request, monkeypatch):
+        yield
 
 
 class Run:
@@ -42,7 +48,7 @@ class Run:
         recorder = Recorder()
         self.trainer = trainer(
             steps,
-            accelerator=device,
+            accelerator=ACCELERATOR[device],
             devices=1,
             precision=precision,
             gradient_clip_val=1.0,
@@ -57,7 +63,7 @@ class Run:
         return [tensor.detach().cpu() for tensor in self.model.state_dict().values()]
 
 
-@pytest.mark.parametrize(("device", "precision"), PRECISIONS)
+@pytest.mark.parametrize(("device", "precision"), WHERE)
 def test_a_fit_learns_and_keeps_float32_parameters(word_list, device, precision):
     run = Run(word_list, device, precision, steps=100)
     assert run.trainer.strategy.root_device.type == device
@@ -66,14 +72,14 @@ def test_a_fit_learns_and_keeps_float32_parameters(word_list, device, precision)
     assert all(tensor.isfinite().all() for tensor in run.state())
 
 
-@pytest.mark.parametrize(("device", "precision"), PRECISIONS)
+@pytest.mark.parametrize(("device", "precision"), WHERE)
 def test_two_fits_are_bitwise_equal(word_list, device, precision):
     one, two = (Run(word_list, device, precision) for _ in range(2))
     assert one.losses == two.losses
     assert all(map(torch.equal, one.state(), two.state()))
 
 
-@pytest.mark.parametrize(("device", "precision"), PRECISIONS)
+@pytest.mark.parametrize(("device", "precision"), WHERE)
 def test_a_resumed_fit_ends_as_one_that_was_not_stopped(tmp_path, word_list, device, precision):
     """Dropout has its random state on the device, 16-mixed its scale in the checkpoint."""
     whole = Run(word_list, device, precision)
@@ -84,7 +90,7 @@ def test_a_resumed_fit_ends_as_one_that_was_not_stopped(tmp_path, word_list, dev
     assert all(map(torch.equal, rest.state(), whole.state()))
 
 
-@pytest.mark.parametrize(("device", "precision"), PRECISIONS)
+@pytest.mark.parametrize(("device", "precision"), WHERE)
 def test_validate_and_test_agree_with_a_cpu_in_float32(tmp_path, word_list, device, precision):
     run = Run(word_list, device, precision)
     run.trainer.save_checkpoint(tmp_path / "run.ckpt")
@@ -97,7 +103,7 @@ def test_validate_and_test_agree_with_a_cpu_in_float32(tmp_path, word_list, devi
         assert found == pytest.approx(expected, abs=TOLERANCE[precision])
 
 
-@pytest.mark.parametrize(("device", "precision"), PRECISIONS)
+@pytest.mark.parametrize(("device", "precision"), WHERE)
 def test_predict_agrees_with_a_cpu_in_float32(tmp_path, word_list, device, precision):
     run = Run(word_list, device, precision)
     run.trainer.save_checkpoint(tmp_path / "run.ckpt")
@@ -122,7 +128,7 @@ def test_names_are_sampled_on_the_networks_device(word_list, device):
     torch.testing.assert_close(draw.log_probabilities[whole], scores[whole], rtol=1e-4, atol=1e-4)
 
 
-@pytest.mark.parametrize(("device", "precision"), PRECISIONS)
+@pytest.mark.parametrize(("device", "precision"), WHERE)
 def test_a_checkpoint_goes_to_a_cpu_and_back(tmp_path, word_list, device, precision):
     first = Run(word_list, device, precision, steps=10)
     first.trainer.save_checkpoint(tmp_path / "first.ckpt")
@@ -182,7 +188,7 @@ def test_with_synchronised_batch_norm_processes_learn_what_one_does(
     torch.manual_seed(1)
     data = NamesDataModule(str(word_list), batch_size=16)
     model = LitMLP(data.chars, 3, n_hidden=20, n_layer=2, engine="autograd")
-    trainer(20, accelerator=device, devices=1).fit(model, data)
+    trainer(20, accelerator=ACCELERATOR[device], devices=1).fit(model, data)
     expected = model.cpu().state_dict()
     assert found.keys() == expected.keys()
     for name, tensor in expected.items():

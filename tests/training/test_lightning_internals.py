@@ -1,11 +1,14 @@
 """Each function fails here when Lightning renames what it reaches for."""
 
+import atexit
+import inspect
 import signal
 from datetime import timedelta
 
 import lightning.pytorch as pl
 import pytest
 import torch
+from lightning.fabric.utilities import distributed
 from lightning.pytorch.callbacks import ModelCheckpoint
 
 from lit_makemore.training.lightning_internals import (
@@ -18,6 +21,7 @@ from lit_makemore.training.lightning_internals import (
     saves_by_time,
     validate_now,
     validation_follows,
+    wait_for_nobody_at_exit,
 )
 from lit_makemore.training.module import LitMLP
 from tests import fits
@@ -119,3 +123,12 @@ def test_a_trainer_may_leave_signals_alone(word_list, left):
     fit(word_list, watch)
     assert (watch.during == before) == left
     assert signal.getsignal(signal.SIGTERM) == before
+
+
+def test_a_process_that_failed_does_not_wait_as_it_ends(monkeypatch):
+    """The hook is Lightning's, where processes are connected by NCCL."""
+    taken_out = []
+    monkeypatch.setattr(atexit, "unregister", taken_out.append)
+    wait_for_nobody_at_exit()
+    assert taken_out == [distributed._destroy_dist_connection]
+    assert "atexit.register(_destroy_dist_connection)" in inspect.getsource(distributed)
