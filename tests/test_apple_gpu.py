@@ -87,6 +87,7 @@ def maker() -> str:
     )
 
 
+@pytest.mark.slow
 def test_float64_is_made_by_counting_only(tmp_path, word_list, monkeypatch):
     """Counting is done on the CPU. Everything is switched on but what is refused."""
     monkeypatch.setattr(SplitMetrics, "__init__", in_float32(SplitMetrics.__init__))

@@ -11,13 +11,14 @@ from tests.conftest import ROOT
 
 CLUSTER = sorted((ROOT / "configs" / "cluster").glob("*.yaml"))
 SWEEPS = {*(ROOT / "configs" / "sweep").glob("*.yaml")}  # tests/commands/test_sweep.py
+LARGE = "best ten_seconds window_6_counts window_8_counts window_8_counts_dropout".split()
 CONFIGS = sorted({*(ROOT / "configs").rglob("*.yaml")} - {*CLUSTER} - SWEEPS)
 
 
 @pytest.mark.filterwarnings("ignore:Skipping learning rate finder")  # in a fast_dev_run
 @pytest.mark.parametrize(
     "path",
-    [pytest.param(p, marks=[pytest.mark.slow] * (p.stem == "best"), id=p.stem) for p in CONFIGS],
+    [pytest.param(p, marks=[pytest.mark.slow] * (p.stem in LARGE), id=p.stem) for p in CONFIGS],
 )
 def test_a_config_takes_a_step(path: Path):
     """On the list that ships: a long one takes seconds."""

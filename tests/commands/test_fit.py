@@ -35,6 +35,7 @@ def counted(monkeypatch):
     return count
 
 
+@pytest.mark.slow
 def test_the_list_is_read_once_and_a_checkpoint_only_for_the_best_weights(
     tmp_path, counted, monkeypatch
 ):

@@ -49,6 +49,7 @@ def test_train_loss_is_that_of_the_examples_where_gradients_are_added_up(fit, tm
     assert [event.step for event in events.Scalars("1_losses/train")] == [*range(1, 41)]
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore")
 def test_the_rate_that_the_finder_finds_is_used_recorded_and_kept(fit, tmp_path):
     more = [f"--trainer.callbacks+={CALLBACKS}.LearningRateFinder", "--model.optimizer", "adamw"]

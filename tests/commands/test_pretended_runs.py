@@ -155,6 +155,7 @@ def test_histograms_are_counted_on_the_cpu(monkeypatch):
     assert {*seen} == {"cpu"}
 
 
+@pytest.mark.slow
 def test_a_run_that_goes_on_elsewhere_says_so(command, monkeypatch):
     there = f"changed from here on: device: cpu -> {PRETENDED}"
     more = ["--name", "run", "--resume", "auto", "--resume_override", "true", "--trainer.max_steps"]

@@ -9,6 +9,7 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from tests.conftest import ROOT
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore:.*num_workers:UserWarning")
 def test_the_example_runs_and_is_judged(tmp_path, capsys, monkeypatch):
     monkeypatch.setattr(sys, "argv", ["other_model.py", str(tmp_path)])

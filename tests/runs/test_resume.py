@@ -116,7 +116,7 @@ def assert_whole(command, wholes, word_list):
     return compare
 
 
-@pytest.mark.parametrize("engine", ["autograd", "native"])
+@pytest.mark.parametrize("engine", [pytest.param("autograd", marks=pytest.mark.slow), "native"])
 @pytest.mark.parametrize(
     ("how", "step"),
     [

@@ -56,9 +56,8 @@ def test_another_processor_or_compiler_has_its_own(cache, tmp_path, monkeypatch)
     assert len({first, second, build._built()}) == 3
 
 
-@pytest.mark.parametrize(
-    "flag", ["-fopenmp", pytest.param("-march=native", marks=pytest.mark.slow)]
-)
+@pytest.mark.slow
+@pytest.mark.parametrize("flag", ["-fopenmp", "-march=native"])
 def test_a_compiler_without_some_flags_builds_as_well(cache, tmp_path, monkeypatch, flag):
     """Apple's, for one."""
     refusing = f'for a; do [ "$a" = {flag} ] && {{ echo "error: what?" >&2; exit 1; }}; done'

@@ -164,7 +164,7 @@ def test_groups_and_threads_change_no_bit(groups, threads, options):
 
 
 @pytest.mark.parametrize("flag", ["-O3", "-O1"])
-@pytest.mark.parametrize("compiler", ["c++", "clang++"])
+@pytest.mark.parametrize("compiler", ["c++", pytest.param("clang++", marks=pytest.mark.slow)])
 def test_compilers_and_their_effort_change_no_bit(tmp_path, compiler, flag):
     if shutil.which(compiler) is None:
         pytest.skip(f"{compiler} is not installed")
