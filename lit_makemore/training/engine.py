@@ -15,6 +15,7 @@ from lightning.pytorch.plugins import Precision
 from lightning.pytorch.strategies import SingleDeviceStrategy
 from lightning.pytorch.utilities.model_helpers import is_overridden
 from torch import Tensor, nn
+from torch.nn.modules.module import _has_any_global_hook
 
 from lit_makemore.model import KEY
 from lit_makemore.network.mlp import MLP
@@ -38,6 +39,7 @@ MODULE_HOOKS = (
     *DATA_HOOKS,
 )
 LAYER_HOOKS = ("_forward_hooks", "_forward_pre_hooks", "_backward_hooks", "_backward_pre_hooks")
+TENSOR_HOOKS = ("_backward_hooks", "_post_accumulate_grad_hooks")
 CLOCKS = {"global_step", "current_epoch", "batch_idx", "trainer"}
 
 
@@ -99,7 +101,9 @@ class Engine(pl.Callback):
         step, settings = trainer.global_step, _settings_of(module, trainer)
         unknown = unknown_optimizer(trainer.optimizers[0], module)
         changed = settings != self._settings or unknown is not None
-        if self._native is not None:
+        if self._native is None:
+            changed = changed or module.rate_is_anothers()
+        else:
             changed = changed or _memory_of(trainer.optimizers[0], module) != self._memory
         if changed:
             raise ValueError(
@@ -116,8 +120,9 @@ class Engine(pl.Callback):
                 torch.initial_seed(),
                 step,
             )
-            self._memory = _memory_of(trainer.optimizers[0], module)
-        return self._native(x, y, [module.lr_at(step + i) for i in range(len(x))])
+        total = self._native(x, y, [module.lr_at(step + i) for i in range(len(x))])
+        self._memory = _memory_of(trainer.optimizers[0], module)
+        return total
 
     def on_train_batch_end(
         self, trainer: pl.Trainer, pl_module: Any, outputs: Any, batch: Any, *args: Any
@@ -139,9 +144,11 @@ def _settings_of(module: Any, trainer: Any) -> list[Any]:
     names = ("training", "p", "momentum", "eps", "variance")
     layers = [(id(x), *(vars(x).get(name) for name in names)) for x in module.net.layers]
     hooks = [len(vars(part)[hook]) for part in module.modules() for hook in LAYER_HOOKS]
+    hooks += [len(getattr(p, hook) or ()) for p in module.parameters() for hook in TENSOR_HOOKS]
+    others = [*map(id, trainer.callbacks), _replaced(module), _has_any_global_hook()]
     clip = trainer.gradient_clip_val, trainer.gradient_clip_algorithm
     rate = len(trainer.lr_scheduler_configs), trainer.accumulate_grad_batches
-    return [layers, hooks, clip, rate, [p.requires_grad for p in module.parameters()]]
+    return [layers, hooks, others, clip, rate, [p.requires_grad for p in module.parameters()]]
 
 
 def _memory_of(optimizer: Any, module: Any) -> list[Any]:
@@ -149,7 +156,7 @@ def _memory_of(optimizer: Any, module: Any) -> list[Any]:
     (group,) = optimizer.param_groups
     state = [t for s in optimizer.state.values() for t in s.values()]
     tensors = [*module.net.parameters(), *module.net.buffers(), *state]
-    settings = [value for key, value in group.items() if key not in ("params", "lr")]
+    settings = [value for key, value in group.items() if key != "params"]
     return [*(t.data_ptr() for t in tensors), *settings]
 
 
@@ -201,6 +208,10 @@ def _ruled_out_of(module: Any) -> Iterator[str]:
         yield "a compiled module"
     if not module.automatic_optimization:
         yield "manual optimization"
+    if _has_any_global_hook():
+        yield "torch has a hook for every module"
+    if replaced := _replaced(module):
+        yield f"{replaced[0][0]} was replaced in the object"
     for hook in MODULE_HOOKS:
         if is_overridden(hook, module, parent=pl.LightningModule):
             yield f"{type(module).__name__} has {hook}"
@@ -221,9 +232,19 @@ def _ruled_out_of(module: Any) -> Iterator[str]:
         yield "parameters are shared, or not the network's"
     if any(getattr(part, hook) for part in module.modules() for hook in LAYER_HOOKS):
         yield "a layer has a hook"
-    tensor_hooks = ("_backward_hooks", "_post_accumulate_grad_hooks")
-    if any(getattr(p, hook) for p in parameters for hook in tensor_hooks):
+    if any(getattr(p, hook) for p in parameters for hook in TENSOR_HOOKS):
         yield "a parameter has a hook"
+    if any(p.dtype is not torch.float32 or not p.is_contiguous() for p in parameters):
+        yield "a parameter is not stored as float32, row by row"
+    if module.net.embedding.max_norm is not None:
+        yield "the embedding has max_norm"
+
+
+def _replaced(module: Any) -> list[tuple[str, Any]]:
+    """The methods of a module and of its layers that were replaced in the object, by name."""
+    parts = [module, *module.net.modules()]
+    return [(k, v) for part in parts for k, v in vars(part).items()
+            if callable(v) and hasattr(type(part), k)]  # fmt: skip
 
 
 def _names_read(function: Any) -> set[str]:
