@@ -40,6 +40,7 @@ MODULE_HOOKS = (
 )
 LAYER_HOOKS = ("_forward_hooks", "_forward_pre_hooks", "_backward_hooks", "_backward_pre_hooks")
 TENSOR_HOOKS = ("_backward_hooks", "_post_accumulate_grad_hooks")
+LAYERS = (*KINDS, nn.Identity)
 CLOCKS = {"global_step", "current_epoch", "batch_idx", "trainer"}
 
 
@@ -204,40 +205,33 @@ def ruled_out(trainer: Any, module: Any, with_data: bool = True) -> Iterator[str
 
 def _ruled_out_of(module: Any) -> Iterator[str]:
     """The same, of a module."""
-    if is_compiled(module):
-        yield "a compiled module"
-    if not module.automatic_optimization:
-        yield "manual optimization"
-    if _has_any_global_hook():
-        yield "torch has a hook for every module"
-    if replaced := _replaced(module):
-        yield f"{replaced[0][0]} was replaced in the object"
+    replaced, net, parameters = _replaced(module), module.net, list(module.parameters())
+    tensors = [p for x in net.modules() for p in x._parameters.values() if p is not None]
+    unknown = [type(x).__name__ for x in getattr(net, "layers", ()) if type(x) not in LAYERS]
+    facts = {
+        "a compiled module": is_compiled(module),
+        "manual optimization": not module.automatic_optimization,
+        "torch has a hook for every module": _has_any_global_hook(),
+        f"{replaced and replaced[0][0]} was replaced in the object": replaced,
+        f"a network of class {type(net).__name__}": type(net) is not MLP,
+        f"{unknown and unknown[0]} has no native step": unknown,
+        "a parameter is frozen": not all(p.requires_grad for p in parameters),
+        "parameters are shared, or not the network's": [*map(id, tensors)]
+        != [*map(id, parameters)],
+        "a layer has a hook": any(getattr(x, h) for x in module.modules() for h in LAYER_HOOKS),
+        "a parameter has a hook": any(getattr(p, h) for p in parameters for h in TENSOR_HOOKS),
+        "a parameter is not stored as float32, row by row": not all(
+            p.dtype is torch.float32 and p.is_contiguous() for p in parameters
+        ),
+        "the embedding has max_norm": getattr(getattr(net, "embedding", None), "max_norm", None),
+    }
+    yield from (name for name, is_so in facts.items() if is_so)
     for hook in MODULE_HOOKS:
         if is_overridden(hook, module, parent=pl.LightningModule):
             yield f"{type(module).__name__} has {hook}"
     for name in ("training_step", "loss", "forward"):  # what depends on time may begin later
         if seen := CLOCKS & _names_read(getattr(type(module), name)):
             yield f"{name} looks at {min(seen)}"
-    if type(module.net) is not MLP:
-        yield f"a network of class {type(module.net).__name__}"
-        return
-    for layer in module.net.layers:
-        if type(layer) not in (*KINDS, nn.Identity):
-            yield f"{type(layer).__name__} has no native step"
-    parameters = list(module.parameters())
-    if not all(p.requires_grad for p in parameters):
-        yield "a parameter is frozen"
-    layers = [layer for layer in module.net.modules() if layer._parameters]
-    if [p for layer in layers for p in layer._parameters.values() if p is not None] != parameters:
-        yield "parameters are shared, or not the network's"
-    if any(getattr(part, hook) for part in module.modules() for hook in LAYER_HOOKS):
-        yield "a layer has a hook"
-    if any(getattr(p, hook) for p in parameters for hook in TENSOR_HOOKS):
-        yield "a parameter has a hook"
-    if any(p.dtype is not torch.float32 or not p.is_contiguous() for p in parameters):
-        yield "a parameter is not stored as float32, row by row"
-    if module.net.embedding.max_norm is not None:
-        yield "the embedding has max_norm"
 
 
 def _replaced(module: Any) -> list[tuple[str, Any]]:

@@ -12,8 +12,7 @@ BYTES = {  # how a file begins: what it looks like, and what to do
     rb"\(\xb5/\xfd": ("zstd", "unzstd FILE"),
     rb".{257}ustar": ("a tar archive", "tar -xf FILE"),
     rb"PK\x03\x04.*(xl/|spreadsheet)": ("a workbook", f"save it as CSV and {COLUMN}"),
-    rb"PK\x03\x04.*(word/|opendocument)|\{\\rtf": ("a document", "save it as plain text"),
-    rb"\xd0\xcf\x11\xe0": ("an old Office file", "save it as plain text, or as CSV"),
+    rb"PK\x03\x04.*(word/|opend)|\{\\rtf|\xd0\xcf\x11\xe0": ("a document", "save it as plain text"),
     rb"PK\x03\x04.*/data\.pkl|\x80[\x02-\x05][\]}(c\x95]": ("a checkpoint or a pickle", NAME),
     rb"PK\x03\x04|7z\xbc\xaf|Rar!\x1a": ("an archive", "unpack it with unzip or 7z"),
     rb"%PDF-": ("PDF", "pdftotext FILE"),
@@ -33,6 +32,7 @@ BYTES = {  # how a file begins: what it looks like, and what to do
 }
 COMMENT = re.compile(r"(#+|//+|;+|%+|--+|/\*+|<!--) .*[^\W\d].*|#!.*|>.+")
 CODE = r"(import|from|def|class|return|const|let|var|function|if|for|while|#include|public|int)"
+NUMBERS = "s/([ :=(]+-?[0-9.,]+[%)]?)+$//"  # at the end of a line
 LINES = {  # a line, and how many of them: what they look like, and what to do
     (r"(\w+://|www\.)\S+", 0.8): ("URLs", "sed -E 's|^[a-z]+://||; s|/.*||'"),
     (r"[^@\s]+@[^@\s]+\.\w+", 0.8): ("email addresses", "cut -d@ -f1"),
@@ -44,10 +44,7 @@ LINES = {  # a line, and how many of them: what they look like, and what to do
     (r"[\[(]?\d+[.)\]:]+ *[^\W\d].*", 0.8): ("a numbered list", "sed -E 's/^[^.):]*[.):]+ *//'"),
     (r"'[^']*'", 0.8): ("words in quotation marks", """tr -d "'," <"""),
     (r'"[^"]*"|[^,;]+[,;](\S.*| *-?[\d.%]+)|-?[\d.]+[,;].*', 0.8): ("a table (CSV)", COLUMN),
-    (r"(?=.*[^\W\d]).*[ :=(]-?\d[\d.,]*[%)]?", 0.8): (
-        "words with numbers after them",
-        "sed -E 's/([ :=(]+-?[0-9.,]+[%)]?)+$//'",
-    ),
+    (r"(?=.*[^\W\d]).*[ :=(]-?\d[\d.,]*[%)]?", 0.8): ("words with numbers", f"sed -E '{NUMBERS}'"),
     (r"\d[\d.,]*%? +[^\W\d].*", 0.8): ("numbers with words", "sed -E 's/^ *[^ ]+ +//'"),
     (r"[\w .-]+[:=].*\S|\[.*\]", 0.8): ("names with values", "sed -E 's/ *[:=].*//'"),
     (rf"{CODE} .+|.*[{{}};]|.*\w\(.*\)?|[)\]}}].*|.* = .*", 0.4): ("source code", NAME),

@@ -55,6 +55,18 @@ def test_predict_scores_the_words_of_a_file(parts, tmp_path, word_list):
     assert all(log_p < 0 for _, log_p in scores)
 
 
+def test_no_minibatches_are_no_training(parts, tmp_path):
+    one = trainer(tmp_path, logger=False, limit_train_batches=0, enable_checkpointing=False)
+    one.fit(*parts)
+    assert one.global_step == 0
+
+
+@pytest.mark.parametrize("split", ["train", "val", "test"])
+def test_loaders_before_setup_say_what_is_missing(parts, split):
+    with pytest.raises(AssertionError, match="call setup first"):
+        getattr(parts[1], f"{split}_dataloader")()
+
+
 def test_without_logger_and_bar_nothing_is_said(parts, tmp_path, capfd):
     quiet = {"enable_progress_bar": False, "enable_model_summary": False}
     one = trainer(tmp_path, logger=False, enable_checkpointing=False, **quiet)
