@@ -15,6 +15,7 @@ from lit_makemore.model import NameModel, load
 from lit_makemore.runs.tables import displayed_width
 from lit_makemore.sampling.scoring import character_scores
 from lit_makemore.words.corpus import are_among, read_words
+from lit_makemore.words.reader import lowered
 
 CHUNK = 4096  # words that are scored at once
 PER_NAT, WIDEST = 4, 48  # characters of a bar
@@ -48,7 +49,7 @@ def score(
     given = [unicodedata.normalize("NFC", word) for word in words if word]
     given += read_words(file) if file else []
     if lowercase:
-        given = [word.lower() for word in given]
+        given = [lowered(word) for word in given]
     rows, at_random = _scored(model, given), math.log(len(model.vocab))
     texts = {"text": _text(rows, at_random), "csv": _csv(rows), "json": _json(rows)}
     write_parts(output, texts[format])

@@ -155,7 +155,7 @@ class NamesDataModule(pl.LightningDataModule):
         limit = trainer.overfit_batches or trainer.limit_train_batches
         n = trainer.accumulate_grad_batches
         length = int(available * limit) if isinstance(limit, float) else min(available, limit)
-        if length < n or (length < available and length % n):
+        if length and (length < n or (length < available and length % n)):
             raise ValueError(
                 f"{length} minibatches of a pass are no multiple of "
                 f"--trainer.accumulate_grad_batches {n}; choose another limit or --data.batch_size"
@@ -253,6 +253,7 @@ class NamesDataModule(pl.LightningDataModule):
 
     def evaluation_loader(self, name: str, rank: int = 0, world_size: int = 1) -> EvaluationLoader:
         """The distinct examples of a split; by default all of them on one process."""
+        assert self.splits, "call setup first"
         split = self.splits[name]
         device = split.windows.device
         batch_size = min(2**15, max(1, 2**22 // len(self.vocab)))  # bounds the logits' memory

@@ -15,6 +15,7 @@ from lightning.pytorch.plugins import Precision
 from lightning.pytorch.strategies import SingleDeviceStrategy
 from lightning.pytorch.utilities.model_helpers import is_overridden
 from torch import Tensor, nn
+from torch.nn.modules.module import _has_any_global_hook
 
 from lit_makemore.model import KEY
 from lit_makemore.network.mlp import MLP
@@ -38,6 +39,8 @@ MODULE_HOOKS = (
     *DATA_HOOKS,
 )
 LAYER_HOOKS = ("_forward_hooks", "_forward_pre_hooks", "_backward_hooks", "_backward_pre_hooks")
+TENSOR_HOOKS = ("_backward_hooks", "_post_accumulate_grad_hooks")
+LAYERS = (*KINDS, nn.Identity)
 CLOCKS = {"global_step", "current_epoch", "batch_idx", "trainer"}
 
 
@@ -99,7 +102,9 @@ class Engine(pl.Callback):
         step, settings = trainer.global_step, _settings_of(module, trainer)
         unknown = unknown_optimizer(trainer.optimizers[0], module)
         changed = settings != self._settings or unknown is not None
-        if self._native is not None:
+        if self._native is None:
+            changed = changed or module.rate_is_anothers()
+        else:
             changed = changed or _memory_of(trainer.optimizers[0], module) != self._memory
         if changed:
             raise ValueError(
@@ -116,8 +121,9 @@ class Engine(pl.Callback):
                 torch.initial_seed(),
                 step,
             )
-            self._memory = _memory_of(trainer.optimizers[0], module)
-        return self._native(x, y, [module.lr_at(step + i) for i in range(len(x))])
+        total = self._native(x, y, [module.lr_at(step + i) for i in range(len(x))])
+        self._memory = _memory_of(trainer.optimizers[0], module)
+        return total
 
     def on_train_batch_end(
         self, trainer: pl.Trainer, pl_module: Any, outputs: Any, batch: Any, *args: Any
@@ -139,9 +145,11 @@ def _settings_of(module: Any, trainer: Any) -> list[Any]:
     names = ("training", "p", "momentum", "eps", "variance")
     layers = [(id(x), *(vars(x).get(name) for name in names)) for x in module.net.layers]
     hooks = [len(vars(part)[hook]) for part in module.modules() for hook in LAYER_HOOKS]
+    hooks += [len(getattr(p, hook) or ()) for p in module.parameters() for hook in TENSOR_HOOKS]
+    others = [*map(id, trainer.callbacks), _replaced(module), _has_any_global_hook()]
     clip = trainer.gradient_clip_val, trainer.gradient_clip_algorithm
     rate = len(trainer.lr_scheduler_configs), trainer.accumulate_grad_batches
-    return [layers, hooks, clip, rate, [p.requires_grad for p in module.parameters()]]
+    return [layers, hooks, others, clip, rate, [p.requires_grad for p in module.parameters()]]
 
 
 def _memory_of(optimizer: Any, module: Any) -> list[Any]:
@@ -149,7 +157,7 @@ def _memory_of(optimizer: Any, module: Any) -> list[Any]:
     (group,) = optimizer.param_groups
     state = [t for s in optimizer.state.values() for t in s.values()]
     tensors = [*module.net.parameters(), *module.net.buffers(), *state]
-    settings = [value for key, value in group.items() if key not in ("params", "lr")]
+    settings = [value for key, value in group.items() if key != "params"]
     return [*(t.data_ptr() for t in tensors), *settings]
 
 
@@ -197,33 +205,40 @@ def ruled_out(trainer: Any, module: Any, with_data: bool = True) -> Iterator[str
 
 def _ruled_out_of(module: Any) -> Iterator[str]:
     """The same, of a module."""
-    if is_compiled(module):
-        yield "a compiled module"
-    if not module.automatic_optimization:
-        yield "manual optimization"
+    replaced, net, parameters = _replaced(module), module.net, list(module.parameters())
+    tensors = [p for x in net.modules() for p in x._parameters.values() if p is not None]
+    unknown = [type(x).__name__ for x in getattr(net, "layers", ()) if type(x) not in LAYERS]
+    facts = {
+        "a compiled module": is_compiled(module),
+        "manual optimization": not module.automatic_optimization,
+        "torch has a hook for every module": _has_any_global_hook(),
+        f"{replaced and replaced[0][0]} was replaced in the object": replaced,
+        f"a network of class {type(net).__name__}": type(net) is not MLP,
+        f"{unknown and unknown[0]} has no native step": unknown,
+        "a parameter is frozen": not all(p.requires_grad for p in parameters),
+        "parameters are shared, or not the network's": [*map(id, tensors)]
+        != [*map(id, parameters)],
+        "a layer has a hook": any(getattr(x, h) for x in module.modules() for h in LAYER_HOOKS),
+        "a parameter has a hook": any(getattr(p, h) for p in parameters for h in TENSOR_HOOKS),
+        "a parameter is not stored as float32, row by row": not all(
+            p.dtype is torch.float32 and p.is_contiguous() for p in parameters
+        ),
+        "the embedding has max_norm": getattr(getattr(net, "embedding", None), "max_norm", None),
+    }
+    yield from (name for name, is_so in facts.items() if is_so)
     for hook in MODULE_HOOKS:
         if is_overridden(hook, module, parent=pl.LightningModule):
             yield f"{type(module).__name__} has {hook}"
     for name in ("training_step", "loss", "forward"):  # what depends on time may begin later
         if seen := CLOCKS & _names_read(getattr(type(module), name)):
             yield f"{name} looks at {min(seen)}"
-    if type(module.net) is not MLP:
-        yield f"a network of class {type(module.net).__name__}"
-        return
-    for layer in module.net.layers:
-        if type(layer) not in (*KINDS, nn.Identity):
-            yield f"{type(layer).__name__} has no native step"
-    parameters = list(module.parameters())
-    if not all(p.requires_grad for p in parameters):
-        yield "a parameter is frozen"
-    layers = [layer for layer in module.net.modules() if layer._parameters]
-    if [p for layer in layers for p in layer._parameters.values() if p is not None] != parameters:
-        yield "parameters are shared, or not the network's"
-    if any(getattr(part, hook) for part in module.modules() for hook in LAYER_HOOKS):
-        yield "a layer has a hook"
-    tensor_hooks = ("_backward_hooks", "_post_accumulate_grad_hooks")
-    if any(getattr(p, hook) for p in parameters for hook in tensor_hooks):
-        yield "a parameter has a hook"
+
+
+def _replaced(module: Any) -> list[tuple[str, Any]]:
+    """The methods of a module and of its layers that were replaced in the object, by name."""
+    parts = [module, *module.net.modules()]
+    return [(k, v) for part in parts for k, v in vars(part).items()
+            if callable(v) and hasattr(type(part), k)]  # fmt: skip
 
 
 def _names_read(function: Any) -> set[str]:

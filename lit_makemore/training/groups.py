@@ -58,6 +58,8 @@ class AtUpdates(pl.Callback):
 
 def needs_every_update(callback: pl.Callback) -> bool:
     """Whether a callback must see every single update, and so excludes groups."""
+    if not vars(callback).keys().isdisjoint(HOOKS):  # somebody has replaced it in this object
+        return True
     if isinstance(callback, AtUpdates):
         return "due" not in vars(type(callback))
     if isinstance(callback, LearningRateFinder):  # its trial sets a rate each update

@@ -73,8 +73,9 @@ def count_updates(trainer: pl.Trainer, n: int) -> None:
 
 
 def is_compiled(module: Any) -> bool:
-    """Whether a module was compiled by torch. The Trainer takes it out of its wrapper."""
-    return getattr(module, "_compiler_ctx", None) is not None
+    """Whether torch has compiled it or a part of it. The Trainer takes it out of its wrapper."""
+    parts = (vars(part).get("_compiled_call_impl") for part in module.modules())
+    return getattr(module, "_compiler_ctx", None) is not None or any(parts)
 
 
 def detects_anomaly(trainer: pl.Trainer) -> bool:

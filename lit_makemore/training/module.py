@@ -92,6 +92,8 @@ class LitMLP(pl.LightningModule):
         self.model = NameModel(Vocabulary(chars), block_size, architecture)
         self.val_metrics, self.test_metrics = SplitMetrics(), SplitMetrics()
         self.lr_multiplier = partial(step_decay, milestones=(), gamma=1.0)
+        self._rate: float | None = None  # the learning rate that was set last, if known
+        self._restored = False
         self.engine = "autograd"  # what makes the updates; engine.py finds out
 
     @property
@@ -142,13 +144,18 @@ class LitMLP(pl.LightningModule):
         else:
             decay = {"weight_decay": options.weight_decay}
             optimizer = torch.optim.AdamW(self.parameters(), options.lr, fused=fused, **decay)
-        optimizer.register_step_pre_hook(self._set_lr)
+        self._rate = None if self._restored else options.lr
+        optimizer.register_step_pre_hook(self.set_lr)
         return optimizer
 
-    def _set_lr(self, optimizer: torch.optim.Optimizer, *args: Any) -> None:
-        """Before each update: its learning rate, unless a callback has brought a scheduler."""
-        if not self.trainer.lr_scheduler_configs:
-            optimizer.param_groups[0]["lr"] = self.lr_at(self.global_step)
+    def set_lr(self, optimizer: torch.optim.Optimizer, *args: Any) -> None:
+        """Before each update: its learning rate, unless a callback sets or schedules it."""
+        if not self.trainer.lr_scheduler_configs and not self.rate_is_anothers():
+            optimizer.param_groups[0]["lr"] = self._rate = self.lr_at(self.global_step)
+
+    def rate_is_anothers(self) -> bool:
+        """Whether the optimizer's learning rate is not the one that this module has set last."""
+        return self._rate not in (None, self.trainer.optimizers[0].param_groups[0]["lr"])
 
     def lr_at(self, step: int) -> float:
         """The learning rate of the update that follows `step` others."""
@@ -216,6 +223,7 @@ class LitMLP(pl.LightningModule):
         checkpoint["state_dict"].update(parts)
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        self._rate, self._restored = None, True  # the optimizer has the rate of the checkpoint
         entry, state = checkpoint[KEY], checkpoint["state_dict"]
         self.model.check(entry)
         if self._trainer is None or self.trainer.state.fn != "fit":

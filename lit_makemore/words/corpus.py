@@ -11,13 +11,15 @@ from dataclasses import dataclass
 from functools import lru_cache
 from http.client import HTTPException
 from io import StringIO
+from itertools import chain, islice
 from pathlib import Path
 
 import torch
 from torch import Tensor
 
 from lit_makemore.files import replacing
-from lit_makemore.words.reader import read_bytes, read_lines
+from lit_makemore.words.formats import FIRST, check_lines
+from lit_makemore.words.reader import DOTTED, read_bytes, read_lines
 from lit_makemore.words.vocab import END
 
 NAMES_PATH = "data/names.txt"
@@ -34,7 +36,6 @@ CONTROL = re.compile(
     "[\x00-\x1f\x7f-\x9f\u00ad\u061c\u200b\u200e\u200f\u202a-\u202e\u2060\u2066-\u2069\ufeff]"
 )
 MARKS = re.compile('[,;"]')  # of a table
-WEB_PAGE = re.compile("<!doctype|<html", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
@@ -66,8 +67,8 @@ def read_corpus(
 
     Raises:
         FileNotFoundError: the file does not exist.
-        ValueError: a line is not a word, or there are too few words. The message names the file,
-            the line and what to do.
+        ValueError: the file looks like something else, a line is not a word, or there are too few
+            words. The message names the file, the line and what to do.
     """
     return _read_corpus(Path(path), read_bytes(Path(path)), lowercase, strip, column)
 
@@ -77,7 +78,11 @@ def _read_corpus(
     path: Path, content: bytes, lowercase: bool, strip: bool, column: str | None
 ) -> Corpus:
     text, blank, number, marked = StringIO(), 0, 0, 0
-    for number, word in read_lines(path, content, lowercase, strip, column):
+    lines = read_lines(path, content, lowercase, strip, column)
+    first = list(islice(lines, FIRST))
+    if column is None:
+        check_lines(path, [word for _, word in first])
+    for number, word in chain(first, lines):
         if not word:
             blank += 1
             continue
@@ -102,13 +107,13 @@ def _read_corpus(
             f"{path}: every word has a comma, a semicolon or a quotation mark; if the file is a "
             "table, choose the column of the words with --data.column"
         )
+    if lowercase and any(letter.encode() in content for letter in DOTTED):
+        note += f"{path}: İ becomes i, without a second dot"
     digest = hashlib.sha256(content).hexdigest()
     return Corpus(str(path), joined, "".join(chars), n_words, blank, digest, note)
 
 
 def _check(word: str, where: str) -> None:
-    if WEB_PAGE.match(word):
-        raise ValueError(f"{where}: this is a web page, not a word list; download the raw file")
     if CONTROL.search(word):
         told = "a control character; remove it, or convert the file to UTF-8"
         if "\t" in word:

@@ -8,6 +8,9 @@ from collections.abc import Iterator
 from io import BytesIO, TextIOWrapper
 from pathlib import Path
 
+from lit_makemore.words.formats import check_bytes
+
+DOTTED = "İ", "I\u0307", "i\u0307"  # İ in both forms, and its lower case in Unicode
 MAX_LINE = 1_000  # characters; a longer line is not a word
 SEPARATORS = "\t;,"  # of the columns of a table: the first one that is in its first line
 
@@ -36,8 +39,10 @@ def read_lines(
         column: the name or the number of a table's column; None if every line is a word.
 
     Raises:
-        ValueError: a line is too long, cannot be decoded or lacks the column.
+        ValueError: the file is of another kind, or a line is too long, cannot be decoded or lacks
+            the column.
     """
+    check_bytes(path, content)
     lines = _lines(path, content)
     for number, line in enumerate(lines, 1) if column is None else _cells(path, lines, column):
         word = line.strip() if strip else line.rstrip("\n")
@@ -48,7 +53,12 @@ def read_lines(
                 f"{path}, line {number} is longer than {MAX_LINE} characters; put one word on each "
                 "line, or choose a column of a table with --data.column"
             )
-        yield number, unicodedata.normalize("NFC", word.lower() if lowercase else word)
+        yield number, unicodedata.normalize("NFC", lowered(word) if lowercase else word)
+
+
+def lowered(word: str) -> str:
+    """The word in lower case. İ becomes i, for which Unicode has an i and a second dot above it."""
+    return word.lower().replace("i\u0307", "i")
 
 
 def _lines(path: Path, content: bytes) -> TextIOWrapper:

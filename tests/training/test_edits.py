@@ -6,7 +6,9 @@ import torch
 import torch.nn.functional as F
 from lightning.pytorch.callbacks import EarlyStopping
 from torch import nn
+from torch.nn.modules.module import register_module_forward_hook
 from torch.nn.utils.parametrizations import weight_norm
+from torch.optim.optimizer import register_optimizer_step_post_hook
 from torch.utils.data import DataLoader, TensorDataset
 
 from lit_makemore.network.layers import Tanh
@@ -74,6 +76,12 @@ def later(self, batch, batch_idx):
     return self.loss(batch) * (0.1 if self.global_step >= 6 else 1.0)
 
 
+def counted(self):
+    optimizer = LitMLP.configure_optimizers(self)
+    optimizer.register_step_post_hook(lambda *args: self.hparams.update(seen=self.global_step))
+    return optimizer
+
+
 def every_eighth(self, batch, batch_idx):
     return self.loss(batch) * (0.1 if batch_idx % 8 == 7 else 1.0)
 
@@ -100,7 +108,7 @@ def shrunk(self, *args):
 
 METHODS = [
     *(("configure_optimizers", sgd(lr=0.1, momentum=0.9)), ("configure_optimizers", sgd(lr=0.02))),
-    *(("configure_optimizers", code) for code in (adam, two_groups, scheduled)),
+    *(("configure_optimizers", code) for code in (adam, two_groups, scheduled, counted)),
     *(("loss", smoothed), ("loss", needs_data), ("forward", lambda self, x: 0.5 * self.net(x))),
     *(
         ("training_step", code)
@@ -206,7 +214,25 @@ def unknown_subclass(net):
     net.layers[2] = Half()
 
 
+def halved(net):
+    forward = net.forward
+    net.forward = lambda x: 0.5 * forward(x)
+
+
+def doubled(net):
+    net.double()
+
+
+def bounded(net):
+    net.embedding.max_norm = 3.0
+
+
+def cumulative(net):
+    net.layers[1].momentum = None
+
+
 CHANGES = [
+    *(halved, doubled, bounded, cumulative),
     *(gelu, layer_norm, frozen, parameter_hook, after_accumulation, forward_hook, backward_hook),
     *(tied, normalised, unknown_subclass),
 ]
@@ -222,6 +248,25 @@ def residual(self, x):
 
 def dropped(self, x):
     return self.layers(F.dropout(self.embedding(x).flatten(1), 0.5, self.training))
+
+
+def replaced(name):
+    def change(module):
+        method = getattr(module, name)
+        setattr(module, name, lambda *args: method(*args))
+
+    return change
+
+
+OBJECTS = {
+    **{name: replaced(name) for name in ("forward", "loss", "training_step", "on_train_batch_end")},
+    "compiled": lambda module: module.compile(backend="eager"),
+    "a compiled part": lambda module: module.net.compile(backend="eager"),
+    "wrapped": lambda module: torch.compile(module, backend="eager"),
+    "compiled step": lambda module: setattr(
+        module, "training_step", torch.compile(module.training_step, backend="eager")
+    ),
+}
 
 
 EDITS = {  # of the code itself: a class, a method, and what it is edited to
@@ -273,6 +318,36 @@ def test_a_subclass_trains_as_it_says(kind, word_list):
 @pytest.mark.parametrize("change", CHANGES, ids=lambda change: change.__name__)
 def test_a_changed_network_trains_as_it_is(change, word_list):
     agree(word_list, change=change)
+
+
+@pytest.mark.parametrize("edit", OBJECTS)
+def test_an_edit_of_an_object_gives_the_bits_of_autograd(edit, word_list):
+    """With a progress bar and without. The referee's copies would share the object's methods."""
+    networks = []
+    for engine, bar in (("autograd", False), ("auto", True)):
+        data = NamesDataModule(path=str(word_list), batch_size=8)
+        torch.manual_seed(1)
+        module = LitMLP(data.chars, 3, n_hidden=30, n_layer=2, engine=engine)
+        fit = fits.trainer(STEPS, enable_progress_bar=bar)
+        wrapped = OBJECTS[edit](module)
+        fit.fit(module if wrapped is None else wrapped, data)
+        assert (module.engine, fit.global_step) == ("autograd", STEPS)
+        networks.append(module.net.state_dict())
+    for name, tensor in networks[0].items():
+        assert torch.equal(tensor, networks[1][name]), name
+
+
+def test_a_hook_of_every_module_or_optimizer_is_called_at_every_update(word_list):
+    calls = []
+    for register in (register_module_forward_hook, register_optimizer_step_post_hook):
+        calls.append(0)
+        hook = register(lambda *args: calls.append(calls.pop() + 1))
+        try:
+            assert trained(word_list, "auto").engine == "autograd"
+        finally:
+            hook.remove()
+    assert calls[0] > STEPS
+    assert calls[1] == STEPS
 
 
 @pytest.mark.parametrize("edit", EDITS)

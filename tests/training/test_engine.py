@@ -113,7 +113,38 @@ def hook(trainer, module):
     module.net.layers[0].register_forward_hook(lambda *args: None)
 
 
-CHANGES = [freeze, momentum, batch_norm, accumulate, hook]
+def rate(trainer, module):
+    trainer.optimizers[0].param_groups[0]["lr"] *= 0.5
+
+
+def step_hook(trainer, module):
+    trainer.optimizers[0].register_step_pre_hook(lambda *args: None)
+
+
+def own_step(trainer, module):
+    trainer.optimizers[0].step = trainer.optimizers[0].step
+
+
+def parameter_hook(trainer, module):
+    module.net.embedding.weight.register_hook(lambda gradient: None)
+
+
+def own_training_step(trainer, module):
+    module.training_step = module.training_step
+
+
+def own_forward(trainer, module):
+    module.net.forward = module.net.forward
+
+
+def another_callback(trainer, module):
+    trainer.callbacks.append(OneByOne())
+
+
+CHANGES = [
+    *(freeze, momentum, batch_norm, accumulate, hook, rate, step_hook, own_step, parameter_hook),
+    *(own_training_step, own_forward, another_callback),
+]
 
 
 @pytest.mark.parametrize(
@@ -128,6 +159,18 @@ def test_what_a_callback_changes_on_the_way_is_not_ignored(word_list, change, wh
     more = {"optimizer": "adamw" if change is other_state else "sgd", "callbacks": [changes]}
     with pytest.raises(ValueError, match="a callback has changed what native steps train"):
         chosen(word_list, steps=10, val_check_interval=5, **more)
+
+
+@pytest.mark.parametrize("when", ["on_train_start", "on_train_batch_start", "on_validation_end"])
+def test_a_rate_that_a_callback_sets_is_left_alone(word_list, when):
+    def zero(self, trainer, *args):
+        trainer.optimizers[0].param_groups[0]["lr"] = 0.0
+        self.weight = trainer.lightning_module.net.embedding.weight.clone()
+
+    sets = type("Sets", (pl.Callback,), {when: zero})()
+    module, runner = chosen(word_list, "autograd", steps=10, callbacks=[sets], val_check_interval=5)
+    assert runner.optimizers[0].param_groups[0]["lr"] == 0.0
+    assert torch.equal(sets.weight, module.net.embedding.weight)
 
 
 @pytest.mark.parametrize("end", [{"max_steps": 0}, {"max_epochs": 0}])

@@ -149,6 +149,13 @@ def test_a_callback_of_the_users_sees_every_update(word_list, tmp_path, base, ho
     assert {hook: calls.count(hook) for hook in hooks} == dict.fromkeys(hooks, 9)
 
 
+def test_a_hook_that_was_replaced_in_the_object_sees_every_update(word_list):
+    timer, calls = Timer("00:01:00:00"), []
+    timer.on_train_batch_end = lambda *args: calls.append(1)
+    assert fit(word_list, 9, timer).module.engine == "autograd"
+    assert len(calls) == 9
+
+
 @pytest.mark.parametrize(
     "callback", [LearningRateMonitor(), ModelCheckpoint("x", train_time_interval=None)]
 )

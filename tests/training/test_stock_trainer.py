@@ -1,10 +1,16 @@
 """LitMLP and NamesDataModule in a script of one's own, with Lightning's Trainer as it comes."""
 
+import copy
 import csv
+import io
+import pickle
 
 import lightning.pytorch as pl
 import pytest
+import torch
+from lightning.pytorch.callbacks import EMAWeightAveraging
 from lightning.pytorch.loggers import CSVLogger
+from torch.optim.swa_utils import AveragedModel
 
 from lit_makemore.training.datamodule import NamesDataModule
 from lit_makemore.training.module import LitMLP
@@ -49,9 +55,60 @@ def test_predict_scores_the_words_of_a_file(parts, tmp_path, word_list):
     assert all(log_p < 0 for _, log_p in scores)
 
 
+def test_no_minibatches_are_no_training(parts, tmp_path):
+    one = trainer(tmp_path, logger=False, limit_train_batches=0, enable_checkpointing=False)
+    one.fit(*parts)
+    assert one.global_step == 0
+
+
+@pytest.mark.parametrize("split", ["train", "val", "test"])
+def test_loaders_before_setup_say_what_is_missing(parts, split):
+    with pytest.raises(AssertionError, match="call setup first"):
+        getattr(parts[1], f"{split}_dataloader")()
+
+
 def test_without_logger_and_bar_nothing_is_said(parts, tmp_path, capfd):
     quiet = {"enable_progress_bar": False, "enable_model_summary": False}
     one = trainer(tmp_path, logger=False, enable_checkpointing=False, **quiet)
     one.fit(*parts)
     (val,) = one.validate(*parts, verbose=False)
     assert val["val/loss"] > 0
+
+
+def saved(module):
+    file = io.BytesIO()
+    torch.save(module, file)
+    file.seek(0)
+    return torch.load(file, weights_only=False)
+
+
+COPIES = {
+    "deepcopy": copy.deepcopy,
+    "pickle": lambda module: pickle.loads(pickle.dumps(module)),
+    "torch.save": saved,
+    "AveragedModel": lambda module: AveragedModel(module).module,
+}
+
+
+@pytest.mark.parametrize("bar", [True, False])
+@pytest.mark.parametrize("way", COPIES)
+def test_what_was_trained_natively_can_be_copied_and_trained_on(parts, tmp_path, way, bar):
+    model, data = parts
+    quiet = {"logger": False, "enable_checkpointing": False, "enable_progress_bar": bar}
+    trainer(tmp_path, **quiet).fit(model, data)
+    assert model.engine == "native"
+    again, its_data = COPIES[way](model), copy.deepcopy(data)
+    assert again.eval().generate(3, seed=1) == model.eval().generate(3, seed=1)
+    for module, names in ((again, its_data), (model, data)):
+        trainer(tmp_path, **quiet).fit(module.train(), names)
+        assert module.engine == "native"
+    for p, q in zip(model.parameters(), again.parameters(), strict=True):
+        assert torch.equal(p, q)
+
+
+def test_a_second_fit_may_average_its_weights(parts, tmp_path):
+    quiet = {"logger": False, "enable_checkpointing": False, "enable_progress_bar": False}
+    trainer(tmp_path, **quiet).fit(*parts)
+    last = trainer(tmp_path, **quiet, callbacks=[EMAWeightAveraging(decay=0.5)])
+    last.fit(*parts)
+    assert (parts[0].engine, last.global_step) == ("autograd", 24)

@@ -23,6 +23,7 @@ from typing import Any
 import lightning.pytorch as pl
 import torch
 from torch import Tensor, nn
+from torch.optim.optimizer import _global_optimizer_post_hooks, _global_optimizer_pre_hooks
 from torch.utils.data import DataLoader
 
 from lit_makemore.network.backprop import loss_by_hand
@@ -71,7 +72,11 @@ def disagreement(module: Any, trainer: pl.Trainer, loader: MinibatchLoader) -> s
         if why := unknown_optimizer(optimizer, native):
             return why
         limit: Any = trainer.gradient_clip_val
-        step = NativeStep(build.library(), native.net, optimizer, len(batches[0][0]), limit or None)
+        arguments = native.net, optimizer, len(batches[0][0]), limit or None
+        try:
+            step = NativeStep(build.library(), *arguments)
+        except (AttributeError, TypeError):  # as momentum None of BatchNorm
+            return "a layer has a setting that it does not know"
         start, masks = _copied(_state(native, optimizer)), []
         for i, (x, y) in enumerate(batches):
             step(x[None], y[None], [native.lr_at(i)])
@@ -131,6 +136,10 @@ def unknown_optimizer(optimizer: Any, module: Any) -> str | None:
     (group,) = optimizer.param_groups
     if list(map(id, group["params"])) != list(map(id, module.parameters())):
         return "the optimizer has other parameters than the network"
+    hooks = [*optimizer._optimizer_step_pre_hooks.values(), *_global_optimizer_pre_hooks.values()]
+    after = optimizer._optimizer_step_post_hooks or _global_optimizer_post_hooks
+    if after or "step" in vars(optimizer) or any(hook != module.set_lr for hook in hooks):
+        return "the optimizer has a hook"
     for name, value in settings.items():
         if group.get(name, value) != value:
             return f"{type(optimizer).__name__} with {name} {group[name]}"

@@ -1,0 +1,210 @@
+"""What is no list of words is said to be something else; what is one is learnt as it is."""
+
+import bz2
+import gzip
+import io
+import lzma
+import pickle
+import sqlite3
+import subprocess
+import tarfile
+import zipfile
+from pathlib import Path
+
+import matplotlib.image
+import numpy as np
+import pytest
+import torch
+
+from lit_makemore.words.corpus import read_corpus, read_words
+from tests.benchmarks.lists import words_of
+from tests.conftest import WORDS
+
+TEXT = ("\n".join(WORDS) + "\n").encode()
+PACKAGE = Path(__file__).parents[2] / "lit_makemore"
+
+
+def written(write, *arguments, **options) -> bytes:
+    file = io.BytesIO()
+    write(file, *arguments, **options)
+    return file.getvalue()
+
+
+def zipped(*names: str) -> bytes:
+    file = io.BytesIO()
+    with zipfile.ZipFile(file, "w") as archive:
+        for name in names:
+            archive.writestr(name, TEXT)
+    return file.getvalue()
+
+
+def tarred() -> bytes:
+    file = io.BytesIO()
+    with tarfile.open(fileobj=file, mode="w") as archive:
+        archive.addfile(tarfile.TarInfo("names.txt"))
+    return file.getvalue()
+
+
+def database() -> bytes:
+    with sqlite3.connect(":memory:") as connection:
+        connection.execute("CREATE TABLE names (name)")
+        return connection.serialize()
+
+
+BYTES = {
+    "gzip": (gzip.compress(TEXT), "gunzip FILE"),
+    "bzip2": (bz2.compress(TEXT), "bunzip2 FILE"),
+    "xz": (lzma.compress(TEXT), "unxz FILE"),
+    "zstd": (b"\x28\xb5\x2f\xfd\x04\x58" + TEXT, "unzstd FILE"),
+    "a tar archive": (tarred(), "tar -xf FILE"),
+    "a workbook": (zipped("[Content_Types].xml", "xl/workbook.xml"), "save it as CSV"),
+    "a document": (zipped("[Content_Types].xml", "word/document.xml"), "as plain text"),
+    "a document, RTF": (b"{\\rtf1\\ansi emma}", "as plain text"),
+    "a document, old": (b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1" + bytes(99), "as plain text"),
+    "a checkpoint": (written(lambda file: torch.save({"a": 1}, file)), "one word per line"),
+    "a checkpoint or a pickle": (pickle.dumps(WORDS), "one word per line"),
+    "an archive": (zipped("names.txt"), "unpack it with unzip"),
+    "an archive, 7z": (b"7z\xbc\xaf\x27\x1c" + bytes(9), "7z"),
+    "PDF": (b"%PDF-1.7\n%\xe2\xe3", "pdftotext FILE"),
+    "an SQLite database": (database(), "sqlite3 FILE"),
+    "a table in binary": (b"PAR1\x15\x04" + TEXT + b"PAR1", "save it as CSV"),
+    "a table in binary, numpy": (written(np.save, np.zeros(3)), "save it as CSV"),
+    "a picture": (written(matplotlib.image.imsave, np.zeros((2, 2))), "one word per line"),
+    "a picture, JPEG": (b"\xff\xd8\xff\xe0\0\x10JFIF", "one word per line"),
+    "a program": (b"\x7fELF\2\1\1" + bytes(99), "one word per line"),
+    "a program, Windows": (b"MZ\x90\0\3" + bytes(99), "one word per line"),
+    "UTF-32": (TEXT.decode().encode("utf-32"), "iconv -f utf-32"),
+    "UTF-16": (TEXT.decode().encode("utf-16-le"), "iconv -f utf-16le"),
+    "UTF-16 without its mark": (TEXT.decode().encode("utf-16-be"), "iconv -f utf-16be"),
+    "a binary file": (b"\1\2\3\4" + bytes(9), "one word per line"),
+    "a pointer of Git LFS": (b"version https://git-lfs.github.com/spec/v1\n", "git lfs pull"),
+    "a web page": (b"\n<!DOCTYPE html>\n<html>\n", "download the raw file"),
+    "XML": (b'<?xml version="1.0"?>\n<names>\n', "sed -E"),
+    "JSON": (b'{"name": "emma"}\n{"name": "ava"}\n', "jq -r"),
+    "JSON of records": (b'[{"name": "emma"}, {"name": "ava"}]', "jq -r"),
+    "a JSON array": (b'\xef\xbb\xbf[\n "emma",\n "ava"\n]', "jq -r '.[]' FILE"),
+}
+
+
+def refusal(path: Path) -> str:
+    with pytest.raises(ValueError, match="not like a list of words") as error:
+        read_corpus(path)
+    assert str(path) in str(error.value)
+    assert "\n" not in str(error.value)
+    return str(error.value)
+
+
+@pytest.mark.parametrize("kind", BYTES)
+def test_another_kind_of_file_is_named_by_its_first_bytes(kind, tmp_path):
+    (path := tmp_path / "names.txt").write_bytes(BYTES[kind][0])
+    said = refusal(path)
+    assert f"looks like {kind.partition(',')[0].partition(' of rec')[0]}" in said
+    assert BYTES[kind][1] in said
+    with pytest.raises(ValueError, match="looks like"):  # and is not scored either
+        read_words(path)
+
+
+LINES = {  # a line for each word: what it looks like
+    "{} 28787": "words with numbers",
+    "{} 0.639 23.641 1": "words with numbers",
+    "{}: 28787": "words with numbers",
+    "{}=28787": "words with numbers",
+    "{} (28787)": "words with numbers",
+    "New {} 12%": "words with numbers",
+    "  28787 {}": "numbers with words",
+    "1. {}": "a numbered list",
+    "(1) {}": "a numbered list",
+    "1.{}": "a numbered list",
+    "- {}": "a list in Markdown",
+    "* [ ] {}": "a list in Markdown",
+    "<li>{}</li>": "HTML or XML",
+    "  <name>{}</name>": "HTML or XML",
+    "'{}',": "words in quotation marks",
+    "{}/SM": "a dictionary of hunspell",
+    "{} = Ruth": "names with values",
+    "{}: girl": "names with values",
+    "{}@example.org": "email addresses",
+    "https://{}/index.html": "URLs",
+    "C:\\Users\\{}": "paths",
+    "/home/users/{}": "paths",
+    "{}  EH1 M AH0": "columns between blanks",
+}
+TABLES = ["{},7", "{};7", '"{}"', '"{}",', "{},girl", "{}, 7"]
+
+
+@pytest.mark.parametrize("line", LINES)
+def test_lines_of_something_else_are_named_and_the_remedy_gives_the_words(line, tmp_path):
+    lines = [line.format(word) for word in WORDS]
+    if LINES[line] == "a dictionary of hunspell":
+        lines = [str(len(WORDS)), *lines]
+    (path := tmp_path / "names.txt").write_text("\n".join(lines) + "\n")
+    said = refusal(path)
+    assert f"looks like {LINES[line]}, " in said
+    command = said.split("; ", 1)[1].split(" (or")[0]
+    command = command.replace("NEW_FILE", "new.txt").replace("FILE", "names.txt")
+    subprocess.run(command, shell=True, cwd=tmp_path, check=True)
+    found = (tmp_path / "new.txt").read_text().split("\n")[:-1]
+    assert [word.removeprefix("New ") for word in found] == WORDS
+    assert read_corpus(path, column="1").n_words == len(lines)
+
+
+@pytest.mark.parametrize("line", TABLES)
+def test_of_a_table_a_column_is_to_be_chosen(line, tmp_path):
+    (path := tmp_path / "t.csv").write_text("\n".join(map(line.format, ["name", *WORDS])))
+    assert "looks like a table (CSV)" in (said := refusal(path))
+    assert "choose a column with --data.column" in said
+    assert list(read_corpus(path, column="name").words()) == WORDS
+
+
+@pytest.mark.parametrize(
+    ("text", "what"),
+    [
+        ("| name | n |\n|---|---|\n" + "| emma | 7 |\n" * 20, "a table with |"),
+        ((PACKAGE / "model.py").read_text(), "source code"),
+        ((PACKAGE / "commands/page/page.js").read_text(), "source code"),
+        ((PACKAGE.parent / "LICENSE").read_text(), "running text"),
+    ],
+)
+def test_other_texts_are_named(text, what, tmp_path):
+    (path := tmp_path / "names.txt").write_text(text)
+    assert f"looks like {what}" in refusal(path)
+
+
+@pytest.mark.parametrize("first", ["# comment", "// comment", ";;; names", "#!/bin/sh", ">sp|P6"])
+def test_a_comment_before_the_words_is_no_word(first, tmp_path):
+    (path := tmp_path / "names.txt").write_text(f"{first}\n{TEXT.decode()}")
+    with pytest.raises(ValueError, match=f"begins with a comment, .*: grep -v '.{first[0]}' FILE"):
+        read_corpus(path)
+
+
+LISTS = {
+    "cities": ["New York", "Los Angeles", "Frankfurt (Oder)", "Saint-Étienne", "'s-Hertogenbosch"],
+    "apostrophes": ["O'Brien", "d'Artagnan", "'tis", "Jean-Luc", "N'Djamena"],
+    "digits": ["R2D2", "C3PO", "2Pac", "Blink-182", "50 Cent"],
+    "Chinese": ["王伟", "李娜", "张敏", "刘洋"],
+    "emoji": ["👩\u200d🚀", "🎉🎉", "❤️", "👍🏽"],
+    "capitals": ["EMMA", "OLIVIA", "AVA"],
+    "domains": ["example.com", "bbc.co.uk", "xn--bcher-kva.de"],
+    "hashtags": ["#love", "#horror", "#2024"],
+    "handles": ["@emma", "@ava_1"],
+    "numbers": ["4711", "0815", "+49 171 2345"],
+    "keywords": ["import", "from", "class", "return", "if"],
+    "molecules": ["CC(=O)O", "C1=CC=CC=C1", "CC(C)O", "C=C", "[Na+].[Cl-]"],
+    "odd words": [*WORDS, "Boeing 747", "AC/DC", "1. FC Köln", "Who?", "a=b", "- x"],
+    "titles": ["Star Wars: A New Hope", "Alien", "2001", "Face/Off", "Brazil", "Heat"],
+    "sounds": ["/ɛmə/", "/ɑː/", "/ˈɒlɪv/"],
+    "dates": ["12/05", "1/2", "2024-01-31"],
+    **{name: words_of(name) for name in ("jobs en_US", "languages", "subdivisions", "countries")},
+}
+
+
+@pytest.mark.parametrize("name", LISTS)
+def test_a_list_of_words_is_learnt_as_it_is(name, tmp_path):
+    words = LISTS[name] * 10
+    (path := tmp_path / "names.txt").write_text("\n".join(words), encoding="utf-8")
+    assert len(list(read_corpus(path).words())) == len(words)
+
+
+def test_words_to_score_may_be_lines_of_anything(tmp_path):
+    (path := tmp_path / "names.txt").write_text("emma 7\nava 3\n")
+    assert read_words(path) == ["emma 7", "ava 3"]
