@@ -5,7 +5,7 @@ import sys
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import IO, Any
+from typing import IO
 from uuid import uuid4
 
 # Come with the program: in a checkout beside the package, in an installation inside it.
@@ -53,12 +53,8 @@ def write_parts(path: str | Path | None, parts: Iterable[str]) -> None:
         file.writelines(part.encode() for part in parts)
 
 
-def local(path: Any) -> Any:
-    """A path, or each of a list, with the home folder in place of ~; ValueError for an address."""
-    if isinstance(path, list | tuple):
-        return [local(one) for one in path]
-    if not isinstance(path, str):
-        return path
+def local(path: str) -> str:
+    """A path with the home folder in place of ~; raises ValueError for an address."""
     if "://" in path:
         raise ValueError(f"{path} is no path of this machine; copy or mount it first")
     found = os.path.expanduser(path)

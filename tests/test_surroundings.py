@@ -146,9 +146,10 @@ ADDRESSES = ["s3://b/runs", "gs://b/runs", "https://b/runs", "~unknown_user/x"]
     "address", ["s3://b/runs", "gs://b/runs", "https://b/runs", "~unknown_user/x"]
 )
 def test_what_is_no_path_of_this_machine_is_refused(refused, option, address):
-    assert f"error: {address}" in refused(
-        option, f'["{address}"]' if "teachers" in option else address
-    )
+    more = [option, address]
+    if option == "--data.teachers":
+        more = ["--data.targets", "teacher", option, f'["{address}"]']
+    assert f"error: {address}" in refused(*more)
 
 
 @pytest.mark.parametrize(

@@ -1,7 +1,7 @@
 """The options of fit, validate, test and predict, and what is built from them: LightningCLI."""
 
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from functools import partial
 from inspect import cleandoc, signature
 from pathlib import Path
@@ -58,13 +58,10 @@ class _Parser(OneLineErrors, LightningArgumentParser):
 class MakemoreCLI(LightningCLI):
     """Parses the options of a command; `build` makes the data, the network and the Trainer of them.
 
-    args is what follows the command on the command line, or a mapping of options; then configs
-    names the files that they are from.
+    args is what follows the command on the command line.
     """
 
-    def __init__(
-        self, command: str, args: list[str] | dict[str, Any], configs: Sequence[str] = ()
-    ) -> None:
+    def __init__(self, command: str, args: list[str]) -> None:
         self.command = command
         self._short = bool({"-h", "--help"} & {*args})
         super().__init__(
@@ -74,12 +71,12 @@ class MakemoreCLI(LightningCLI):
             trainer_defaults=TRAINER_DEFAULTS,
             parser_class=_Parser,
             parser_kwargs={"prog": f"{program()} {command}"},
-            args=_typed(args) if isinstance(args, list) else args,
+            args=_typed(args),
             run=False,
             auto_configure_optimizers=False,
             load_from_checkpoint_support=False,
         )
-        self.configs = list(configs) or list(map(str, self.config.config or []))
+        self.configs = list(map(str, self.config.config or []))
 
     def add_default_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
         said = "Seed of the parameters and of the order of the minibatches, not of the split."
@@ -117,7 +114,8 @@ class MakemoreCLI(LightningCLI):
             print(short_help(parser, self.command))
             sys.exit()
         self._parse(parser, args)
-        grows = any(arg.partition("=")[0].endswith("+") for arg in args)  # a list, by += twice
+        # Not beside --list+=, which would add to the run's list a second time.
+        grows = any(arg.partition("=")[0].endswith("+") for arg in args)
         if not grows and (resumed := self._resumed()):
             args = ["--config", str(resumed), "--runs_dir", self.config.runs_dir, *args]
             self._parse(parser, args)
@@ -131,7 +129,7 @@ class MakemoreCLI(LightningCLI):
     def _parse(self, parser: LightningArgumentParser, args: Any) -> None:
         super().parse_arguments(parser, args)
         for name in PATHS:
-            if name in self.config and name != "config":
+            if self.config.get(name):
                 self.config[name] = files.local(self.config[name])
 
     def _resumed(self) -> Path | None:

@@ -17,11 +17,8 @@ from jsonargparse.typing import register_type
 from lit_makemore.commands.output import program
 from lit_makemore.files import local
 
-# the options of all commands that name files
-PATHS = (
-    "runs_dir resume ckpt_path output config checkpoint file runs "
-    "data.path data.predict_path data.teachers"
-).split()
+# options that name files, of all commands; where others are used, files.find looks
+PATHS = "runs_dir resume ckpt_path output checkpoint file data.predict_path".split()
 # what jsonargparse says of an option that does not exist
 UNKNOWN = re.compile(r"(?:unrecognized arguments: --|[Oo]ption ')([\w.]+)")
 EVALUATION = "config ckpt_path data.path threads trainer.devices"
@@ -153,7 +150,7 @@ def call(function: Callable[..., Any], args: list[str]) -> Any:
         for arg, after in zip(args[1:], [*args[2:], None], strict=False)
     ]
     options = vars(parser.parse_args(given))
-    options.update({name: local(options[name]) for name in PATHS if name in options})
+    options.update({name: local(options[name]) for name in PATHS if options.get(name)})
     values = [value for name in words for value in options.pop(name)]
     return function(*values, **options)
 
