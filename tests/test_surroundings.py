@@ -239,6 +239,14 @@ def test_a_terminal_that_is_closed_loses_no_run(arguments, tmp_path, times):
     assert (tmp_path / "runs" / "a" / "checkpoints" / "last.ckpt").is_file()
 
 
+@pytest.mark.parametrize("nohup", [True, False])
+def test_nohup_keeps_a_run_going(nohup):
+    code = "from lit_makemore.runs.signals import *; print('SIGHUP' in [s.name for s in ASKING])"
+    ignored = {"preexec_fn": lambda: signal.signal(signal.SIGHUP, signal.SIG_IGN)} if nohup else {}
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, **ignored)
+    assert done.stdout.split() == [str(not nohup).encode()]
+
+
 def test_a_stopped_run_goes_on_by_its_name_alone(arguments, tmp_path, capsys):
     assert main(arguments) == 0
     runs = ["--runs_dir", f"{tmp_path}/runs"]

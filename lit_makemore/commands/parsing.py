@@ -18,7 +18,7 @@ from lit_makemore.commands.output import program
 from lit_makemore.files import local
 
 # options that name files, of all commands; where others are used, files.find looks
-PATHS = "runs_dir resume ckpt_path output checkpoint file data.predict_path".split()
+PATHS = "runs_dir resume ckpt_path output file data.predict_path".split()
 # what jsonargparse says of an option that does not exist
 UNKNOWN = re.compile(r"(?:unrecognized arguments: --|[Oo]ption ')([\w.]+)")
 EVALUATION = "config ckpt_path data.path threads trainer.devices"
