@@ -31,7 +31,6 @@ from lit_makemore.words.windows import Windows
 
 log = logging.getLogger(__name__)
 
-UNBUILT = "the loaders are not built yet: call setup() of the data module first"
 Targets = Literal["sampled", "expected", "kneser_ney", "teacher"]
 
 
@@ -156,8 +155,6 @@ class NamesDataModule(pl.LightningDataModule):
         limit = trainer.overfit_batches or trainer.limit_train_batches
         n = trainer.accumulate_grad_batches
         length = int(available * limit) if isinstance(limit, float) else min(available, limit)
-        if length < 1:
-            raise ValueError(f"there is nothing to train on: limit_train_batches is {limit}")
         if length < n or (length < available and length % n):
             raise ValueError(
                 f"{length} minibatches of a pass are no multiple of "
@@ -238,8 +235,7 @@ class NamesDataModule(pl.LightningDataModule):
             self._train_loader.load_state_dict(state_dict)
 
     def train_dataloader(self) -> MinibatchLoader:
-        if self._train_loader is None:
-            raise ValueError(UNBUILT)
+        assert self._train_loader is not None, "call setup first"
         return self._train_loader
 
     def val_dataloader(self) -> EvaluationLoader:
@@ -257,8 +253,6 @@ class NamesDataModule(pl.LightningDataModule):
 
     def evaluation_loader(self, name: str, rank: int = 0, world_size: int = 1) -> EvaluationLoader:
         """The distinct examples of a split; by default all of them on one process."""
-        if not self.splits:
-            raise ValueError(UNBUILT)
         split = self.splits[name]
         device = split.windows.device
         batch_size = min(2**15, max(1, 2**22 // len(self.vocab)))  # bounds the logits' memory
