@@ -45,6 +45,8 @@ def main(args: Sequence[str] | None = None) -> int:
     # Idle threads of torch sleep, which must be said before torch is imported. By default they spin
     # for a while, and two runs on the same cores nearly stop each other.
     os.environ.setdefault("OMP_WAIT_POLICY", "passive")
+    # Pictures go into files. A notebook leaves a backend in the environment that may not be there.
+    os.environ["MPLBACKEND"] = "agg"
     if debug := "--debug" in args:
         args.remove("--debug")
     if not args or args[0] in ("-h", "--help"):
@@ -57,8 +59,9 @@ def main(args: Sequence[str] | None = None) -> int:
     # Before the training starts, Ctrl-C ends the program at once. SIGTERM and SIGUSR1 are kept
     # until the first update, because a cluster sends them early.
     early = [signum for signum in ASKING if args[0] in TRAINING and signum != signal.SIGINT]
-    begun = perf_counter()
+    begun, number = perf_counter(), 0
     try:
+        number = rank()
         with noted(*early):
             if args[0] in TRAINING:
                 build.ahead()
@@ -72,7 +75,7 @@ def main(args: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         return 130
     except Stopped as stopped:
-        if not rank():
+        if not number:
             print(stopped, file=sys.stderr)
         return 128 + stopped.signum
     except BrokenPipeError:  # the reader of the output, head for example, has enough
@@ -81,7 +84,7 @@ def main(args: Sequence[str] | None = None) -> int:
     except Exception as error:
         if debug:
             raise
-        whose = f"rank {rank()}: " if rank() else ""
+        whose = f"rank {number}: " if number else ""
         print(f"{whose}error: {_line(error)}", file=sys.stderr)
         return 1
 

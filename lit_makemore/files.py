@@ -53,9 +53,19 @@ def write_parts(path: str | Path | None, parts: Iterable[str]) -> None:
         file.writelines(part.encode() for part in parts)
 
 
+def local(path: str) -> str:
+    """A path with the home folder in place of ~; raises ValueError for an address."""
+    if "://" in path:
+        raise ValueError(f"{path} is no path of this machine; copy or mount it first")
+    found = os.path.expanduser(path)
+    if found.startswith("~") and not os.path.exists(found):
+        raise ValueError(f"{path}: there is no such home folder; write the whole path")
+    return found
+
+
 def find(path: str | Path) -> Path:
     """The path itself if a file is there or none ships under this name; else the shipped file."""
-    path = Path(path)
+    path = Path(local(str(path)))
     if not path.exists() and path.parts and path.parts[0] in SHIPPED:
         for root in (PACKAGE.parent, PACKAGE):
             if (root / path).is_file():

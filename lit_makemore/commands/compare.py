@@ -7,6 +7,7 @@ from math import inf, isnan, nan
 from pathlib import Path
 from statistics import mean
 
+from lit_makemore import files
 from lit_makemore.runs import tables
 from lit_makemore.runs.folder import is_finished
 
@@ -27,7 +28,7 @@ def compare(*runs: str) -> None:
     """
     if not runs:
         raise ValueError("which runs? compare RUN [RUN …]; see compare --help")
-    print(comparison(all_below(map(Path, runs))))
+    print(comparison(all_below(map(files.find, runs))))
 
 
 def all_below(paths: Iterable[Path]) -> list[tables.Finished]:

@@ -11,9 +11,12 @@ from typing import Any
 
 import lightning.pytorch as pl
 import torch
+from lightning.fabric.plugins.environments import TorchElasticEnvironment
 
+from lit_makemore.commands.output import RANKS, rank
 from lit_makemore.training.engine import ruled_out
 from lit_makemore.training.module import LitMLP
+from lit_makemore.training.option_conflicts import refuse
 
 log = logging.getLogger(__name__)
 
@@ -25,7 +28,21 @@ SMALL = 25_000_000
 
 def number(devices: Any) -> Any:
     """The devices of this machine: auto is one, or as many as torchrun has started processes."""
-    return int(os.environ.get("LOCAL_WORLD_SIZE", 1)) if devices == "auto" else devices
+    if devices != "auto":
+        return devices
+    return int(os.environ["LOCAL_WORLD_SIZE"]) if TorchElasticEnvironment.detect() else 1
+
+
+def check_launcher(processes: int) -> None:
+    """Refuses one process where a launcher has started more, or has left a rank in the shell."""
+    started = "WORLD_SIZE" if TorchElasticEnvironment.detect() else "OMPI_COMM_WORLD_SIZE"
+    size, alone = os.environ.get(started, "1"), "--trainer.devices times --trainer.num_nodes is 1"
+    name = next((name for name in RANKS if name in os.environ), "")
+    where = f"{name}={rank()} in the environment is of one of several processes"
+    refuse([  # Lightning compares more than one
+        (processes == 1 and size != "1", f"{size} processes were started, but {alone}"),
+        (processes == 1 and rank(), f"{where}, but {alone}: unset {name}, or use torchrun"),
+    ])  # fmt: skip
 
 
 def trainer_for(

@@ -23,27 +23,27 @@ SMALL_PATH = "data/names_small.txt"
 
 def gradcheck(
     config: str | None = None,
-    checkpoint: str | None = None,
+    ckpt_path: str | None = None,
     dtype: Literal["float64", "float32"] = "float64",
     batch_size: int = 32,
     seed: int = 2147483647,
 ) -> int:
     """Compares hand-derived gradients with autograd's on a minibatch of real words.
 
-    Without config and checkpoint: the lecture's exercise, a two-layer network of 4,137 random
+    Without config and ckpt_path: the lecture's exercise, a two-layer network of 4,137 random
     parameters, each of its 26 gradients and the two closed forms. With one of them: every gradient
     of that network, and its outputs with Batch Normalization folded into the Linear layers. The
     exit status is 1 if anything disagrees.
 
     Args:
         config: a training configuration, for its network (from random parameters) and its words.
-        checkpoint: a trained network; with config, on that configuration's words.
+        ckpt_path: a trained network; with config, on that configuration's words.
         dtype: precision to compute in.
         batch_size: examples of the minibatch.
         seed: of the parameters and the choice of examples.
     """
     agree = True
-    for title, what, lines in _comparisons(config, checkpoint, dtype, batch_size, seed):
+    for title, what, lines in _comparisons(config, ckpt_path, dtype, batch_size, seed):
         failed = sum(not line.agrees for line in lines)
         agree = agree and not failed
         verdict = f"{failed} disagree" if failed else "all agree"
@@ -54,7 +54,7 @@ def gradcheck(
 
 
 def _comparisons(
-    config: str | None, checkpoint: str | None, dtype: str, batch_size: int, seed: int
+    config: str | None, ckpt_path: str | None, dtype: str, batch_size: int, seed: int
 ) -> Iterator[tuple[str, str, list[checks.Line]]]:
     """Title, what is compared, and the comparison; see `gradcheck` for the arguments."""
     if batch_size < 2:
@@ -65,20 +65,20 @@ def _comparisons(
     else:
         names = files.find(NAMES_PATH)
         corpus = read_corpus(names if names.exists() else files.find(SMALL_PATH))
-    if not (config or checkpoint):
+    if not (config or ckpt_path):
         x, y = _draw(corpus, 3, batch_size, generator)
         p = checks.lecture_parameters(len(corpus.chars) + 1, generator, kind)
         count = sum(tensor.numel() for tensor in vars(p).values())
         lines = checks.check_lecture(p, x, y)
         yield f"The lecture's exercise, {count:,} parameters, {dtype}", "gradient", lines
         return
-    if checkpoint:
-        model = load(checkpoint)
+    if ckpt_path:
+        model = load(ckpt_path)
         if apart := difference(model.vocab.chars, corpus.chars):
             raise ValueError(f"the network has other characters: {apart}; name its --config")
         net, block_size = model.net, model.block_size
     x, y = _draw(corpus, block_size, batch_size, generator)
-    net, name = net.to(kind), config or checkpoint
+    net, name = net.to(kind), config or ckpt_path
     for mode in ("training", "evaluation"):
         lines = checks.check_network(net.train(mode == "training"), x, y)
         yield f"{name} in {mode} mode, {dtype}", "gradient", lines

@@ -1,7 +1,7 @@
 """The options of fit, validate, test and predict, and what is built from them: LightningCLI."""
 
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from functools import partial
 from inspect import cleandoc, signature
 from pathlib import Path
@@ -19,7 +19,7 @@ from lightning.pytorch.loggers import Logger
 from lit_makemore import files
 from lit_makemore.commands import devices, options, threads
 from lit_makemore.commands.output import program
-from lit_makemore.commands.parsing import OneLineErrors, short_help, telling
+from lit_makemore.commands.parsing import PATHS, OneLineErrors, check_config, short_help, telling
 from lit_makemore.diagnostics.settings import Diagnostics
 from lit_makemore.runs import slurm
 from lit_makemore.runs.checkpoints import AtomicCheckpointIO
@@ -58,13 +58,10 @@ class _Parser(OneLineErrors, LightningArgumentParser):
 class MakemoreCLI(LightningCLI):
     """Parses the options of a command; `build` makes the data, the network and the Trainer of them.
 
-    args is what follows the command on the command line, or a mapping of options; then configs
-    names the files that they are from.
+    args is what follows the command on the command line.
     """
 
-    def __init__(
-        self, command: str, args: list[str] | dict[str, Any], configs: Sequence[str] = ()
-    ) -> None:
+    def __init__(self, command: str, args: list[str]) -> None:
         self.command = command
         self._short = bool({"-h", "--help"} & {*args})
         super().__init__(
@@ -74,12 +71,12 @@ class MakemoreCLI(LightningCLI):
             trainer_defaults=TRAINER_DEFAULTS,
             parser_class=_Parser,
             parser_kwargs={"prog": f"{program()} {command}"},
-            args=_typed(args) if isinstance(args, list) else args,
+            args=_typed(args),
             run=False,
             auto_configure_optimizers=False,
             load_from_checkpoint_support=False,
         )
-        self.configs = list(configs) or list(map(str, self.config.config or []))
+        self.configs = list(map(str, self.config.config or []))
 
     def add_default_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
         said = "Seed of the parameters and of the order of the minibatches, not of the split."
@@ -116,13 +113,33 @@ class MakemoreCLI(LightningCLI):
         if self._short:
             print(short_help(parser, self.command))
             sys.exit()
-        super().parse_arguments(parser, args)
+        self._parse(parser, args)
+        # Not beside --list+=, which would add to the run's list a second time.
+        grows = any(arg.partition("=")[0].endswith("+") for arg in args)
+        if not grows and (resumed := self._resumed()):
+            args = ["--config", str(resumed), "--runs_dir", self.config.runs_dir, *args]
+            self._parse(parser, args)
         if self.config.recipe is None or not hasattr(self.config.data, "items"):
             return
         data = NamesDataModule(**self.config.data)
         parser.set_defaults(options_for(self.config.recipe, examples_of(data)))
-        super().parse_arguments(parser, args)
+        self._parse(parser, args)
         self.config.recipe = None  # now there are plain values
+
+    def _parse(self, parser: LightningArgumentParser, args: Any) -> None:
+        super().parse_arguments(parser, args)
+        for name in PATHS:
+            if self.config.get(name):
+                self.config[name] = files.local(self.config[name])
+
+    def _resumed(self) -> Path | None:
+        """The configuration of the run that --resume names, where --config names none."""
+        how, name = self.config.get("resume"), self.config.name
+        if self.config.config or how in (None, "false"):
+            return None
+        folder = Path(self.config.runs_dir, name or "") if how in ("true", "auto") else Path(how)
+        folder = folder.parent.parent if folder.is_file() else folder
+        return path if (path := folder / "config.yaml").is_file() else None
 
     def before_instantiate_classes(self) -> None:
         groups = {"model": LitMLP, "data": NamesDataModule, "diagnostics": Diagnostics}
@@ -175,6 +192,7 @@ class MakemoreCLI(LightningCLI):
         leave_signals_alone(trainer)
         refuse(options.trainer_rows(self.command, trainer, given))
         slurm.check(trainer.world_size)
+        devices.check_launcher(trainer.world_size)
         return trainer
 
     def loggers(self, folder: Path) -> list[Logger]:
@@ -205,10 +223,10 @@ def _typed(args: list[str]) -> list[str]:
     """The command line as the parser takes it, with the whole paths of shipped configurations."""
     found = []
     for before, arg in zip(["", *args], args, strict=False):
-        if before == "--config":
-            arg = str(files.find(arg))
-        elif arg.startswith("--config="):
-            arg = f"--config={files.find(arg.removeprefix('--config='))}"
+        if before == "--config" or arg.startswith("--config="):
+            path = files.find(arg.removeprefix("--config="))
+            check_config(path)
+            arg = str(path) if before == "--config" else f"--config={path}"
         found.append("--help" if arg == "--help_all" else arg)
     return found
 

@@ -43,6 +43,7 @@ def config_rows(command: str, config: Any) -> Iterator[Row]:
     yield untrained, f"{command} needs a trained network: --ckpt_path FILE"
     ends = trainer.max_epochs not in (-1, None) or trainer.max_steps != -1 or trainer.max_time
     stop = "use --config configs/quickstart.yaml or set --trainer.max_steps"
+    stop = "which run? --resume runs/NAME" if config.get("resume") in ("true", "auto") else stop
     yield fit and not (ends or trainer.fast_dev_run), f"nothing says when to stop: {stop}"
     for name in INTERVALS:
         value = trainer.get(name)

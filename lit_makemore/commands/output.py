@@ -7,6 +7,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+RANKS = ("RANK", "LOCAL_RANK", "SLURM_PROCID")  # variables of launchers; the first one counts
+
 
 def program() -> str:
     """How the user has started this program, for help that can be typed as it stands."""
@@ -18,8 +20,12 @@ def program() -> str:
 
 def rank() -> int:
     """The number of this process among several, as the launcher gives it."""
-    ranks = (os.environ.get(name) for name in ("RANK", "LOCAL_RANK", "SLURM_PROCID"))
-    return int(next(filter(None, ranks), 0))
+    for name in RANKS:
+        if (number := os.environ.get(name)) is not None:
+            if not number.isdecimal():
+                raise ValueError(f"{name}={number} in the environment is no number: unset {name}")
+            return int(number)
+    return 0
 
 
 def say(*lines: str) -> None:

@@ -3,15 +3,22 @@
 import re
 import sys
 from collections.abc import Callable
+from datetime import timedelta
 from difflib import get_close_matches
 from inspect import Parameter, getdoc, signature
+from pathlib import Path
 from textwrap import fill
 from typing import Any, NoReturn
 
+import yaml
 from jsonargparse import ArgumentParser
+from jsonargparse.typing import register_type
 
 from lit_makemore.commands.output import program
+from lit_makemore.files import local
 
+# options that name files, of all commands; where others are used, files.find looks
+PATHS = "runs_dir resume ckpt_path output file data.predict_path".split()
 # what jsonargparse says of an option that does not exist
 UNKNOWN = re.compile(r"(?:unrecognized arguments: --|[Oo]ption ')([\w.]+)")
 EVALUATION = "config ckpt_path data.path threads trainer.devices"
@@ -34,6 +41,29 @@ HELP = {  # what a command of LightningCLI does, and its usual options
 }
 
 
+# what jsonargparse says of types, and of a word that belongs to no option
+PLAIN = (
+    (r"Expected a typing\.Literal\[(.*?)\]", r"must be one of \1"),
+    ("Expected a <class 'int'>", "must be a whole number"),
+    ("Expected a <class 'float'>", "must be a number"),
+    ("Expected a <class 'bool'>", "must be true or false"),
+    ("; Expected a <class 'NoneType'>", " or null"),
+    (r"unrecognized arguments: (\S+\.ya?ml)\b", r"a configuration is given so: --config \1"),
+)
+TIME = re.compile(r"(?:(\d+)(?: days?, |:))?(\d+):(\d+):(\d+(?:\.\d+)?)")
+
+
+def duration(text: str) -> timedelta:
+    """A time of [days:]hours:minutes:seconds; jsonargparse reads 00:00:00:01 as no time at all."""
+    if not (found := TIME.fullmatch(text)):
+        raise ValueError(f"a time is days:hours:minutes:seconds, as 00:00:10:00, not {text!r}")
+    days, hours, minutes, seconds = (float(part or 0) for part in found.groups())
+    return timedelta(days, seconds, hours=hours, minutes=minutes)
+
+
+register_type(timedelta, deserializer=duration)
+
+
 class OneLineErrors:
     """Mixin for a jsonargparse parser: bad use is one line and status 2, not pages of usage."""
 
@@ -44,6 +74,8 @@ class OneLineErrors:
     def one_line(self, message: str) -> str:
         """What is wrong, with the option that was probably meant."""
         line = " ".join(telling(str(message)).split())
+        for pattern, plain in PLAIN:
+            line = re.sub(pattern, plain, line)
         if unknown := UNKNOWN.search(line):
             known = list(self.get_defaults().keys())  # type: ignore[attr-defined]
             similar = get_close_matches(unknown[1], known, n=1)
@@ -70,6 +102,31 @@ def telling(message: str) -> str:
     return (f"{key[0]} " if key else "") + "; ".join(wrong or distinct) + got
 
 
+class _Once(yaml.SafeLoader):
+    """Refuses two options of one name, of which YAML keeps the last."""
+
+    def construct_mapping(self, node: Any, deep: bool = False) -> Any:
+        lines: dict[str, int] = {}
+        for key, _ in node.value:
+            name, line = str(key.value), key.start_mark.line + 1
+            if first := lines.get(name):
+                raise ValueError(f"{name} stands in line {first} and again in line {line}")
+            lines[name] = line
+        return super().construct_mapping(node, deep)
+
+
+def check_config(path: Path) -> None:
+    """Raises ValueError if a file holds no options, or one twice. A pipe is read once, not here."""
+    try:
+        options = yaml.load(path.read_text("utf-8"), _Once) if path.is_file() else {}
+    except yaml.YAMLError:
+        return  # the parser says where
+    except ValueError as error:
+        raise ValueError(f"{path}: {error}") from error
+    if not isinstance(options, dict):
+        raise ValueError(f"{path} holds no options, such as trainer: {{max_steps: 1000}}")
+
+
 class Parser(OneLineErrors, ArgumentParser):
     """jsonargparse's parser with errors on one line."""
 
@@ -93,6 +150,7 @@ def call(function: Callable[..., Any], args: list[str]) -> Any:
         for arg, after in zip(args[1:], [*args[2:], None], strict=False)
     ]
     options = vars(parser.parse_args(given))
+    options.update({name: local(options[name]) for name in PATHS if options.get(name)})
     values = [value for name in words for value in options.pop(name)]
     return function(*values, **options)
 

@@ -16,7 +16,7 @@ from lit_makemore.commands.fit import train
 from lit_makemore.commands.lightning_cli import MakemoreCLI
 from lit_makemore.commands.options import NOTHING_KEPT
 from lit_makemore.commands.output import notes, program
-from lit_makemore.commands.parsing import Parser
+from lit_makemore.commands.parsing import Parser, check_config
 from lit_makemore.commands.quiet import quiet_lightning
 from lit_makemore.runs import sweep_results
 from lit_makemore.runs.folder import RunFolder, plain
@@ -71,6 +71,7 @@ class _FileParser(Parser):
 
 def described_in(path: Path) -> Sweep:
     """Reads the file of a sweep; raises ValueError, OSError or the parser's SystemExit."""
+    check_config(path)
     parser = _FileParser()
     parser.add_class_arguments(Sweep)
     return Sweep(**vars(parser.instantiate(parser.parse_string(path.read_text("utf-8")))))

@@ -1,5 +1,6 @@
 """What a network invents: names drawn while it trains, and how many of them it knows by heart."""
 
+import re
 from typing import NamedTuple
 
 import torch
@@ -13,6 +14,7 @@ from lit_makemore.words.vocab import Vocabulary
 
 SEED = 2147483647  # the lecture's
 SHOWN, LOOKED_UP = 10, 200
+MARKS = re.compile(r"[\\`*_~|<>&\[\]]")  # Markdown would read them
 
 
 class Known(NamedTuple):
@@ -34,9 +36,10 @@ def sample_table(
     sampler = Sampler(model, vocab, block_size, longest=splits["train"].longest, batch=SHOWN)
     names = next(sampler.draw(SHOWN, torch.Generator().manual_seed(SEED))).names
     scores = score(model, vocab, block_size, names).tolist()
+    shown = (MARKS.sub(lambda mark: f"&#{ord(mark[0])};", name) for name in names)
     rows = [
-        f"| {name} | {value:.2f} | {whereabouts(splits, name)} |"
-        for name, value in zip(names, scores, strict=True)
+        f"| {text} | {value:.2f} | {whereabouts(splits, name)} |"
+        for text, name, value in zip(shown, names, scores, strict=True)
     ]
     return "\n".join(["| name | ln p | |", "|---|---|---|", *rows])
 

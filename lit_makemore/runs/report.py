@@ -4,6 +4,7 @@ import json
 import os
 import platform
 import re
+import shlex
 import subprocess
 from collections.abc import Collection
 from importlib.metadata import version
@@ -172,7 +173,7 @@ def text(result: Result, health: Health | None, samples: Samples, folder: Path) 
         columns(samples),
         *([health.table()] if health else []),
         f"\nresults: {folder} (summary.json, samples.txt, checkpoints/)",
-        f"see them with: tensorboard --logdir {folder.parent}",
+        f"see them with: tensorboard --logdir {shlex.quote(str(folder.parent))}",
     ]
     return "\n".join(parts)
 

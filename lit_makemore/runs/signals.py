@@ -13,7 +13,10 @@ from types import FrameType
 
 # If several arrive, the last one in this list decides: a job that is warned and then cancelled must
 # not be queued again.
-ASKING = [getattr(signal, n) for n in ("SIGUSR1", "SIGINT", "SIGTERM") if hasattr(signal, n)]
+NAMES = ("SIGUSR1", "SIGINT", "SIGHUP", "SIGTERM")
+ASKING = [getattr(signal, name) for name in NAMES if hasattr(signal, name)]
+if hasattr(signal, "SIGHUP") and signal.getsignal(signal.SIGHUP) == signal.SIG_IGN:
+    ASKING.remove(signal.SIGHUP)  # nohup has started us
 _noted: list[int] = []  # those received
 _blocks = 0  # how many blocks of `noted` are open
 
@@ -55,6 +58,11 @@ def note(signum: int, frame: FrameType | None) -> None:
         signal.signal(signum, signal.SIG_DFL)
         os.kill(os.getpid(), signum)
     _noted.append(signum)
+    for stream in (1, 2):  # of a terminal that is gone, where writing would be an error
+        try:
+            os.write(stream, b"")
+        except OSError:
+            os.dup2(os.open(os.devnull, os.O_WRONLY), stream)
 
 
 def received() -> int:

@@ -1,5 +1,6 @@
 """What stops a run: a loss that is not finite, or a signal, between two updates."""
 
+import shlex
 import signal
 from contextlib import suppress
 from math import inf, isfinite
@@ -101,7 +102,8 @@ class StopOnSignal(AtUpdates):
         signum = signal.Signals(signals.ASKING[asked - 1])
         line = f"stopped by {signum.name} at update {trainer.global_step:,}"
         if saved := self.save(trainer):
-            line += f"; continue with --resume true (checkpoint: {saved})"
+            run = shlex.quote(str(saved.parent.parent))
+            line += f"; continue with fit --resume {run} (checkpoint: {saved})"
             if slurm.job():
                 said, name = "", signum.name if trainer.is_global_zero else ""
                 if name == "SIGUSR1" or (name == "SIGTERM" and slurm.preempted()):

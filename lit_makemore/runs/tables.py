@@ -75,7 +75,8 @@ def aligned(rows: Sequence[Sequence[str]]) -> str:
 
 def markdown(rows: Sequence[Sequence[str]]) -> str:
     """The rows as a Markdown table; the first row is the head."""
-    lines = [rows[0], ["---"] * len(rows[0]), *rows[1:]]
+    safe = [[cell.replace("|", "\\|") for cell in row] for row in rows]
+    lines = [safe[0], ["---"] * len(rows[0]), *safe[1:]]
     return "\n".join(f"| {' | '.join(cells)} |" for cells in lines)
 
 

@@ -40,8 +40,8 @@ class NamesDataModule(pl.LightningDataModule):
     The constructor reads the file, because the vocabulary of the model comes from it.
 
     Args:
-        path: UTF-8 file, one word a line. The default is makemore's names.txt, which is downloaded
-            once.
+        path: UTF-8 file, one word a line, or a pipe; - is the standard input. The default is
+            makemore's names.txt, which is downloaded once.
         column: if the file is a table (CSV), the column of the words: its name in the first line,
             or its number, from 1, if the first line has no names.
         block_size: how many characters the network sees.

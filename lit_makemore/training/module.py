@@ -34,7 +34,7 @@ class LitMLP(pl.LightningModule):
         n_embd: length of the embedding vector of a character.
         n_hidden: units per hidden layer.
         n_layer: hidden layers.
-        activation: the activation function after each hidden layer.
+        activation: tanh, relu or linear, after each hidden layer.
         batch_norm: whether BatchNorm1d follows each hidden Linear layer.
         logits_batch_norm: whether BatchNorm1d follows the logits too.
         bn_variance: the variance for normalising and for the running statistics: biased, unbiased,

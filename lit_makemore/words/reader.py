@@ -2,9 +2,12 @@
 
 import codecs
 import csv
+import os
 import re
+import sys
 import unicodedata
 from collections.abc import Iterator
+from functools import cache
 from io import BytesIO, TextIOWrapper
 from pathlib import Path
 
@@ -16,11 +19,21 @@ SEPARATORS = "\t;,"  # of the columns of a table: the first one that is in its f
 
 
 def read_bytes(path: Path) -> bytes:
-    if not path.is_file():
+    if path.is_file():
+        return path.read_bytes()
+    if str(path) != "-" and (path.is_dir() or not path.exists()):
         raise FileNotFoundError(
             f"no word list at {path.absolute()}; name a file with one word per line"
         )
-    return path.read_bytes()
+    return _piped(path)
+
+
+@cache
+def _piped(path: Path) -> bytes:
+    """What comes through a pipe, which can be read once; "-" is the standard input."""
+    if os.environ.get("WORLD_SIZE", "1") != "1":
+        raise ValueError(f"{path}: several processes cannot read a pipe; make a file of it")
+    return sys.stdin.buffer.read() if str(path) == "-" else path.read_bytes()
 
 
 def read_lines(

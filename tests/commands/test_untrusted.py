@@ -36,7 +36,7 @@ def commands(run: Path) -> dict[str, list[str]]:
         "sample": ["sample", "--ckpt_path", ckpt],
         "validate": ["validate", "--config", config, "--ckpt_path", ckpt],
         "predict": ["predict", "--config", config, "--ckpt_path", ckpt, "--data.predict_path", "x"],
-        "gradcheck": ["gradcheck", "--checkpoint", ckpt],
+        "gradcheck": ["gradcheck", "--ckpt_path", ckpt],
         "resume": ["fit", "--config", config, *resume, "--trainer.max_steps", "99"],
     }
 

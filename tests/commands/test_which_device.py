@@ -145,6 +145,8 @@ def test_a_cluster_configuration_is_obeyed(gpus, words, path, monkeypatch):
 def test_torchrun_says_how_many(monkeypatch):
     assert devices.number("auto") == 1
     monkeypatch.setenv("LOCAL_WORLD_SIZE", "4")
+    assert devices.number("auto") == 1  # left in a shell
+    monkeypatch.setenv("TORCHELASTIC_RUN_ID", "none")
     assert [devices.number(given) for given in ("auto", 2)] == [4, 2]
 
 

@@ -93,7 +93,7 @@ def test_the_command_takes_a_config_and_a_checkpoint(capsys, config, tmp_path):
     best = str(tmp_path / "run" / "checkpoints" / "best.ckpt")
     for more in ([], [flag, path]):
         capsys.readouterr()
-        assert main([command, "--checkpoint", best, *more]) == 0
+        assert main([command, "--ckpt_path", best, *more]) == 0
         assert capsys.readouterr().out.count("all agree") == 3
 
 
@@ -103,7 +103,7 @@ def test_the_command_takes_a_config_and_a_checkpoint(capsys, config, tmp_path):
         (["--batch_size", "1"], 1, "--batch_size 2 at least"),
         (["--dtype", "float16"], 2, "dtype"),
         (["--config", "none.yaml"], 2, "none.yaml"),
-        (["--checkpoint", "none.ckpt"], 1, "no checkpoint at"),
+        (["--ckpt_path", "none.ckpt"], 1, "no checkpoint at"),
         (["--config", "README.md"], 2, "parsing config"),
     ],
 )

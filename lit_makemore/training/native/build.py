@@ -69,7 +69,10 @@ def ahead() -> None:
 def compiler() -> list[str] | None:
     """The command of the C++ compiler: $CXX, else c++, g++ or clang++; None if there is none."""
     if named := os.environ.get("CXX", "").strip():
-        return shlex.split(named)
+        try:
+            return shlex.split(named)
+        except ValueError as error:  # a quotation mark alone
+            raise BuildError(f"the variable CXX is no command: {named} ({error})") from error
     found = (shutil.which(name) for name in ("c++", "g++", "clang++"))
     return next(([path] for path in found if path), None)
 
@@ -77,8 +80,13 @@ def compiler() -> list[str] | None:
 def cache_folder() -> Path:
     """Where libraries are kept."""
     if named := os.environ.get("XDG_CACHE_HOME"):
-        return Path(named) / "lit_makemore"
-    home = Path("~").expanduser()
+        return Path(named).expanduser() / "lit_makemore"
+    try:
+        home = Path.home()
+    except RuntimeError as error:  # a container: no HOME, and a number without a user
+        raise BuildError(
+            "there is no home folder; let XDG_CACHE_HOME name a folder to store it in"
+        ) from error
     return home / ("Library/Caches" if sys.platform == "darwin" else ".cache") / "lit_makemore"
 
 

@@ -1,0 +1,309 @@
+"""The quick start, shortened, where it is started in another way than usual."""
+
+import json
+import os
+import pty
+import shlex
+import signal
+import subprocess
+import sys
+from datetime import timedelta
+
+import pytest
+import torch
+import yaml
+
+from lit_makemore import NamesDataModule, files
+from lit_makemore.cli import main
+from lit_makemore.commands.parsing import duration
+from lit_makemore.diagnostics import words as invented
+from lit_makemore.runs import tables
+from tests.conftest import ROOT, WORDS
+
+SHORT = {
+    "data": {"batch_size": 16},
+    "model": {"n_layer": 1, "n_hidden": 8},
+    "trainer": {"max_steps": 20, "accelerator": "cpu", "enable_progress_bar": False},
+    "diagnostics": {"enabled": False},
+    "threads": 1,
+}
+NO_USER = """
+import os, pwd, runpy, sys
+def unknown(uid):
+    raise KeyError(f"getpwuid(): uid not found: {uid}")
+pwd.getpwuid = unknown
+sys.argv = ["train.py", *sys.argv[1:]]
+runpy.run_path("train.py", run_name="__main__")
+"""
+
+
+@pytest.fixture
+def arguments(tmp_path, word_list):
+    """The options of the quick start, shortened, on 30 words."""
+    (tmp_path / "short.yaml").write_text(yaml.dump(SHORT))
+    found = ["fit", "--config", "configs/quickstart.yaml", "--config", f"{tmp_path}/short.yaml"]
+    return [*found, "--data.path", str(word_list), "--runs_dir", f"{tmp_path}/runs", "--name", "a"]
+
+
+def summary(folder) -> dict:
+    return json.loads((folder / "summary.json").read_text())
+
+
+@pytest.fixture
+def refused(arguments, tmp_path, capsys):
+    """Starts it in this process, with more options; what stands in its one line."""
+
+    def refused(*more: str) -> str:
+        try:
+            status = main([*arguments, *more])
+        except SystemExit as stopped:  # of the parser
+            status = stopped.code
+        assert status in (1, 2)
+        (line,) = capsys.readouterr().err.splitlines()
+        assert "error: " in line
+        assert not (tmp_path / "runs").exists()
+        return line
+
+    return refused
+
+
+INLINE = "module://matplotlib_inline.backend_inline"
+# what is set (None: unset), more options, what stderr says
+RIGHT = {
+    "a backend that is not there": ({"MPLBACKEND": "module://none.backend"}, (), ""),
+    "a backend of a notebook": ({"MPLBACKEND": INLINE}, (), ""),
+    "a backend that nobody knows": ({"MPLBACKEND": "none"}, (), ""),
+    "half a quotation mark": ({"CXX": 'g++ "-O2'}, (), "the variable CXX is no command"),
+    "a compiler that is empty": ({"CXX": "''"}, (), "cannot be started"),
+    "a size left by a launcher": ({"WORLD_SIZE": "2", "LOCAL_WORLD_SIZE": "2"}, (), ""),
+    "the rank of the first": ({"RANK": "0", "LOCAL_RANK": "0"}, (), ""),
+    "a wrong home": ({"HOME": "/none", "XDG_CACHE_HOME": ""}, (), "nothing can be stored"),
+    "a blank in a path": ({}, ("--runs_dir", "{tmp}/my runs"), ""),
+    "no home and no user": ({"HOME": None, "XDG_CACHE_HOME": None}, (NO_USER,), "no home folder"),
+}  # fmt: skip
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", RIGHT)
+def test_a_run_reaches_the_same_in_other_surroundings(name, arguments, tmp_path, capfd):
+    changes, more, said = RIGHT[name]
+    if name == "a wrong home" and os.access("/", os.W_OK):
+        changes = {**changes, "HOME": "/dev/null"}
+    environment = {**os.environ, **changes}
+    environment = {key: value for key, value in environment.items() if value is not None}
+    program = ["-c", NO_USER] if NO_USER in more else ["train.py"]
+    more = [option.format(tmp=tmp_path) for option in more if option != NO_USER]
+    done = subprocess.run(
+        [sys.executable, *program, *arguments, *more, "--trainer.enable_progress_bar", "true"],
+        cwd=ROOT, env=environment, capture_output=True, text=True,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert "Traceback" not in done.stderr
+    assert done.stderr.count(said) == 1 or not said
+    runs = tmp_path / ("my runs" if more else "runs")
+    (command,) = [line for line in done.stdout.splitlines() if "tensorboard --logdir" in line]
+    assert shlex.split(command)[-1] == str(runs)
+    assert main([*arguments, "--name", "usual"]) == 0
+    reached, usual = (summary(run)["final"] for run in (runs / "a", tmp_path / "runs" / "usual"))
+    assert reached == pytest.approx(usual, abs=1e-4)  # native or by autograd
+    assert (summary(runs / "a")["engine"] == "autograd") == bool(said)
+
+
+@pytest.mark.parametrize(
+    ("environment", "message"),
+    [
+        ({"RANK": "1"}, "unset RANK"),
+        ({"LOCAL_RANK": "1"}, "unset LOCAL_RANK"),
+        ({"SLURM_PROCID": "1"}, "unset SLURM_PROCID"),
+        ({"RANK": "x"}, "RANK=x in the environment is no number"),
+        ({"RANK": ""}, "RANK= in the environment is no number"),
+        ({"OMPI_COMM_WORLD_SIZE": "2"}, "2 processes were started"),
+        ({"TORCHELASTIC_RUN_ID": "1", "WORLD_SIZE": "2", "RANK": "0"}, "2 processes were started"),
+    ],
+)
+def test_what_a_launcher_has_left_is_named(refused, monkeypatch, environment, message):
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    assert message in refused("--trainer.devices", "1")
+
+
+@pytest.mark.slow
+def test_torchrun_starts_as_many_processes_as_are_trained_on(arguments, tmp_path):
+    command = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2", "train.py"]
+    whole = ["--model.count_mixture", "false", "--trainer.accelerator", "cpu"]
+    done = subprocess.run([*command, *arguments, *whole], cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert summary(tmp_path / "runs" / "a")["steps"] == 20
+
+
+PATHS = ["--runs_dir", "--data.path", "--resume", "--data.teachers", "--config"]
+ADDRESSES = ["s3://b/runs", "gs://b/runs", "https://b/runs", "~unknown_user/x"]
+
+
+@pytest.mark.parametrize("option", PATHS)
+@pytest.mark.parametrize(
+    "address", ["s3://b/runs", "gs://b/runs", "https://b/runs", "~unknown_user/x"]
+)
+def test_what_is_no_path_of_this_machine_is_refused(refused, option, address):
+    more = [option, address]
+    if option == "--data.teachers":
+        more = ["--data.targets", "teacher", option, f'["{address}"]']
+    assert f"error: {address}" in refused(*more)
+
+
+@pytest.mark.parametrize(
+    "command", ["sample --ckpt_path", "score a --ckpt_path", "sweep --config", "compare"]
+)
+def test_other_commands_refuse_it_too(capsys, command):
+    assert main([*command.split(), "s3://b/x"]) == 1
+    assert capsys.readouterr().err.startswith("error: s3://b/x is no path of this machine")
+
+
+def test_the_home_folder_is_meant_in_every_option(arguments, tmp_path, monkeypatch, capsys):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    (tmp_path / "home.yaml").write_text("runs_dir: ~/myruns\ndata:\n  path: ~/words.txt\n")
+    del arguments[-6:-2]
+    assert main([*arguments, "--config", "~/home.yaml"]) == 0
+    ckpt = "~/myruns/a/checkpoints/last.ckpt"
+    assert main(["fit", "--resume", "~/myruns/a"]) == 0
+    score = ["score", "--ckpt_path", ckpt, "--file", "~/words.txt", "--output", "~/scores.csv"]
+    assert main([*score, "--format", "csv"]) == 0
+    assert main(["sample", "--ckpt_path", ckpt, "--num", "1"]) == 0
+    assert main(["compare", "~/myruns/a"]) == 0
+    assert len((tmp_path / "scores.csv").read_text().splitlines()) == 31
+    assert NamesDataModule("~/words.txt").corpus.n_words == 30
+    assert files.local("~/x") == f"{tmp_path}/x"
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("", "holds no options"),
+        ("# nothing\n", "holds no options"),
+        ("- a\n", "holds no options"),
+        ("hello", "holds no options"),
+        ("\udcff\udcfe", "'utf-8' codec"),
+        ("threads: 1\ndata:\n  seed: 1\nthreads:\n", "threads stands in line 1 and again"),
+        ("trainer:\n  max_steps: 40\n  max_steps: 40\n", "in line 2 and again in line 3"),
+        ("trainer: {max_steps: 40, max_steps: 30}\n", "in line 1 and again in line 1"),
+        ("trainer:\n  callbacks:\n  - a: A\n    a: B\n", "in line 3 and again in line 4"),
+    ],
+)  # fmt: skip
+def test_a_configuration_that_is_not_what_it_seems(refused, tmp_path, capsys, text, message):
+    path = tmp_path / "strange.yaml"
+    path.write_bytes(text.encode(errors="surrogateescape"))
+    for option in (["--config", str(path)], [f"--config={path}"]):
+        assert refused(*option).startswith(f"error: {path}")
+        assert message in refused(*option)
+    assert main(["sweep", "--config", str(path)]) == 1
+    assert message in capsys.readouterr().err
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("path", ["/dev/stdin", "-", "<("])
+def test_words_come_through_a_pipe(arguments, tmp_path, path):
+    given = f"<(cat {tmp_path}/words.txt)" if path == "<(" else path
+    command = shlex.join([sys.executable, "train.py"])
+    fit = f"{command} {shlex.join(arguments)} --data.path {given}"
+    ckpt = tmp_path / "runs" / "a" / "checkpoints" / "last.ckpt"
+    score = f"{command} score --ckpt_path {ckpt} --format csv --file {given}"
+    predict = f"{command} predict --ckpt_path {ckpt} --data.predict_path {given}"
+    for line in (fit, score, predict):
+        with (tmp_path / "words.txt").open() as words:
+            piped = subprocess.run(["cat"], stdin=words, capture_output=True).stdout
+        done = subprocess.run(["bash", "-c", line], cwd=ROOT, input=piped, capture_output=True)
+        assert done.returncode == 0, done.stderr
+        if line != fit:
+            assert len(done.stdout.splitlines()) == 1 + len(WORDS)
+    assert summary(tmp_path / "runs" / "a")["data"]["words"] == len(WORDS)
+
+
+@pytest.mark.slow
+def test_a_terminal_that_is_closed_loses_no_run(arguments, tmp_path):
+    """What is written to it afterwards is an error."""
+    ours, theirs = pty.openpty()
+    endless = ["--trainer.max_steps", "100000000", "--trainer.enable_progress_bar", "true"]
+    run = subprocess.Popen(
+        ["setsid", "-c", "-w", sys.executable, "train.py", *arguments, *endless],
+        cwd=ROOT, stdin=theirs, stdout=theirs, stderr=theirs,
+    )  # fmt: skip
+    os.close(theirs)
+    said = b""
+    while b"step" not in said:
+        said += os.read(ours, 1000)
+    os.close(ours)
+    assert run.wait(60) == 128 + signal.SIGHUP, said
+    assert main(["fit", "--resume", f"{tmp_path}/runs/a", "--trainer.fast_dev_run", "true"]) == 0
+    assert (tmp_path / "runs" / "a" / "checkpoints" / "last.ckpt").is_file()
+
+
+@pytest.mark.parametrize("nohup", [True, False])
+def test_nohup_keeps_a_run_going(nohup):
+    code = "from lit_makemore.runs.signals import *; print('SIGHUP' in [s.name for s in ASKING])"
+    ignored = {"preexec_fn": lambda: signal.signal(signal.SIGHUP, signal.SIG_IGN)} if nohup else {}
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, **ignored)
+    assert done.stdout.split() == [str(not nohup).encode()]
+
+
+def test_a_stopped_run_goes_on_by_its_name_alone(arguments, tmp_path, capsys):
+    assert main(arguments) == 0
+    runs = ["--runs_dir", f"{tmp_path}/runs"]
+    for more in (["true", "--name", "a", *runs], [f"{tmp_path}/runs/a"]):
+        assert main(["fit", "--resume", *more]) == 0
+        assert "already finished (update 20)" in capsys.readouterr().err
+    assert main(["fit", "--resume", "auto", "--name", "none", *runs]) == 1
+    assert "which run? --resume runs/NAME" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("option", "message"),
+    [
+        ("configs/deep.yaml", "--config configs/deep.yaml"),
+        ("--model.activation foo", "must be one of 'tanh', 'relu', 'linear'. Got value: foo"),
+        ("--model.n_hidden foo", "must be a whole number"),
+        ("--threads foo", "must be a whole number or null"),
+        ("--model.batch_norm foo", "must be true or false"),
+        ("--model.lr foo", "must be a number"),
+    ],
+)
+def test_the_parser_speaks_plainly(refused, option, message):
+    line = refused(*option.split())
+    assert message in line
+    assert "class" not in line
+    assert "typing" not in line
+
+
+@pytest.mark.parametrize(
+    ("text", "seconds"),
+    [("00:00:00:01", 1), ("0:00:01", 1), ("1 day, 0:00:00", 86400), ("02:00:00:00.5", 172800.5)],
+)
+def test_times_are_read_in_both_forms(text, seconds):
+    assert duration(text) == timedelta(seconds=seconds)
+    assert duration(str(duration(text))) == duration(text)  # as config.yaml has it
+
+
+@pytest.mark.parametrize("text", ["1s", "0:00:01 hours", "00:01", "1:00:00:00:00", "-1:00:00"])
+def test_another_form_of_time_is_refused(refused, text):
+    callback = ["--trainer.callbacks+=ModelCheckpoint"]
+    line = refused(*callback, f"--trainer.callbacks.train_time_interval={text}")
+    assert "a time is days:hours:minutes:seconds" in line
+
+
+def test_names_do_not_break_tables(monkeypatch):
+    assert tables.markdown([["a|b"], ["c"]]).splitlines()[0] == r"| a\|b |"
+    names = ["a|b", "*c*", "<d>"]
+    monkeypatch.setattr(invented, "Sampler", lambda *a, **k: _Drawn(names))
+    monkeypatch.setattr(invented, "score", lambda *a: torch.zeros(3))
+    monkeypatch.setattr(invented, "whereabouts", lambda *a: "new")
+    splits = {"train": type("Split", (), {"longest": 3})}
+    rows = invented.sample_table(None, None, 3, splits).splitlines()[2:]
+    assert all(row.count("|") == 4 for row in rows)
+    assert not {"*", "<"} & set("".join(rows))
+
+
+class _Drawn:
+    def __init__(self, names):
+        self.names = names
+
+    def draw(self, num, generator):
+        yield self
