@@ -24,7 +24,7 @@ from lit_makemore.runs import report, resume, slurm
 from lit_makemore.runs.checkpoints import Checkpoints
 from lit_makemore.runs.exact_resume import ExactResume, FolderCallback
 from lit_makemore.runs.folder import RunFolder
-from lit_makemore.runs.logger import VARIED, RunLogger
+from lit_makemore.runs.logger import VARIED, RunLogger, close
 from lit_makemore.runs.report import Result, Samples
 from lit_makemore.runs.signals import ASKING, Stopped, noted
 from lit_makemore.runs.stopping import StopOnNaN, StopOnSignal
@@ -76,8 +76,7 @@ def train(
     folder = folder or RunFolder(config.runs_dir, config.name, cli.stem, resumed)
     loggers: dict[str, Any] = {}
     if config.trainer.logger is not False:
-        # what was logged after the checkpoint is logged again, and must not show twice
-        purge_step = (found.step + 1 if found.step else 0) if found else None
+        purge_step = found.purge_step if found else None
         loggers["logger"] = RunLogger(folder, purge_step, config.diagnostics.all_figures, varied)
     # Before the teachers, so that a Trainer that is not possible is refused at once.
     cli.build(callbacks=_callbacks(cli, folder, found), **loggers)
@@ -99,8 +98,7 @@ def train(
             folder.discard()
         raise
     finally:
-        for logger in loggers.values():
-            logger.close()
+        close(trainer.loggers)
         folder.close()
 
 
@@ -177,7 +175,7 @@ def _report(cli: MakemoreCLI, folder: RunFolder, begun: float) -> Reached:
     report.write(path, entries | report.facts(result, health, trainer), samples)
     losses = {f"best/{split}": loss for split, loss in result.best.items() if loss is not None}
     for logger in trainer.loggers:
-        if isinstance(logger, RunLogger):
-            # one step on, so that a resume with more steps takes them back
-            logger.log_metrics(losses, trainer.global_step + 1)
+        # one step on, so that a resume with more steps takes them back
+        logger.log_metrics(losses, trainer.global_step + 1)
+        logger.finalize("success")
     return result, health, samples, path

@@ -3,17 +3,18 @@
 import logging
 from collections.abc import Callable
 from copy import deepcopy
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import lightning.pytorch as pl
 import torch
 from lightning.pytorch import callbacks
-from lightning.pytorch.loggers import Logger
+from lightning.pytorch.loggers import CSVLogger, Logger
 
 from lit_makemore.files import replacing, write_text
 from lit_makemore.runs.folder import RunFolder
-from lit_makemore.runs.logger import RunLogger, settings_of
+from lit_makemore.runs.logger import RunLogger, added, keep_rows, settings_of, versions
 from lit_makemore.runs.resume import Resumption
 
 log = logging.getLogger(__name__)
@@ -23,7 +24,7 @@ class FolderCallback(pl.Callback):
     """Lets everything write into the run folder; replaces older results, as the fit starts.
 
     config is the configuration, for config.yaml; found is the run that is resumed, if any; loggers
-    makes the user's own loggers, which write into a folder and join ours.
+    make the user's own loggers, which join ours.
     """
 
     def __init__(
@@ -31,7 +32,7 @@ class FolderCallback(pl.Callback):
         folder: RunFolder,
         config: str,
         found: Resumption | None,
-        loggers: Callable[[Path], list[Logger]],
+        loggers: Callable[[], list[partial[Logger]]],
     ) -> None:
         self._folder, self._config, self._found, self._loggers = folder, config, found, loggers
 
@@ -39,7 +40,8 @@ class FolderCallback(pl.Callback):
         """Parts of Lightning that the user has added write there, unless they have a place."""
         opened = str(self._folder.open()) if trainer.is_global_zero else ""
         path = self._folder.path = Path(trainer.strategy.broadcast(opened))  # on all processes
-        trainer.loggers = [*trainer.loggers, *self._loggers(path)]
+        theirs = added(self._loggers(), path, self._found)
+        trainer.loggers = [*trainer.loggers, *theirs]
         for callback in trainer.callbacks:
             if isinstance(callback, callbacks.ModelCheckpoint) and callback.dirpath is None:
                 if (name := callback.filename) in ("best", "last"):
@@ -53,6 +55,10 @@ class FolderCallback(pl.Callback):
     def on_fit_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """All checks have passed, so old results may now be replaced."""
         if trainer.is_global_zero:
+            for logger in trainer.loggers:
+                if isinstance(logger, CSVLogger):
+                    keep_rows(logger, self._found)
+                getattr(logger, "experiment", None)  # which begins it, or says why not
             path, last = self._folder.checkpoints.parent, self._folder.checkpoints / "last.ckpt"
             for name in ("summary.json", "samples.txt"):
                 (path / name).unlink(missing_ok=True)
@@ -64,10 +70,14 @@ class FolderCallback(pl.Callback):
         for logger in trainer.loggers:
             if isinstance(logger, RunLogger):
                 logger.start(pl_module.hparams["n_layer"])
-            if trainer.is_global_zero and not (self._found and self._found.step):
+            goes_on = self._found and self._found.step and not isinstance(logger, CSVLogger)
+            if trainer.is_global_zero and not goes_on:  # a CSVLogger writes its settings anew
                 logger.log_hyperparams(settings_of(pl_module, trainer))
 
-    def on_save_checkpoint(self, trainer: pl.Trainer, *args: Any) -> None:
+    def on_save_checkpoint(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, checkpoint: dict[str, Any]
+    ) -> None:
+        checkpoint["loggers"] = versions(trainer.loggers)
         for logger in trainer.loggers:  # the files must have every point before the checkpoint
             logger.save()
 

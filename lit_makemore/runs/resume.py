@@ -1,7 +1,7 @@
 """Going on where a run stopped: which checkpoint, and whether the configuration still fits it."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -27,6 +27,12 @@ class Resumption(NamedTuple):
     step: int = 0  # updates made by then
     threads: int | None = None  # how many made them; None if it begins again
     finished: bool = False  # whether the run has its summary and is as long as asked for
+    loggers: Sequence[tuple[str, Any]] = ()  # the user's own: class, and version or id
+
+    @property
+    def purge_step(self) -> int:
+        """What was logged from this step on is logged again, and must not show twice."""
+        return self.step + 1 if self.step else 0
 
 
 def find(
@@ -84,7 +90,8 @@ def _from(path: Path, folder: Path, max_steps: int, note: str = "") -> Resumptio
     entries = read(path)
     step, threads = entries["global_step"], entries[KEY]["threads"]
     finished = is_finished(folder) and 0 < max_steps <= step
-    return Resumption(folder, note, path, step, threads, finished)
+    loggers = entries.get("loggers", ()) if step else ()  # at 0 the run starts again
+    return Resumption(folder, note, path, step, threads, finished, [*map(tuple, loggers)])
 
 
 def differences(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
