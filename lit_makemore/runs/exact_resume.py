@@ -60,7 +60,7 @@ class FolderCallback(pl.Callback):
                     keep_rows(logger, self._found)
                 getattr(logger, "experiment", None)  # which begins it, or says why not
             path, last = self._folder.checkpoints.parent, self._folder.checkpoints / "last.ckpt"
-            for name in ("summary.json", "samples.txt"):
+            for name in ("summary.json", "samples.txt", "failed.txt"):
                 (path / name).unlink(missing_ok=True)
             goes_on_from = self._found and self._found.path
             if goes_on_from and not (last.exists() and goes_on_from.samefile(last)):
@@ -113,6 +113,9 @@ class ExactResume(pl.Callback):
                 f"the words of {data.path} are not those that the run was trained on; "
                 "restore the list, or start another run"
             )
+        for one in trainer.callbacks:
+            if isinstance(one, callbacks.EarlyStopping):  # which would take its old patience back
+                checkpoint["callbacks"].get(one.state_key, {})["patience"] = one.patience
         if checkpoint["global_step"]:  # not the checkpoint that the finder makes for its trial
             finder = callbacks.LearningRateFinder
             others = [one for one in trainer.callbacks if not isinstance(one, finder)]
