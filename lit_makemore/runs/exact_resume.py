@@ -43,11 +43,14 @@ class FolderCallback(pl.Callback):
         theirs = added(self._loggers(), path, self._found)
         trainer.loggers = [*trainer.loggers, *theirs]
         for callback in trainer.callbacks:
-            if isinstance(callback, callbacks.ModelCheckpoint) and callback.dirpath is None:
-                if (name := callback.filename) in ("best", "last"):
+            if isinstance(callback, callbacks.ModelCheckpoint):
+                callback.dirpath = callback.dirpath or str(self._folder.checkpoints)
+                beside = Path(callback.dirpath).resolve() == self._folder.checkpoints.resolve()
+                if beside and (name := callback.filename) in ("best", "last"):
                     remedy = "give the ModelCheckpoint another filename"
                     raise ValueError(f"{name}.ckpt is a checkpoint of every run; {remedy}")
-                callback.dirpath = str(self._folder.checkpoints)
+                if beside:
+                    callback.CHECKPOINT_NAME_LAST = "last-v1"  # ours is last.ckpt, and no link
             elif isinstance(callback, callbacks.SpikeDetection):
                 callback.exclude_batches_path = callback.exclude_batches_path or str(path)
         trainer.profiler.dirpath = trainer.profiler.dirpath or path
