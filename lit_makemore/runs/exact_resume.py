@@ -77,9 +77,7 @@ class FolderCallback(pl.Callback):
             if trainer.is_global_zero and not goes_on:  # a CSVLogger writes its settings anew
                 logger.log_hyperparams(settings_of(pl_module, trainer))
 
-    def on_save_checkpoint(
-        self, trainer: pl.Trainer, pl_module: pl.LightningModule, checkpoint: dict[str, Any]
-    ) -> None:
+    def on_save_checkpoint(self, trainer: Any, pl_module: Any, checkpoint: dict[str, Any]) -> None:
         checkpoint["loggers"] = versions(trainer.loggers)
         for logger in trainer.loggers:  # the files must have every point before the checkpoint
             logger.save()
@@ -151,9 +149,7 @@ class ExactResume(pl.Callback):
     def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         self._ended = True
 
-    def on_save_checkpoint(
-        self, trainer: pl.Trainer, pl_module: pl.LightningModule, checkpoint: dict[str, Any]
-    ) -> None:
+    def on_save_checkpoint(self, trainer: Any, pl_module: Any, checkpoint: dict[str, Any]) -> None:
         if self._ended and self._weights:
             # a WeightAveraging that has had its turn has moved them there
             key = "current_model_state" if "current_model_state" in checkpoint else "state_dict"

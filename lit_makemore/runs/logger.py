@@ -178,5 +178,5 @@ def close(loggers: Iterable[Logger]) -> None:
     for logger in loggers:
         if isinstance(logger, RunLogger):
             logger.close()
-        elif isinstance(logger, WandbLogger) and logger.version:
+        elif isinstance(logger, WandbLogger) and logger._experiment is not None:
             logger.experiment.finish(exit_code=int(sys.exc_info()[0] is not None))

@@ -98,19 +98,13 @@ def differences(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
     harmless: tuple[str, ...] = ()
     if new.get("model.schedule") == "step":  # which is the same however long the run is
         harmless = ("trainer.max_steps", "trainer.max_epochs")
-    for options in (old, new):
-        options["trainer.callbacks"] = [*map(_patient, options.get("trainer.callbacks") or [])]
+    for callback in [*(old.get("trainer.callbacks") or ()), *(new.get("trainer.callbacks") or ())]:
+        (callback.get("init_args") or {}).pop("patience", None)  # which only says when to stop
     return [
         f"{key}: {old.get(key)} -> {new.get(key)}"
         for key in sorted(old.keys() | new.keys())
         if old.get(key) != new.get(key) and key not in harmless
     ]
-
-
-def _patient(callback: dict[str, Any]) -> dict[str, Any]:
-    """A callback of a configuration without its patience, which only says when to stop."""
-    given = callback.get("init_args") or {}
-    return {**callback, "init_args": {k: v for k, v in given.items() if k != "patience"}}
 
 
 def that_count(config: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
@@ -123,15 +117,14 @@ def that_count(config: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
 
 
 def finished(found: Resumption, config: str) -> list[str]:
-    """The options of which one must be larger if a run that has ended shall go on.
+    """What must be larger (one of these) if a run that has ended by itself shall go on.
 
-    None if it has not ended by itself, or what says when to stop has changed since (YAML).
+    Nothing if it has not ended, or if what says when to stop has changed since (YAML).
 
     Raises:
         ValueError: diagnostics.fail_on has stopped it, and would do so again.
     """
-    before, now = _before(found), yaml.safe_load(config)
-    failed = found.folder / "failed.txt"
+    before, now, failed = _before(found), yaml.safe_load(config), found.folder / "failed.txt"
     if failed.is_file() and before == now:
         raise ValueError(f"{failed.read_text('utf-8')}; to go on, change --diagnostics.fail_on")
     before, now = before["trainer"], now["trainer"]
@@ -141,8 +134,8 @@ def finished(found: Resumption, config: str) -> list[str]:
         return ["--trainer.max_steps"]
     if any(before.get(name) != now[name] for name in ENDS):
         return []
-    patience = ["the patience of a callback"] if now["callbacks"] else []
-    return [f"--trainer.{name}" for name in ENDS[:3] if now[name] not in (None, -1)] + patience
+    limits = [f"--trainer.{name}" for name in ENDS[:3] if now[name] not in (None, -1)]
+    return limits + ["the patience of a callback"] * bool(now["callbacks"])
 
 
 def check(found: Resumption, config: str, override: bool) -> list[str]:

@@ -89,9 +89,7 @@ class TrainingCurves(AtUpdates):
     def state_dict(self) -> dict[str, Any]:
         return {"n_losses": self._n_losses}
 
-    def on_save_checkpoint(
-        self, trainer: Any, pl_module: pl.LightningModule, checkpoint: dict[str, Any]
-    ) -> None:
+    def on_save_checkpoint(self, trainer: Any, pl_module: Any, checkpoint: dict[str, Any]) -> None:
         loss = torch.as_tensor(self._loss, device=trainer.strategy.root_device)
         losses = trainer.strategy.all_gather(loss).view(trainer.world_size)
         checkpoint["callbacks"][self.state_key]["losses"] = losses
