@@ -114,10 +114,10 @@ class ExactResume(pl.Callback):
                 f"the words of {data.path} are not those that the run was trained on; "
                 "restore the list, or start another run"
             )
-        for one in trainer.callbacks:
-            if isinstance(one, callbacks.EarlyStopping):  # which would take its old patience back
-                checkpoint["callbacks"].get(one.state_key, {})["patience"] = one.patience
         if checkpoint["global_step"]:  # not the checkpoint that the finder makes for its trial
+            for one in trainer.callbacks:
+                if isinstance(one, callbacks.EarlyStopping):  # it would take its old patience back
+                    checkpoint["callbacks"].get(one.state_key, {})["patience"] = one.patience
             finder = callbacks.LearningRateFinder
             others = [one for one in trainer.callbacks if not isinstance(one, finder)]
             if len(others) < len(trainer.callbacks):  # the run has its rate, and needs no other
