@@ -17,14 +17,15 @@ from lit_makemore.commands.output import notes, say
 from lit_makemore.commands.quiet import quiet_lightning
 from lit_makemore.commands.teachers import is_config, train_teachers
 from lit_makemore.diagnostics.checks import Health
-from lit_makemore.diagnostics.monitor import Monitor
+from lit_makemore.diagnostics.monitor import Monitor, Unhealthy
 from lit_makemore.diagnostics.progress import ProgressLine
+from lit_makemore.files import write_text
 from lit_makemore.model import load
 from lit_makemore.runs import report, resume, slurm
 from lit_makemore.runs.checkpoints import Checkpoints
 from lit_makemore.runs.exact_resume import ExactResume, FolderCallback
 from lit_makemore.runs.folder import RunFolder
-from lit_makemore.runs.logger import VARIED, RunLogger
+from lit_makemore.runs.logger import VARIED, RunLogger, close
 from lit_makemore.runs.report import Result, Samples
 from lit_makemore.runs.signals import ASKING, Stopped, noted
 from lit_makemore.runs.stopping import StopOnNaN, StopOnSignal
@@ -68,16 +69,17 @@ def train(
         _try_out(cli)
         return None
     found = _find_run(cli)
-    if found and found.finished:
-        longer = "to train longer, set a larger --trainer.max_steps"
+    if found and (larger := resume.finished(found, cli.dump())):
+        longer = f"to train longer, set a larger {' or '.join(larger)}"
         say(f"{found.folder} is already finished (update {found.step:,}); {longer}")
         return None
+    if found and found.path:
+        say(f"resuming {found.folder} at update {found.step:,}")
     resumed = found.folder if found else None
     folder = folder or RunFolder(config.runs_dir, config.name, cli.stem, resumed)
     loggers: dict[str, Any] = {}
     if config.trainer.logger is not False:
-        # what was logged after the checkpoint is logged again, and must not show twice
-        purge_step = (found.step + 1 if found.step else 0) if found else None
+        purge_step = found.purge_step if found else None
         loggers["logger"] = RunLogger(folder, purge_step, config.diagnostics.all_figures, varied)
     # Before the teachers, so that a Trainer that is not possible is refused at once.
     cli.build(callbacks=_callbacks(cli, folder, found), **loggers)
@@ -97,10 +99,11 @@ def train(
     except BaseException as error:
         if trainer.global_step == 0 and not _is_worth_keeping(folder, error):
             folder.discard()
+        elif isinstance(error, Unhealthy) and trainer.is_global_zero:
+            write_text(folder.checkpoints.parent / "failed.txt", str(error))
         raise
     finally:
-        for logger in loggers.values():
-            logger.close()
+        close(trainer.loggers)
         folder.close()
 
 
@@ -112,8 +115,7 @@ def _find_run(cli: MakemoreCLI) -> resume.Resumption | None:
     how = config.resume or ("auto" if job and slurm.restarts() else "false")
     if how == "false":
         return None
-    max_steps = config.trainer.max_steps
-    found = resume.find(how, config.runs_dir, config.name, cli.stem, max_steps)
+    found = resume.find(how, config.runs_dir, config.name, cli.stem)
     if found is None:
         say("nothing to resume: starting a new run")
         return None
@@ -121,8 +123,6 @@ def _find_run(cli: MakemoreCLI) -> resume.Resumption | None:
         threads.use(found.threads)
     changed = resume.check(found, cli.dump(), config.resume_override)
     say(*filter(None, [found.note]), *changed)
-    if found.path and not found.finished:
-        say(f"resuming {found.folder} at update {found.step:,}")
     return found
 
 
@@ -177,7 +177,7 @@ def _report(cli: MakemoreCLI, folder: RunFolder, begun: float) -> Reached:
     report.write(path, entries | report.facts(result, health, trainer), samples)
     losses = {f"best/{split}": loss for split, loss in result.best.items() if loss is not None}
     for logger in trainer.loggers:
-        if isinstance(logger, RunLogger):
-            # one step on, so that a resume with more steps takes them back
-            logger.log_metrics(losses, trainer.global_step + 1)
+        # one step on, so that a resume with more steps takes them back
+        logger.log_metrics(losses, trainer.global_step + 1)
+        logger.finalize("success")
     return result, health, samples, path

@@ -1,7 +1,6 @@
 """The options of fit, validate, test and predict, and what is built from them: LightningCLI."""
 
 import sys
-from collections.abc import Callable
 from functools import partial
 from inspect import cleandoc, signature
 from pathlib import Path
@@ -195,12 +194,10 @@ class MakemoreCLI(LightningCLI):
         devices.check_launcher(trainer.world_size)
         return trainer
 
-    def loggers(self, folder: Path) -> list[Logger]:
-        """The user's own loggers. They write into a folder, unless they were given a place."""
+    def loggers(self) -> list[partial[Logger]]:
+        """Makers of the user's own loggers."""
         given = self.config_init.trainer.logger
-        makers = [] if isinstance(given, bool) else options.listed(given)
-        here = {"save_dir": folder}
-        return [make(**(here if make.keywords.get("save_dir") == "" else {})) for make in makers]
+        return [] if isinstance(given, bool) else options.listed(given)
 
     @property
     def stem(self) -> str:
@@ -248,5 +245,5 @@ def _joined(ours: dict[str, Any], theirs: list[pl.Callback]) -> list[pl.Callback
     return [*(one for one in ours["callbacks"] if not isinstance(one, replaced)), *theirs]
 
 
-def _later(kind: type[Logger], *args: Any, **kwargs: Any) -> Callable[..., Logger]:
+def _later(kind: type[Logger], *args: Any, **kwargs: Any) -> partial[Logger]:
     return partial(kind, *args, **kwargs)

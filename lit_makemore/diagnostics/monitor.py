@@ -33,6 +33,10 @@ KEPT = 1000  # probes of the history; of more, every second one is forgotten
 _ARTIST = ThreadPoolExecutor(1)  # draws: six pictures take a third of a second
 
 
+class Unhealthy(ValueError):
+    """A check of fail_on has failed."""
+
+
 class Monitor(AtUpdates):
     """Probes a network at some updates, judges what it sees, and writes it to the loggers.
 
@@ -51,7 +55,8 @@ class Monitor(AtUpdates):
         health: the verdicts, as a table and for summary.json.
 
     Raises:
-        ValueError: fail_on names an unknown check; or, while it trains, one of its checks failed.
+        ValueError: fail_on names an unknown check.
+        Unhealthy: while it trains, one of its checks failed.
     """
 
     alone = True  # a probe needs the minibatch of its update
@@ -276,7 +281,7 @@ class Monitor(AtUpdates):
             bad = [v for v in verdicts if not v.healthy and v.check in self.fail_on]
             reasons = [f"{verdict.check}: {verdict}" for verdict in bad]
             if reasons := trainer.strategy.broadcast(reasons):  # the first process decides for all
-                raise ValueError(f"stopped by diagnostics.fail_on at update {step}: {reasons[0]}")
+                raise Unhealthy(f"stopped by diagnostics.fail_on at update {step}: {reasons[0]}")
 
 
 def _uniform(module: Any) -> float | None:

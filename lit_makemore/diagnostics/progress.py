@@ -35,18 +35,28 @@ class ProgressLine(ProgressBar, AtUpdates):
         return inf  # it shows what there is
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        self._first_step = self._last_step = trainer.global_step
-        self._begun = self._last_time = monotonic()
+        self._last_step, self._last_time = trainer.global_step, monotonic()
+        self._first_step, self._begun = -1, 0.0  # after the first update, which pays for the start
+        self._validation = 0.0  # how long the last one took
 
     def on_train_batch_end(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, *args: Any
     ) -> None:
         self._loss = outputs["loss"] * trainer.accumulate_grad_batches  # Lightning divides it
+        if self._first_step < 0:
+            self._first_step, self._begun = trainer.global_step, monotonic()
         if self._terminal and monotonic() - self._last_time >= self._refresh_s:
             self._draw(trainer)
 
+    def on_validation_start(self, *args: Any) -> None:
+        self._validation = -monotonic()
+
     def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        if trainer.state.fn == "fit" and not self._terminal:
+        self._validation += monotonic()
+        if trainer.state.fn != "fit" or trainer.sanity_checking:
+            return
+        self._begun += self._validation
+        if not self._terminal:
             self._draw(trainer)
 
     def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
@@ -68,8 +78,11 @@ class ProgressLine(ProgressBar, AtUpdates):
             parts.append(f"val loss {float(val_loss):.4f}")
         if step > self._last_step and now > self._last_time:
             parts.append(f"{(step - self._last_step) / (now - self._last_time):,.0f} steps/s")
-        if steps > 0 and step > self._first_step:
-            left = round((steps - step) * (now - self._begun) / (step - self._first_step))
+        made = step - self._first_step
+        if steps > 0 and made > min(steps / 10, 100):  # fewer may have had many probes
+            update = (now - self._begun) / made
+            every = (trainer.val_check_batch or inf) / trainer.accumulate_grad_batches
+            left = round((steps - step) * (update + self._validation / every))
             parts.append(f"{left // 60}:{left % 60:02} left")
         begin, end = ("\r", "\033[K") if self._terminal else ("", "\n")
         print(begin + " · ".join(parts), end=end, file=sys.stderr, flush=True)

@@ -8,6 +8,7 @@ curves: a run of their own, guides/<word list>, which all runs of a word list sh
 
 import json
 import re
+from contextlib import suppress
 from dataclasses import dataclass, field
 from hashlib import sha256
 from io import BytesIO
@@ -193,7 +194,9 @@ def draw_guides(trainer: pl.Trainer, module: pl.LightningModule, data: Any) -> N
 def draw(folder: Path, lines: dict[str, float], end: int) -> None:
     """Draws level lines, by tag, from 0 to a step, so far as the folder does not have them yet."""
     index = folder / "lines.json"  # where each line ends
-    ends: dict[str, int] = json.loads(index.read_text()) if index.exists() else {}
+    ends: dict[str, int] = {}
+    with suppress(OSError, ValueError):  # not there, or damaged: they are drawn again
+        ends = json.loads(index.read_text("utf-8"))
     missing = {tag: level for tag, level in lines.items() if ends.get(tag, 0) < end}
     if not missing:
         return

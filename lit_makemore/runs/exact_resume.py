@@ -3,17 +3,18 @@
 import logging
 from collections.abc import Callable
 from copy import deepcopy
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import lightning.pytorch as pl
 import torch
 from lightning.pytorch import callbacks
-from lightning.pytorch.loggers import Logger
+from lightning.pytorch.loggers import CSVLogger, Logger
 
 from lit_makemore.files import replacing, write_text
 from lit_makemore.runs.folder import RunFolder
-from lit_makemore.runs.logger import RunLogger, settings_of
+from lit_makemore.runs.logger import RunLogger, added, keep_rows, settings_of, versions
 from lit_makemore.runs.resume import Resumption
 
 log = logging.getLogger(__name__)
@@ -23,7 +24,7 @@ class FolderCallback(pl.Callback):
     """Lets everything write into the run folder; replaces older results, as the fit starts.
 
     config is the configuration, for config.yaml; found is the run that is resumed, if any; loggers
-    makes the user's own loggers, which write into a folder and join ours.
+    make the user's own loggers, which join ours.
     """
 
     def __init__(
@@ -31,7 +32,7 @@ class FolderCallback(pl.Callback):
         folder: RunFolder,
         config: str,
         found: Resumption | None,
-        loggers: Callable[[Path], list[Logger]],
+        loggers: Callable[[], list[partial[Logger]]],
     ) -> None:
         self._folder, self._config, self._found, self._loggers = folder, config, found, loggers
 
@@ -39,13 +40,17 @@ class FolderCallback(pl.Callback):
         """Parts of Lightning that the user has added write there, unless they have a place."""
         opened = str(self._folder.open()) if trainer.is_global_zero else ""
         path = self._folder.path = Path(trainer.strategy.broadcast(opened))  # on all processes
-        trainer.loggers = [*trainer.loggers, *self._loggers(path)]
+        theirs = added(self._loggers(), path, self._found)
+        trainer.loggers = [*trainer.loggers, *theirs]
         for callback in trainer.callbacks:
-            if isinstance(callback, callbacks.ModelCheckpoint) and callback.dirpath is None:
-                if (name := callback.filename) in ("best", "last"):
+            if isinstance(callback, callbacks.ModelCheckpoint):
+                callback.dirpath = callback.dirpath or str(self._folder.checkpoints)
+                beside = Path(callback.dirpath).resolve() == self._folder.checkpoints.resolve()
+                if beside and (name := callback.filename) in ("best", "last"):
                     remedy = "give the ModelCheckpoint another filename"
                     raise ValueError(f"{name}.ckpt is a checkpoint of every run; {remedy}")
-                callback.dirpath = str(self._folder.checkpoints)
+                if beside:
+                    callback.CHECKPOINT_NAME_LAST = "last-v1"  # ours is last.ckpt, and no link
             elif isinstance(callback, callbacks.SpikeDetection):
                 callback.exclude_batches_path = callback.exclude_batches_path or str(path)
         trainer.profiler.dirpath = trainer.profiler.dirpath or path
@@ -53,8 +58,12 @@ class FolderCallback(pl.Callback):
     def on_fit_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """All checks have passed, so old results may now be replaced."""
         if trainer.is_global_zero:
+            for logger in trainer.loggers:
+                if isinstance(logger, CSVLogger):
+                    keep_rows(logger, self._found)
+                getattr(logger, "experiment", None)  # which begins it, or says why not
             path, last = self._folder.checkpoints.parent, self._folder.checkpoints / "last.ckpt"
-            for name in ("summary.json", "samples.txt"):
+            for name in ("summary.json", "samples.txt", "failed.txt"):
                 (path / name).unlink(missing_ok=True)
             goes_on_from = self._found and self._found.path
             if goes_on_from and not (last.exists() and goes_on_from.samefile(last)):
@@ -64,10 +73,12 @@ class FolderCallback(pl.Callback):
         for logger in trainer.loggers:
             if isinstance(logger, RunLogger):
                 logger.start(pl_module.hparams["n_layer"])
-            if trainer.is_global_zero and not (self._found and self._found.step):
+            goes_on = self._found and self._found.step and not isinstance(logger, CSVLogger)
+            if trainer.is_global_zero and not goes_on:  # a CSVLogger writes its settings anew
                 logger.log_hyperparams(settings_of(pl_module, trainer))
 
-    def on_save_checkpoint(self, trainer: pl.Trainer, *args: Any) -> None:
+    def on_save_checkpoint(self, trainer: Any, pl_module: Any, checkpoint: dict[str, Any]) -> None:
+        checkpoint["loggers"] = versions(trainer.loggers)
         for logger in trainer.loggers:  # the files must have every point before the checkpoint
             logger.save()
 
@@ -104,6 +115,9 @@ class ExactResume(pl.Callback):
                 "restore the list, or start another run"
             )
         if checkpoint["global_step"]:  # not the checkpoint that the finder makes for its trial
+            for one in trainer.callbacks:
+                if isinstance(one, callbacks.EarlyStopping):  # it would take its old patience back
+                    checkpoint["callbacks"].get(one.state_key, {})["patience"] = one.patience
             finder = callbacks.LearningRateFinder
             others = [one for one in trainer.callbacks if not isinstance(one, finder)]
             if len(others) < len(trainer.callbacks):  # the run has its rate, and needs no other
@@ -135,9 +149,7 @@ class ExactResume(pl.Callback):
     def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         self._ended = True
 
-    def on_save_checkpoint(
-        self, trainer: pl.Trainer, pl_module: pl.LightningModule, checkpoint: dict[str, Any]
-    ) -> None:
+    def on_save_checkpoint(self, trainer: Any, pl_module: Any, checkpoint: dict[str, Any]) -> None:
         if self._ended and self._weights:
             # a WeightAveraging that has had its turn has moved them there
             key = "current_model_state" if "current_model_state" in checkpoint else "state_dict"

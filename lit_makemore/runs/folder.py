@@ -22,6 +22,7 @@ class RunFolder:
         checkpoints/         best.ckpt by validation loss, last.ckpt
         summary.json         what the run reached
         samples.txt          names from the best checkpoint
+        failed.txt           why diagnostics.fail_on has stopped it
         .lock                held while the run lives
 
     Args:

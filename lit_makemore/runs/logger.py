@@ -1,19 +1,27 @@
-"""The TensorBoard logger of a run."""
+"""The loggers of a run: our own for TensorBoard, and those that the user adds."""
 
+import csv
 import os
-from collections.abc import Collection
+import sys
+from collections.abc import Collection, Iterable
+from functools import partial
+from io import StringIO
 from pathlib import Path
 from time import time
 from types import SimpleNamespace
 from typing import Any
 from unittest.mock import patch
 
+from lightning.pytorch.loggers import Logger, MLFlowLogger, TensorBoardLogger, WandbLogger
+from lightning.pytorch.loggers.csv_logs import ExperimentWriter
 from tensorboard.plugins.hparams.plugin_data_pb2 import HParamsPluginData
 from tensorboard.summary.writer import event_file_writer
 from torch.utils.tensorboard.summary import hparams as hparams_summaries
 
 from lit_makemore.diagnostics.tensorboard import LAYOUT, CardLogger, card
+from lit_makemore.files import write_text
 from lit_makemore.runs.folder import RunFolder
+from lit_makemore.runs.resume import Resumption
 
 # the columns that the HParams page opens with
 VARIED = ("lr", "init.gain", "targets", "seed", "steps", "precision", "words")
@@ -111,3 +119,64 @@ def settings_of(module: Any, trainer: Any) -> dict[str, Any]:
         "batch_size": data.batch_size,
     }
     return {k: v if isinstance(v, int | float | str) else str(v) for k, v in settings.items()}
+
+
+def added(
+    makers: Iterable[partial[Logger]], folder: Path, found: Resumption | None
+) -> list[Logger]:
+    """The user's loggers, which write into the folder, unless they were given a place.
+
+    In a run that is resumed each goes on with what it wrote before.
+    """
+    loggers, before = [], list(found.loggers) if found else []
+    for make in makers:
+        kind, given, more = make.func, make.keywords, dict[str, Any]()
+        name = "run_id" if kind is MLFlowLogger else "version"
+        if mine := [one for one in before if one[0] == kind.__name__][:1]:
+            before.remove(mine[0])
+            if given.get(name, "") is None:
+                more[name] = mine[0][1]
+        if kind is TensorBoardLogger and found:
+            more["purge_step"] = found.purge_step
+        if given.get("save_dir") == "":
+            more["save_dir"] = folder
+            if kind is MLFlowLogger and not given["tracking_uri"]:  # it refuses to use a folder
+                more["tracking_uri"] = f"sqlite:///{folder.resolve()}/mlflow.db"
+        loggers.append(make(**more))
+    return loggers
+
+
+def versions(loggers: Iterable[Logger]) -> list[tuple[str, Any]]:
+    """For a checkpoint: what `added` needs of the user's loggers."""
+    theirs = (one for one in loggers if not isinstance(one, RunLogger))
+    return [(type(one).__name__, one.version) for one in theirs]
+
+
+def keep_rows(logger: Any, found: Resumption | None) -> None:
+    """Keeps the rows of a CSVLogger before the checkpoint: Lightning would delete its file.
+
+    Raises:
+        ValueError: the rows are those of another run.
+    """
+    path = Path(logger.log_dir, ExperimentWriter.NAME_METRICS_FILE)
+    if not path.exists():
+        return
+    if not found or (found.step and ("CSVLogger", logger.version) not in found.loggers):
+        raise ValueError(f"{path} has the figures of another run; choose another version")
+    rows, text = csv.DictReader(path.read_text("utf-8").splitlines()), StringIO()
+    table = csv.DictWriter(text, rows.fieldnames or ())
+    table.writeheader()
+    whole = (row for row in rows if (row.get("step") or "").isdigit())  # a kill may cut a row
+    table.writerows(row for row in whole if int(row["step"]) < found.purge_step)
+    write_text(path, text.getvalue())
+    with patch.object(ExperimentWriter, "_check_log_dir_exists"):  # which deletes it
+        logger.experiment.metrics_keys = [*table.fieldnames]
+
+
+def close(loggers: Iterable[Logger]) -> None:
+    """Ends what they write: the next run of this process has loggers of its own."""
+    for logger in loggers:
+        if isinstance(logger, RunLogger):
+            logger.close()
+        elif isinstance(logger, WandbLogger) and logger._experiment is not None:
+            logger.experiment.finish(exit_code=int(sys.exc_info()[0] is not None))

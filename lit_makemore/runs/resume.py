@@ -1,7 +1,7 @@
 """Going on where a run stopped: which checkpoint, and whether the configuration still fits it."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -16,6 +16,8 @@ SAME_RESULT = (
     "config runs_dir ckpt_path threads diagnostics trainer.enable_progress_bar trainer.profiler "
     "trainer.log_every_n_steps trainer.max_time trainer.logger data.predict_path data.url"
 ).split()
+# options of the Trainer that say when a run ends
+ENDS = ("max_steps", "max_epochs", "max_time", "min_steps", "min_epochs", "callbacks")
 
 
 class Resumption(NamedTuple):
@@ -26,13 +28,16 @@ class Resumption(NamedTuple):
     path: Path | None = None  # of the checkpoint; None to begin again, in this folder
     step: int = 0  # updates made by then
     threads: int | None = None  # how many made them; None if it begins again
-    finished: bool = False  # whether the run has its summary and is as long as asked for
+    loggers: Sequence[tuple[str, Any]] = ()  # the user's own: class, and version or id
+
+    @property
+    def purge_step(self) -> int:
+        """What was logged from this step on is logged again, and must not show twice."""
+        return self.step + 1 if self.step else 0
 
 
-def find(
-    resume: str, root: str | Path, name: str | None, stem: str, max_steps: int
-) -> Resumption | None:
-    """The checkpoint to go on from, in a run under `root`, which shall make max_steps (or -1).
+def find(resume: str, root: str | Path, name: str | None, stem: str) -> Resumption | None:
+    """The checkpoint to go on from, in a run under `root`.
 
     resume is "true": the last checkpoint of the run; "auto": its newest whole checkpoint, without
     which the run starts again in its folder, or None if there is no run; otherwise a run folder, or
@@ -59,19 +64,19 @@ def find(
                 f"{path} cannot be continued without its run folder: there is no "
                 f"{folder / 'config.yaml'}; put it back into the checkpoints folder of its run"
             )
-        return _from(path, folder, max_steps)
+        return _from(path, folder)
     last, note = folder / "checkpoints" / "last.ckpt", ""
     if resume == "auto":
         for path in (last, last.with_name("best.ckpt")):
             try:
-                return _from(path, folder, max_steps, note)
+                return _from(path, folder, note)
             except (ValueError, FileNotFoundError) as error:
                 note = f"{error}: falling back to best.ckpt"
         return Resumption(folder, f"no complete checkpoint in {folder}: starting again there")
     if not last.exists() and (folder / "teachers").is_dir():  # it was stopped while they trained
         note = f"no checkpoint yet: continuing with its teachers in {folder}/teachers"
         return Resumption(folder, note)
-    return _from(last, folder, max_steps)
+    return _from(last, folder)
 
 
 def _runs_of(root: Path, stem: str) -> list[Path]:
@@ -80,11 +85,11 @@ def _runs_of(root: Path, stem: str) -> list[Path]:
     return [path for path in root.glob("*") if name.fullmatch(path.name)]
 
 
-def _from(path: Path, folder: Path, max_steps: int, note: str = "") -> Resumption:
+def _from(path: Path, folder: Path, note: str = "") -> Resumption:
     entries = read(path)
     step, threads = entries["global_step"], entries[KEY]["threads"]
-    finished = is_finished(folder) and 0 < max_steps <= step
-    return Resumption(folder, note, path, step, threads, finished)
+    loggers = entries.get("loggers", ()) if step else ()  # at 0 the run starts again
+    return Resumption(folder, note, path, step, threads, [*map(tuple, loggers)])
 
 
 def differences(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
@@ -93,6 +98,8 @@ def differences(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
     harmless: tuple[str, ...] = ()
     if new.get("model.schedule") == "step":  # which is the same however long the run is
         harmless = ("trainer.max_steps", "trainer.max_epochs")
+    for callback in [*(old.get("trainer.callbacks") or ()), *(new.get("trainer.callbacks") or ())]:
+        (callback.get("init_args") or {}).pop("patience", None)  # which only says when to stop
     return [
         f"{key}: {old.get(key)} -> {new.get(key)}"
         for key in sorted(old.keys() | new.keys())
@@ -109,17 +116,43 @@ def that_count(config: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
     return found
 
 
+def finished(found: Resumption, config: str) -> list[str]:
+    """What must be larger (one of these) if a run that has ended by itself shall go on.
+
+    Nothing if it has not ended, or if what says when to stop has changed since (YAML).
+
+    Raises:
+        ValueError: diagnostics.fail_on has stopped it, and would do so again.
+    """
+    before, now, failed = _before(found), yaml.safe_load(config), found.folder / "failed.txt"
+    if failed.is_file() and before == now:
+        raise ValueError(f"{failed.read_text('utf-8')}; to go on, change --diagnostics.fail_on")
+    before, now = before["trainer"], now["trainer"]
+    if not (found.path and is_finished(found.folder)):
+        return []
+    if 0 < now["max_steps"] <= found.step:
+        return ["--trainer.max_steps"]
+    if any(before.get(name) != now[name] for name in ENDS):
+        return []
+    limits = [f"--trainer.{name}" for name in ENDS[:3] if now[name] not in (None, -1)]
+    return limits + ["the patience of a callback"] * bool(now["callbacks"])
+
+
 def check(found: Resumption, config: str, override: bool) -> list[str]:
     """Lines that say what applies from here on, under another configuration (YAML).
 
     Raises:
         ValueError: it differs in what changes the result, and the user does not override that.
     """
-    before = yaml.safe_load((found.folder / "config.yaml").read_text("utf-8"))
-    apart = differences(before, yaml.safe_load(config))
+    apart = differences(_before(found), yaml.safe_load(config))
     if found.threads not in (None, threads := torch.get_num_threads()):
         apart.append(f"threads: {found.threads} -> {threads}")
     if apart and not override:
         said = f"{found.folder} was trained with another configuration: {'; '.join(apart)}"
         raise ValueError(f"{said}; to use the new values, add --resume_override true")
     return [f"changed from here on: {line}" for line in apart]
+
+
+def _before(found: Resumption) -> dict[str, Any]:
+    """The configuration of a run."""
+    return yaml.safe_load((found.folder / "config.yaml").read_text("utf-8"))

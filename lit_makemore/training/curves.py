@@ -6,7 +6,7 @@ from typing import Any
 
 import lightning.pytorch as pl
 import torch
-from lightning.pytorch.callbacks import EarlyStopping, RichProgressBar, TQDMProgressBar
+from lightning.pytorch.callbacks import RichProgressBar, TQDMProgressBar
 from torch import Tensor
 
 from lit_makemore.training.groups import AtUpdates
@@ -19,8 +19,8 @@ class TrainingCurves(AtUpdates):
         train/lr           learning rate of the last update
         train/steps_per_s  updates per second since the last entry, without validation
 
-    Lightning's progress bars and an EarlyStopping get train/loss by self.log. Loggers do not: it
-    would take a tenth of a small network's step for each key.
+    Lightning's progress bars, and callbacks that monitor it, get train/loss by self.log. Loggers do
+    not: it would take a tenth of a small network's step for each key.
 
     Attributes:
         steps_per_s: updates per second of the whole run, without start-up and validation.
@@ -52,7 +52,7 @@ class TrainingCurves(AtUpdates):
             self._loss = self._loss[trainer.global_rank] if as_many else self._loss.mean()
         bars = (TQDMProgressBar, RichProgressBar)
         self._logs = isinstance(trainer.progress_bar_callback, bars) or any(
-            isinstance(callback, EarlyStopping) for callback in trainer.callbacks
+            getattr(one, "monitor", None) == "train/loss" for one in trainer.callbacks
         )
 
     def on_train_batch_end(
@@ -89,9 +89,7 @@ class TrainingCurves(AtUpdates):
     def state_dict(self) -> dict[str, Any]:
         return {"n_losses": self._n_losses}
 
-    def on_save_checkpoint(
-        self, trainer: Any, pl_module: pl.LightningModule, checkpoint: dict[str, Any]
-    ) -> None:
+    def on_save_checkpoint(self, trainer: Any, pl_module: Any, checkpoint: dict[str, Any]) -> None:
         loss = torch.as_tensor(self._loss, device=trainer.strategy.root_device)
         losses = trainer.strategy.all_gather(loss).view(trainer.world_size)
         checkpoint["callbacks"][self.state_key]["losses"] = losses

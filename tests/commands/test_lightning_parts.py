@@ -13,6 +13,7 @@ from lightning.pytorch.callbacks import device_stats_monitor
 from lightning_utilities.core.imports import RequirementCache
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
+from lit_makemore import model as checkpoint
 from lit_makemore.cli import main
 from lit_makemore.training.module import LitMLP
 from tests.benchmarks import lightning_parts
@@ -105,6 +106,29 @@ def test_checkpoints_of_the_user_lie_in_the_run_folder(fit, tmp_path):
         assert fit(*more, "true", "--trainer.logger", str(name == "run").lower(), name=name)[0] == 0
         found = {path.name for path in (tmp_path / name / "checkpoints").iterdir()}
         assert found == {"best.ckpt", "last.ckpt", "last-v1.ckpt", "epoch=4-step=40.ckpt"}
+
+
+@pytest.mark.parametrize("how", ["link", "true"])
+def test_a_checkpoint_of_the_user_keeps_its_state(fit, tmp_path, how):
+    """Lightning's last.ckpt would be a link to it, through which ours would be written."""
+    more = [f"--trainer.callbacks+={CALLBACKS}.ModelCheckpoint", "--trainer.callbacks.save_last"]
+    more += [how, "--trainer.callbacks.filename=mine", "--trainer.callbacks.monitor=train/loss"]
+    more += ["--trainer.callbacks.enable_version_counter=false", "--trainer.log_every_n_steps=5"]
+    more += ["--trainer.callbacks.mode=max"]  # the loss of update 20 is larger than that of 30
+    assert fit(*more, "--trainer.max_steps=30")[0] == 0
+    folder = tmp_path / "run" / "checkpoints"
+    steps = {path.stem: checkpoint.read(path)["global_step"] for path in folder.iterdir()}
+    assert steps == {"best": 30, "last": 30, "last-v1": 20, "mine": 20}
+    there = [f"--trainer.callbacks.dirpath={folder}", "--trainer.callbacks.filename=last"]
+    status, said = fit(*more, *there, "--resume", "true", "--resume_override", "true")
+    assert (status, "give the ModelCheckpoint another filename" in said) == (1, True)
+
+
+def test_checkpoints_by_time_are_saved(fit, tmp_path):
+    more = [f"--trainer.callbacks+={CALLBACKS}.ModelCheckpoint", "--trainer.max_steps=60"]
+    more += ["--trainer.callbacks.train_time_interval=0:00:00.01"]
+    assert fit(*more, "--trainer.callbacks.save_top_k=-1")[0] == 0
+    assert len([*(tmp_path / "run" / "checkpoints").glob("epoch=*")]) > 1
 
 
 def test_what_profilers_and_callbacks_write_lies_in_the_run_folder(fit, tmp_path):

@@ -289,3 +289,6 @@ def test_runs_share_lines_and_a_longer_or_deeper_one_adds_what_is_missing(tmp_pa
     assert json.loads((tmp_path / "lines.json").read_text()) == {
         "loss": 200, "hidden1": 200, "hidden2": 200,
     }  # fmt: skip
+    (tmp_path / "lines.json").write_text('{"loss": 2')  # as a disk that was full leaves it
+    draw(tmp_path, {"loss": 2.0}, 200)
+    assert json.loads((tmp_path / "lines.json").read_text()) == {"loss": 200}

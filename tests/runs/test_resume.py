@@ -278,10 +278,10 @@ def test_a_run_named_like_a_pattern_is_found(tmp_path):
     (tmp_path / "my[1]").mkdir()
     (tmp_path / "my[1]" / "config.yaml").touch()
     with pytest.raises(FileNotFoundError, match="last.ckpt"):
-        resume.find("true", tmp_path, None, "my[1]", 10)
+        resume.find("true", tmp_path, None, "my[1]")
     for name in ("my1", "m", "my["):
         with pytest.raises(FileNotFoundError, match="no run"):
-            resume.find("true", tmp_path, None, name, 10)
+            resume.find("true", tmp_path, None, name)
 
 
 def test_of_runs_with_one_name_the_newest_goes_on(command, stopping, tmp_path):

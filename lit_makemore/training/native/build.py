@@ -1,7 +1,8 @@
 """Builds native.cpp with the compiler of this machine, once, and loads it.
 
 The library lies in the user's cache folder. Its name follows from the source, the compiler, the
-flags and the processor, because a home folder may be shared by unlike machines.
+flags and the processor, because a home folder may be shared by unlike machines. The name ends in a
+checksum: what is not the file that was built is built again, for it would end the process.
 """
 
 import ctypes
@@ -48,8 +49,14 @@ def library() -> ctypes.CDLL:
     """
     path = _built()
     try:
-        return ctypes.CDLL(str(path))
-    except OSError as error:  # a folder mounted noexec, for one
+        try:
+            return ctypes.CDLL(str(path))
+        except OSError:
+            if not os.access(path, os.X_OK):  # a folder mounted noexec
+                raise
+            path.unlink(missing_ok=True)  # built on another machine
+            return ctypes.CDLL(str(_built()))
+    except OSError as error:
         raise BuildError(
             f"{path} cannot be loaded ({error}); let XDG_CACHE_HOME name a folder that may hold "
             "programs"
@@ -103,15 +110,16 @@ def _build() -> Path:
     key = hashlib.sha256()
     for part in (SOURCE.read_bytes(), _version(command), repr((FLAGS, EXTRA)), _processor()):
         key.update(part if isinstance(part, bytes) else part.encode())
-    path = cache_folder() / f"native-{key.hexdigest()[:16]}.so"
-    if path.is_file():
-        return path
+    place, name = cache_folder(), f"native-{key.hexdigest()[:16]}"
     begun = perf_counter()
     try:
-        path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        place.mkdir(parents=True, exist_ok=True, mode=0o700)
+        for path in place.glob(f"{name}-*.so"):
+            if _is_as_built(path):
+                return path
         # Other processes see the library only when it is whole.
-        with tempfile.TemporaryDirectory(dir=path.parent) as folder:
-            unfinished = Path(folder) / path.name
+        with tempfile.TemporaryDirectory(dir=place) as folder:
+            unfinished = Path(folder) / "native.so"
             for extra in EXTRA:
                 try:
                     _compile(command, [*FLAGS, *extra], unfinished)
@@ -119,14 +127,30 @@ def _build() -> Path:
                 except BuildError:
                     if extra == EXTRA[-1]:
                         raise
+            path = place / f"{name}-{_checksum(unfinished)}.so"
+            with unfinished.open("rb") as file:
+                os.fsync(file.fileno())
             unfinished.replace(path)
         log.info("built %s in %.1f s; the next run finds it", SOURCE.name, perf_counter() - begun)
     except OSError as error:
         raise BuildError(
-            f"nothing can be stored in {path.parent} ({error.strerror}); let XDG_CACHE_HOME name "
+            f"nothing can be stored in {place} ({error.strerror}); let XDG_CACHE_HOME name "
             "another folder"
         ) from error
     return path
+
+
+def _is_as_built(path: Path) -> bool:
+    """Whether a library is whole, and was built by this user: it may be anybody's folder."""
+    try:
+        ours = not hasattr(os, "getuid") or path.stat().st_uid == os.getuid()
+        return ours and path.is_file() and path.stem.endswith(_checksum(path))
+    except OSError:
+        return False
+
+
+def _checksum(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()[:16]
 
 
 def _compile(command: list[str], flags: list[str], target: Path) -> None:

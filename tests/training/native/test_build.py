@@ -1,4 +1,7 @@
+import functools
+import hashlib
 import os
+import shutil
 import signal
 import stat
 import subprocess
@@ -43,6 +46,69 @@ def test_it_is_built_once(cache, monkeypatch):
     build.library()
     assert [*cache.iterdir()] == [built]
     assert built.stat().st_mtime_ns == before
+
+
+def of_another_machine(path: Path) -> None:
+    """Whole, by its name, and not a program of this machine."""
+    text = b"an ELF of another machine"
+    key, name = path.stem.rpartition("-")[0], hashlib.sha256(text).hexdigest()[:16]
+    path.unlink()
+    path.with_name(f"{key}-{name}.so").write_bytes(text)
+    path.with_name(f"{key}-{name}.so").chmod(0o755)
+
+
+def a_pipe(path: Path) -> None:
+    path.unlink()
+    os.mkfifo(path)
+
+
+DAMAGE = {
+    "cut short": lambda path: os.truncate(path, path.stat().st_size // 2),
+    "empty": lambda path: os.truncate(path, 0),
+    "a byte is another": lambda path: path.write_bytes(path.read_bytes()[:-1] + b"?"),
+    "of another machine": of_another_machine,
+    "a pipe": a_pipe,
+    "gone": Path.unlink,
+}
+AS_ROOT = {"of another user": lambda path: os.chown(path, 12345, 12345)}
+
+
+@pytest.mark.parametrize("damage", [*DAMAGE, *AS_ROOT])
+def test_a_cache_is_not_believed(cache, damage, tmp_path, monkeypatch):
+    """Loaded, a library that was cut ends the process by SIGBUS or SIGSEGV."""
+    if damage in AS_ROOT and os.getuid():
+        pytest.skip("only root can give a file away")
+    whole = Path(shutil.copy(_whole(), tmp_path))
+    use_compiler(tmp_path, monkeypatch, f'for target; do :; done; cp {whole} "$target"')
+    first = build._built()
+    {**DAMAGE, **AS_ROOT}[damage](first)
+    assert first not in (f for f in first.parent.iterdir() if build._is_as_built(f))
+    code = "from lit_makemore.training.native import build; build.library()"
+    subprocess.run([sys.executable, "-c", code], check=True, timeout=60)
+    assert [path for path in cache.iterdir() if build._is_as_built(path)] == [first]
+
+
+@functools.cache
+def _whole() -> Path:
+    """The library in the cache of this user, which other tests build too."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.delenv("XDG_CACHE_HOME", raising=False)
+        return build._built()
+
+
+def test_an_unreadable_library_is_built_again(cache, monkeypatch, tmp_path):
+    use_compiler(tmp_path, monkeypatch, 'for target; do :; done; echo text > "$target"')
+    first, read = build._built(), Path.read_bytes
+
+    def refused(path):
+        if path == first:
+            raise PermissionError(13, "Permission denied")
+        return read(path)
+
+    monkeypatch.setattr(Path, "read_bytes", refused)
+    before = first.stat().st_ino
+    assert build._built() == first
+    assert first.stat().st_ino != before
 
 
 def test_another_processor_or_compiler_has_its_own(cache, tmp_path, monkeypatch):
