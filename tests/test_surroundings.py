@@ -15,6 +15,7 @@ import yaml
 
 from lit_makemore import NamesDataModule, files
 from lit_makemore.cli import main
+from lit_makemore.commands.output import RANKS
 from lit_makemore.commands.parsing import duration
 from lit_makemore.diagnostics import words as invented
 from lit_makemore.runs import tables
@@ -122,6 +123,8 @@ def test_a_run_reaches_the_same_in_other_surroundings(name, arguments, tmp_path,
     ],
 )
 def test_what_a_launcher_has_left_is_named(refused, monkeypatch, environment, message):
+    for name in RANKS:  # Lightning sets some for its processes
+        monkeypatch.delenv(name, raising=False)
     for name, value in environment.items():
         monkeypatch.setenv(name, value)
     assert message in refused("--trainer.devices", "1")
