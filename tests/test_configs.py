@@ -11,7 +11,8 @@ from tests.conftest import ROOT
 
 CLUSTER = sorted((ROOT / "configs" / "cluster").glob("*.yaml"))
 SWEEPS = {*(ROOT / "configs" / "sweep").glob("*.yaml")}  # tests/commands/test_sweep.py
-LARGE = "best ten_seconds window_6_counts window_8_counts window_8_counts_dropout".split()
+LARGE = "best best_small ten_seconds window_8 window_6_counts window_8_counts".split()
+LARGE += ["window_8_counts_dropout"]
 CONFIGS = sorted({*(ROOT / "configs").rglob("*.yaml")} - {*CLUSTER} - SWEEPS)
 
 
@@ -26,6 +27,7 @@ def test_a_config_takes_a_step(path: Path):
     assert main(["fit", "--config", str(path), *few]) == 0
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("path", CLUSTER, ids=lambda path: path.stem)
 def test_an_overlay_for_clusters_is_of_trainer_scalars(path: Path):
     overlay = yaml.safe_load(path.read_text())

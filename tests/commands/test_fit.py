@@ -73,7 +73,11 @@ AVERAGED = ["--trainer.callbacks+=lightning.pytorch.callbacks.EMAWeightAveraging
 
 
 @pytest.mark.parametrize(
-    "more", [["--model.count_mixture", "true"], AVERAGED], ids=["native", "averaged"]
+    "more",
+    [
+        pytest.param(["--model.count_mixture", "true"], id="native"),
+        pytest.param(AVERAGED, id="averaged", marks=pytest.mark.slow),
+    ],
 )
 def test_callbacks_may_stand_in_any_order(tmp_path, fit, monkeypatch, more):
     """The same files and bits, also of a run that was stopped in its middle."""

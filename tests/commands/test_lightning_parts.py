@@ -41,6 +41,7 @@ def summary(tmp_path, name="run"):
     return json.loads((tmp_path / name / "summary.json").read_text())
 
 
+@pytest.mark.slow
 def test_train_loss_is_that_of_the_examples_where_gradients_are_added_up(fit, tmp_path):
     more = ["--trainer.accumulate_grad_batches", "4", "--trainer.log_every_n_steps", "1"]
     assert fit(*more)[0] == 0

@@ -129,6 +129,7 @@ def test_a_tensor_that_is_not_moved_shows(
         whole(command, tmp_path, "gpu")
 
 
+@pytest.mark.slow
 def test_examples_follow_the_module_in_a_script(word_list, monkeypatch):
     """`data.setup()` without a Trainer puts them on the CPU."""
     data = NamesDataModule(str(word_list), batch_size=16, targets="expected")

@@ -70,6 +70,7 @@ def test_a_run_that_has_ended_is_finished_and_goes_on_with_more(fit, tmp_path, c
     assert updates(run) > ended
 
 
+@pytest.mark.slow
 def test_a_larger_patience_goes_on_as_if_it_had_been_so_from_the_start(fit, tmp_path):
     short, _, long = ENDS["early stopping"]
     assert fit(*short) == 0

@@ -258,6 +258,7 @@ def test_a_finished_run_says_so_and_goes_on_for_more_steps(
     assert_whole(parts)
 
 
+@pytest.mark.slow
 def test_going_on_from_an_older_checkpoint_forgets_the_newer_one(command, stopping, tmp_path):
     runs = tmp_path / "runs"
     assert main(command("run")) == 0
@@ -284,6 +285,7 @@ def test_a_run_named_like_a_pattern_is_found(tmp_path):
             resume.find("true", tmp_path, None, name)
 
 
+@pytest.mark.slow
 def test_of_runs_with_one_name_the_newest_goes_on(command, stopping, tmp_path):
     """Not the one with the largest number: a job's number is none of these."""
     runs = tmp_path / "runs"

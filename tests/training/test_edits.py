@@ -258,6 +258,7 @@ def replaced(name):
     return change
 
 
+COMPILED = ("compiled", "wrapped", "a compiled part")  # take seconds
 OBJECTS = {
     **{name: replaced(name) for name in ("forward", "loss", "training_step", "on_train_batch_end")},
     "compiled": lambda module: module.compile(backend="eager"),
@@ -320,7 +321,9 @@ def test_a_changed_network_trains_as_it_is(change, word_list):
     agree(word_list, change=change)
 
 
-@pytest.mark.parametrize("edit", OBJECTS)
+@pytest.mark.parametrize(
+    "edit", [pytest.param(e, marks=[pytest.mark.slow] * (e in COMPILED)) for e in OBJECTS]
+)
 def test_an_edit_of_an_object_gives_the_bits_of_autograd(edit, word_list):
     """With a progress bar and without. The referee's copies would share the object's methods."""
     networks = []

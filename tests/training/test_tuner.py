@@ -40,6 +40,7 @@ def test_the_rate_that_it_finds_is_the_rate_of_the_fit(parts):
     assert found != 0.1
 
 
+@pytest.mark.slow
 def test_the_size_that_it_finds_is_the_size_of_the_fit(parts):
     trainer, model, data, seen = parts
     size = Tuner(trainer).scale_batch_size(model, datamodule=data, max_trials=3, steps_per_trial=2)
