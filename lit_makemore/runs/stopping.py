@@ -2,6 +2,7 @@
 
 import shlex
 import signal
+import sys
 from contextlib import suppress
 from math import inf, isfinite
 from pathlib import Path
@@ -105,10 +106,11 @@ class StopOnSignal(AtUpdates):
             run = shlex.quote(str(saved.parent.parent))
             line += f"; continue with fit --resume {run} (checkpoint: {saved})"
             if slurm.job():
-                said, name = "", signum.name if trainer.is_global_zero else ""
+                name = signum.name if trainer.is_global_zero else ""
                 if name == "SIGUSR1" or (name == "SIGTERM" and slurm.preempted()):
-                    said = f"; {slurm.requeue(self._max_requeues)}"
-                line += trainer.strategy.broadcast(said)  # nobody ends before that is done
+                    # said at once: from now on SLURM ends the processes
+                    print(slurm.requeue(self._max_requeues), file=sys.stderr, flush=True)
+                trainer.strategy.barrier()  # nobody ends before that is done
         _leave(trainer)
         raise Stopped(signum, line)
 
