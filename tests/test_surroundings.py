@@ -229,6 +229,7 @@ def test_a_terminal_that_is_closed_loses_no_run(arguments, tmp_path):
     run = subprocess.Popen(
         ["setsid", "-c", "-w", sys.executable, "train.py", *arguments, *endless],
         cwd=ROOT, stdin=theirs, stdout=theirs, stderr=theirs,
+        preexec_fn=lambda: signal.signal(signal.SIGHUP, signal.SIG_DFL),
     )  # fmt: skip
     os.close(theirs)
     said = b""
@@ -243,8 +244,13 @@ def test_a_terminal_that_is_closed_loses_no_run(arguments, tmp_path):
 @pytest.mark.parametrize("nohup", [True, False])
 def test_nohup_keeps_a_run_going(nohup):
     code = "from lit_makemore.runs.signals import *; print('SIGHUP' in [s.name for s in ASKING])"
-    ignored = {"preexec_fn": lambda: signal.signal(signal.SIGHUP, signal.SIG_IGN)} if nohup else {}
-    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, **ignored)
+    way = signal.SIG_IGN if nohup else signal.SIG_DFL  # the tests may run under nohup, too
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        cwd=ROOT,
+        capture_output=True,
+        preexec_fn=lambda: signal.signal(signal.SIGHUP, way),
+    )
     assert done.stdout.split() == [str(not nohup).encode()]
 
 
