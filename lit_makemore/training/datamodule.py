@@ -137,8 +137,8 @@ class NamesDataModule(pl.LightningDataModule):
             self.batch_size = self._train_loader.batch_size
 
     def _say_what_was_read(self) -> None:
-        if self.corpus.note:
-            log.info(self.corpus.note)
+        for note in self.corpus.notes:
+            log.info(note)
         if repeated := repeated_words(self.splits):
             known, n_val = known_words(self.splits, "val"), len(self.splits["val"].hashes)
             log.info(

@@ -51,7 +51,7 @@ class Corpus:
     n_words: int
     blank_lines: int  # are skipped
     sha256: str  # of the file's bytes
-    note: str  # what is odd in the words, in a sentence; or empty
+    notes: list[str]  # what is odd in the words, a sentence each
 
     def words(self) -> Iterator[str]:
         """The words, one at a time."""
@@ -101,16 +101,16 @@ def _read_corpus(
             f"{path} has {len(chars):,} distinct characters; more than {MAX_CHARS:,} are not "
             "possible, since the network must see each many times"
         )
-    note = ""
+    notes = []
     if column is None and marked == n_words:
-        note = (
+        notes.append(
             f"{path}: every word has a comma, a semicolon or a quotation mark; if the file is a "
             "table, choose the column of the words with --data.column"
         )
     if lowercase and any(letter.encode() in content for letter in DOTTED):
-        note += f"{path}: İ becomes i, without a second dot"
+        notes.append(f"{path}: İ becomes i, without a second dot")
     digest = hashlib.sha256(content).hexdigest()
-    return Corpus(str(path), joined, "".join(chars), n_words, blank, digest, note)
+    return Corpus(str(path), joined, "".join(chars), n_words, blank, digest, notes)
 
 
 def _check(word: str, where: str) -> None:
