@@ -129,6 +129,8 @@ def _nothing_left_behind(monkeypatch):
     yield
     if torch.distributed.is_initialized():  # a fit with ddp in this process leaves its group
         torch.distributed.destroy_process_group()
+    for name in ("LOCAL_RANK", "NODE_RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT"):
+        os.environ.pop(name, None)  # with them a later fit of several processes would wait for ever
     left = _files() - _there
     _there.update(left)  # the tests after it are not to blame
     assert not left, f"the test, or one beside it, left {sorted(left)}"

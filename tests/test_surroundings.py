@@ -130,6 +130,18 @@ def test_what_a_launcher_has_left_is_named(refused, monkeypatch, environment, me
     assert message in refused("--trainer.devices", "1")
 
 
+@pytest.mark.parametrize("size", [None, "1", "3"])
+def test_a_rank_of_a_run_before_is_named_instead_of_waiting_for_the_others(
+    refused, monkeypatch, size
+):
+    monkeypatch.setenv("LOCAL_RANK", "0")
+    monkeypatch.setenv("MASTER_PORT", "12345")
+    if size:
+        monkeypatch.setenv("WORLD_SIZE", size)
+    said = refused("--trainer.devices", "2", "--trainer.accelerator", "cpu")
+    assert "unset LOCAL_RANK, or set WORLD_SIZE=2" in said
+
+
 @pytest.mark.slow
 def test_torchrun_starts_as_many_processes_as_are_trained_on(arguments, tmp_path):
     command = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2", "train.py"]

@@ -34,14 +34,20 @@ def number(devices: Any) -> Any:
 
 
 def check_launcher(processes: int) -> None:
-    """Refuses one process where a launcher has started more, or has left a rank in the shell."""
+    """Refuses another number of processes than a launcher has started, or a rank that it has left.
+
+    Lightning compares the rest. With LOCAL_RANK it starts no processes, and would wait for them.
+    """
     started = "WORLD_SIZE" if TorchElasticEnvironment.detect() else "OMPI_COMM_WORLD_SIZE"
     size, alone = os.environ.get(started, "1"), "--trainer.devices times --trainer.num_nodes is 1"
     name = next((name for name in RANKS if name in os.environ), "")
     where = f"{name}={rank()} in the environment is of one of several processes"
-    refuse([  # Lightning compares more than one
+    waits = processes > 1 and os.environ.get("WORLD_SIZE") != str(processes)
+    started_by_hand = f"set WORLD_SIZE={processes} if all {processes} were started by hand"
+    refuse([
         (processes == 1 and size != "1", f"{size} processes were started, but {alone}"),
         (processes == 1 and rank(), f"{where}, but {alone}: unset {name}, or use torchrun"),
+        (waits and "LOCAL_RANK" in os.environ, f"{where}: unset LOCAL_RANK, or {started_by_hand}"),
     ])  # fmt: skip
 
 
