@@ -22,7 +22,7 @@ NORMS = (nn.BatchNorm1d, nn.SyncBatchNorm)
 OTHER_NORMS = (nn.LayerNorm, nn.RMSNorm, nn.GroupNorm, nn.InstanceNorm1d)  # without averages
 OF_A_VECTOR = ("GLU", "MultiheadAttention", "Softmin", "Softmax", "Softmax2d", "LogSoftmax")
 # functions of one number
-ACTIVATIONS: tuple[type[nn.Module], ...] = (Tanh, nn.Identity) + tuple(
+ACTIVATIONS: tuple[type[nn.Module], ...] = tuple(OPTIONS.values()) + tuple(
     getattr(nn, name) for name in nn.modules.activation.__all__ if name not in OF_A_VECTOR
 )
 SATURATED = 0.97  # a tanh unit with |t| above it hardly learns: its derivative is below 0.06
