@@ -1,4 +1,4 @@
-"""The recipes of docs/change_it.md: each edit is made in a copy of the program, each command run."""
+"""The recipes of docs/change_it.md: each edit is made in a copy of the program and run."""
 
 import json
 import re
