@@ -83,12 +83,6 @@ class Monitor(AtUpdates):
         usual = max(steps // 50, 50) if steps > 0 else 1000
         self.every_n_steps = self.options.every_n_steps or usual
         self._begun, self._has_guides = 0, False  # the due update that has begun, 0 for none
-        has = {
-            checks.LOSS: probe.loss_of(pl_module),
-            checks.VOCAB: _uniform(pl_module),
-            checks.WORDS: _words(trainer, pl_module),
-        }
-        self.health.missing = {need for need, found in has.items() if found is None}
 
     def due(self, step: int) -> float:
         return step + until_due(step, self.every_n_steps)

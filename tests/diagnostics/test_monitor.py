@@ -129,7 +129,7 @@ def test_of_another_module_it_shows_what_there_is_and_says_what_is_missing():
     assert logger.logged[20]["health/nan"] == 1
     assert not any(name.startswith("gradient") for name in monitor.figures)
     assert {*monitor.health.verdicts} == {"nan", "saturation", "dead", "depth", "update_ratio"}
-    assert monitor.health.summary()["gradient"].endswith("; the module has no method loss(batch)")
+    assert monitor.health.summary()["gradient"].endswith("of a module with a method loss(batch)")
     assert "body.0.weight" in monitor.health.table() or "body.2.weight" in monitor.health.table()
     for p, q in zip(plain.parameters(), module.parameters(), strict=True):
         assert torch.equal(p, q)
