@@ -95,11 +95,9 @@ class NativeStep:
         self._parameters = (_Parameter * len(parameters))(*parameters)
         beta1, beta2 = group.get("betas", (0.0, 0.0))
         self._batch_size = batch_size
+        sizes = {"B": batch_size, "T": layers[0].n_in // n_embd, "C": n_embd, "V": vocab_size}
         settings = _Settings(
-            B=batch_size,
-            T=layers[0].n_in // n_embd,
-            C=n_embd,
-            V=vocab_size,
+            **sizes,
             n_layers=len(layers),
             n_parameters=len(parameters),
             adamw=self.adamw,
@@ -123,7 +121,7 @@ class NativeStep:
         """One update for each of G minibatches: windows (G, B, T), targets (G, B) or (G, B, V), G
         learning rates. Returns the sum of the G losses, a scalar in float64."""
         assert x.size(1) == self._batch_size
-        x, y = _as_stored(x, y)
+        x, y = x.contiguous(), (y.float() if y.is_floating_point() else y).contiguous()
         rates = (c_double * len(lrs))(*lrs)
         states = [self.optimizer.state[p] for p in self.gradient] if self.adamw else []
         done = int(states[0]["step"]) if states else 0
@@ -135,23 +133,6 @@ class NativeStep:
         for count in [*self._counts, *(state["step"] for state in states)]:
             count += len(lrs)
         return torch.tensor(total, dtype=torch.float64)
-
-    def gradients(self, x: Tensor, y: Tensor) -> tuple[float, dict[str, Tensor]]:
-        """The loss of one minibatch and the gradient of each parameter by name; no update.
-
-        The running averages of BatchNorm1d change, as in any forward pass.
-
-        Args:
-            x: windows (B, T).
-            y: next characters (B,), or their distributions (B, V).
-        """
-        assert len(x) == self._batch_size
-        x, y = _as_stored(x, y)
-        loss = self._library.network_gradients(self._network, *_addresses(x, y), self.updates)
-        for count in self._counts:
-            count += 1
-        named = {name: self.gradient[p].clone() for name, p in self.net.named_parameters()}
-        return loss, named
 
     def dropout_masks(self) -> dict[int, Tensor]:
         """What each Dropout layer multiplied by in the last minibatch: (B, F), by number in net."""
@@ -189,12 +170,6 @@ class NativeStep:
             described.exp_avg = state["exp_avg"].data_ptr()
             described.exp_avg_sq = state["exp_avg_sq"].data_ptr()
         return described
-
-
-def _as_stored(x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
-    """The same numbers in the memory layout and the types of native.cpp."""
-    y = y.float() if y.is_floating_point() else y
-    return x.contiguous(), y.contiguous()
 
 
 def _addresses(x: Tensor, y: Tensor) -> tuple[int, int | None, int | None]:
