@@ -51,12 +51,12 @@ def find_places(
     The window of each place, (P, T), of which the first is where every name begins; the place
     after each character, (P, V), which is P for none; and whether a name may end there, (P,).
     """
-    moves = [automaton.moves(state, vocab.chars) for state in range(len(automaton.accepts))]
     begin = ("\0" * block_size, 0)  # tokens as characters: such a window can be looked up
     numbers, depths, edges = {begin: 0}, [0], list[int]()
     for number, (window, state) in enumerate(queue := [begin]):
         depth = depths[number] + 1
-        for token, after in moves[state]:
+        for c, after in automaton.moves[state].items():
+            token = vocab.stoi[c]
             if depth + (automaton.missing[after] or 0) > max_length:
                 continue
             place = ((window + chr(token))[1:], after)
@@ -70,7 +70,7 @@ def find_places(
     following = torch.full((len(queue), len(vocab)), len(queue))
     sources, tokens, targets = torch.tensor(edges, dtype=torch.int64).view(-1, 3).T
     following[sources, tokens] = targets
-    windows = torch.tensor([[ord(c) for c in window] for window, _ in queue])
+    windows = torch.tensor([list(map(ord, window)) for window, _ in queue])
     return windows, following, torch.tensor([automaton.accepts[state] for _, state in queue])
 
 
