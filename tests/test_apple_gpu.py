@@ -52,13 +52,6 @@ def test_its_metrics_are_in_float32(apple, stage):
             metrics.reset()
 
 
-def test_double_precision_is_refused_on_it(apple):
-    model = LitMLP("abc", 3, n_hidden=8, n_layer=1)
-    model.trainer = apple(trainer(10, precision="64-true"))
-    with pytest.raises(ValueError, match=r"no float64: --trainer.precision 64-true"):
-        model.setup("validate")
-
-
 class Float64(TorchDispatchMode):
     """Records which functions of the package call an operation that returns float64."""
 

@@ -12,14 +12,7 @@ from typing import Any
 
 import lightning.pytorch as pl
 import torch
-from lightning.pytorch.callbacks import (
-    LearningRateFinder,
-    ModelCheckpoint,
-    ProgressBar,
-    RichProgressBar,
-    Timer,
-    TQDMProgressBar,
-)
+from lightning.pytorch import callbacks
 from lightning.pytorch.utilities.model_helpers import is_overridden
 from torch import Tensor
 
@@ -36,9 +29,10 @@ HOOKS = (
     "on_before_zero_grad",
 )
 """What Lightning calls at every update, of callbacks and of modules."""
+BARS = (callbacks.RichProgressBar, callbacks.TQDMProgressBar)
 # Of Lightning's callbacks with such a hook, those that lose nothing by a group. A subclass is
 # somebody's own, and may count.
-THEIRS = (ModelCheckpoint, RichProgressBar, Timer, TQDMProgressBar)
+THEIRS = (callbacks.ModelCheckpoint, callbacks.Timer, *BARS)
 
 
 class AtUpdates(pl.Callback):
@@ -62,7 +56,7 @@ def needs_every_update(callback: pl.Callback) -> bool:
         return True
     if isinstance(callback, AtUpdates):
         return "due" not in vars(type(callback))
-    if isinstance(callback, LearningRateFinder):  # its trial sets a rate each update
+    if isinstance(callback, callbacks.LearningRateFinder):  # its trial sets a rate each update
         return True
     if type(callback) in THEIRS:
         return lightning_internals.saves_by_time(callback)
@@ -123,6 +117,6 @@ class Groups:
     def show(self, module: pl.LightningModule, outputs: Any, batch: Any) -> None:
         """Lightning's progress bars count batches: they are told how many there were."""
         bar: Any = self._trainer.progress_bar_callback
-        if isinstance(bar, ProgressBar) and type(bar) in THEIRS:
+        if type(bar) in BARS:
             last = self._trainer.fit_loop.epoch_loop.batch_idx
             bar.on_train_batch_end(self._trainer, module, outputs, batch, last)

@@ -167,7 +167,6 @@ class LitMLP(pl.LightningModule):
 
     def setup(self, stage: str) -> None:
         if self.trainer.strategy.root_device.type == "mps":  # which has no float64
-            option_conflicts.check_apple(self.trainer)
             for metrics in (self.val_metrics, self.test_metrics):
                 metrics.set_dtype(torch.float32)
         if stage == "fit":

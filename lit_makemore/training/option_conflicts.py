@@ -67,9 +67,3 @@ def check_fit(o: Any, trainer: pl.Trainer, data: Any) -> None:
         (manual and targets != "sampled", f"{MANUAL} --data.targets {targets}"),
     ]
     refuse(rows)
-
-
-def check_apple(trainer: pl.Trainer) -> None:
-    """Refuses float64 on an Apple GPU."""
-    message = "an Apple GPU has no float64: --trainer.precision 64-true needs "
-    refuse([(trainer.precision in ("64-true", "64"), f"{message}--trainer.accelerator cpu")])
