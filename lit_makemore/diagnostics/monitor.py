@@ -148,10 +148,9 @@ class Monitor(AtUpdates):
                 found["val"] = float(trainer.callback_metrics["val/loss"])
             if is_round(self._validations):
                 predictor = pl_module.model if isinstance(pl_module, LitMLP) else pl_module
-                words = predictor, data.vocab, data.block_size, data.splits
                 with evaluating(pl_module):
-                    found["known"] = known_samples(*words)
-                    events.texts["samples"] = sample_table(*words)
+                    found["known"] = known_samples(predictor, data)
+                    events.texts["samples"] = sample_table(predictor, data)
             verdicts = self._judge_words(trainer, data, **found)
         if trainer.global_step >= LONGER * self._drawn_at:
             self._draw(trainer, pl_module)
@@ -177,7 +176,7 @@ class Monitor(AtUpdates):
             val: its val loss, in nats; None if it is not a number.
         """
         data: Any = trainer.datamodule  # type: ignore[attr-defined]
-        known = known_samples(predictor, data.vocab, data.block_size, data.splits)
+        known = known_samples(predictor, data)
         verdicts = self._judge_words(trainer, data, val=nan if val is None else val, known=known)
         self.health.verdicts |= {verdict.check: verdict for verdict in verdicts}
         return self.health
@@ -201,7 +200,6 @@ class Monitor(AtUpdates):
         self._validations, self._drawn_at = state_dict["validations"], state_dict["drawn_at"]
 
     def _figures_after(self, trainer: pl.Trainer, module: Any) -> Figures:
-        """What an update did."""
         step = trainer.global_step
         found = figures.update_ratios(self._parameters, parameters_of(network_of(module)))
         if trainer.precision == "16-mixed":  # skips updates, when its gradients overflow
@@ -219,7 +217,6 @@ class Monitor(AtUpdates):
         return found
 
     def _seen(self, trainer: pl.Trainer, module: Any) -> Seen:
-        """What the checks read of an update."""
         net, step, steps = network_of(module), trainer.global_step, trainer.max_steps
         rate = module.lr_multiplier(step - 1) if hasattr(module, "lr_multiplier") else 1.0
         return Seen(
