@@ -156,7 +156,6 @@ def _is_worth_keeping(folder: RunFolder, error: BaseException) -> bool:
 
 
 def _report(cli: MakemoreCLI, folder: RunFolder, begun: float) -> Reached:
-    """Evaluates and judges the run and draws samples; writes all into its folder."""
     trainer, data, last = cli.trainer, cli.datamodule, cli.model.model
     callbacks: list[pl.Callback] = trainer.callbacks  # type: ignore[attr-defined]
     kept = next((one for one in callbacks if isinstance(one, Checkpoints)), None)

@@ -92,7 +92,6 @@ def _lines(draws: Iterable[Draw], train_hashes: Tensor | None, limit: int) -> It
 
 
 def _probability(source: Sampler | ConditionedSampler) -> str:
-    """How many of the network's names fit the condition."""
     if isinstance(source, ConditionedSampler):
         return f"{100 * source.probability:.3g} % of the network's names fit"
     begun = source.vocab.decode(source.prefix.tolist())

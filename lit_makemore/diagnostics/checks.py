@@ -83,7 +83,6 @@ def check(name: str, when: str) -> Callable[[Check], None]:
 
 
 def judge(seen: Seen) -> list[Verdict]:
-    """The verdicts of the checks that apply."""
     verdicts, to_try = list[Verdict](), remedies(seen)
     for name, (_, check) in CHECKS.items():
         if found := check(seen):
@@ -324,7 +323,6 @@ class Health:
 
     @property
     def failed(self) -> list[str]:
-        """The checks that have failed."""
         return [name for name, verdict in self.verdicts.items() if not verdict.healthy]
 
     def table(self) -> str:

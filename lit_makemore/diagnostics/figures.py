@@ -103,7 +103,6 @@ def update_ratios(before: dict[str, Tensor], after: dict[str, Tensor]) -> Figure
 
 
 def lr_grad_ratios(figures: Figures, lr: float) -> Figures:
-    """lr_grad_ratio of each weight that has a grad_to_data above zero."""
     return {
         name.replace("grad_to_data", "lr_grad_ratio", 1): log10(lr * ratio)
         for name, ratio in figures.items()
@@ -139,7 +138,6 @@ def nonfinite_tensors(net: nn.Module, probe: Probe | None = None) -> list[str]:
 
 
 def listed(names: list[str]) -> str:
-    """The first four names, and how many more there are."""
     return ", ".join(names[:4]) + (f" and {len(names) - 4} more" if len(names) > 4 else "")
 
 

@@ -163,7 +163,6 @@ def tensor_names(net: nn.Module) -> dict[str, str]:
 
 
 def parameters_of(net: nn.Module) -> dict[str, Tensor]:
-    """All trained parameters, by name."""
     names = tensor_names(net)
     return {names[name]: p for name, p in net.named_parameters() if p.requires_grad}
 

@@ -229,7 +229,6 @@ def loss_by_hand(net: MLP, x: Tensor, y: Tensor) -> Tensor:
 def _layer_backward(
     dy: Tensor, x: Tensor, y: Tensor, layer: nn.Module
 ) -> tuple[Tensor, dict[str, Tensor]]:
-    """dx, and the gradients of the layer's parameters by name."""
     if isinstance(layer, Linear):
         return linear_backward(dy, x, layer)
     if isinstance(layer, BatchNorm1d):

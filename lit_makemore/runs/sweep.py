@@ -100,7 +100,6 @@ class Sweep:
 
     @property
     def axes(self) -> dict[str, Axis]:
-        """The space without the seeds."""
         return {name: axis for name, axis in self.space.items() if name != SEEDS}
 
     @property

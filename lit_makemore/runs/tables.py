@@ -17,8 +17,6 @@ LOSSES = ("val_loss", "test_loss", "val_loss_novel", "test_loss_novel")  # in su
 
 
 class Finished(NamedTuple):
-    """A finished run."""
-
     folder: Path
     options: dict[str, Any]  # those that change its result, without the seed
     seed: int

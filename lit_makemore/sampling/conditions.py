@@ -124,7 +124,6 @@ class Condition:
 
     @property
     def is_simple(self) -> bool:
-        """Whether there is nothing but a prefix and a max_length."""
         return not (self.suffix or self.pattern or self.min_length)
 
     def begins_with(self) -> str:

@@ -19,8 +19,6 @@ POSITIONS = 7  # of a word; ln 2 · BITS has the lowest error rate
 
 @dataclass(frozen=True)
 class Wanted:
-    """Which of the names drawn are wanted."""
-
     unique: bool = False  # each name once
     only_new: bool = False  # no training words
     not_near: bool = False  # no training words, and no names within one edit of one

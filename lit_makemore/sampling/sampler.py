@@ -75,12 +75,10 @@ class Draw:
     cut: Tensor  # (B,) bool
 
     def at(self, numbers: Sequence[int]) -> "Draw":
-        """Some of the names."""
         names, numbers = [self.names[i] for i in numbers], list(numbers)
         return Draw(names, self.log_probabilities[numbers], self.cut[numbers])
 
     def first(self, num: int) -> "Draw":
-        """At most num of the names."""
         return self.at(range(min(num, len(self.names))))
 
 
@@ -100,7 +98,8 @@ class Sampler:
             the statistics of unfinished names.
         prefix: the first characters of every name.
         max_length: the most characters of a name; if None, longer ones are cut at `limit`.
-        fits: what must be true of a name. Names that do not fit or do not end are drawn again.
+        fits: what must be true of a name, beside a max_length. Names that do not fit or do not end
+            are drawn again.
         longest: characters of the longest training word, where it is known; decides about `limit`.
         batch: the number of names drawn at once; by default it depends on the vocabulary only.
             Only the default computes in advance, since it does not pay for a few names.
@@ -145,7 +144,7 @@ class Sampler:
         while num > 0:
             batch = self._batch(generator)
             self.tried += len(batch.names)
-            if self.max_length is not None or self.fits is not None:
+            if self.max_length is not None:
                 ended = (~batch.cut).nonzero().squeeze(1).tolist()
                 batch = batch.at([i for i in ended if not self.fits or self.fits(batch.names[i])])
                 barren = 0 if batch.names else barren + 1
@@ -154,8 +153,6 @@ class Sampler:
                     if self.fits:
                         what = "fits; ask for less, or give a longer prefix"
                     raise ValueError(f"none of {GIVE_UP * self.batch:,} names {what}")
-                if not batch.names:
-                    continue
             self.kept += len(batch.names)
             yield batch.first(num)
             num -= len(batch.names)
@@ -194,7 +191,6 @@ def longest_name(vocab: Vocabulary, longest: int | None = None) -> int:
 
 
 def names_at_once(vocab: Vocabulary) -> int:
-    """How many names are drawn at once."""
     return min(BATCH, max(1, LARGEST // len(vocab)))
 
 

@@ -158,7 +158,6 @@ class LitMLP(pl.LightningModule):
         return self._rate not in (None, self.trainer.optimizers[0].param_groups[0]["lr"])
 
     def lr_at(self, step: int) -> float:
-        """The learning rate of the update that follows `step` others."""
         return self.hparams["lr"] * self.lr_multiplier(step)
 
     def configure_callbacks(self) -> list[pl.Callback]:

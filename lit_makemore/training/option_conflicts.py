@@ -26,7 +26,6 @@ def refuse(rows: Iterable[Row]) -> None:
 
 
 def check_model(o: Any) -> None:
-    """Refuses options of LitMLP by themselves."""
     manual, share = o.engine == "manual", 0 <= o.warmup < 1
     decays, alone = o.weight_decay and o.optimizer == "sgd", o.known_words and not o.count_mixture
     rows = [

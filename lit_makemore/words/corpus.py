@@ -54,7 +54,6 @@ class Corpus:
     notes: list[str]  # what is odd in the words, a sentence each
 
     def words(self) -> Iterator[str]:
-        """The words, one at a time."""
         return (match.group() for match in re.finditer(f"[^{re.escape(END)}]+", self.text))
 
 

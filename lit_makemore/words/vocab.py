@@ -44,7 +44,6 @@ class Vocabulary:
         return [self.stoi[c] for c in word]
 
     def decode(self, indices: Sequence[int]) -> str:
-        """The word that indices spell."""
         return "".join(self.itos[i] for i in indices)
 
 

@@ -60,7 +60,6 @@ class Windows:
         return Windows(self._padded[self.block_size :], block_size)
 
     def to(self, device: torch.device) -> "Windows":
-        """The same examples on a device."""
         return Windows(self._padded[self.block_size :].to(device), self.block_size)
 
     def __len__(self) -> int:

@@ -85,7 +85,6 @@ def compiler() -> list[str] | None:
 
 
 def cache_folder() -> Path:
-    """Where libraries are kept."""
     if named := os.environ.get("XDG_CACHE_HOME"):
         return Path(named).expanduser() / "lit_makemore"
     try:
@@ -171,7 +170,6 @@ def _compile(command: list[str], flags: list[str], target: Path) -> None:
 
 
 def _version(command: list[str]) -> str:
-    """What the compiler says of itself."""
     try:
         told = subprocess.run([*command, "--version"], capture_output=True, text=True)
     except OSError as error:

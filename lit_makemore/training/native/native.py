@@ -188,7 +188,6 @@ def _start_moments(optimizer: torch.optim.Optimizer, params: Sequence[Tensor]) -
 
 
 def _declared(library: ctypes.CDLL) -> ctypes.CDLL:
-    """The library with the types of its functions."""
     batch = [c_void_p, c_void_p, c_void_p]  # x, labels, targets
     library.network_open.restype = c_void_p
     library.network_close.argtypes = [c_void_p]

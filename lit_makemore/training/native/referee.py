@@ -211,17 +211,14 @@ class _Masked(nn.Module):
 @contextmanager
 def _quiet() -> Iterator[StringIO]:
     """Holds back what is said of the copy and its Trainer; yields what is printed."""
-    names = ["lit_makemore", "lightning.pytorch", "lightning.pytorch.utilities.rank_zero"]
-    levels = {name: logging.getLogger(name).level for name in names}
+    before = logging.root.manager.disable
     with warnings.catch_warnings(), redirect_stdout(StringIO()) as printed:
         warnings.simplefilter("ignore")
-        for name in names:
-            logging.getLogger(name).setLevel(logging.ERROR)
+        logging.disable(logging.WARNING)
         try:
             yield printed
         finally:
-            for name, level in levels.items():
-                logging.getLogger(name).setLevel(level)
+            logging.disable(before)
 
 
 def _notes(module: Any) -> dict[str, str]:
