@@ -168,12 +168,10 @@ class Monitor(AtUpdates):
         self.teardown()
 
     def close(self, trainer: pl.Trainer, predictor: nn.Module, val: float | None) -> Health:
-        """Judges what a run has reached: its best weights, in place of those on the way.
+        """Judges what a run with a NamesDataModule has reached, in place of what was on the way.
 
-        Args:
-            trainer: of the run, with a NamesDataModule.
-            predictor: windows (B, T) to logits (B, V), with the best weights.
-            val: its val loss, in nats; None if it is not a number.
+        The predictor, windows (B, T) to logits (B, V), has the best weights; `val` is its val loss
+        in nats, None if it is not a number.
         """
         data: Any = trainer.datamodule  # type: ignore[attr-defined]
         known = known_samples(predictor, data)

@@ -42,11 +42,8 @@ class Probe:
 def run_probe(net: nn.Module, forward: Callable[[], Tensor | None]) -> Probe:
     """Runs a forward pass, and a backward pass if there is a loss, and records what they show.
 
+    `forward` passes a minibatch through the network, and returns the scalar loss, or None.
     Parameters, their gradients, buffers and the random state are afterwards as they were before.
-
-    Args:
-        net: the network, in training or evaluation mode.
-        forward: passes a minibatch through the network; returns the scalar loss, or None.
     """
     shown = layer_names(net)
     names = {module: shown[name] for name, module in net.named_modules()}

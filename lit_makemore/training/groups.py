@@ -84,13 +84,10 @@ def next_size(trainer: Any) -> int:
 
 
 class Groups:
-    """Lets the Trainer take groups: the loader stacks minibatches, and `update` trains on them.
+    """Lets the Trainer of a fit take groups: the loader stacks minibatches for `update`.
 
-    Args:
-        trainer: of a fit that has been set up.
-        loader: where its minibatches come from.
-        update: makes one update for each of G minibatches: windows (G, B, T) and targets (G, B) or
-            (G, B, V) to the sum of the G losses, a scalar in float64.
+    This makes one update for each of G minibatches: windows (G, B, T) and targets (G, B) or
+    (G, B, V) to the sum of the G losses, a scalar in float64.
     """
 
     def __init__(

@@ -126,9 +126,7 @@ class EvaluationLoader:
     Args:
         examples: what windows.distinct returns; the weights (D, 2) say how often each example
             occurs, and how often in novel words.
-        device: where the batches are needed.
         batch_size: examples of a global batch, of which each process takes its share.
-        rank, world_size: as above.
     """
 
     def __init__(

@@ -55,10 +55,8 @@ class NativeStep:
     torch.optim would leave, so a checkpoint goes on either way.
 
     Args:
-        library: native.cpp, built by `build.library`.
         net: the network, in training mode, on the CPU in float32.
         optimizer: SGD without momentum, or AdamW, with all parameters of the network in one group.
-        batch_size: B.
         clip_norm: largest 2-norm of the gradient of all parameters together; None for no limit.
         seed: what the masks of Dropout follow from, with the number of the update.
         updates: how many updates the run has made before.
