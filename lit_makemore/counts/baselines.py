@@ -9,7 +9,7 @@ from math import isfinite
 import torch
 from torch import Tensor
 
-from lit_makemore.counts.ngrams import DISCOUNT, Baseline, Bigram, KneserNey, Unigram
+from lit_makemore.counts.ngrams import DISCOUNT, AddOne, Baseline, KneserNey
 from lit_makemore.words.splits import Split
 
 DISCOUNTS = (0.5, 0.6, 0.7, 0.75, 0.8, 0.85, 0.9, 0.95)
@@ -22,10 +22,11 @@ Figures = dict[str, float | None]
 
 def simple_models(x: Tensor, y: Tensor, n: Tensor, vocab_size: int) -> dict[str, Baseline]:
     """The baselines of at most two characters, counted on the training Examples x, y, n."""
+    once = torch.arange(vocab_size)
     return {
-        "uniform": Unigram(y[:0], n[:0], vocab_size),
-        "unigram": Unigram(y, n, vocab_size),
-        "bigram": Bigram(x, y, n, vocab_size),
+        "uniform": AddOne(0, once[:, None], once, torch.ones_like(once), vocab_size),
+        "unigram": AddOne(0, x, y, n, vocab_size),
+        "bigram": AddOne(1, x, y, n, vocab_size),
     }
 
 

@@ -70,7 +70,7 @@ class Given:
         self._number = number.int().to(windows.device)  # of each example's window, (N,)
         longer, longer_number = windows, number
         if seen not in (None, windows.block_size):
-            longer = windows.of_length(seen)
+            longer = Windows(windows.stream, seen)
             longer_number, _ = window_numbers(longer, vocab_size)
         counts = longer_number.bincount()
         example = torch.empty(len(counts), dtype=torch.int64)

@@ -153,6 +153,8 @@ class Sampler:
                     if self.fits:
                         what = "fits; ask for less, or give a longer prefix"
                     raise ValueError(f"none of {GIVE_UP * self.batch:,} names {what}")
+                if not batch.names:
+                    continue
             self.kept += len(batch.names)
             yield batch.first(num)
             num -= len(batch.names)

@@ -116,7 +116,8 @@ class NamesDataModule(pl.LightningDataModule):
             self.corpus = replace(self.corpus, text="")  # no longer needed: a byte a character
         for name, split in self.splits.items():
             if split.windows.device != device:  # of another Trainer, or of none
-                self.splits[name] = replace(split, windows=split.windows.to(device))
+                windows = Windows(split.windows.stream.to(device), self.block_size)
+                self.splits[name] = replace(split, windows=windows)
         if stage in (None, "fit"):
             self._train_loader = MinibatchLoader(
                 self._examples(),

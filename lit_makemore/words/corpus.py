@@ -85,7 +85,11 @@ def _read_corpus(
         if not word:
             blank += 1
             continue
-        _check(word, f"{path}, line {number}")
+        if CONTROL.search(word):
+            told = "a control character; remove it, or convert the file to UTF-8"
+            if "\t" in word:
+                told = "a tab; put one word on each line, or choose a column with --data.column"
+            raise ValueError(f"{path}, line {number}: {word!r} contains {told}")
         text.write(word + END)
         marked += bool(MARKS.search(word))
     joined = text.getvalue()
@@ -110,14 +114,6 @@ def _read_corpus(
         notes.append(f"{path}: İ becomes i, without a second dot")
     digest = hashlib.sha256(content).hexdigest()
     return Corpus(str(path), joined, "".join(chars), n_words, blank, digest, notes)
-
-
-def _check(word: str, where: str) -> None:
-    if CONTROL.search(word):
-        told = "a control character; remove it, or convert the file to UTF-8"
-        if "\t" in word:
-            told = "a tab; put one word on each line, or choose a column with --data.column"
-        raise ValueError(f"{where}: {word!r} contains {told}")
 
 
 def read_words(path: str | Path, lowercase: bool = False, strip: bool = True) -> list[str]:
