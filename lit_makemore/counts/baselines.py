@@ -46,15 +46,12 @@ def choose_counts(train: Examples, val: Examples, vocab_size: int) -> KneserNey:
             if isfinite(found) and found < least:
                 least, best, chosen = found, model, discount
     best.discount = chosen
-    return best if best.order == x.size(1) else _without_repeats(best)
-
-
-def _without_repeats(model: KneserNey) -> KneserNey:
-    """The same model. What its examples no longer differ in is counted, and takes no memory."""
-    once, inverse = model.rows.unique(dim=0, return_inverse=True)
-    counts = inverse.bincount(model.counts.double()).long()  # sums are exact
-    once = once.long()
-    return KneserNey(once[:, :-1], once[:, -1], counts, model.vocab_size, model.discount)
+    if best.order == x.size(1):
+        return best
+    # the same model; what its examples no longer differ in is counted, and takes no memory
+    once, inverse = best.rows.long().unique(dim=0, return_inverse=True)
+    counts = inverse.bincount(best.counts.double()).long()  # sums are exact
+    return KneserNey(once[:, :-1], once[:, -1], counts, vocab_size, chosen)
 
 
 def loss(baseline: Baseline, x: Tensor, y: Tensor, n: Tensor) -> float:

@@ -76,7 +76,11 @@ def draw_samples(net: nn.Module, data: NamesDataModule, num: int = 20) -> Sample
 
 def facts(result: Result, health: Health | None, trainer: Any) -> dict[str, Any]:
     """The entries of summary.json about the run, its losses, data, machine and versions."""
-    data, module = trainer.datamodule, trainer.lightning_module
+    data, module, device = (
+        trainer.datamodule,
+        trainer.lightning_module,
+        trainer.strategy.root_device,
+    )
     curves = next(one for one in trainer.callbacks if isinstance(one, TrainingCurves))
     mixture: dict[str, Any] = {}
     if result.net.mixture is not None and result.network:
@@ -89,7 +93,7 @@ def facts(result: Result, health: Health | None, trainer: Any) -> dict[str, Any]
         "block_size": data.block_size,
         "lr": module.hparams["lr"],
         "threads": torch.get_num_threads(),
-        "device": device_name(trainer.strategy.root_device),
+        "device": torch.cuda.get_device_name(device) if device.type == "cuda" else device.type,
         "engine": module.engine,
         "precision": str(trainer.precision),
         "steps_per_s": round(curves.steps_per_s, 1),
@@ -113,10 +117,6 @@ def facts(result: Result, health: Health | None, trainer: Any) -> dict[str, Any]
         "versions": versions | {name: version(name) for name in packages},
         "git_commit": git_commit(),
     }
-
-
-def device_name(device: torch.device) -> str:
-    return torch.cuda.get_device_name(device) if device.type == "cuda" else device.type
 
 
 def cpu_name() -> str:

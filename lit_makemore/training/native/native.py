@@ -75,8 +75,10 @@ class NativeStep:
         (group,) = optimizer.param_groups
         self.net, self.optimizer, self.updates = net, optimizer, updates
         self.adamw = isinstance(optimizer, torch.optim.AdamW)
-        if self.adamw:
-            _start_moments(optimizer, group["params"])
+        for p in group["params"] if self.adamw else ():
+            if not optimizer.state[p]:  # before its first update
+                zeros = {"exp_avg": torch.zeros_like(p), "exp_avg_sq": torch.zeros_like(p)}
+                optimizer.state[p].update(step=torch.tensor(0.0, device=p.device), **zeros)
         self.gradient = {p: torch.zeros_like(p) for p in group["params"]}
         self._counts = [
             layer.num_batches_tracked for layer in net.layers if isinstance(layer, BatchNorm1d)
@@ -175,14 +177,6 @@ def _addresses(x: Tensor, y: Tensor) -> tuple[int, int | None, int | None]:
     if y.is_floating_point():
         return x.data_ptr(), None, y.data_ptr()
     return x.data_ptr(), y.data_ptr(), None
-
-
-def _start_moments(optimizer: torch.optim.Optimizer, params: Sequence[Tensor]) -> None:
-    """Gives AdamW the state that it has before its first update."""
-    for p in params:
-        if not optimizer.state[p]:
-            zeros = {"exp_avg": torch.zeros_like(p), "exp_avg_sq": torch.zeros_like(p)}
-            optimizer.state[p].update(step=torch.tensor(0.0, device=p.device), **zeros)
 
 
 def _declared(library: ctypes.CDLL) -> ctypes.CDLL:
