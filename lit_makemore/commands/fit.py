@@ -97,7 +97,9 @@ def train(
             trainer.fit(model, data, ckpt_path=ckpt_path, weights_only=True)
         return _report(cli, folder, begun) if trainer.is_global_zero else None
     except BaseException as error:
-        if trainer.global_step == 0 and not _is_worth_keeping(folder, error):
+        # A run without an update can be continued if it was stopped, or has trained teachers.
+        kept = "*.ckpt" if isinstance(error, Stopped) else "teachers/*/checkpoints/last.ckpt"
+        if trainer.global_step == 0 and not (folder.path and any(folder.path.rglob(kept))):
             folder.discard()
         elif isinstance(error, Unhealthy) and trainer.is_global_zero:
             write_text(folder.checkpoints.parent / "failed.txt", str(error))
@@ -147,12 +149,6 @@ def _try_out(cli: MakemoreCLI) -> None:
         data.teachers, data.targets = (), "kneser_ney"  # teachers would have to be trained first
     with noted(*ASKING):
         cli.trainer.fit(cli.model, data)
-
-
-def _is_worth_keeping(folder: RunFolder, error: BaseException) -> bool:
-    """Whether a run without an update can be continued: it was stopped, or has trained teachers."""
-    kept = "*.ckpt" if isinstance(error, Stopped) else "teachers/*/checkpoints/last.ckpt"
-    return folder.path is not None and any(folder.path.rglob(kept))
 
 
 def _report(cli: MakemoreCLI, folder: RunFolder, begun: float) -> Reached:

@@ -102,14 +102,6 @@ def update_ratios(before: dict[str, Tensor], after: dict[str, Tensor]) -> Figure
     }
 
 
-def lr_grad_ratios(figures: Figures, lr: float) -> Figures:
-    return {
-        name.replace("grad_to_data", "lr_grad_ratio", 1): log10(lr * ratio)
-        for name, ratio in figures.items()
-        if name.startswith("grad_to_data/") and lr * ratio > 0
-    }
-
-
 @torch.no_grad()
 def held_out_loss(module: nn.Module, windows: Windows) -> float:
     """The loss of the first 1,000 examples of a split, in evaluation mode."""

@@ -4,7 +4,7 @@ import logging
 import sys
 from collections.abc import Sized
 from concurrent.futures import Future, ThreadPoolExecutor
-from math import inf, log, nan
+from math import inf, log, log10, nan
 from typing import Any
 
 import lightning.pytorch as pl
@@ -203,7 +203,10 @@ class Monitor(AtUpdates):
         if trainer.precision == "16-mixed":  # skips updates, when its gradients overflow
             found = {name: x for name, x in found.items() if x > -inf}
         if hasattr(module, "lr_at"):
-            found |= figures.lr_grad_ratios(self.figures, module.lr_at(step - 1))
+            lr = module.lr_at(step - 1)
+            for name, ratio in self.figures.items():
+                if name.startswith("grad_to_data/") and lr * ratio > 0:
+                    found[name.replace("grad_to_data", "lr_grad_ratio", 1)] = log10(lr * ratio)
         if (data := _words(trainer, module)) is not None:
             with trainer.precision_plugin.forward_context():
                 for name in ("train", "val"):

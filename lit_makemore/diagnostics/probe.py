@@ -4,6 +4,7 @@ Shapes: B batch, H units of a layer.
 """
 
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from inspect import ismethod, signature
 from typing import Any
@@ -101,22 +102,16 @@ def network_of(module: nn.Module) -> nn.Module:
     return net if whole else module  # type: ignore[return-value]
 
 
-def loss_of(module: nn.Module) -> Callable[[Any], Tensor] | None:
-    """The module's method loss(batch), which returns a scalar; None if it has no such method."""
-    method = getattr(module, "loss", None)
-    try:
-        return method if ismethod(method) and signature(method).bind("batch") else None
-    except TypeError:  # it takes something else
-        return None
-
-
 def forward_of(module: nn.Module, batch: Any) -> Callable[[], Tensor | None] | None:
     """What passes a minibatch through a module, for `run_probe`; None if nothing can.
 
-    Without a method loss(batch) it is forward, on the minibatch's first element.
+    It is the module's method loss(batch), which returns a scalar; without one forward, on the
+    minibatch's first element.
     """
-    if loss := loss_of(module):
-        return lambda: loss(batch)
+    method = getattr(module, "loss", None)
+    with suppress(TypeError):  # it takes something else
+        if ismethod(method) and signature(method).bind("batch"):
+            return lambda: method(batch)
     if not is_overridden("forward", module, LightningModule):
         return None
 

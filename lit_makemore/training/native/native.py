@@ -89,7 +89,12 @@ class NativeStep:
         for before, layer in zip(layers, layers[1:], strict=False):
             layer.n_in = before.n_out
             layer.n_out = layer.n_out or layer.n_in
-        parameters = [self._parameter(p) for p in group["params"]]
+        parameters = []
+        for p, grad in self.gradient.items():
+            parameters.append(_Parameter(p.numel(), p.data_ptr(), grad.data_ptr()))
+            if self.adamw:
+                parameters[-1].exp_avg = optimizer.state[p]["exp_avg"].data_ptr()
+                parameters[-1].exp_avg_sq = optimizer.state[p]["exp_avg_sq"].data_ptr()
         vocab_size, n_embd = net.embedding.weight.shape
         self._layers = (_Layer * len(layers))(*layers)
         self._parameters = (_Parameter * len(parameters))(*parameters)
@@ -161,14 +166,6 @@ class NativeStep:
             described.variance = VARIANCES.index(layer.variance)
         if isinstance(layer, nn.Dropout):
             described.rate = layer.p
-        return described
-
-    def _parameter(self, p: Tensor) -> _Parameter:
-        described = _Parameter(size=p.numel(), p=p.data_ptr(), grad=self.gradient[p].data_ptr())
-        if self.adamw:
-            state = self.optimizer.state[p]
-            described.exp_avg = state["exp_avg"].data_ptr()
-            described.exp_avg_sq = state["exp_avg_sq"].data_ptr()
         return described
 
 
