@@ -57,12 +57,9 @@ def train(
     `folder` is the run folder, if the caller has locked it; `varied` are the settings that the
     HParams page opens with. Afterwards `cli.model` is what was trained, with its last weights.
 
-    Returns:
-        What was reached, on the first process; None after a fast_dev_run, and if the run had been
-        finished before.
-
-    Raises:
-        Stopped: a signal came, and the run has been saved.
+    Returns what was reached, on the first process; None after a fast_dev_run, and if the run had
+    been finished before.
+    If a signal came, and the run has been saved, it raises Stopped.
     """
     config = cli.config
     if config.trainer.fast_dev_run:

@@ -54,9 +54,7 @@ class Monitor(AtUpdates):
             only of those before it.
         health: the verdicts, as a table and for summary.json.
 
-    Raises:
-        ValueError: fail_on names an unknown check.
-        Unhealthy: while it trains, one of its checks failed.
+    A check of fail_on that fails raises Unhealthy; one that is not known, ValueError.
     """
 
     alone = True  # a probe needs the minibatch of its update

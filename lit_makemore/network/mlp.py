@@ -46,10 +46,8 @@ class MLP(nn.Module):
     `layers` is the flat list of the lecture: n_layer × [Linear → BatchNorm1d → activation], each
     followed by Dropout if there is any, and the Linear layer of the logits, which BatchNorm1d may
     follow too. A Linear layer before BatchNorm1d has a bias only if it is asked for, since it would
-    have no effect. A generator replaces torch's global one.
-
-    Raises:
-        ValueError: a size is not positive, or the activation or variance is unknown.
+    have no effect. A generator replaces torch's global one. A size that is not positive, or an
+    unknown activation or variance, raises ValueError.
     """
 
     def __init__(

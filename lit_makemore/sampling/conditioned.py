@@ -77,11 +77,9 @@ def find_places(
 class ConditionedSampler:
     """Draws names that the automaton accepts, as Sampler draws any, and none in vain.
 
-    `probability` is that of a name that fits, among all that the network draws.
-
-    Raises:
-        TooMany: the condition leaves too much open for this window and vocabulary.
-        ValueError: no name fits.
+    `probability` is that of a name that fits, among all that the network draws. A condition that
+    leaves too much open for this window and vocabulary raises TooMany; one that no name fits,
+    ValueError.
     """
 
     def __init__(

@@ -35,10 +35,8 @@ class Automaton:
     construction: Rabin & Scott, 1959, https://doi.org/10.1147/rd.32.0114). States are numbered from
     0, where every word begins. `accepts` and `missing` say of each state whether the word may end,
     and after how many more characters at the earliest; None if never. `moves` has for each state
-    the characters with which a word that fits may go on, and the states after them.
-
-    Raises:
-        ValueError: the patterns have too many states.
+    the characters with which a word that fits may go on, and the states after them. Too many states
+    raise ValueError.
     """
 
     def __init__(self, patterns: Sequence[Items], chars: str) -> None:

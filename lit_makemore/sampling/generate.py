@@ -40,10 +40,8 @@ def generate(
 ) -> Iterator[Draw]:
     """Draws num names in batches, as `sampler.draw` does, with a generator on the CPU.
 
-    `train_hashes` (words,) are those of the training words.
-
-    Raises:
-        ValueError: too many names in a row are not wanted.
+    `train_hashes` (words,) are those of the training words. ValueError if too many names in a row
+    are not wanted.
     """
     if wanted == Wanted():  # all
         yield from sampler.draw(num, generator)

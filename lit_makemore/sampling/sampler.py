@@ -104,10 +104,8 @@ class Sampler:
         batch: the number of names drawn at once; by default it depends on the vocabulary only.
             Only the default computes in advance, since it does not pay for a few names.
 
-    `tried` names were drawn so far, of which `kept` were not drawn again.
-
-    Raises:
-        ValueError: the network is in training mode, or the prefix contains an unknown character.
+    `tried` names were drawn so far, of which `kept` were not drawn again. A network in training
+    mode, or a prefix with an unknown character, raises ValueError.
     """
 
     def __init__(

@@ -37,10 +37,8 @@ class MinibatchLoader:
         pass_length: minibatches of a pass, if there are fewer than fit into the examples.
 
     Attribute group, if set, says how many minibatches come next. They are stacked as (G, B, …).
-    There are fewer at the end of a pass, or where they would take too much memory.
-
-    Raises:
-        ValueError: a batch size that is no multiple of world_size.
+    There are fewer at the end of a pass, or where they would take too much memory. A batch_size
+    that is no multiple of world_size raises ValueError.
     """
 
     def __init__(

@@ -64,10 +64,8 @@ def read_corpus(
 
     Skips blank lines. As long as the file does not change, the last corpus is returned again.
 
-    Raises:
-        FileNotFoundError: the file does not exist.
-        ValueError: the file looks like something else, a line is not a word, or there are too few
-            words. The message names the file, the line and what to do.
+    A file that is not there, that looks like something else, that has too few words or a line that
+    is none raises FileNotFoundError or ValueError. It names the file, the line and what to do.
     """
     return _read_corpus(Path(path), read_bytes(Path(path)), lowercase, strip, column)
 
@@ -142,9 +140,7 @@ def are_among(words: Iterable[str], hashes: Tensor) -> Tensor:
 def fetch(path: str | Path = NAMES_PATH, url: str = NAMES_URL, sha256: str = NAMES_SHA256) -> None:
     """Downloads url to path unless path exists. Several processes may do so at the same time.
 
-    Raises:
-        ConnectionError: the address cannot be reached or answers with an error.
-        ValueError: the file has another checksum.
+    ConnectionError if that is not possible, ValueError if the file has another checksum.
     """
     path = Path(path)
     if path.exists():

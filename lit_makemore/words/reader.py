@@ -44,10 +44,8 @@ def read_lines(
     The content is UTF-8, or UTF-16 with its mark. Lines end with LF, CRLF or CR. Words are in
     normal form NFC. `strip` removes white space from both ends of a word, and commas after it;
     `column` is the name or the number of a table's column, None if every line is a word.
-
-    Raises:
-        ValueError: the file is of another kind, or a line is too long, cannot be decoded or lacks
-            the column.
+    A file of another kind, or a line that is too long, cannot be decoded or lacks the column,
+    raises ValueError.
     """
     check_bytes(path, content)
     lines = _lines(path, content)

@@ -32,8 +32,7 @@ class Vocabulary:
     def encode(self, word: str, what: str = "the word") -> list[int]:
         """The indices of a word's characters, without the end mark.
 
-        Raises:
-            ValueError: `what`, as the message calls the word, contains an unknown character.
+        ValueError if `what`, as the message calls the word, contains an unknown character.
         """
         if unknown := sorted(set(word) - set(self.chars)):
             raise ValueError(

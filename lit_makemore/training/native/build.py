@@ -44,8 +44,7 @@ class BuildError(Exception):
 def library() -> ctypes.CDLL:
     """The library, built if this machine has not built it before.
 
-    Raises:
-        BuildError: there is no compiler, it fails, or the library cannot be stored or loaded.
+    BuildError: there is no compiler, it fails, or the library cannot be stored or loaded.
     """
     path = _built()
     try:
