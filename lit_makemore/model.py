@@ -154,9 +154,7 @@ def _blank(vocab: Vocabulary, block_size: int, architecture: dict[str, Any]) -> 
 def read(path: str | Path) -> dict[str, Any]:
     """The entries of a checkpoint file, on the CPU; runs no code from it.
 
-    Raises:
-        FileNotFoundError: no such file.
-        ValueError: the file is not a checkpoint of this version of the program.
+    FileNotFoundError if there is none, ValueError if it is none of this version of the program.
     """
     path = Path(path)
     if not path.is_file():

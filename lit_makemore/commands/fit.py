@@ -58,8 +58,7 @@ def train(
     HParams page opens with. Afterwards `cli.model` is what was trained, with its last weights.
 
     Returns what was reached, on the first process; None after a fast_dev_run, and if the run had
-    been finished before.
-    If a signal came, and the run has been saved, it raises Stopped.
+    been finished before. If a signal came, and the run has been saved, it raises Stopped.
     """
     config = cli.config
     if config.trainer.fast_dev_run:
