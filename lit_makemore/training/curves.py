@@ -1,13 +1,15 @@
 """The curves of every training run: loss, learning rate, speed."""
 
+from dataclasses import dataclass
 from time import perf_counter
 from typing import Any
 
 import lightning.pytorch as pl
 import torch
+from lightning.pytorch.callbacks import RichProgressBar, TQDMProgressBar
 from torch import Tensor
 
-from lit_makemore.training.groups import BARS, AtUpdates
+from lit_makemore.training.groups import AtUpdates
 
 
 class TrainingCurves(AtUpdates):
@@ -31,11 +33,11 @@ class TrainingCurves(AtUpdates):
         self._n_losses = 0
         self._step = 0
         self._last: float | None = None  # when that update was made; None after a validation
-        self._run, self._interval = [0, 0.0], [0, 0.0]  # updates, and the seconds that they took
+        self._run, self._interval = _Speed(), _Speed()
 
     @property
     def steps_per_s(self) -> float:
-        return _rate(*self._run)
+        return self._run.rate
 
     def due(self, step: int) -> float:
         return step + self._every - step % self._every if self._every else float("inf")
@@ -48,7 +50,8 @@ class TrainingCurves(AtUpdates):
         if isinstance(self._loss, Tensor):  # from a checkpoint: one sum for each process
             as_many = len(self._loss) == trainer.world_size
             self._loss = self._loss[trainer.global_rank] if as_many else self._loss.mean()
-        self._logs = isinstance(trainer.progress_bar_callback, BARS) or any(
+        bars = (TQDMProgressBar, RichProgressBar)
+        self._logs = isinstance(trainer.progress_bar_callback, bars) or any(
             getattr(one, "monitor", None) == "train/loss" for one in trainer.callbacks
         )
 
@@ -65,10 +68,9 @@ class TrainingCurves(AtUpdates):
         if step == self._step:  # gradients are still being added up
             return
         if self._last is not None:
-            warm = self._step > self.warmup_steps
-            for speed in (self._interval, self._run) if warm else (self._interval,):
-                speed[0] += step - self._step
-                speed[1] += now - self._last
+            self._interval.add(step - self._step, now - self._last)
+            if self._step > self.warmup_steps:
+                self._run.add(step - self._step, now - self._last)
         self._step, self._last = step, now
         if self._every and step % self._every == 0:
             mean = trainer.strategy.reduce(torch.as_tensor(self._loss / self._n_losses))
@@ -76,13 +78,13 @@ class TrainingCurves(AtUpdates):
                 "train/loss": float(mean),  # over the processes
                 "train/lr": trainer.optimizers[0].param_groups[0]["lr"],
             }
-            if rate := _rate(*self._interval):  # 0 after the first group
-                scalars["train/steps_per_s"] = rate
+            if self._interval.rate:  # not after the first group
+                scalars["train/steps_per_s"] = self._interval.rate
             for logger in trainer.loggers:
                 logger.log_metrics(scalars, step=step)
             if self._logs:
                 pl_module.log("train/loss", scalars["train/loss"], prog_bar=True, logger=False)
-            self._loss, self._n_losses, self._interval = 0.0, 0, [0, 0.0]
+            self._loss, self._n_losses, self._interval = 0.0, 0, _Speed()
 
     def state_dict(self) -> dict[str, Any]:
         return {"n_losses": self._n_losses}
@@ -100,5 +102,14 @@ class TrainingCurves(AtUpdates):
         self._last = None
 
 
-def _rate(steps: float, seconds: float) -> float:
-    return steps / seconds if seconds else 0.0
+@dataclass
+class _Speed:
+    steps: int = 0
+    seconds: float = 0.0
+
+    def add(self, steps: int, seconds: float) -> None:
+        self.steps, self.seconds = self.steps + steps, self.seconds + seconds
+
+    @property
+    def rate(self) -> float:
+        return self.steps / self.seconds if self.seconds else 0.0

@@ -12,7 +12,14 @@ from typing import Any
 
 import lightning.pytorch as pl
 import torch
-from lightning.pytorch import callbacks
+from lightning.pytorch.callbacks import (
+    LearningRateFinder,
+    ModelCheckpoint,
+    ProgressBar,
+    RichProgressBar,
+    Timer,
+    TQDMProgressBar,
+)
 from lightning.pytorch.utilities.model_helpers import is_overridden
 from torch import Tensor
 
@@ -29,10 +36,9 @@ HOOKS = (
     "on_before_zero_grad",
 )
 """What Lightning calls at every update, of callbacks and of modules."""
-BARS = (callbacks.RichProgressBar, callbacks.TQDMProgressBar)
 # Of Lightning's callbacks with such a hook, those that lose nothing by a group. A subclass is
 # somebody's own, and may count.
-THEIRS = (callbacks.ModelCheckpoint, callbacks.Timer, *BARS)
+THEIRS = (ModelCheckpoint, RichProgressBar, Timer, TQDMProgressBar)
 
 
 class AtUpdates(pl.Callback):
@@ -56,7 +62,7 @@ def needs_every_update(callback: pl.Callback) -> bool:
         return True
     if isinstance(callback, AtUpdates):
         return "due" not in vars(type(callback))
-    if isinstance(callback, callbacks.LearningRateFinder):  # its trial sets a rate each update
+    if isinstance(callback, LearningRateFinder):  # its trial sets a rate each update
         return True
     if type(callback) in THEIRS:
         return lightning_internals.saves_by_time(callback)
@@ -84,10 +90,13 @@ def next_size(trainer: Any) -> int:
 
 
 class Groups:
-    """Lets the Trainer of a fit take groups: the loader stacks minibatches for `update`.
+    """Lets the Trainer take groups: the loader stacks minibatches, and `update` trains on them.
 
-    This makes one update for each of G minibatches: windows (G, B, T) and targets (G, B) or
-    (G, B, V) to the sum of the G losses, a scalar in float64.
+    Args:
+        trainer: of a fit that has been set up.
+        loader: where its minibatches come from.
+        update: makes one update for each of G minibatches: windows (G, B, T) and targets (G, B) or
+            (G, B, V) to the sum of the G losses, a scalar in float64.
     """
 
     def __init__(
@@ -114,6 +123,6 @@ class Groups:
     def show(self, module: pl.LightningModule, outputs: Any, batch: Any) -> None:
         """Lightning's progress bars count batches: they are told how many there were."""
         bar: Any = self._trainer.progress_bar_callback
-        if type(bar) in BARS:
+        if isinstance(bar, ProgressBar) and type(bar) in THEIRS:
             last = self._trainer.fit_loop.epoch_loop.batch_idx
             bar.on_train_batch_end(self._trainer, module, outputs, batch, last)
