@@ -320,22 +320,6 @@ def test_names_that_do_not_end_are_counted(usual, tmp_path, capsys):
     assert captured.err.count("\n") == 1
 
 
-@pytest.mark.parametrize(
-    ("options", "message"),
-    [
-        *((option, "") for option in ("--temperature 0", "--top_k 0", "--top_p 0", "--top_p 1.5")),
-        *((option, "") for option in ("--prefix é", "--num 0", "--max_length 0")),
-        ("--prefix Emma", "the prefix contains 'E'"),
-    ],
-)
-def test_bad_sampling_options_are_one_line(usual, capsys, options, message):
-    assert sample(usual, *options.split()) == 1
-    captured = capsys.readouterr()
-    assert captured.out == ""
-    assert captured.err.startswith(f"error: {message}")
-    assert captured.err.count("\n") == 1
-
-
 @pytest.mark.slow
 @pytest.mark.parametrize("processes", [1, 2])
 def test_predict_scores_words_in_order(usual, tmp_path, processes):
