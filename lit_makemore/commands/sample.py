@@ -91,7 +91,7 @@ def _lines(draws: Iterable[Draw], train_hashes: Tensor | None, limit: int) -> It
         )
 
 
-def _probability(source: Sampler | ConditionedSampler) -> str:
+def _probability(source: Sampler) -> str:
     if isinstance(source, ConditionedSampler):
         return f"{100 * source.probability:.3g} % of the network's names fit"
     begun = source.vocab.decode(source.prefix.tolist())

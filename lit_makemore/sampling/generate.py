@@ -9,7 +9,6 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from lit_makemore.sampling.conditioned import ConditionedSampler
 from lit_makemore.sampling.sampler import GIVE_UP, Draw, Sampler
 from lit_makemore.words.corpus import word_hash
 
@@ -32,7 +31,7 @@ def seeded(seed: int | None) -> torch.Generator:
 
 
 def generate(
-    sampler: Sampler | ConditionedSampler,
+    sampler: Sampler,
     num: int,
     generator: torch.Generator,
     train_hashes: Tensor,
