@@ -77,9 +77,9 @@ class Verdict(NamedTuple):
 CHECKS: dict[str, tuple[str, Check]] = {}  # by name: when it is judged, and the function
 
 
-def check(name: str, when: str) -> Callable[[Check], None]:
+def check(name: str, when: str) -> Callable[[Check], Check]:
     """Adds the function that judges to CHECKS."""
-    return lambda judge: CHECKS.update({name: (when, judge)})
+    return lambda judge: CHECKS.setdefault(name, (when, judge))[1]
 
 
 def judge(seen: Seen) -> list[Verdict]:

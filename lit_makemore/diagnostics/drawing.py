@@ -12,8 +12,10 @@ from unicodedata import category, normalize
 import torch
 from matplotlib import colormaps
 from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.font_manager import FontProperties, findfont, get_font
+from PIL import Image
 from torch import Tensor
 from torch.nn.functional import pad
 
@@ -220,7 +222,10 @@ def _plot(axes: Axes, lines: dict[str, Any], title: str, *more: Any, **style: An
 
 
 def _png(figure: Figure) -> Picture:
+    canvas = FigureCanvasAgg(figure)  # figure.savefig would draw everything twice
+    canvas.draw()
+    width, height = canvas.get_width_height()
     file = BytesIO()
-    figure.savefig(file, format="png", pil_kwargs={"compress_level": 1})
-    width, height = figure.canvas.get_width_height()
+    rgba = Image.frombuffer("RGBA", (width, height), canvas.buffer_rgba(), "raw", "RGBA", 0, 1)
+    rgba.convert("RGB").save(file, "PNG", compress_level=1)
     return height, width, file.getvalue()
