@@ -8,7 +8,6 @@ import signal
 import subprocess
 import sys
 from datetime import timedelta
-from types import SimpleNamespace
 
 import pytest
 import torch
@@ -20,7 +19,6 @@ from lit_makemore.commands.output import RANKS
 from lit_makemore.commands.parsing import duration
 from lit_makemore.diagnostics import words as invented
 from lit_makemore.runs import tables
-from lit_makemore.sampling.sampler import Draw
 from tests.conftest import ROOT, WORDS
 
 SHORT = {
@@ -282,10 +280,10 @@ def test_a_stopped_run_goes_on_by_its_name_alone(arguments, tmp_path, capsys):
     ("option", "message"),
     [
         ("configs/deep.yaml", "--config configs/deep.yaml"),
-        ("--model.activation foo", "must be one of 'tanh', 'relu', 'linear'. Got value: foo"),
+        ("--model.schedule foo", "must be one of 'step', 'one_cycle'. Got value: foo"),
         ("--model.n_hidden foo", "must be a whole number"),
         ("--threads foo", "must be a whole number or null"),
-        ("--model.batch_norm foo", "must be true or false"),
+        ("--model.count_mixture foo", "must be true or false"),
         ("--model.lr foo", "must be a number"),
     ],
 )
@@ -315,10 +313,10 @@ def test_another_form_of_time_is_refused(refused, text):
 def test_names_do_not_break_tables(monkeypatch):
     assert tables.markdown([["a|b"], ["c"]]).splitlines()[0] == r"| a\|b |"
     names = ["a|b", "*c*", "<d>"]
-    monkeypatch.setattr(invented, "samples", lambda *a: Draw(names, torch.zeros(3), torch.zeros(3)))
+    monkeypatch.setattr(invented, "samples", lambda *a: type("Drawn", (), {"names": names}))
     monkeypatch.setattr(invented, "score", lambda *a: torch.zeros(3))
     monkeypatch.setattr(invented, "whereabouts", lambda *a: "new")
-    data = SimpleNamespace(vocab=None, block_size=3, splits={})
+    data = type("Data", (), {"vocab": None, "block_size": 3, "splits": {}})
     rows = invented.sample_table(None, data).splitlines()[2:]
     assert all(row.count("|") == 4 for row in rows)
     assert not {"*", "<"} & set("".join(rows))

@@ -112,14 +112,7 @@ class NamesDataModule(pl.LightningDataModule):
         if not self.splits:
             words = self.corpus, self.vocab, self.numbers
             self.splits = build_splits(*words, self.block_size, device)
-            for note in self.corpus.notes:
-                log.info(note)
-            if repeated := repeated_words(self.splits):
-                known, n_val = known_words(self.splits, "val"), len(self.splits["val"].hashes)
-                log.info(
-                    f"{self.path}: {repeated:,} of {self.corpus.n_words:,} words repeat an earlier "
-                    f"one, and {known:,} of {n_val:,} val words are training words (try sort -u)"
-                )
+            self._say_what_was_read()
             self.corpus = replace(self.corpus, text="")  # no longer needed: a byte a character
         for name, split in self.splits.items():
             if split.windows.device != device:  # of another Trainer, or of none
@@ -136,6 +129,16 @@ class NamesDataModule(pl.LightningDataModule):
                 pass_length=self._pass_length(),
             )
             self.batch_size = self._train_loader.batch_size
+
+    def _say_what_was_read(self) -> None:
+        for note in self.corpus.notes:
+            log.info(note)
+        if repeated := repeated_words(self.splits):
+            known, n_val = known_words(self.splits, "val"), len(self.splits["val"].hashes)
+            log.info(
+                f"{self.path}: {repeated:,} of {self.corpus.n_words:,} words repeat an earlier "
+                f"one, and {known:,} of {n_val:,} val words are training words (try sort -u)"
+            )
 
     def _pass_length(self) -> int:
         """Minibatches of a pass: as many as the Trainer's limits allow, and whole updates."""

@@ -44,7 +44,8 @@ class BuildError(Exception):
 def library() -> ctypes.CDLL:
     """The library, built if this machine has not built it before.
 
-    BuildError: there is no compiler, it fails, or the library cannot be stored or loaded.
+    Raises:
+        BuildError: there is no compiler, it fails, or the library cannot be stored or loaded.
     """
     path = _built()
     try:
@@ -84,6 +85,7 @@ def compiler() -> list[str] | None:
 
 
 def cache_folder() -> Path:
+    """Where libraries are kept."""
     if named := os.environ.get("XDG_CACHE_HOME"):
         return Path(named).expanduser() / "lit_makemore"
     try:
@@ -169,6 +171,7 @@ def _compile(command: list[str], flags: list[str], target: Path) -> None:
 
 
 def _version(command: list[str]) -> str:
+    """What the compiler says of itself."""
     try:
         told = subprocess.run([*command, "--version"], capture_output=True, text=True)
     except OSError as error:
