@@ -90,6 +90,7 @@ def main(args: Sequence[str] | None = None) -> int:
 
 
 def _line(error: Exception) -> str:
+    """What the user reads of an error."""
     line, kind = " ".join(str(error).split()), type(error).__name__
     if isinstance(error, ModuleNotFoundError) and error.name:
         return f"this needs a package: pip install {error.name.partition('.')[0]}"
