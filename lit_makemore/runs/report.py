@@ -76,11 +76,8 @@ def draw_samples(net: nn.Module, data: NamesDataModule, num: int = 20) -> Sample
 
 def facts(result: Result, health: Health | None, trainer: Any) -> dict[str, Any]:
     """The entries of summary.json about the run, its losses, data, machine and versions."""
-    data, module, device = (
-        trainer.datamodule,
-        trainer.lightning_module,
-        trainer.strategy.root_device,
-    )
+    data, module = trainer.datamodule, trainer.lightning_module
+    device = trainer.strategy.root_device
     curves = next(one for one in trainer.callbacks if isinstance(one, TrainingCurves))
     mixture: dict[str, Any] = {}
     if result.net.mixture is not None and result.network:

@@ -153,12 +153,15 @@ class NativeStep:
         described = _Layer(kind=[isinstance(layer, kind) for kind in KINDS].index(True))
         if isinstance(layer, Linear):
             described.n_out, described.n_in = layer.weight.shape
-        for name in ("weight", "bias", "running_mean", "running_var"):
-            if (tensor := getattr(layer, name, None)) is not None:
-                setattr(described, name, tensor.data_ptr())
-                if isinstance(tensor, nn.Parameter):
-                    setattr(described, f"d_{name}", self.gradient[tensor].data_ptr())
+        if isinstance(layer, Linear | BatchNorm1d):
+            described.weight = layer.weight.data_ptr()
+            described.d_weight = self.gradient[layer.weight].data_ptr()
+            if layer.bias is not None:
+                described.bias = layer.bias.data_ptr()
+                described.d_bias = self.gradient[layer.bias].data_ptr()
         if isinstance(layer, BatchNorm1d):
+            described.running_mean = layer.running_mean.data_ptr()
+            described.running_var = layer.running_var.data_ptr()
             described.eps, described.momentum = layer.eps, layer.momentum
             described.variance = VARIANCES.index(layer.variance)
         if isinstance(layer, nn.Dropout):
