@@ -23,7 +23,7 @@ from lit_makemore.network.fold import fold
 from lit_makemore.network.mlp import MLP, Init, evaluating
 from lit_makemore.sampling.conditioned import sampler
 from lit_makemore.sampling.conditions import Condition
-from lit_makemore.sampling.generate import Wanted, generate, seeded
+from lit_makemore.sampling.generate import generate, seeded
 from lit_makemore.sampling.sampler import Decoding
 from lit_makemore.sampling.scoring import score
 from lit_makemore.words.vocab import Vocabulary, difference
@@ -81,8 +81,8 @@ class NameModel(nn.Module):
             decoding = Decoding(temperature, top_k, top_p)
             condition = Condition(prefix, suffix, pattern, min_length, max_length)
             source = sampler(self, self.vocab, self.block_size, decoding, condition)
-            wanted = Wanted(unique, only_new, not_near)
-            draws = generate(source, n, seeded(seed), self.train_hashes, wanted)
+            hashes, wanted = self.train_hashes, (unique, only_new, not_near)
+            draws = generate(source, n, seeded(seed), hashes, *wanted)
             return [name for draw in draws for name in draw.names]
 
     def score(self, words: Iterable[str]) -> list[float | None]:
@@ -155,9 +155,7 @@ def _blank(vocab: Vocabulary, block_size: int, architecture: dict[str, Any]) -> 
 def read(path: str | Path) -> dict[str, Any]:
     """The entries of a checkpoint file, on the CPU; runs no code from it.
 
-    Raises:
-        FileNotFoundError: no such file.
-        ValueError: the file is not a checkpoint of this version of the program.
+    FileNotFoundError if there is none, ValueError if it is none of this version of the program.
     """
     path = Path(path)
     if not path.is_file():

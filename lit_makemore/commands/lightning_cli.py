@@ -197,7 +197,6 @@ class MakemoreCLI(LightningCLI):
         return trainer
 
     def loggers(self) -> list[partial[Logger]]:
-        """Makers of the user's own loggers."""
         given = self.config_init.trainer.logger
         return [] if isinstance(given, bool) else options.listed(given)
 

@@ -29,7 +29,6 @@ def rank() -> int:
 
 
 def say(*lines: str) -> None:
-    """Prints notes about the run, on the first process only."""
     if not rank():
         for line in lines:
             print(line, file=sys.stderr)

@@ -57,7 +57,6 @@ def train_teachers(cli: MakemoreCLI, folder: RunFolder, train: Train) -> tuple[s
 
 
 def is_config(teacher: str) -> bool:
-    """Whether an entry of data.teachers is a configuration, not a checkpoint."""
     return Path(teacher).suffix in (".yaml", ".yml")
 
 

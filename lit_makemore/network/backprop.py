@@ -35,9 +35,7 @@ def forward(p: SimpleNamespace, x: Tensor, y: Tensor) -> SimpleNamespace:
 
     Parameters C (V, C), W1 (T·C, H), b1 (H), bngain and bnbias (1, H), W2 (H, V) and b2 (V), and
     windows x (n, T) and next tokens y (n,) to all parameters, intermediates and the loss, by name.
-
-    Raises:
-        ValueError: the batch has one example, so there is no variance.
+    One example alone has no variance, and raises ValueError.
     """
     n = len(y)
     if n < 2:
@@ -229,7 +227,6 @@ def loss_by_hand(net: MLP, x: Tensor, y: Tensor) -> Tensor:
 def _layer_backward(
     dy: Tensor, x: Tensor, y: Tensor, layer: nn.Module
 ) -> tuple[Tensor, dict[str, Tensor]]:
-    """dx, and the gradients of the layer's parameters by name."""
     if isinstance(layer, Linear):
         return linear_backward(dy, x, layer)
     if isinstance(layer, BatchNorm1d):

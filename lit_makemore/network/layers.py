@@ -54,9 +54,7 @@ class BatchNorm1d(nn.BatchNorm1d):
     instead (Ioffe & Szegedy, 2015, https://arxiv.org/abs/1502.03167). It is a torch.nn.BatchNorm1d
     with the forward pass written out and a choice of variance; (B, F, L) inputs are not supported.
     Statistics are computed in float32 at least, since bfloat16 has too few digits for x - μ.
-
-    Raises:
-        ValueError: the variance is unknown, the input is not (B, F), or a training batch has 1 row.
+    ValueError: the variance is unknown, the input is not (B, F), or a training batch has one row.
     """
 
     num_batches_tracked: Tensor

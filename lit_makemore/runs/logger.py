@@ -155,8 +155,7 @@ def versions(loggers: Iterable[Logger]) -> list[tuple[str, Any]]:
 def keep_rows(logger: Any, found: Resumption | None) -> None:
     """Keeps the rows of a CSVLogger before the checkpoint: Lightning would delete its file.
 
-    Raises:
-        ValueError: the rows are those of another run.
+    ValueError if they are those of another run.
     """
     path = Path(logger.log_dir, ExperimentWriter.NAME_METRICS_FILE)
     if not path.exists():

@@ -17,14 +17,8 @@ from lit_makemore.counts.ngrams import KneserNey
 from lit_makemore.counts.targets import Expected, Given, Taught, Teacher
 from lit_makemore.training.loaders import EvaluationLoader, MinibatchLoader, Sampling, WordLoader
 from lit_makemore.training.option_conflicts import refuse
-from lit_makemore.words.corpus import (
-    NAMES_PATH,
-    NAMES_URL,
-    fetch,
-    read_corpus,
-    read_words,
-    word_hashes,
-)
+from lit_makemore.words import corpus
+from lit_makemore.words.corpus import NAMES_PATH, NAMES_URL
 from lit_makemore.words.splits import Split, build_splits, known_words, repeated_words, split_words
 from lit_makemore.words.vocab import Vocabulary, difference
 from lit_makemore.words.windows import Windows
@@ -99,7 +93,7 @@ class NamesDataModule(pl.LightningDataModule):
         self.path, self.url, self.predict_path = path, url, predict_path
         self.lowercase, self.strip = lowercase, strip
         self.prepare_data()
-        self.corpus = read_corpus(files.find(path), lowercase, strip, column)
+        self.corpus = corpus.read_corpus(files.find(path), lowercase, strip, column)
         self.vocab = Vocabulary(self.corpus.chars)
         self.chars, self.block_size = self.vocab.chars, block_size
         self.batch_size, self.sampling, self.targets = batch_size, sampling, targets
@@ -109,9 +103,8 @@ class NamesDataModule(pl.LightningDataModule):
         self._train_loader: MinibatchLoader | None = None
 
     def prepare_data(self) -> None:
-        """Downloads names.txt if it is the list in use and is not there."""
         if self.path == NAMES_PATH:
-            fetch(files.find(self.path), self.url)
+            corpus.fetch(files.find(self.path), self.url)
 
     def setup(self, stage: str | None = None) -> None:
         """Builds the splits on the device of the trainer and, before a fit, the train loader."""
@@ -123,7 +116,8 @@ class NamesDataModule(pl.LightningDataModule):
             self.corpus = replace(self.corpus, text="")  # no longer needed: a byte a character
         for name, split in self.splits.items():
             if split.windows.device != device:  # of another Trainer, or of none
-                self.splits[name] = replace(split, windows=split.windows.to(device))
+                windows = Windows(split.windows.stream.to(device), self.block_size)
+                self.splits[name] = replace(split, windows=windows)
         if stage in (None, "fit"):
             self._train_loader = MinibatchLoader(
                 self._examples(),
@@ -163,7 +157,6 @@ class NamesDataModule(pl.LightningDataModule):
         return length - length % n
 
     def _examples(self) -> Windows | Expected | Given:
-        """The training examples with their targets."""
         windows, vocab_size = self.splits["train"].windows, len(self.vocab)
         if self.targets == "sampled":
             return windows
@@ -195,7 +188,7 @@ class NamesDataModule(pl.LightningDataModule):
         """The hashes of the distinct training words, sorted, (words,) int64."""
         if self.splits:
             return self.splits["train"].hashes.unique()
-        return word_hashes(self.corpus.words())[self.numbers[0]].unique()
+        return corpus.word_hashes(self.corpus.words())[self.numbers[0]].unique()
 
     @cached_property
     def count_model(self) -> KneserNey:
@@ -247,9 +240,8 @@ class NamesDataModule(pl.LightningDataModule):
     def predict_dataloader(self) -> WordLoader:
         if self.predict_path is None:
             raise ValueError("predict scores the words of a file: --data.predict_path FILE")
-        words = read_words(self.predict_path, self.lowercase, self.strip)
-        rank, world_size = self._process()
-        return WordLoader(words, rank=rank, world_size=world_size)
+        words = corpus.read_words(self.predict_path, self.lowercase, self.strip)
+        return WordLoader(words, *self._process())
 
     def evaluation_loader(self, name: str, rank: int = 0, world_size: int = 1) -> EvaluationLoader:
         """The distinct examples of a split; by default all of them on one process."""

@@ -15,6 +15,7 @@ from lit_makemore.words.windows import EvaluationBatch, Windows
 
 log = logging.getLogger(__name__)
 Sampling = Literal["replacement", "shuffled"]
+CHUNK = 4096  # words that are scored at once
 LARGEST_GROUP = 2**17  # examples of a group; with their targets some megabytes
 
 
@@ -36,10 +37,8 @@ class MinibatchLoader:
         pass_length: minibatches of a pass, if there are fewer than fit into the examples.
 
     Attribute group, if set, says how many minibatches come next. They are stacked as (G, B, …).
-    There are fewer at the end of a pass, or where they would take too much memory.
-
-    Raises:
-        ValueError: a batch size that is no multiple of world_size.
+    There are fewer at the end of a pass, or where they would take too much memory. A batch_size
+    that is no multiple of world_size raises ValueError.
     """
 
     def __init__(
@@ -125,9 +124,7 @@ class EvaluationLoader:
     Args:
         examples: what windows.distinct returns; the weights (D, 2) say how often each example
             occurs, and how often in novel words.
-        device: where the batches are needed.
         batch_size: examples of a global batch, of which each process takes its share.
-        rank, world_size: as above.
     """
 
     def __init__(
@@ -158,12 +155,10 @@ class EvaluationLoader:
 
 
 class WordLoader:
-    """Words in their order, in chunks of batch_size; a process gets its share of every chunk."""
+    """Words in their order, in chunks of CHUNK; a process gets its share of every chunk."""
 
-    def __init__(
-        self, words: list[str], batch_size: int = 4096, rank: int = 0, world_size: int = 1
-    ) -> None:
-        chunks = (words[i : i + batch_size] for i in range(0, len(words), batch_size))
+    def __init__(self, words: list[str], rank: int = 0, world_size: int = 1) -> None:
+        chunks = (words[i : i + CHUNK] for i in range(0, len(words), CHUNK))
         begin, end = rank / world_size, (rank + 1) / world_size
         self._chunks = [chunk[int(len(chunk) * begin) : int(len(chunk) * end)] for chunk in chunks]
 

@@ -26,7 +26,6 @@ def refuse(rows: Iterable[Row]) -> None:
 
 
 def check_model(o: Any) -> None:
-    """Refuses options of LitMLP by themselves."""
     manual, share = o.engine == "manual", 0 <= o.warmup < 1
     decays, alone = o.weight_decay and o.optimizer == "sgd", o.known_words and not o.count_mixture
     rows = [
@@ -67,9 +66,3 @@ def check_fit(o: Any, trainer: pl.Trainer, data: Any) -> None:
         (manual and targets != "sampled", f"{MANUAL} --data.targets {targets}"),
     ]
     refuse(rows)
-
-
-def check_apple(trainer: pl.Trainer) -> None:
-    """Refuses float64 on an Apple GPU."""
-    message = "an Apple GPU has no float64: --trainer.precision 64-true needs "
-    refuse([(trainer.precision in ("64-true", "64"), f"{message}--trainer.accelerator cpu")])

@@ -3,6 +3,7 @@ from collections import Counter
 import pytest
 import torch
 
+from lit_makemore.training import loaders
 from lit_makemore.training.loaders import EvaluationLoader, MinibatchLoader, WordLoader
 from lit_makemore.words.windows import Windows, distinct
 from tests.conftest import WORDS
@@ -128,7 +129,8 @@ def test_evaluation_shows_every_example_once_over_all_processes(world_size):
 
 
 @pytest.mark.parametrize("world_size", [1, 2, 3])
-def test_words_to_score_come_in_order_and_once_over_all_processes(world_size):
-    ranks = [WordLoader(WORDS, 7, rank, world_size) for rank in range(world_size)]
+def test_words_to_score_come_in_order_and_once_over_all_processes(world_size, monkeypatch):
+    monkeypatch.setattr(loaders, "CHUNK", 7)
+    ranks = [WordLoader(WORDS, rank, world_size) for rank in range(world_size)]
     chunks = zip(*ranks, strict=True)
     assert [word for shares in chunks for share in shares for word in share] == WORDS
