@@ -112,3 +112,19 @@ def test_a_second_fit_may_average_its_weights(parts, tmp_path):
     last = trainer(tmp_path, **quiet, callbacks=[EMAWeightAveraging(decay=0.5)])
     last.fit(*parts)
     assert (parts[0].engine, last.global_step) == ("autograd", 24)
+
+
+ORDERS = {
+    "validate, fit": "validate fit",
+    "fit, validate, fit": "fit validate fit",
+    "fit, test, fit, test": "fit test fit test",
+}
+
+
+@pytest.mark.parametrize("calls", ORDERS.values(), ids=ORDERS)
+def test_the_calls_of_a_trainer_come_in_any_order(parts, tmp_path, calls):
+    quiet = {"logger": False, "enable_checkpointing": False, "enable_progress_bar": False}
+    for call in calls.split():
+        one = trainer(tmp_path, **quiet)
+        getattr(one, call)(*parts)
+        assert one.callback_metrics
