@@ -133,8 +133,13 @@ class NamesDataModule(pl.LightningDataModule):
                 *self._process(),
                 repeat=bool(self.trainer and self.trainer.overfit_batches),  # type: ignore[attr-defined]
                 pass_length=self._pass_length(),
+                update=self.trainer.accumulate_grad_batches if self.trainer else 1,
             )
             self.batch_size = self._train_loader.batch_size
+
+    def teardown(self, stage: str) -> None:
+        if stage == "fit" and self._train_loader:
+            self._train_loader.goes_on = False
 
     def _say_what_was_read(self) -> None:
         for note in self.corpus.notes:
@@ -154,6 +159,7 @@ class NamesDataModule(pl.LightningDataModule):
             return available
         limit = trainer.overfit_batches or trainer.limit_train_batches
         n = trainer.accumulate_grad_batches
+        available -= available % min(available, n)
         length = int(available * limit) if isinstance(limit, float) else min(available, limit)
         if length and (length < n or (length < available and length % n)):
             raise ValueError(
@@ -236,6 +242,9 @@ class NamesDataModule(pl.LightningDataModule):
 
     def train_dataloader(self) -> MinibatchLoader:
         assert self._train_loader is not None, "call setup first"
+        if self.batch_size != self._train_loader.batch_size:  # as a BatchSizeFinder sets it
+            self._train_loader.resize(self.batch_size, self._pass_length())
+            self.batch_size = self._train_loader.batch_size
         return self._train_loader
 
     def val_dataloader(self) -> EvaluationLoader:

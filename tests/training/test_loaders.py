@@ -55,6 +55,28 @@ def test_a_restored_loader_goes_on_as_the_first_would_have(sampling, stop):
 
 
 @pytest.mark.parametrize("sampling", ["replacement", "shuffled"])
+def test_an_iteration_that_was_left_does_not_shorten_the_next(sampling):
+    batches = loader(sampling)
+    next(iter(batches))
+    assert [len(taken(batches)) for _ in range(2)] == [9, 9]
+
+
+def test_a_pass_has_whole_updates():
+    assert [len(loader(update=n)) for n in (1, 2, 3, 4, 9, 10)] == [9, 8, 9, 8, 9, 9]
+
+
+@pytest.mark.parametrize("at_its_end", [False, True])
+def test_a_loader_of_another_size_begins_a_pass(at_its_end):
+    batches = loader()
+    iterator = iter(batches)
+    for _ in range(9 if at_its_end else 2):
+        next(iterator)
+    batches.resize(8)
+    batches.load_state_dict(batches.state_dict())
+    assert [len(x) for x, _ in batches] == [8] * len(batches) == [8] * 19
+
+
+@pytest.mark.parametrize("sampling", ["replacement", "shuffled"])
 def test_groups_are_the_same_minibatches_stacked(sampling):
     single, grouped = loader(sampling), loader(sampling)
     sizes = iter([4, 1, 100, 2, 7])  # 9 minibatches a pass: the third and the last are cut short

@@ -8,7 +8,7 @@ import pickle
 import lightning.pytorch as pl
 import pytest
 import torch
-from lightning.pytorch.callbacks import EMAWeightAveraging
+from lightning.pytorch.callbacks import BatchSizeFinder, EMAWeightAveraging
 from lightning.pytorch.loggers import CSVLogger
 from torch.optim.swa_utils import AveragedModel
 
@@ -128,3 +128,60 @@ def test_the_calls_of_a_trainer_come_in_any_order(parts, tmp_path, calls):
         one = trainer(tmp_path, **quiet)
         getattr(one, call)(*parts)
         assert one.callback_metrics
+
+
+@pytest.mark.parametrize("engine", ["auto", "autograd"])
+def test_the_batch_size_that_is_found_is_what_trains(parts, tmp_path, engine):
+    """Two trials, of 2 and 4 examples; a pass of the 129 examples has 32 minibatches then."""
+    model, data = parts
+    model.hparams["engine"] = engine
+    finder = BatchSizeFinder(steps_per_trial=1, max_trials=2)
+    quiet = {"logger": False, "enable_checkpointing": False, "enable_progress_bar": False}
+    one = pl.Trainer(accelerator="cpu", max_epochs=1, callbacks=[finder], **quiet)
+    one.fit(model, data)
+    assert (data.batch_size, one.global_step) == (4, 32)
+    assert len(next(iter(data.train_dataloader()))[1]) == 4
+
+
+@pytest.mark.parametrize("engine", ["auto", "autograd"])
+def test_another_batch_size_for_the_next_pass(parts, tmp_path, engine):
+    class Halves(pl.Callback):
+        def on_train_epoch_end(self, trainer, pl_module):
+            trainer.datamodule.batch_size = 8
+
+    model, data = parts
+    model.hparams["engine"] = engine
+    quiet = {"logger": False, "enable_checkpointing": False, "enable_progress_bar": False}
+    options = {"callbacks": [Halves()], "reload_dataloaders_every_n_epochs": 1, **quiet}
+    one = pl.Trainer(accelerator="cpu", max_epochs=2, **options)
+    one.fit(model, data)
+    assert (one.global_step, model.engine) == (8 + 16, "autograd")
+
+
+def test_gradients_of_minibatches_that_do_not_divide_a_pass(parts, tmp_path):
+    """The pass of 8 minibatches has 6 then, and a validation at its end."""
+    one = trainer(tmp_path, logger=False, accumulate_grad_batches=3, enable_checkpointing=False)
+    one.fit(*parts)
+    assert one.current_epoch == 12
+    assert "val/loss" in one.callback_metrics
+
+
+def test_a_fit_without_an_optimizer_trains_nothing(parts, tmp_path):
+    model, data = parts
+    before = {name: p.clone() for name, p in model.named_parameters()}
+    model.configure_optimizers = lambda: None
+    with pytest.warns(UserWarning, match="no optimizer"):
+        trainer(tmp_path, logger=False, enable_checkpointing=False).fit(model, data)
+    for name, p in model.named_parameters():
+        assert torch.equal(p, before[name])
+
+
+def test_after_a_fit_that_ends_inside_a_pass_the_loader_has_whole_passes(parts, tmp_path):
+    model, data = parts
+    path = tmp_path / "x.ckpt"
+    for steps, ckpt_path in ((20, None), (28, path)):  # of 8 a pass
+        quiet = {"logger": False, "enable_checkpointing": False, "enable_progress_bar": False}
+        one = pl.Trainer(accelerator="cpu", max_steps=steps, **quiet)
+        one.fit(model, data, ckpt_path=ckpt_path, weights_only=True if ckpt_path else None)
+        one.save_checkpoint(path)
+        assert [sum(1 for _ in data.train_dataloader()) for _ in range(2)] == [8, 8]
