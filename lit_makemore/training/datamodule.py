@@ -15,7 +15,13 @@ from lit_makemore.counts.known_words import KnownWords
 from lit_makemore.counts.mixture import Mixture
 from lit_makemore.counts.ngrams import KneserNey
 from lit_makemore.counts.targets import Expected, Given, Taught, Teacher
-from lit_makemore.training.loaders import EvaluationLoader, MinibatchLoader, Sampling, WordLoader
+from lit_makemore.training.loaders import (
+    EvaluationLoader,
+    MinibatchLoader,
+    Order,
+    Sampling,
+    WordLoader,
+)
 from lit_makemore.training.option_conflicts import check_types, refuse
 from lit_makemore.words.corpus import (
     NAMES_PATH,
@@ -104,7 +110,7 @@ class NamesDataModule(pl.LightningDataModule):
         self.vocab = Vocabulary(self.corpus.chars)
         self.chars, self.block_size = self.vocab.chars, block_size
         self.batch_size, self.sampling, self.targets = batch_size, sampling, targets
-        self.generator = torch.Generator().manual_seed(int(seed))
+        self.generator = Order().manual_seed(int(seed))
         self.numbers = split_words(self.corpus.n_words, splits, split_seed)
         self.splits: dict[str, Split] = {}
         self._train_loader: MinibatchLoader | None = None

@@ -118,15 +118,9 @@ class Engine(pl.Callback):
     def _update(self, x: Tensor, y: Tensor) -> Tensor:
         module, trainer, step = self._module, self._module.trainer, self._module.global_step
         if self._native is None:  # the optimizer has its restored state by now
-            self._native = NativeStep(
-                build.library(),
-                module.net,
-                trainer.optimizers[0],
-                x.size(1),
-                trainer.gradient_clip_val or None,
-                torch.initial_seed(),
-                step,
-            )
+            clip, seed = trainer.gradient_clip_val or None, torch.initial_seed()
+            of = module.net, trainer.optimizers[0], x.size(1), clip, seed, step
+            self._native = NativeStep(build.library(), *of)
         rates = [module.lr_at(step + i) for i in range(len(x))]
         total, module._rate = self._native(x, y, rates), rates[-1]
         self._memory = _memory_of(trainer.optimizers[0], module)

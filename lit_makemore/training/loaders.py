@@ -18,6 +18,17 @@ Sampling = Literal["replacement", "shuffled"]
 LARGEST_GROUP = 2**17  # examples of a group; with their targets some megabytes
 
 
+class Order(torch.Generator):
+    """Random numbers whose state may go to another process; the state of torch's own cannot."""
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _restored, (self.get_state().tolist(),)
+
+
+def _restored(state: list[int]) -> torch.Generator:
+    return Order().set_state(torch.tensor(state, dtype=torch.uint8))
+
+
 class MinibatchLoader:
     """Training minibatches without an end, one pass at a time.
 

@@ -1,9 +1,11 @@
+import pickle
 from collections import Counter
+from copy import deepcopy
 
 import pytest
 import torch
 
-from lit_makemore.training.loaders import EvaluationLoader, MinibatchLoader, WordLoader
+from lit_makemore.training.loaders import EvaluationLoader, MinibatchLoader, Order, WordLoader
 from lit_makemore.words.windows import Windows, distinct
 from tests.conftest import WORDS
 from tests.words.test_windows import VOCAB, lecture, stream
@@ -59,6 +61,17 @@ def test_an_iteration_that_was_left_does_not_shorten_the_next(sampling):
     batches = loader(sampling)
     next(iter(batches))
     assert [len(taken(batches)) for _ in range(2)] == [9, 9]
+
+
+def test_random_numbers_go_on_in_another_process():
+    """It cannot read the memory of a tensor that this process has let go."""
+    here = Order().manual_seed(3)
+    torch.rand(5, generator=here)
+    make, (state,) = here.__reduce__()
+    assert isinstance(state, list)
+    for there in (make(state), pickle.loads(pickle.dumps(here)), deepcopy(here)):
+        assert isinstance(there, Order)
+        assert torch.equal(torch.rand(9, generator=there), torch.rand(9, generator=deepcopy(here)))
 
 
 def test_a_pass_has_whole_updates():
