@@ -93,7 +93,8 @@ def _line(error: Exception) -> str:
     """What the user reads of an error."""
     line, kind = " ".join(str(error).split()), type(error).__name__
     if isinstance(error, ModuleNotFoundError) and error.name:
-        return f"this needs a package: pip install {error.name.partition('.')[0]}"
+        name = error.name.partition(".")[0]
+        return f"this needs a package: pip install {name}; or PYTHONPATH=FOLDER, if {name} is yours"
     if isinstance(error, ValueError | OSError | ModuleNotFoundError):  # these say what to do
         return line
     if kind in ("MemoryError", "OutOfMemoryError") or "can't allocate memory" in line:  # torch's

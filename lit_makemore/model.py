@@ -77,6 +77,8 @@ class NameModel(nn.Module):
 
         An option out of range, or names that are not found, raise ValueError.
         """
+        if n < 0:
+            raise ValueError(f"a number of names is at least 0, not {n}")
         with evaluating(self):
             decoding = Decoding(temperature, top_k, top_p)
             condition = Condition(prefix, suffix, pattern, min_length, max_length)
@@ -87,7 +89,9 @@ class NameModel(nn.Module):
 
     def score(self, words: Iterable[str]) -> list[float | None]:
         """The log-probability of each word in nats; None if the vocabulary cannot spell it."""
-        words, spells = list(words), self.vocab.spells
+        one, words, spells = isinstance(words, str), list(words), self.vocab.spells
+        if one or not all(isinstance(word, str) for word in words):
+            raise ValueError("score takes a list of words: score([word]) for one")
         with evaluating(self):
             found = score(self, self.vocab, self.block_size, filter(spells, words)).tolist()
         each = iter(found)

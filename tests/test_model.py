@@ -105,3 +105,14 @@ def test_a_bad_file_is_one_error_that_names_it(tmp_path, change, message):
     assert str(path) in str(error.value)
     with pytest.raises(FileNotFoundError, match="no checkpoint at"):
         checkpoint.load(tmp_path / "none.ckpt")
+
+
+@pytest.mark.parametrize("words", ["ab", [1], [b"ab"], torch.zeros(2), [None]])
+def test_only_a_list_of_words_is_scored(words):
+    with pytest.raises(ValueError, match="score takes a list of words"):
+        model().score(words)
+
+
+def test_fewer_than_no_names_are_refused():
+    with pytest.raises(ValueError, match="a number of names is at least 0, not -1"):
+        model().generate(-1)

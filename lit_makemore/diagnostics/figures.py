@@ -44,7 +44,7 @@ def of_probe(probe: Probe) -> Figures:
             found[f"batch_norm_mean/{name}"] = layer.running_mean.abs().max()
             found[f"batch_norm_std/{name}"] = std.max()
             found[f"batch_norm_drift/{name}"] = ((mean - layer.running_mean).abs() / std).mean()
-            if layer.affine:
+            if layer.weight is not None and layer.bias is not None:
                 found[f"batch_norm_gamma/{name}"] = layer.weight.detach().mean()
                 found[f"batch_norm_beta/{name}"] = layer.bias.detach().std()
     figures: Figures = _numbers(found)

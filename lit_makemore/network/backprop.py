@@ -150,11 +150,11 @@ def batch_norm_backward(
         centred, m = x - layer.running_mean, n
         r = (layer.running_var + layer.eps).rsqrt()
     x_hat = centred * r
-    g = dy * layer.weight if layer.affine else dy
+    g = dy * layer.weight if layer.weight is not None else dy
     dx = r * g
     if layer.training:
         dx = r / n * (n * g - g.sum(0) - n / m * x_hat * (g * x_hat).sum(0))
-    return dx, {"weight": (dy * x_hat).sum(0), "bias": dy.sum(0)} if layer.affine else {}
+    return dx, {"weight": (dy * x_hat).sum(0), "bias": dy.sum(0)}
 
 
 def linear_backward(dy: Tensor, x: Tensor, layer: Linear) -> tuple[Tensor, dict[str, Tensor]]:

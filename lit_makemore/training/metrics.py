@@ -45,9 +45,10 @@ class SplitMetrics(Metric):
         # The rank of the right character, 1 for the likeliest; a NaN counts as the worst rank.
         place = (~(logits < logits.gather(1, y[:, None]))).sum(1, dtype=torch.int32)
         weights = weights.to(self.sums.dtype)
-        for row, values in enumerate((losses, place <= 1, place <= 5)):
-            self.sums[row] += values.to(weights.dtype) @ weights
-        self.counts += weights.sum(0)
+        rows = [values.to(weights.dtype) @ weights for values in (losses, place <= 1, place <= 5)]
+        # Not in place: Trainer.validate leaves tensors that only its inference mode may change.
+        self.sums = self.sums + torch.stack(rows)
+        self.counts = self.counts + weights.sum(0)
 
     def compute(self) -> dict[str, float]:
         (loss, loss_novel), (top1, _), (top5, _) = (self.sums / self.counts).tolist()

@@ -89,6 +89,9 @@ class LitMLP(pl.LightningModule):
         init = asdict(init if isinstance(init, Init) else Init(**init))  # type: ignore[assignment]
         lr_milestones = list(lr_milestones)  # type: ignore[assignment]
         self.save_hyperparameters()  # plain values, which YAML and a checkpoint can hold
+        numbers = {k: v.item() for k, v in self.hparams.items() if hasattr(v, "item")}  # of NumPy
+        self.hparams.update(numbers)
+        option_conflicts.check_types(LitMLP.__init__, self.hparams, "model")
         option_conflicts.check_model(self.hparams)
         architecture = {name: self.hparams[name] for name in ARCHITECTURE}
         self.model = NameModel(Vocabulary(chars), block_size, architecture)
@@ -170,6 +173,10 @@ class LitMLP(pl.LightningModule):
         if self.trainer.strategy.root_device.type == "mps":  # which has no float64
             self.split_metrics.set_dtype(torch.float32)
         if stage == "fit":
+            option_conflicts.check_types(LitMLP.__init__, self.hparams, "model")
+            made = self.model.architecture  # with these options
+            if changed := [name for name in made if self.hparams[name] != made[name]]:
+                raise ValueError(f"the network has its {changed[0]}; make another LitMLP instead")
             data: Any = getattr(self.trainer, "datamodule", None)
             option_conflicts.check_fit(self.hparams, self.trainer, data)
             if data is not None:
@@ -183,6 +190,11 @@ class LitMLP(pl.LightningModule):
             self.model.mixture.fit(self.net, data.evaluation_loader("val"))
 
     def validation_step(self, batch: EvaluationBatch, batch_idx: int) -> None:
+        if len(batch) == 2:  # windows and next characters, of somebody's own loader
+            x, y = batch
+            weights = torch.tensor([1.0, 0.0], device=y.device)  # nobody knows the novel words
+            self.split_metrics.update(self.model(x), y, weights.expand(len(y), 2))
+            return
         x, inverse, y, weights = batch
         self.split_metrics.update(self.model(x)[inverse], y, weights)
 

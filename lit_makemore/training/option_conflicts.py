@@ -4,8 +4,10 @@ docs/beyond.md shows which parts go together. engine.py says what the native ste
 commands/options.py what only the command line knows.
 """
 
-from collections.abc import Iterable
-from typing import Any
+from collections.abc import Iterable, Mapping
+from numbers import Integral, Real
+from pathlib import Path
+from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 import lightning.pytorch as pl
 
@@ -23,6 +25,19 @@ def refuse(rows: Iterable[Row]) -> None:
     for holds, message in rows:
         if holds:
             raise ValueError(message)
+
+
+def check_types(function: Any, values: Mapping[str, Any], group: str) -> None:
+    """Refuses arguments that are not of the types in a signature, as the command line does."""
+    plain: dict[Any, Any] = {int: Integral, float: Real, str: (str, Path), bool: bool}
+    for name, hint in get_type_hints(function).items():
+        if name not in values or hint not in plain and get_origin(hint) is not Literal:
+            continue
+        value, choices = values[name], get_args(hint)
+        right = value in choices if choices else isinstance(value, plain[hint])
+        if not right or (hint is int and isinstance(value, bool)):
+            what = " or ".join(choices) or f"of type {hint.__name__}"
+            raise ValueError(f"--{group}.{name} must be {what}, not {value!r}")
 
 
 def check_model(o: Any) -> None:

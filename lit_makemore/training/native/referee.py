@@ -71,7 +71,7 @@ def disagreement(module: Any, trainer: pl.Trainer, loader: MinibatchLoader) -> s
         arguments = native.net, optimizer, len(batches[0][0]), limit or None
         try:
             step = NativeStep(build.library(), *arguments)
-        except (AttributeError, TypeError):  # as momentum None of BatchNorm
+        except (AttributeError, KeyError, TypeError, ValueError):  # as momentum None
             return "a layer has a setting that it does not know"
         ours = _state(native, optimizer)
         start, masks = deepcopy(ours), []
