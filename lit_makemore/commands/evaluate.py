@@ -47,8 +47,9 @@ def predict(cli: MakemoreCLI) -> None:
     if data.predict_path is None:
         raise ValueError("predict scores the words of a file: --data.predict_path FILE")
     words = read_words(data.predict_path, data.lowercase, data.strip)
-    checkpoint.read(path)  # says what is wrong with it
-    model = LitMLP.load_from_checkpoint(path, map_location="cpu", weights_only=True)
+    loaded = checkpoint.load(path).float()
+    model = LitMLP(loaded.vocab.chars, loaded.block_size, **loaded.architecture)
+    model.model = loaded
     cli.build(model, callbacks=[], **NOTHING_KEPT)
     rank, world_size = cli.trainer.global_rank, cli.trainer.world_size
     loader = WordLoader(words, rank=rank, world_size=world_size)
