@@ -1,6 +1,7 @@
 """Runs the commands of docs/lecture.md, and writes what they print and draw into the page.
 
     python docs/lecture.py
+    python docs/lecture.py 16    runs one moment in the checkout, and writes nothing into the page
 
 It also writes the page's pictures, and the headers of configs/lecture. Commands stand in blocks of
 the page that begin with ```sh. What they show stands below, between two comments. The first comment
@@ -45,11 +46,11 @@ COMMANDS = r"```sh\n(?P<commands>.*?)```"
 SHOWN = r"<!-- (?P<kind>\w+)(?P<what>[^\n]*?) -->\n.*?<!-- end -->"
 PART = re.compile(f"{COMMANDS}|{SHOWN}", re.DOTALL)
 PUBLISHED = {  # train, val: the "loss log" of the lecture's notebook
-    "as_is": ("2.1245", "2.1682"),
-    "logits_fixed": ("2.07", "2.13"),
-    "tanh_fixed": ("2.0356", "2.1027"),
-    "kaiming": ("2.0377", "2.1070"),
-    "batchnorm": ("2.0668", "2.1048"),
+    "06_as_is": ("2.1245", "2.1682"),
+    "06_logits_fixed": ("2.07", "2.13"),
+    "07_tanh_fixed": ("2.0356", "2.1027"),
+    "08_kaiming": ("2.0377", "2.1070"),
+    "10_batchnorm": ("2.0668", "2.1048"),
 }
 
 
@@ -199,7 +200,29 @@ def _between(text: str, kind: str, inside: str) -> str:
     return re.sub(pattern, lambda m: f"{m[1]}{inside}\n{m[2]}", text, flags=re.DOTALL)
 
 
+def run_moment(number: int, text: str) -> None:
+    """Runs the commands of a moment in the checkout, after those whose runs it needs."""
+    moment = re.search(rf"^### {number} .*?(?=^##|\Z)", text, re.DOTALL | re.MULTILINE)
+    if not moment:
+        sys.exit(f"the page has no moment {number}")
+    commands = "".join(re.findall(COMMANDS, moment[0], re.DOTALL))
+    if not commands:
+        sys.exit(f"moment {number} has no command")
+    needed = re.findall(r"\b(\d\d)_", " ".join(re.findall(r"runs/\S+", commands)))
+    for before in sorted({int(n) for n in needed} - {number}):
+        if not [*(ROOT / "runs").glob(f"{before:02d}_*/checkpoints/best.ckpt")]:
+            run_moment(before, text)
+    print(commands, file=sys.stderr)
+    path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
+    status = subprocess.run(["bash", "-ec", commands], cwd=ROOT, env={**os.environ, "PATH": path})
+    if status.returncode:
+        sys.exit(status.returncode)
+
+
 def main() -> None:
+    if sys.argv[1:]:
+        run_moment(int(sys.argv[1]), PAGE.read_text())
+        return
     with tempfile.TemporaryDirectory() as name:
         folder, pictures = Path(name), Path(name) / "pictures"
         pictures.mkdir()
@@ -207,7 +230,8 @@ def main() -> None:
         PAGE.write_text(Lecture(folder, pictures).page(PAGE.read_text()))
         shutil.copytree(pictures, PICTURES, dirs_exist_ok=True)
         for config in CONFIGS.glob("*.yaml"):
-            found = json.loads((folder / "runs" / config.stem / "summary.json").read_text())
+            (run,) = folder.glob(f"runs/[0-9][0-9]_{config.stem}/summary.json")
+            found = json.loads(run.read_text())
             reached = re.sub("^# Reached:.*$", header([found]), config.read_text(), flags=re.M)
             config.write_text(reached)
 

@@ -61,7 +61,7 @@ def sick(name: str, what: str, options: str, fails: str) -> Network:
 
 NAMES = "--config configs/names.yaml"
 QUICK = "--trainer.max_steps 1000"
-PLAIN = f"{QUICK} --model.batch_norm false"
+PLAIN = f"{QUICK} --model.norm none"
 DEEP = "--config configs/reference/deep.yaml"
 NETWORKS = [
     *(
@@ -178,7 +178,7 @@ NETWORKS = [
     Network("repeated", "… on 2,000 names, each ten times: likewise",
             f"{NAMES} --data.path LIST.repeated"),
     Network("deep, whole", "published: 100,000 updates", DEEP),
-    Network("no_batchnorm, whole", "100,000 updates", f"{DEEP} --model.batch_norm false",
+    Network("no_batchnorm, whole", "100,000 updates", f"{DEEP} --model.norm none",
             is_long=True),
     *(
         Network(f"{name}, whole", f"published: {steps} updates",

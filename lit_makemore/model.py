@@ -98,8 +98,9 @@ class NameModel(nn.Module):
 
     def folded(self) -> "NameModel":
         """The same in float32 with Batch Normalization folded away, as an export holds it."""
-        no_norm = {"batch_norm": False, "logits_batch_norm": False}
-        model = _blank(self.vocab, self.block_size, self.architecture | no_norm)
+        norm = self.architecture.get("norm", "batch")  # another one stays
+        folded = {"norm": "none" if norm == "batch" else norm, "logits_batch_norm": False}
+        model = _blank(self.vocab, self.block_size, self.architecture | folded)
         model.net = fold(self.net).float()
         model.mixture, model.train_hashes = self.mixture, self.train_hashes
         return model.eval()

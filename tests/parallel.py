@@ -10,7 +10,7 @@ from pathlib import Path
 
 from tests.conftest import ROOT
 
-BARE = ["--model.batch_norm", "false"]
+BARE = ["--model.norm", "none"]
 
 
 def fit(folder: Path, words: Path, name: str, processes: int, *more: str) -> list[str]:

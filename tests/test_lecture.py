@@ -40,6 +40,27 @@ def test_configs_and_pictures_of_the_lecture_are_those_of_the_page():
     assert all(path.stat().st_size < 60_000 for path in pictures.values())
 
 
+def test_a_run_is_named_after_its_moment():
+    """So that it has a folder of its own, and TensorBoard can show the runs of one moment."""
+    for moment in MOMENTS:
+        number = int(moment.split()[0])
+        for command in re.findall(r"train.py fit .*", moment):
+            assert f" --name {number:02d}_" in command
+        before = re.findall(r"runs/\{?(\d\d)_", moment)
+        assert all(int(one) <= number for one in before)
+
+
+def test_one_moment_runs_after_those_that_it_needs(lecture, tmp_path, monkeypatch, capfd):
+    page = "### 1 One\n```sh\nmkdir -p runs/01_a/checkpoints && touch $_/best.ckpt\n```\n"
+    page += "### 2 Two\n```sh\nls runs/01_a/checkpoints; false\n```\n## Three\n```sh\nnone\n```\n"
+    monkeypatch.setattr(lecture, "ROOT", tmp_path)
+    with pytest.raises(SystemExit, match="1"):
+        lecture.run_moment(2, page)
+    assert "best.ckpt" in capfd.readouterr().out
+    with pytest.raises(SystemExit, match="no moment 3"):
+        lecture.run_moment(3, page)
+
+
 def test_what_a_command_prints_takes_the_place_of_what_the_page_had(lecture, tmp_path):
     page = "```sh\n{}\n```\n<!-- lines ^loss -->\nold\n<!-- end -->\n"
     made = lecture.Lecture(tmp_path, tmp_path).page

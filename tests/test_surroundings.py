@@ -280,10 +280,10 @@ def test_a_stopped_run_goes_on_by_its_name_alone(arguments, tmp_path, capsys):
     ("option", "message"),
     [
         ("configs/deep.yaml", "--config configs/deep.yaml"),
-        ("--model.activation foo", "must be one of 'tanh', 'relu', 'linear'. Got value: foo"),
+        ("--model.schedule foo", "must be one of 'step', 'one_cycle'. Got value: foo"),
         ("--model.n_hidden foo", "must be a whole number"),
         ("--threads foo", "must be a whole number or null"),
-        ("--model.batch_norm foo", "must be true or false"),
+        ("--model.count_mixture foo", "must be true or false"),
         ("--model.lr foo", "must be a number"),
     ],
 )

@@ -17,6 +17,7 @@ from lit_makemore.counts.ngrams import KneserNey
 from lit_makemore.files import replacing
 from lit_makemore.model import NameModel, load
 from lit_makemore.network.layers import Linear, Tanh
+from lit_makemore.network.mlp import ACTIVATIONS
 from lit_makemore.sampling.generate import POSITIONS, WordFilter
 
 Format = Literal["html", "onnx", "safetensors"]
@@ -66,6 +67,7 @@ def web_page(model: NameModel) -> tuple[bytes, str]:
     for layer in linear:
         assert layer.bias is not None  # folding gives every layer one
         parameters += [layer.weight, layer.bias]
+    activation = next(name for name, kind in ACTIVATIONS.items() if kind in map(type, net.layers))
     flat = torch.cat([parameter.detach().flatten() for parameter in parameters])
     content: dict[str, Any] = {
         "chars": model.vocab.chars,
@@ -73,7 +75,7 @@ def web_page(model: NameModel) -> tuple[bytes, str]:
         "network": {
             "embedding": list(net.embedding.weight.shape),
             "layers": [list(layer.weight.shape) for layer in linear],
-            "activation": model.architecture["activation"],
+            "activation": activation,
             "parameters": _base64(flat.numpy().astype("<f4").tobytes()),
         },
         "filter": {

@@ -27,7 +27,7 @@ HELP = {  # what a command of LightningCLI does, and its usual options
     "fit": (
         "Trains a network. Later configs and options replace earlier ones; configs/ has many.",
         "config data.path data.column data.lowercase data.block_size data.batch_size data.targets "
-        "model.n_layer model.n_hidden model.activation model.batch_norm model.optimizer model.lr "
+        "model.n_layer model.n_hidden model.activation model.norm model.optimizer model.lr "
         "model.schedule model.engine trainer.max_steps trainer.val_check_interval "
         "trainer.precision trainer.devices trainer.gradient_clip_val name resume recipe "
         "seed_everything threads diagnostics.enabled print_config",

@@ -259,21 +259,22 @@ def remedies(seen: Seen) -> dict[str, list[str]]:
     exact = str(has("precision", "32")).startswith(("32", "64"))
     precise = [] if exact else ["trainer.precision 32-true"]
     # Layers with one size of signals and gradients. Of zero weights, all units stay the same.
-    gains = ["gain", logits, *(["bn_gain"] if has("batch_norm") else [])]
+    batch_norm = has("norm") == "batch"
+    gains = ["gain", logits, *(["bn_gain"] if batch_norm else [])]
     zeros = [f"a model.init.{name} above 0" for name in gains if has(name) == 0]
     bn_gain, bn_bias = has("bn_gain", 1.0), has("bn_bias", 0.0)
     bn_default = "model.init.bn_gain 1 with model.init.bn_bias 0"
     gain, named = GAINS.get(str(has("activation", "tanh")), (None, ""))
-    if has("batch_norm"):  # which cancels the gain of the weights before it
+    if batch_norm:  # which cancels the gain of the weights before it
         even = [wider if (bn_gain, bn_bias) == (1.0, 0.0) else bn_default]
         smaller = [bn_default] if bn_gain > 1 or bn_bias != 0 else []
     else:
-        even = smaller = ["model.batch_norm true"]
+        even = smaller = ["model.norm batch"]
         if gain is not None and abs(has("gain", 0.0) - gain) > 0.01:
             even = [*even, f"a model.init.gain of {named}"]
     # Before the first update, lr is not to blame.
     flat = [slower, *smaller] if seen.step > 1 else smaller or [wider]
-    if not has("batch_norm") and has("activation") != "relu":
+    if not batch_norm and has("activation") != "relu":
         flat = [*flat, "a smaller model.init.gain"]
     ratio = seen.under("update_ratio").get(_most_wrong(seen), 0.0)
     faster = ratio < seen.bands.update_ratio[0]

@@ -19,9 +19,14 @@ from lit_makemore.network.mlp import MLP, buffers_restored
 
 Norm = nn.BatchNorm1d | nn.SyncBatchNorm
 NORMS = (nn.BatchNorm1d, nn.SyncBatchNorm)
-SATURATING = (Tanh, nn.Tanh, nn.Hardtanh, nn.Sigmoid)  # flat at both ends
-ACTIVATIONS = SATURATING + (nn.ReLU, nn.LeakyReLU, nn.ELU, nn.GELU, nn.SiLU, nn.Identity)
+OTHER_NORMS = (nn.LayerNorm, nn.RMSNorm, nn.GroupNorm, nn.InstanceNorm1d)  # without averages
+OF_A_VECTOR = ("GLU", "MultiheadAttention", "Softmin", "Softmax", "Softmax2d", "LogSoftmax")
+# functions of one number
+ACTIVATIONS: tuple[type[nn.Module], ...] = tuple(OPTIONS.values()) + tuple(
+    getattr(nn, name) for name in nn.modules.activation.__all__ if name not in OF_A_VECTOR
+)
 SATURATED = 0.97  # a tanh unit with |t| above it hardly learns: its derivative is below 0.06
+FAR = 20.0  # where an activation that is flat at an end is flat
 
 
 @dataclass
@@ -62,8 +67,9 @@ def run_probe(net: nn.Module, forward: Callable[[], Tensor | None]) -> Probe:
             probe.batch_norms[name] = layer, x.mean(0)
             return
         outputs[name], probe.activations[name] = output, output.detach()
-        probe.flat[name] = is_flat(layer, output.detach())
-        if isinstance(layer, SATURATING):
+        x = args[0].detach()
+        probe.flat[name] = is_flat(layer, x, output.detach())
+        if saturates(layer, x):
             probe.saturating.add(name)
 
     watched = [module for module in names if isinstance(module, ACTIVATIONS + NORMS)]
@@ -86,15 +92,28 @@ def run_probe(net: nn.Module, forward: Callable[[], Tensor | None]) -> Probe:
     return probe
 
 
-def is_flat(layer: nn.Module, output: Tensor) -> Tensor:
-    """Where an activation is too flat to learn: saturated, or zero for ReLU."""
+def slope(layer: nn.Module, x: Tensor) -> Tensor:
+    """The derivative of an activation at x."""
+    with torch.enable_grad():
+        x = x.clone().requires_grad_()
+        (found,) = torch.autograd.grad(layer.forward(x + 0).sum(), x)  # it may work in place
+    return found
+
+
+def saturates(layer: nn.Module, x: Tensor) -> bool:
+    """Whether an activation of inputs such as x is flat at both ends, as tanh is."""
+    return bool((slope(layer, x.new_tensor([-FAR, FAR])).abs() < 0.06).all())
+
+
+def is_flat(layer: nn.Module, x: Tensor, output: Tensor) -> Tensor:
+    """Where an activation is too flat to learn: near the ends of tanh, or zero, as ReLU's."""
     if isinstance(layer, Tanh | nn.Tanh | nn.Hardtanh):
         return output.abs() > SATURATED
     if isinstance(layer, nn.Sigmoid):
         return (2 * output - 1).abs() > SATURATED
     if isinstance(layer, nn.ReLU):
         return output == 0
-    return torch.zeros_like(output, dtype=torch.bool)
+    return slope(layer, x).abs() < (0.06 if saturates(layer, x) else 0.001)
 
 
 def network_of(module: nn.Module) -> nn.Module:
@@ -135,7 +154,7 @@ def layer_names(net: nn.Module) -> dict[str, str]:
     Those of an MLP are called by their role, so that networks of any depth share their charts:
 
         embedding
-        hidden1/linear, hidden1/norm, hidden1/tanh (relu, linear), hidden2/linear …
+        hidden1/linear, hidden1/norm, hidden1/tanh (relu, linear, gelu …), hidden2/linear …
         logits, logits/norm
 
     Those of another network keep their names.
@@ -147,7 +166,8 @@ def layer_names(net: nn.Module) -> dict[str, str]:
         for i, layer in enumerate(net.layers):
             block += isinstance(layer, Linear)
             kind = type(layer)
-            part = "norm" if isinstance(layer, NORMS) else parts.get(kind, kind.__name__.lower())
+            norm = isinstance(layer, NORMS + OTHER_NORMS)
+            part = "norm" if norm else parts.get(kind, kind.__name__.lower())
             role = f"hidden{block}" if block < depth else "logits"
             names[f"layers.{i}"] = f"{role}/{part}".replace("logits/linear", "logits")
     return names

@@ -21,7 +21,7 @@ from lit_makemore.network.mlp import MLP
 def fold(net: MLP) -> MLP:
     """A copy in evaluation mode without BatchNorm1d, which gives the same logits.
 
-    Its Linear layers have a bias, and its state_dict loads into an MLP with batch_norm false.
+    Its Linear layers have a bias, and its state_dict loads into an MLP without norms.
     """
     folded, layers = deepcopy(net), list[nn.Module]()
     for layer in folded.layers:

@@ -6,7 +6,7 @@ Shapes: B batch, T block_size, C n_embd, H n_hidden, V vocab_size.
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -14,8 +14,13 @@ from torch import Tensor, nn
 
 from lit_makemore.network.layers import BatchNorm1d, Linear, Tanh, Variance
 
-Activation = Literal["tanh", "relu", "linear"]
 ACTIVATIONS = {"tanh": Tanh, "relu": nn.ReLU, "linear": nn.Identity}
+NORMS = {"batch": BatchNorm1d, "layer": nn.LayerNorm, "none": None}
+# The short names, what a class of torch.nn takes instead, and such a class.
+OPTIONS: dict[str, tuple[dict[str, Any], str, str]] = {
+    "activation": (ACTIVATIONS, "nothing", "torch.nn.GELU"),
+    "norm": (NORMS, "the width", "torch.nn.RMSNorm"),
+}
 
 
 @dataclass(frozen=True)
@@ -43,13 +48,17 @@ class Init:
 class MLP(nn.Module):
     """Predicts the logits of the next character from a window (Bengio et al., 2003).
 
-    `layers` is the flat list of the lecture: n_layer × [Linear → BatchNorm1d → activation], each
-    followed by Dropout if there is any, and the Linear layer of the logits, which BatchNorm1d may
-    follow too. A Linear layer before BatchNorm1d has a bias only if it is asked for, since it would
-    have no effect. A generator replaces torch's global one.
+    `layers` is the flat list of the lecture: n_layer × [Linear → norm → activation], each followed
+    by Dropout if there is any, and the Linear layer of the logits, which BatchNorm1d may follow
+    too. A Linear layer before BatchNorm1d has a bias only if it is asked for, since it would have
+    no effect. A generator replaces torch's global one.
+
+    Args:
+        activation: tanh, relu, linear, or a class of torch.nn without arguments: torch.nn.GELU.
+        norm: batch, layer, none, or a class of torch.nn that takes the width: torch.nn.RMSNorm.
 
     Raises:
-        ValueError: a size is not positive, or the activation or variance is unknown.
+        ValueError: a size is not positive, or the activation, norm or variance is unknown.
     """
 
     def __init__(
@@ -59,8 +68,8 @@ class MLP(nn.Module):
         n_embd: int = 10,
         n_hidden: int = 100,
         n_layer: int = 5,
-        activation: Activation = "tanh",
-        batch_norm: bool = True,
+        activation: str = "tanh",
+        norm: str = "batch",
         logits_batch_norm: bool = False,
         bn_variance: Variance = "torch",
         redundant_bias: bool = False,
@@ -73,8 +82,6 @@ class MLP(nn.Module):
         for name, size in {**sizes, "n_hidden": n_hidden, "n_layer": n_layer}.items():
             if size < 1:
                 raise ValueError(f"{name} must be at least 1, not {size}")
-        if activation not in ACTIVATIONS:
-            raise ValueError(f"activation is tanh, relu or linear, not {activation!r}")
         if not 0 <= dropout < 1:
             raise ValueError(f"dropout must be a share in [0, 1), not {dropout}")
 
@@ -83,12 +90,11 @@ class MLP(nn.Module):
         layers: list[nn.Module] = []
         fan_in = block_size * n_embd
         for _ in range(n_layer):
-            linear = Linear(fan_in, n_hidden, redundant_bias or not batch_norm, generator)
+            block = _norm(norm, n_hidden, bn_variance, init)
+            subtracts_bias = any(isinstance(layer, nn.BatchNorm1d) for layer in block)
+            linear = Linear(fan_in, n_hidden, redundant_bias or not subtracts_bias, generator)
             linear.weight.data *= init.gain
-            layers.append(linear)
-            if batch_norm:
-                layers.append(_batch_norm(n_hidden, bn_variance, init.bn_gain, init.bn_bias))
-            layers.append(ACTIVATIONS[activation]())
+            layers += [linear, *block, _layer("activation", activation, n_hidden)]
             if dropout:
                 layers.append(nn.Dropout(dropout))
             fan_in = n_hidden
@@ -98,7 +104,8 @@ class MLP(nn.Module):
             nn.init.normal_(logits.bias, std=init.logits_bias_std, generator=generator)
         layers.append(logits)
         if logits_batch_norm:
-            layers.append(_batch_norm(vocab_size, bn_variance, init.logits_bn_gain, 0.0))
+            layer = BatchNorm1d(vocab_size, variance=bn_variance)
+            layers.append(_scaled(layer, init.logits_bn_gain, 0.0))
         self.layers = nn.Sequential(*layers)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -134,11 +141,39 @@ def _precise(logits: Tensor) -> Tensor:
     return logits.to(torch.promote_types(logits.dtype, torch.float32))
 
 
-def _batch_norm(num_features: int, variance: Variance, gain: float, bias: float) -> BatchNorm1d:
-    layer = BatchNorm1d(num_features, variance=variance)
-    nn.init.constant_(layer.weight, gain)
-    nn.init.constant_(layer.bias, bias)
-    return layer
+def _norm(name: str, width: int, variance: Variance, init: Init) -> list[nn.Module]:
+    if name == "none":
+        return []
+    layer = _layer("norm", name, width)
+    if name == "batch":
+        layer = BatchNorm1d(width, variance=variance)
+    return [_scaled(layer, init.bn_gain, init.bn_bias)]
+
+
+def _scaled(norm: nn.Module, gain: float, bias: float) -> nn.Module:
+    """The layer with this γ and β, where it has them."""
+    for name, value in (("weight", gain), ("bias", bias)):
+        if isinstance(parameter := getattr(norm, name, None), nn.Parameter):
+            nn.init.constant_(parameter, value)
+    return norm
+
+
+def _layer(option: str, name: str, width: int) -> nn.Module:
+    """An activation, or a norm, of outputs (B, width)."""
+    known, takes, example = OPTIONS[option]
+    kind: Any = known.get(name)
+    if kind is None and str(name).startswith("torch.nn."):
+        kind = getattr(nn, name.removeprefix("torch.nn."), None)
+    try:
+        layer = kind(width) if takes == "the width" else kind()
+        if name in known or layer.eval()(torch.zeros(2, width)).shape == (2, width):
+            return layer.train()
+    except Exception:  # what a class says of arguments and shapes that it does not take
+        pass
+    raise ValueError(
+        f"{option} is {', '.join(known)}, or a class of torch.nn such as {example} that takes "
+        f"{takes} and keeps the shape of its input, not {name!r}"
+    )
 
 
 @contextmanager

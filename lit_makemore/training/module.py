@@ -15,7 +15,7 @@ from torch import Tensor
 from lit_makemore.model import ARCHITECTURE, KEY, PREFIX, NameModel
 from lit_makemore.network.backprop import loss_by_hand
 from lit_makemore.network.layers import Variance
-from lit_makemore.network.mlp import MLP, Activation, Init, cross_entropy
+from lit_makemore.network.mlp import MLP, Init, cross_entropy
 from lit_makemore.training import option_conflicts
 from lit_makemore.training.curves import TrainingCurves
 from lit_makemore.training.engine import Engine, EngineName
@@ -34,8 +34,10 @@ class LitMLP(pl.LightningModule):
         n_embd: length of the embedding vector of a character.
         n_hidden: units per hidden layer.
         n_layer: hidden layers.
-        activation: tanh, relu or linear, after each hidden layer.
-        batch_norm: whether BatchNorm1d follows each hidden Linear layer.
+        activation: tanh, relu, linear, or a class of torch.nn, as torch.nn.GELU; after each hidden
+            layer.
+        norm: what follows each hidden Linear layer: batch, layer, none, or a class of torch.nn that
+            takes the width, as torch.nn.RMSNorm.
         logits_batch_norm: whether BatchNorm1d follows the logits too.
         bn_variance: the variance for normalising and for the running statistics: biased, unbiased,
             or torch (biased, then unbiased).
@@ -65,8 +67,8 @@ class LitMLP(pl.LightningModule):
         n_embd: int = 10,
         n_hidden: int = 100,
         n_layer: int = 5,
-        activation: Activation = "tanh",
-        batch_norm: bool = True,
+        activation: str = "tanh",
+        norm: str = "batch",
         logits_batch_norm: bool = False,
         bn_variance: Variance = "torch",
         redundant_bias: bool = False,

@@ -48,7 +48,7 @@ def check_fit(o: Any, trainer: pl.Trainer, data: Any) -> None:
     without_val = trainer.limit_val_batches == 0 or not hasattr(type(data), "mixture")
     endless = o.schedule == "one_cycle" and trainer.max_steps < 1
     examples = getattr(data, "batch_size", 2 * processes) // processes
-    alone = examples < 2 and (o.batch_norm or o.logits_batch_norm)
+    alone = examples < 2 and (o.norm == "batch" or o.logits_batch_norm)
     norm = "Batch Normalization needs at least 2 examples on each process"
     inexact = precision not in ("32-true", "64-true")
     targets = getattr(data, "targets", "sampled")

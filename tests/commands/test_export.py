@@ -34,7 +34,7 @@ STRANGE = "</script>!-{}\"'&. é😀\u0627"
 ARCHITECTURES = [
     {"n_layer": 5, "bn_variance": "unbiased"},
     {"n_layer": 1, "activation": "relu", "logits_batch_norm": True},
-    {"n_layer": 2, "activation": "linear", "batch_norm": False, "dropout": 0.5},
+    {"n_layer": 2, "activation": "linear", "norm": "none", "dropout": 0.5},
 ]
 
 

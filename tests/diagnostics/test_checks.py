@@ -153,8 +153,8 @@ def test_samples_that_are_training_words_are_memorised_unless_that_is_natural(
     assert (verdict.check, verdict.healthy) == ("memorised", healthy)
 
 
-DEEP = {"batch_norm": True, "activation": "tanh", "gain": 5 / 3, "bn_gain": 1.0, "bn_bias": 0.0}
-PLAIN = {**DEEP, "batch_norm": False}
+DEEP = {"norm": "batch", "activation": "tanh", "gain": 5 / 3, "bn_gain": 1.0, "bn_bias": 0.0}
+PLAIN = {**DEEP, "norm": "none"}
 SICK = {
     "loss": 99.0,
     "activation_std/1": 0.1,
@@ -192,7 +192,7 @@ def test_there_is_advice_for_every_check(options, ratio):
         assert not said.startswith(" ")
 
 
-BN = "model.batch_norm true"
+BN = "model.norm batch"
 
 
 @pytest.mark.parametrize(

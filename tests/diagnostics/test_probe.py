@@ -13,6 +13,7 @@ from lit_makemore.diagnostics.probe import (
     layer_names,
     network_of,
     run_probe,
+    saturates,
     tensor_names,
 )
 from lit_makemore.network.layers import Tanh
@@ -94,16 +95,22 @@ def test_batch_norm_over_a_sequence_has_one_mean_for_each_channel():
 
 
 @pytest.mark.parametrize(
-    ("layer", "values", "expected"),
+    ("layer", "both_ends", "flat"),  # at -9, 0 and 9
     [
-        (Tanh(), [-0.98, -0.9, 0.0, 0.97, 0.975], [True, False, False, False, True]),
-        (nn.Sigmoid(), [0.01, 0.5, 0.99], [True, False, True]),
-        (nn.ReLU(), [0.0, 0.1, 5.0], [True, False, False]),
-        (nn.GELU(), [0.0, 1.0], [False, False]),
+        *((layer, True, [True, False, True]) for layer in (Tanh(), nn.Tanh(), nn.Hardtanh())),
+        *((layer, True, [True, False, True]) for layer in (nn.Sigmoid(), nn.Hardsigmoid())),
+        (nn.Softsign(), True, [True, False, True]),
+        (nn.ReLU(), False, [True, True, False]),
+        *((layer, False, [True, False, False]) for layer in (nn.ELU(), nn.GELU(), nn.Softplus())),
+        (nn.ReLU(inplace=True), False, [True, True, False]),
+        *((layer, False, [False] * 3) for layer in (nn.LeakyReLU(), nn.PReLU(), nn.Identity())),
     ],
+    ids=repr,
 )
-def test_where_an_activation_is_flat(layer, values, expected):
-    assert is_flat(layer, torch.tensor(values)).tolist() == expected
+def test_where_an_activation_is_flat(layer, both_ends, flat):
+    x = torch.tensor([-9.0, 0.0, 9.0])
+    assert is_flat(layer, x, layer(x.clone())).tolist() == flat
+    assert saturates(layer, x) == both_ends
 
 
 def test_hidden_weights_are_those_of_all_linear_layers_but_the_last():
@@ -159,14 +166,16 @@ def test_layers_are_called_by_their_role():
         "embedding", "hidden1/linear", "hidden1/norm", "hidden1/tanh",
         "hidden2/linear", "hidden2/norm", "hidden2/tanh", "logits",
     ]  # fmt: skip
-    for activation in ("relu", "linear"):  # as the option is called
-        found = shown(n_layer=1, batch_norm=False, activation=activation)
-        assert found[2] == f"hidden1/{activation}"
+    for activation in ("relu", "linear", "torch.nn.GELU"):  # as the option is called
+        found = shown(n_layer=1, norm="none", activation=activation)
+        assert found[2] == f"hidden1/{activation.removeprefix('torch.nn.').lower()}"
+    for norm in ("batch", "layer", "torch.nn.RMSNorm"):
+        assert shown(n_layer=1, norm=norm)[2] == "hidden1/norm"
 
 
 def test_networks_share_the_names_of_what_they_share():
     full = {*shown(n_layer=3, logits_batch_norm=True, dropout=0.1)}
-    for less in ({"batch_norm": False}, {"n_layer": 2}, {"dropout": 0.0}):
+    for less in ({"norm": "none"}, {"n_layer": 2}, {"dropout": 0.0}):
         assert {*shown(**{"n_layer": 3, **less})} < full
     assert full - {*shown(n_layer=3)} == {"logits/norm"} | {f"hidden{i}/dropout" for i in (1, 2, 3)}
 

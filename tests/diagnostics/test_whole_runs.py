@@ -50,7 +50,7 @@ def test_zero_weights_are_the_worst_and_a_rate_that_vanishes_in_rounding_is_judg
 
 
 def test_what_was_not_judged_says_when_it_would_be(tmp_path, words, capsys):
-    options = ["--model.batch_norm", "false", "--trainer.max_steps", "10"]
+    options = ["--model.norm", "none", "--trainer.max_steps", "10"]
     found = health(tmp_path, *words, *options)
     assert set(found) == set(CHECKS)
     why = "is judged from update 100 on, where there are BatchNorm layers"

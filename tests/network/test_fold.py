@@ -32,7 +32,7 @@ def windows(net: MLP) -> torch.Tensor:
         {"n_layer": 1, "bn_variance": "biased"},
         {"n_layer": 5, "bn_variance": "unbiased", "logits_batch_norm": True},
         {"n_layer": 2, "redundant_bias": True, "logits_batch_norm": True, "block_size": 5},
-        {"n_layer": 2, "batch_norm": False, "logits_batch_norm": True},
+        {"n_layer": 2, "norm": "none", "logits_batch_norm": True},
         {"n_layer": 3, "activation": "relu", "dropout": 0.5},
         {"n_layer": 3, "activation": "linear"},
     ],
@@ -50,7 +50,7 @@ def test_the_folded_network_gives_the_same_logits(arguments, dtype, apart):
 def test_a_folded_network_is_one_without_batch_norm():
     """One that has none is returned equal."""
     folded = fold(trained(torch.float32, n_layer=2, logits_batch_norm=True))
-    plain = MLP(27, n_hidden=30, n_layer=2, batch_norm=False)
+    plain = MLP(27, n_hidden=30, n_layer=2, norm="none")
     plain.load_state_dict(folded.state_dict())
     x = windows(plain)
     assert torch.equal(plain(x), folded(x))

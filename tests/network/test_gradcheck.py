@@ -76,7 +76,7 @@ def test_the_command_checks_the_fold_if_there_is_one(capsys, monkeypatch, config
     monkeypatch.setattr("lit_makemore.network.fold.fold", lambda net: deepcopy(net).train())
     assert main(config(n_layer=1)) == 1
     assert "2 outputs: 2 disagree" in capsys.readouterr().out
-    assert main(config(batch_norm=False)) == 0
+    assert main(config(norm="none")) == 0
     assert "folded" not in capsys.readouterr().out
 
 

@@ -27,7 +27,7 @@ def test_layers_are_the_lectures_flat_list():
     net = MLP(27, n_layer=2, logits_batch_norm=True)
     assert kinds(net) == [*block, *block, "Linear", "BatchNorm1d"]
     assert kinds(MLP(27, n_layer=1, activation="relu"))[2] == "ReLU"
-    plain = MLP(27, n_layer=2, batch_norm=False)
+    plain = MLP(27, n_layer=2, norm="none")
     assert kinds(plain) == ["Linear", "Tanh"] * 2 + ["Linear"]
     # dropping BatchNorm keeps the biases that it made redundant
     assert all(layer.bias is not None for layer in plain.layers if isinstance(layer, Linear))

@@ -82,7 +82,7 @@ def test_how_long_names_may_be(chars, longest, least, most):
 
 def test_dna_of_hundreds_of_letters_is_not_cut():
     """The network forgets how long a word is: each letter is the last one of 250 on average."""
-    net = MLP(5, 3, n_layer=1, batch_norm=False, init=Init(logits_gain=0)).eval()
+    net = MLP(5, 3, n_layer=1, norm="none", init=Init(logits_gain=0)).eval()
     net.layers[-1].bias.data[0] = -math.log(249 / 4)
     sampler = Sampler(net, Vocabulary("acgt"), 3, longest=400, batch=300)
     (draw,) = sampler.draw(300, torch.Generator().manual_seed(1))

@@ -26,7 +26,7 @@ SIZES = {
 }
 OPTIONS = {
     "activation": st.sampled_from(["tanh", "relu", "linear"]),
-    "batch_norm": st.booleans(),
+    "norm": st.sampled_from(["batch", "none"]),
     "logits_batch_norm": st.booleans(),
     "bn_variance": st.sampled_from(["torch", "biased", "unbiased"]),
     "redundant_bias": st.booleans(),
@@ -41,7 +41,7 @@ def network(V, T, B, seed=1, scale=1.0, **options) -> tuple[MLP, int]:
     with torch.no_grad():
         for p in net.parameters():
             p.add_(0.1 * torch.randn_like(p)).mul_(scale)
-    normalises = options.get("batch_norm", True) or options.get("logits_batch_norm", False)
+    normalises = options.get("norm", "batch") == "batch" or options.get("logits_batch_norm", False)
     return net, max(B, 2) if normalises else B
 
 
@@ -65,7 +65,7 @@ def native(net, optimizer, B, **more) -> NativeStep:
 
 @given(st.fixed_dictionaries(SIZES | OPTIONS), st.booleans(), st.integers(0, 99))
 @example({"B": 32, "T": 3, "V": 27, "n_embd": 10, "n_hidden": 100, "n_layer": 5}, False, 1)
-@example({"B": 1, "T": 1, "V": 2, "n_embd": 1, "n_hidden": 1, "batch_norm": False}, True, 1)
+@example({"B": 1, "T": 1, "V": 2, "n_embd": 1, "n_hidden": 1, "norm": "none"}, True, 1)
 @settings(max_examples=60)
 def test_gradients_are_those_of_autograd_in_float64(sizes, soft, seed):
     net, B = network(seed=seed, **sizes)
@@ -95,9 +95,9 @@ def test_gradients_are_those_of_autograd_in_float64(sizes, soft, seed):
     "options",
     [
         {"bn_variance": "biased"},
-        {"activation": "relu", "batch_norm": False},
+        {"activation": "relu", "norm": "none"},
         {"logits_batch_norm": True, "bn_variance": "unbiased"},
-        {"activation": "linear", "batch_norm": False},
+        {"activation": "linear", "norm": "none"},
     ],
 )
 def test_a_hundred_updates_are_those_of_torch_optim(make, clip_norm, options):
@@ -130,7 +130,7 @@ def test_a_hundred_updates_are_those_of_torch_optim(make, clip_norm, options):
 NETWORKS = {
     "dropout": {"n_hidden": 30, "dropout": 0.2},
     "targets": {"n_hidden": 37, "logits_batch_norm": True, "soft": True},
-    "relu": {"n_hidden": 33, "activation": "relu", "batch_norm": False, "make": sgd},
+    "relu": {"n_hidden": 33, "activation": "relu", "norm": "none", "make": sgd},
 }
 
 
@@ -229,7 +229,7 @@ def test_what_is_not_finite_stays_so(activation, value, clip_norm):
 @pytest.mark.parametrize(("scale", "tolerance"), [(1e-4, 1e-5), (30.0, 1e-3)])
 def test_tanh_and_the_loss_are_precise_near_zero_and_far_from_it(scale, tolerance):
     """Far from zero, 1 - tanh² has few digits, by autograd in float32 as well."""
-    net, B = network(27, 3, 40, scale=scale, n_hidden=50, n_layer=1, batch_norm=False)
+    net, B = network(27, 3, 40, scale=scale, n_hidden=50, n_layer=1, norm="none")
     x, y = examples(B, 3, 27)
     reference = copy.deepcopy(net).double()
     expected = cross_entropy(reference(x), y)
