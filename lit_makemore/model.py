@@ -150,8 +150,8 @@ class NameModel(nn.Module):
 
 
 def _blank(vocab: Vocabulary, block_size: int, architecture: dict[str, Any]) -> NameModel:
-    """A model to be filled: it has shapes only, and no memory, however large a file says it is."""
-    with torch.device("meta"):
+    """A model to be filled. Its first parameters do not change a run's random state."""
+    with torch.random.fork_rng([]):
         return NameModel(vocab, block_size, architecture)
 
 
@@ -193,15 +193,19 @@ def load(path: str | Path) -> NameModel:
     entries = read(path)
     try:
         ours = entries[KEY]
-        given, architecture = entries["state_dict"].items(), ours["architecture"]
+        given = entries["state_dict"].items()
         state = {k.removeprefix(PREFIX): value for k, value in given if k.startswith(PREFIX)}
+        arguments = Vocabulary(ours["chars"]), ours["block_size"], ours["architecture"]
         dtype = state["net.embedding.weight"].dtype
-        if dtype not in DTYPES or architecture["n_layer"] > len(state):
+        if dtype not in DTYPES or ours["architecture"]["n_layer"] > len(state):
             raise ValueError  # as a network would not have them
-        model = _blank(Vocabulary(ours["chars"]), ours["block_size"], architecture)
+        with torch.device("meta"):  # only the shapes: the file may say sizes that it does not hold
+            said = NameModel(*arguments).net.state_dict()
+        if any(state[f"net.{name}"].shape != one.shape for name, one in said.items()):
+            raise ValueError
+        model = _blank(*arguments)
         model.take_parts_of(ours)
-        model.load_state_dict(state, assign=True)
-        model.to(dtype)
+        model.to(dtype).load_state_dict(state)
     except Exception as error:  # somebody changed the entries
         raise ValueError(
             f"{path} holds no network that can be rebuilt ({type(error).__name__}); "
