@@ -91,16 +91,16 @@ class Sweep:
                 yield endless, f"{name}: a grid needs to know how many; add points to low and high"
                 yield n and not in_grid, f"{name}: points are for sampler grid; leave them out"
                 yield n is not None and n < 2, f"{name}: points must be at least 2, not {n}"
+        tried = [axis for name, axis in self.space.items() if name == SEEDS or not drawn]
+        sizes = (len(x) if isinstance(x, list) else x.points or x.high - x.low + 1 for x in tried)
+        many = prod(sizes, start=trials or 1) > MOST
+        yield many, f"a sweep has at most {MOST:,} runs; give fewer values, points or trials"
         strange = [seed for seed in self.seeds or () if type(seed) is not int]
         yield strange, f"{SEEDS} in the space takes integers, not {strange}"
         yield trials is not None and not drawn, "a grid knows its trials; leave out trials"
         yield drawn and not self.axes, "seeds alone leave nothing to draw; use sampler grid"
         few = drawn and (trials or 0) < 1
         yield few, f"sampler {self.sampler} needs a number of trials, not {trials}"
-        tried = [axis for name, axis in self.space.items() if name == SEEDS or not drawn]
-        sizes = (len(x) if isinstance(x, list) else x.points or x.high - x.low + 1 for x in tried)
-        many = prod(sizes, start=trials or 1) > MOST
-        yield many, f"a sweep has at most {MOST:,} runs; give fewer values, points or trials"
 
     @property
     def axes(self) -> dict[str, Axis]:
