@@ -11,7 +11,7 @@ from importlib import import_module
 from io import TextIOWrapper
 from time import perf_counter
 
-from lit_makemore.commands.output import program, rank
+from lit_makemore.commands.output import one_line, program, rank
 from lit_makemore.runs.signals import ASKING, Stopped, noted
 from lit_makemore.training.native import build
 
@@ -91,7 +91,7 @@ def main(args: Sequence[str] | None = None) -> int:
 
 def _line(error: Exception) -> str:
     """What the user reads of an error."""
-    line, kind = " ".join(str(error).split()), type(error).__name__
+    line, kind = one_line(str(error)), type(error).__name__
     if isinstance(error, ModuleNotFoundError) and error.name:
         name = error.name.partition(".")[0]
         return f"this needs a package: pip install {name}; or PYTHONPATH=FOLDER, if {name} is yours"

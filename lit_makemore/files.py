@@ -8,6 +8,8 @@ from pathlib import Path
 from typing import IO
 from uuid import uuid4
 
+from lit_makemore.words.vocab import visible
+
 # Come with the program: in a checkout beside the package, in an installation inside it.
 SHIPPED = ("configs", "data")
 PACKAGE = Path(__file__).resolve().parent
@@ -46,7 +48,7 @@ def write_text(path: str | Path, text: str) -> None:
 def write_parts(path: str | Path | None, parts: Iterable[str]) -> None:
     """Writes parts of a text, each as soon as it is there, to a file; to stdout if path is None."""
     if path is None:
-        sys.stdout.writelines(parts)
+        sys.stdout.writelines(map(visible, parts) if sys.stdout.isatty() else parts)
         return
     with replacing(path) as file:
         file.writelines(part.encode() for part in parts)

@@ -14,6 +14,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.utils._pytree import tree_leaves
 
 from lit_makemore.counts.known_words import KnownWords
 from lit_makemore.counts.mixture import Mixture
@@ -31,6 +32,8 @@ from lit_makemore.words.vocab import Vocabulary, difference
 KEY = "lit_makemore"  # the entry of a checkpoint that describes the model
 FORMAT = 1  # of version 1.0.0
 PREFIX = "model."  # where LitMLP has its NameModel
+DTYPES = (torch.float32, torch.float64, torch.float16, torch.bfloat16)  # of a network
+KINDS = {"chars": str, "block_size": int, "architecture": dict, "threads": int, "engine": str}
 OTHERS = ("vocab_size", "block_size", "generator")
 ARCHITECTURE = [name for name in signature(MLP).parameters if name not in OTHERS]
 
@@ -166,9 +169,13 @@ def read(path: str | Path) -> dict[str, Any]:
         raise FileNotFoundError(f"no checkpoint at {path}")
     try:
         with zipfile.ZipFile(path) as parts:
-            if broken := parts.testzip():  # torch.load does not check the parts
-                raise zipfile.BadZipFile(broken)
+            larger = sum(part.file_size for part in parts.infolist()) > path.stat().st_size
+            if larger or parts.testzip():  # torch.load checks neither
+                raise zipfile.BadZipFile
         entries = torch.load(path, map_location="cpu", weights_only=True)
+        tensors = (one for one in tree_leaves(entries) if isinstance(one, Tensor))
+        if any(one.nbytes > one.untyped_storage().nbytes() for one in tensors):
+            raise ValueError  # it shows few numbers as many
     except Exception as error:  # torch.load fails in as many ways as files can be broken
         raise ValueError(
             f"{path} is incomplete or damaged ({type(error).__name__}); use another checkpoint"
@@ -178,6 +185,8 @@ def read(path: str | Path) -> dict[str, Any]:
         raise ValueError(f"{path} is not a checkpoint of lit_makemore")
     if ours.get("format") != FORMAT:
         raise ValueError(f"{path} was written by another version of lit_makemore; train it again")
+    if not all(isinstance(ours.get(name), kind) for name, kind in KINDS.items()):
+        raise ValueError(f"{path} describes no network of lit_makemore; use another checkpoint")
     return entries
 
 
@@ -186,16 +195,26 @@ def load(path: str | Path) -> NameModel:
     entries = read(path)
     try:
         ours = entries[KEY]
-        model = _blank(Vocabulary(ours["chars"]), ours["block_size"], ours["architecture"])
-        model.take_parts_of(ours)
         given = entries["state_dict"].items()
         state = {k.removeprefix(PREFIX): value for k, value in given if k.startswith(PREFIX)}
-        model.to(state["net.embedding.weight"].dtype).load_state_dict(state)
+        arguments = Vocabulary(ours["chars"]), ours["block_size"], ours["architecture"]
+        dtype = state["net.embedding.weight"].dtype
+        if dtype not in DTYPES or ours["architecture"]["n_layer"] > len(state):
+            raise ValueError  # as a network would not have them
+        with torch.device("meta"):  # only the shapes: the file may say sizes that it does not hold
+            said = NameModel(*arguments).net.state_dict()
+        if any(state[f"net.{name}"].shape != one.shape for name, one in said.items()):
+            raise ValueError
+        model = _blank(*arguments)
+        model.take_parts_of(ours)
+        model.to(dtype).load_state_dict(state)
     except Exception as error:  # somebody changed the entries
         raise ValueError(
             f"{path} holds no network that can be rebuilt ({type(error).__name__}); "
             "use another checkpoint"
         ) from error
+    if not all(tensor.isfinite().all() for tensor in model.net.state_dict().values()):
+        raise ValueError(f"{path}: some parameters are not finite; use an earlier checkpoint")
     return model.eval()
 
 

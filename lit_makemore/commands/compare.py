@@ -1,6 +1,5 @@
 """`compare`: finished runs beside each other, and whether a difference may be chance."""
 
-import sys
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 from math import inf, isnan, nan
@@ -8,6 +7,7 @@ from pathlib import Path
 from statistics import mean
 
 from lit_makemore import files
+from lit_makemore.commands.output import say
 from lit_makemore.runs import tables
 from lit_makemore.runs.folder import is_finished
 
@@ -40,7 +40,7 @@ def all_below(paths: Iterable[Path]) -> list[tables.Finished]:
             every = sorted(config.parent for config in path.glob("*/config.yaml"))
             inside = [run for run in every if is_finished(run)]
             if left_out := [run.name for run in every if run not in inside]:
-                print(f"{path}: not finished: {', '.join(left_out)}", file=sys.stderr)
+                say(f"{path}: not finished: {', '.join(left_out)}")
             if not inside:
                 raise FileNotFoundError(f"{path} is no run folder, and has no finished run in it")
         runs.update({run.resolve(): tables.read(run) for run in inside})

@@ -46,8 +46,9 @@ def predict(cli: MakemoreCLI) -> None:
     if data.predict_path is None:
         raise ValueError("predict scores the words of a file: --data.predict_path FILE")
     words = read_words(data.predict_path, data.lowercase, data.strip)
-    checkpoint.read(path)  # says what is wrong with it
-    model = LitMLP.load_from_checkpoint(path, map_location="cpu", weights_only=True)
+    loaded = checkpoint.load(path).float()
+    model = LitMLP(loaded.vocab.chars, loaded.block_size, **loaded.architecture)
+    model.model = loaded
     cli.build(model, callbacks=[], **NOTHING_KEPT)
     loader = WordLoader(words, cli.trainer.global_rank, cli.trainer.world_size)
     chunks: list[Scores] = cli.trainer.predict(model, loader) or []  # type: ignore[assignment]

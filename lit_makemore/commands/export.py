@@ -41,8 +41,6 @@ def export(ckpt_path: str, format: Format = "html", output: str | None = None) -
     """
     path = Path(output or f"{Path(ckpt_path).stem}.{format}")
     model = load(ckpt_path).folded()
-    if not all(parameter.isfinite().all() for parameter in model.net.parameters()):
-        raise ValueError(f"{ckpt_path}: some parameters are not finite; use an earlier checkpoint")
     content, left_out = {"html": web_page, "onnx": onnx, "safetensors": safetensors}[format](model)
     with replacing(path) as file:
         file.write(content)

@@ -138,7 +138,7 @@ class MakemoreCLI(LightningCLI):
             return None
         folder = Path(self.config.runs_dir, name or "") if how in ("true", "auto") else Path(how)
         folder = folder.parent.parent if folder.is_file() else folder
-        path = folder / "config.yaml"
+        check_config(path := folder / "config.yaml")
         # The parser reads no surrogates, which an ASCII locale has for other letters.
         return path if path.is_file() and "\\uDC" not in path.read_text("utf-8") else None
 

@@ -7,6 +7,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from lit_makemore.words.vocab import visible
+
+LONGEST = 4000  # characters of an error: a stranger's file may hold values of any length
 RANKS = ("RANK", "LOCAL_RANK", "SLURM_PROCID")  # variables of launchers; the first one counts
 
 
@@ -28,10 +31,16 @@ def rank() -> int:
     return 0
 
 
+def one_line(text: str) -> str:
+    """A message as one line of a terminal; what is too long loses its middle."""
+    line = visible(" ".join(text.split()))
+    return line if len(line) <= LONGEST else f"{line[: LONGEST // 2]} … {line[-LONGEST // 4 :]}"
+
+
 def say(*lines: str) -> None:
     if not rank():
         for line in lines:
-            print(line, file=sys.stderr)
+            print(visible(line), file=sys.stderr)
 
 
 @contextmanager

@@ -14,8 +14,9 @@ import yaml
 from jsonargparse import ArgumentParser
 from jsonargparse.typing import register_type
 
-from lit_makemore.commands.output import program
+from lit_makemore.commands.output import one_line, program
 from lit_makemore.files import local
+from lit_makemore.runs.folder import read_config
 
 # options that name files, of all commands; where others are used, files.find looks
 PATHS = "runs_dir resume ckpt_path output file data.predict_path".split()
@@ -68,7 +69,7 @@ class OneLineErrors:
     """Mixin for a jsonargparse parser: bad use is one line and status 2, not pages of usage."""
 
     def error(self, message: str, ex: Exception | None = None) -> NoReturn:
-        print(f"error: {self.one_line(message)}", file=sys.stderr)
+        print(f"error: {one_line(self.one_line(message))}", file=sys.stderr)
         sys.exit(2)
 
     def one_line(self, message: str) -> str:
@@ -118,7 +119,7 @@ class _Once(yaml.SafeLoader):
 def check_config(path: Path) -> None:
     """Raises ValueError if a file holds no options, or one twice. A pipe is read once, not here."""
     try:
-        options = yaml.load(path.read_text("utf-8"), _Once) if path.is_file() else {}
+        options = read_config(path, _Once) if path.is_file() else {}
     except yaml.YAMLError:
         return  # the parser says where
     except ValueError as error:

@@ -28,7 +28,7 @@ from lit_makemore.runs.tables import losses, mean_and_sd, read, shown
 from lit_makemore.training.option_conflicts import check_fit
 
 # the sweep sets them itself, or nothing would be reached
-OURS = ("config", "name", "runs_dir", "resume", "resume_override", "trainer.fast_dev_run")
+OURS = "config name runs_dir resume resume_override help trainer.fast_dev_run".split()
 COLUMNS = {"trainer.max_steps": "steps", SEEDS: "seed"}  # of the HParams page, where they differ
 
 

@@ -1,16 +1,25 @@
 """The folder of a run: its name, its lock, what lies in it."""
 
+import json
 import os
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from itertools import count
+from itertools import count, islice
 from pathlib import Path
+from typing import Any
+
+import yaml
+
+from lit_makemore.words.vocab import CONTROL
 
 try:
     import fcntl
 except ImportError:  # there is no lock on Windows; two runs only have different names
     fcntl = None  # type: ignore[assignment]
+
+
+MOST = 50_000  # bytes, and parts, of a configuration
 
 
 class RunFolder:
@@ -89,9 +98,20 @@ class RunFolder:
 
 def plain(name: str) -> str:
     """The name; raises ValueError if it is more or less than the name of a folder."""
-    if name != os.path.basename(name) or name in ("", ".", ".."):
+    if name != os.path.basename(name) or name in ("", ".", "..") or CONTROL.search(name):
         raise ValueError(f"--name {name!r} must be a plain folder name; --runs_dir says where")
     return name
+
+
+def read_config(path: Path, loader: Any = yaml.SafeLoader) -> Any:
+    """What a YAML file holds; raises ValueError if that is more than a configuration can."""
+    with suppress(RecursionError):
+        if path.is_file() and path.stat().st_size <= MOST:
+            found = yaml.load(path.read_text("utf-8"), loader)
+            parts = json.JSONEncoder(default=str, skipkeys=True).iterencode(found)
+            if not any(islice(parts, MOST, None)):  # a few anchors may stand for billions
+                return found
+    raise ValueError(f"{path} has more than {MOST:,} bytes or parts; a configuration is shorter")
 
 
 def is_finished(folder: Path) -> bool:

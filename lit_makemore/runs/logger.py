@@ -68,7 +68,8 @@ class RunLogger(CardLogger):
         if self._experiment is not None:
             return super().experiment
         before = Path(self.log_dir).glob("events.out.tfevents.*")
-        later = max([time(), *(int(path.name.split(".")[3]) + 1 for path in before)])
+        times = (path.name.split(".")[3] for path in before)
+        later = max([time(), *(int(t) + 1 for t in times if t.isdecimal() and len(t) < 12)])
         with patch.object(event_file_writer, "time", SimpleNamespace(time=lambda: later)):
             return super().experiment
 

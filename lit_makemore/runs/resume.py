@@ -9,7 +9,7 @@ import torch
 import yaml
 
 from lit_makemore.model import KEY, read
-from lit_makemore.runs.folder import is_finished
+from lit_makemore.runs.folder import is_finished, read_config
 
 # options that may differ: they change no digit of the result
 SAME_RESULT = (
@@ -18,6 +18,9 @@ SAME_RESULT = (
 ).split()
 # options of the Trainer that say when a run ends
 ENDS = ("max_steps", "max_epochs", "max_time", "min_steps", "min_epochs", "callbacks")
+
+OF_A_RUN = {"global_step": int, "loops": dict, "callbacks": dict, "optimizer_states": list}
+OF_A_RUN |= {"state_dict": dict, "pytorch-lightning_version": str}  # entries of a checkpoint
 
 
 class Resumption(NamedTuple):
@@ -84,6 +87,8 @@ def _runs_of(root: Path, stem: str) -> list[Path]:
 
 def _from(path: Path, folder: Path, note: str = "") -> Resumption:
     entries = read(path)
+    if not all(isinstance(entries.get(name), kind) for name, kind in OF_A_RUN.items()):
+        raise ValueError(f"{path} holds a network, and no run to go on with; use last.ckpt")
     step, threads = entries["global_step"], entries[KEY]["threads"]
     loggers = entries.get("loggers", ()) if step else ()  # at 0 the run starts again
     return Resumption(folder, note, path, step, threads, [*map(tuple, loggers)])
@@ -149,4 +154,4 @@ def check(found: Resumption, config: str, override: bool) -> list[str]:
 
 def _before(found: Resumption) -> dict[str, Any]:
     """The configuration of a run."""
-    return yaml.safe_load((found.folder / "config.yaml").read_text("utf-8"))
+    return read_config(found.folder / "config.yaml")

@@ -22,7 +22,7 @@ from lit_makemore.training.option_conflicts import Row, refuse
 
 Value = bool | int | float | str | None
 SEEDS = "seed_everything"
-FILE = "study.journal"
+FILE, MOST = "study.journal", 100_000
 optuna.logging.set_verbosity(optuna.logging.ERROR)
 
 
@@ -90,6 +90,10 @@ class Sweep:
                 yield endless, f"{name}: a grid needs to know how many; add points to low and high"
                 yield n and not in_grid, f"{name}: points are for sampler grid; leave them out"
                 yield n is not None and n < 2, f"{name}: points must be at least 2, not {n}"
+        tried = [axis for name, axis in self.space.items() if name == SEEDS or not drawn]
+        sizes = (len(x) if isinstance(x, list) else x.points or x.high - x.low + 1 for x in tried)
+        many = prod(sizes, start=trials or 1) > MOST
+        yield many, f"a sweep has at most {MOST:,} runs; give fewer values, points or trials"
         strange = [seed for seed in self.seeds or () if type(seed) is not int]
         yield strange, f"{SEEDS} in the space takes integers, not {strange}"
         yield trials is not None and not drawn, "a grid knows its trials; leave out trials"
@@ -151,12 +155,13 @@ class Study:
             self._study = optuna.create_study(
                 storage=self._storage, study_name="sweep", load_if_exists=True
             )
-        except (ValueError, KeyError) as error:
+            before = dict(self._study.user_attrs.get("sweep", {}))
+            self.trials()
+        except Exception as error:  # Optuna fails in as many ways as files can be broken
             raise ValueError(f"{file} is damaged ({error}); choose another --name") from error
         searched = {"space": asdict(sweep)["space"], "sampler": sweep.sampler}
         ours = json.loads(json.dumps({**base, **searched, "objective": sweep.objective}))
-        before = self._study.user_attrs.get("sweep", ours)
-        for name in sorted(before.keys() | ours.keys()):
+        for name in sorted(before.keys() | ours.keys() if before else ()):
             if before.get(name) != ours.get(name):
                 change = f"{name}: {before.get(name)} -> {ours.get(name)}"
                 raise ValueError(f"{folder} has another sweep, {change}; choose another --name")

@@ -7,10 +7,9 @@ from statistics import mean, stdev
 from typing import Any, NamedTuple
 from unicodedata import category, combining, east_asian_width
 
-import yaml
-
-from lit_makemore.runs.folder import is_finished
+from lit_makemore.runs.folder import is_finished, read_config
 from lit_makemore.runs.resume import that_count
+from lit_makemore.words.vocab import visible
 
 HEAD = ("val", "test", "val, novel", "test, novel", "s/run")
 LOSSES = ("val_loss", "test_loss", "val_loss_novel", "test_loss_novel")  # in summary.json
@@ -34,10 +33,12 @@ def read(folder: Path) -> Finished:
         raise FileNotFoundError(f"{folder} is not finished; continue it with fit --resume {folder}")
     try:
         summary = json.loads((folder / "summary.json").read_text("utf-8"))
-        summary["val_loss"], summary["wall_s"], summary["data"]["sha256"]  # they are all there
-        options = that_count(yaml.safe_load((folder / "config.yaml").read_text("utf-8")))
-        return Finished(folder, options, options.pop("seed_everything"), summary)
-    except (ValueError, KeyError, TypeError, AttributeError, yaml.YAMLError) as error:
+        options = that_count(read_config(folder / "config.yaml"))
+        run = Finished(folder, options, options.pop("seed_everything"), summary)
+        cells([run]), hash(run.seed), summary["val_loss"]  # they are there, and of the right types
+        "".join([summary["data"]["sha256"], *summary.get("health", {}).values()])
+        return run
+    except Exception as error:  # a stranger's file may hold anything
         raise ValueError(f"{folder} is damaged ({error!r}); train it again") from error
 
 
@@ -60,6 +61,7 @@ def mean_and_sd(values: Sequence[float]) -> str:
 
 def aligned(rows: Sequence[Sequence[str]]) -> str:
     """The rows, the head first, with the first column on the left, the others on the right."""
+    rows = [list(map(visible, row)) for row in rows]
     widths = [max(map(displayed_width, column)) for column in zip(*rows, strict=True)]
     lines = []
     for row in rows:
@@ -84,7 +86,7 @@ def short_names(options: Sequence[str]) -> dict[str, str]:
 
 def typed(value: object) -> str:
     """A value of an option as it is typed."""
-    return value if isinstance(value, str) else json.dumps(value)
+    return value if isinstance(value, str) else json.dumps(value, default=str)
 
 
 def shown(value: object) -> str:

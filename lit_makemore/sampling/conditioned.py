@@ -153,6 +153,8 @@ def sampler(
         return Sampler(*usual, condition.prefix, condition.max_length)
     least = max(condition.min_length, automaton.missing[0] or 0)
     most = min(least, LONGEST) + longest_name(vocab)
+    if least > most:
+        raise ValueError(f"--min_length must be at most {most:,} for this network, not {least:,}")
     most = min(most, condition.max_length or most)
     try:
         return ConditionedSampler(*usual, automaton, condition.min_length, most)

@@ -20,7 +20,7 @@ from torch import Tensor
 from lit_makemore.files import replacing
 from lit_makemore.words.formats import FIRST, check_lines
 from lit_makemore.words.reader import DOTTED, read_bytes, read_lines
-from lit_makemore.words.vocab import END
+from lit_makemore.words.vocab import CONTROL, END, MAX_CHARS
 
 NAMES_PATH = "data/names.txt"
 NAMES_URL = "https://raw.githubusercontent.com/karpathy/makemore/master/names.txt"
@@ -28,13 +28,6 @@ NAMES_SHA256 = "0a30b5557f192f32ab962680889aac5f6fda0f4cecf40a6d0b5694f58ea8cc4d
 
 MAX_FETCH = 16 * 2**20  # bytes; of a longer file the checksum is wrong
 MIN_WORDS = 10
-MAX_CHARS = 10_000
-
-# Control characters and those that no reader sees. Joiners (U+200C and U+200D) are not among them:
-# they are spelling in Persian, Hindi and emoji.
-CONTROL = re.compile(
-    "[\x00-\x1f\x7f-\x9f\u00ad\u061c\u200b\u200e\u200f\u202a-\u202e\u2060\u2066-\u2069\ufeff]"
-)
 MARKS = re.compile('[,;"]')  # of a table
 
 

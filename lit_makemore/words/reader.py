@@ -14,18 +14,26 @@ from pathlib import Path
 from lit_makemore.words.formats import check_bytes
 
 DOTTED = "İ", "I\u0307", "i\u0307"  # İ in both forms, and its lower case in Unicode
+MAX_BYTES = 2**28  # of a list; it takes about five times as much memory
 MAX_LINE = 1_000  # characters; a longer line is not a word
 SEPARATORS = "\t;,"  # of the columns of a table: the first one that is in its first line
 
 
 def read_bytes(path: Path) -> bytes:
-    if path.is_file():
-        return path.read_bytes()
     if str(path) != "-" and (path.is_dir() or not path.exists()):
         raise FileNotFoundError(
             f"no word list at {path.absolute()}; name a file with one word per line"
         )
-    return _piped(path)
+    content = _read(path) if path.is_file() else _piped(path)
+    if len(content) > MAX_BYTES:  # or it has no end, as a device
+        remedy = "shuf -n 1000000 FILE > NEW_FILE takes a part of it"
+        raise ValueError(f"{path} has more than {MAX_BYTES:,} bytes; {remedy}")
+    return content
+
+
+def _read(path: Path) -> bytes:
+    with path.open("rb") as file:
+        return file.read(MAX_BYTES + 1)
 
 
 @cache
@@ -33,7 +41,7 @@ def _piped(path: Path) -> bytes:
     """What comes through a pipe, which can be read once; "-" is the standard input."""
     if os.environ.get("WORLD_SIZE", "1") != "1":
         raise ValueError(f"{path}: several processes cannot read a pipe; make a file of it")
-    return sys.stdin.buffer.read() if str(path) == "-" else path.read_bytes()
+    return sys.stdin.buffer.read(MAX_BYTES + 1) if str(path) == "-" else _read(path)
 
 
 def read_lines(

@@ -1,17 +1,27 @@
 """Characters ↔ integers."""
 
+import re
 from collections.abc import Iterable, Sequence
 
 END = "\n"  # index 0; also fills the window before a word begins. No word of a file has it
+MAX_CHARS = 10_000
+
+# Control characters and those that no reader sees, which also steer a terminal. Joiners (U+200C and
+# U+200D) are not among them: they are spelling in Persian, Hindi and emoji.
+CONTROL = re.compile(
+    "[\0-\x1f\x7f-\x9f\xad\u061c\u200b\u200e\u200f\u2028-\u202e\u2060\u2066-\u2069\ufeff\ud800-\udfff]"
+)
 
 
 class Vocabulary:
     """The characters that a network knows: the end mark at index 0, after it `chars`, sorted."""
 
     def __init__(self, chars: str) -> None:
-        if END in chars or list(chars) != sorted(set(chars)):
+        odd = CONTROL.search(chars) or len(chars) > MAX_CHARS
+        if odd or list(chars) != sorted(set(chars)):
             raise ValueError(
-                f"a vocabulary needs distinct, sorted characters, no line end, not {chars!r}"
+                f"a vocabulary has at most {MAX_CHARS:,} characters, distinct and sorted, and no "
+                f"control characters, not {chars!r}"
             )
         self.chars = chars
         self.itos = END + chars
@@ -52,6 +62,11 @@ def difference(checkpoint: str, word_list: str) -> str:
     owners = {"checkpoint": ours - theirs, "word list": theirs - ours}
     found = (f"only the {owner} has {_listed(sorted(c))}" for owner, c in owners.items() if c)
     return "; ".join(found)
+
+
+def visible(text: str) -> str:
+    """The text with names for control characters, but \\n and \\t: a terminal only shows it."""
+    return re.sub(f"(?![\n\t]){CONTROL.pattern}", lambda found: ascii(found[0])[1:-1], text)
 
 
 def _listed(chars: Iterable[str], most: int = 20) -> str:

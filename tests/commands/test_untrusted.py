@@ -1,15 +1,20 @@
 """Files from a stranger: nothing in them runs, nothing is written outside."""
 
+import json
 import os
 import pickle
 import shutil
+import sys
 import zipfile
+from io import StringIO
 from pathlib import Path
 
 import pytest
 import torch
 
+from lit_makemore import model as checkpoint
 from lit_makemore.cli import main
+from lit_makemore.words import reader
 
 
 class Payload:
@@ -89,6 +94,97 @@ def test_a_class_named_in_a_checkpoint_is_not_imported(run, tmp_path, capsys):
     assert not mark.exists()
 
 
+def weight(entries: dict) -> torch.Tensor:
+    return entries["state_dict"]["model.net.embedding.weight"]
+
+
+def of_type(kind: torch.dtype):
+    def changed(entries: dict) -> None:
+        entries["state_dict"]["model.net.embedding.weight"] = weight(entries).to(kind)
+
+    return changed
+
+
+def from_one_number(entries: dict) -> None:
+    """Shows a number of four bytes as a thousand gigabytes."""
+    entries["optimizer_states"] = [torch.zeros(1).expand(2**38)]
+
+
+def architecture(**changed):
+    return lambda entries: entries[checkpoint.KEY]["architecture"].update(changed)
+
+
+def described(**changed):
+    return lambda entries: entries[checkpoint.KEY].update(changed)
+
+
+ENTRIES = {  # how a stranger changes a checkpoint: what is said
+    "one number for many": (from_one_number, "damaged (ValueError)"),
+    "NaN": (lambda entries: weight(entries).fill_(torch.nan), "not finite; use an earlier"),
+    "infinite": (lambda entries: weight(entries)[0].fill_(-torch.inf), "not finite"),
+    "8 bits": (of_type(torch.float8_e5m2), "no network that can be rebuilt"),
+    "complex": (of_type(torch.complex64), "no network that can be rebuilt"),
+    "wide": (architecture(n_hidden=22_000), "no network that can be rebuilt"),
+    "deep": (architecture(n_layer=10**9), "no network that can be rebuilt"),
+    "a long window": (described(block_size=10**9), "no network that can be rebuilt"),
+    "an escape sequence": (described(chars="\x1b[abc"), "no network that can be rebuilt"),
+    "another way to read": (described(chars="abc\u202e"), "no network that can be rebuilt"),
+    "no text": (described(chars=["a", "b"]), "describes no network"),
+    "threads": (described(threads="two"), "describes no network"),
+}
+
+
+@pytest.mark.parametrize("change", ENTRIES)
+def test_a_checkpoint_that_was_changed_is_refused_before_a_network_is_built(
+    run, capsys, monkeypatch, change
+):
+    path, (changed, said) = run / "checkpoints" / "last.ckpt", ENTRIES[change]
+    entries = torch.load(path, weights_only=True)
+    changed(entries)
+    torch.save(entries, path)
+    if "not finite" not in said:
+        monkeypatch.delattr(checkpoint, "_blank")  # whatever calls it says NameError
+    assert main(commands(run)["sample"]) == 1
+    (error,) = capsys.readouterr().err.splitlines()
+    assert said in error
+    assert "NameError" not in error
+
+
+def test_an_archive_that_unpacks_to_more_than_it_is_long_is_not_unpacked(run, capsys):
+    path = run / "checkpoints" / "last.ckpt"
+    torch.save({**torch.load(path, weights_only=True), "zeros": torch.zeros(2**20)}, path)
+    with zipfile.ZipFile(path) as archive:
+        parts = {name: archive.read(name) for name in archive.namelist()}
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, data in parts.items():
+            archive.writestr(name, data)
+    assert main(commands(run)["sample"]) == 1
+    assert "damaged (BadZipFile)" in capsys.readouterr().err
+
+
+def test_predict_does_not_believe_the_hyper_parameters_of_a_checkpoint(run, word_list, capsys):
+    path, command = run / "checkpoints" / "last.ckpt", commands(run)["predict"][:-1]
+    assert main([*command, str(word_list)]) == 0
+    before = capsys.readouterr().out
+    entries = torch.load(path, weights_only=True)
+    entries["hyper_parameters"] = {"n_layer": 10**9, "lr": "x"}
+    torch.save(entries, path)
+    assert main([*command, str(word_list)]) == 0
+    assert capsys.readouterr().out == before
+
+
+@pytest.mark.parametrize("lacks", ["optimizer_states", "callbacks", "loops", "global_step"])
+def test_what_cannot_be_continued_leaves_the_run_as_it_was(run, capsys, lacks):
+    path = run / "checkpoints" / "last.ckpt"
+    entries = torch.load(path, weights_only=True)
+    del entries[lacks]
+    torch.save(entries, path)
+    assert main(commands(run)["resume"]) == 1
+    assert "no run to go on with" in capsys.readouterr().err
+    assert (run / "summary.json").is_file()
+    assert (run / "samples.txt").is_file()
+
+
 CLASS = "{class_path: os.mkdir, init_args: {path: MARK}}"
 
 
@@ -112,7 +208,126 @@ def test_a_configuration_that_would_build_an_object_is_bad_use(tmp_path, capsys,
     assert len(capsys.readouterr().err.strip().splitlines()) == 1
 
 
-@pytest.mark.parametrize("name", ["../out", "/tmp/out", "a/b", "..", ""])
+LEVELS = [f"k{i}: &k{i} [{', '.join(9 * [f'*k{i - 1}'])}]" for i in range(1, 12)]
+TOO_MUCH = {
+    "anchors": "\n".join(["k0: &k0 [x, x]", *LEVELS]),
+    "an anchor in itself": "data: &a {path: *a}",
+    "deep": "data: " + 5000 * "[",
+    "many": "\n".join(f"k{i}: 1" for i in range(9000)),
+    "long": f"name: {60_000 * 'x'}",
+}
+
+
+@pytest.mark.parametrize("command", ["fit", "resume", "compare"])
+@pytest.mark.parametrize("document", TOO_MUCH)
+def test_a_configuration_has_an_end(run, capsys, document, command):
+    path = run / "config.yaml"
+    path.write_text(f"{path.read_text()}\n{TOO_MUCH[document]}\n")
+    arguments = {
+        "fit": ["fit", "--config", str(path), "--runs_dir", str(run.parent)],
+        "resume": ["fit", "--resume", str(run)],
+        "compare": ["compare", str(run)],
+    }
+    assert main(arguments[command]) == 1
+    (error,) = capsys.readouterr().err.splitlines()
+    assert str(path.parent) in error
+    assert "configuration is shorter" in error or "Circular" in error or "stands in line" in error
+
+
+SUMMARIES = {
+    "val_loss": ["x", [], 10**400],
+    "wall_s": [None, "x", {}],
+    "test_loss": ["x", []],
+    "health": ["x", None, 1, {"nan": 1}],
+    "data": [None, {}, {"sha256": []}],
+}
+
+
+@pytest.mark.parametrize(("key", "value"), [(k, v) for k, each in SUMMARIES.items() for v in each])
+def test_a_summary_of_other_types_is_damaged(run, capsys, key, value):
+    path = run / "summary.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), key: value}))
+    assert main(["compare", str(run)]) == 1
+    assert f"{run} is damaged" in capsys.readouterr().err
+    path.write_text(100_000 * "[")
+    assert main(["compare", str(run)]) == 1
+    assert f"{run} is damaged" in capsys.readouterr().err
+
+
+def test_a_table_shows_what_would_steer_the_terminal(run, capsys):
+    other = shutil.copytree(run, run.parent / "a\x1b[31m\u202e")
+    config, summary = other / "config.yaml", other / "summary.json"
+    config.write_text(config.read_text().replace("activation: tanh", 'activation: "\\e]0;x\\a"'))
+    facts = json.loads(summary.read_text())
+    summary.write_text(json.dumps({**facts, "health": {"\x9b2J": "update 1"}}))
+    assert main(["compare", str(run.parent)]) == 0
+    printed = capsys.readouterr().out
+    assert not set("\x1b\x07\x9b\u202e") & set(printed)
+    assert "a\\x1b[31m\\u202e" in printed
+    assert "\\x1b]0;x\\x07" in printed
+    assert "\\x9b2J" in printed
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["sample", "--ckpt_path", "\x1b]0;x\x07\u202e"],
+        ["sample", "--ckpt_path", "a", "--num", "\x1b]0;x\x07\u202e"],
+        ["compare", "\x1b]0;x\x07\u202e"],
+        ["\x1b]0;x\x07\u202e"],
+    ],
+)
+def test_an_error_shows_what_would_steer_the_terminal(capsys, arguments):
+    try:
+        status = main(arguments)
+    except SystemExit as exit_:
+        status = exit_.code
+    assert status in (1, 2)
+    error = capsys.readouterr().err.removesuffix("\n")
+    assert error.isprintable()
+    assert "\\x1b]0;x\\x07\\u202e" in error
+
+
+def test_an_error_is_no_longer_than_a_screen(capsys):
+    with pytest.raises(SystemExit):
+        main(["sample", "--ckpt_path", "a", "--num", 100_000 * "x"])
+    assert len(capsys.readouterr().err) < 5000
+
+
+class Terminal(StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
+@pytest.mark.parametrize("format", ["text", "csv"])
+def test_words_do_not_steer_a_terminal_and_are_whole_in_a_pipe(ckpt, tmp_path, monkeypatch, format):
+    (path := tmp_path / "words").write_text("ada\n\x1b]0;x\x07\u202e\n")
+    for screen, shown in (
+        (Terminal(), "\\x1b]0;x\\x07\\u202e"),
+        (StringIO(), "\x1b]0;x\x07\u202e"),
+    ):
+        monkeypatch.setattr(sys, "stdout", screen)
+        assert main(["score", "--ckpt_path", ckpt, "--file", str(path), "--format", format]) == 0
+        assert shown in screen.getvalue()
+        assert ("\x1b" in screen.getvalue()) is not screen.isatty()
+
+
+@pytest.mark.parametrize("name", ["words", "/dev/zero"])
+def test_a_list_has_an_end(tmp_path, monkeypatch, capsys, name):
+    monkeypatch.setattr(reader, "MAX_BYTES", 1000)
+    reader._piped.cache_clear()
+    (tmp_path / "words").write_text(200 * "emma\n")
+    path = tmp_path / name  # the second one is absolute
+    arguments = ["fit", "--data.path", str(path), "--trainer.max_steps", "5"]
+    status = main([*arguments, "--trainer.fast_dev_run", "1", "--data.batch_size", "4"])
+    assert status == (name == "/dev/zero")  # of 1,000 bytes, and endless
+    if status:
+        assert "has more than 1,000 bytes; shuf -n 1000000" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    "name", ["../out", "/tmp/out", "a/b", "..", "", "a\nb", "a\x1b[31m", "\u202e"]
+)
 def test_a_name_does_not_leave_the_runs_folder(word_list, tmp_path, capsys, name):
     arguments = ["fit", "--data.path", str(word_list), "--data.batch_size", "16"]
     arguments += ["--runs_dir", str(tmp_path / "runs"), "--trainer.max_steps", "5", "--name", name]

@@ -31,6 +31,16 @@ def test_the_events_of_a_resumed_run_come_last_whatever_the_clock_says(tmp_path,
     assert names == sorted(names)
 
 
+@pytest.mark.parametrize("name", ["x", "", f"1{199 * '0'}.x"])
+def test_a_file_with_a_name_of_events_and_no_time_is_passed_by(tmp_path, name):
+    (tmp_path / f"events.out.tfevents.{name}").touch()
+    logger = RunLogger(SimpleNamespace(path=tmp_path))
+    logger.start(1)
+    logger.log_metrics({"train/loss": 1.0}, step=1)
+    logger.close()
+    assert len(list(tmp_path.iterdir())) == 2
+
+
 @pytest.fixture
 def fit(tmp_path, word_list):
     """`fit(steps, *options)`: the status of a run with so many updates."""

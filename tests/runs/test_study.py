@@ -148,3 +148,26 @@ def test_a_damaged_study_is_one_line(tmp_path):
     journal.write_bytes(b"rubbish\n" + journal.read_bytes())
     with pytest.raises(ValueError, match="is damaged"):
         Study(tmp_path, GRID, {})
+
+
+BEGUN = '{"op_code": 0, "worker_id": "x", "study_name": "sweep", "directions": [1]}\n'
+OF_STUDY = '{"op_code": %s, "worker_id": "x", "study_id": 0, %s}\n'
+TRIAL = OF_STUDY % (4, '"datetime_start": "2024-01-01T00:00:00"')
+CHOICE = r'"{\"name\": \"CategoricalDistribution\", \"attributes\": {\"choices\": [1]}}"'
+PARAMETER = '{"op_code": 5, "worker_id": "x", "trial_id": 0, "param_name": "a", %s}\n'
+JOURNALS = {
+    "numbers": "1\n[]\n{}\n",
+    "an unknown operation": '{"op_code": 99, "worker_id": "x"}\n',
+    "deep": 100_000 * "[" + "\n",
+    "an option that is no mapping": BEGUN + OF_STUDY % (2, '"user_attr": {"sweep": "x"}'),
+    "a choice that there is not": BEGUN
+    + TRIAL
+    + PARAMETER % f'"param_value_internal": 7, "distribution": {CHOICE}',
+}
+
+
+@pytest.mark.parametrize("name", JOURNALS)
+def test_a_journal_of_a_stranger_is_damaged(tmp_path, name):
+    (tmp_path / FILE).write_text(JOURNALS[name])
+    with pytest.raises(ValueError, match="is damaged .*choose another --name"):
+        Study(tmp_path, GRID, {})

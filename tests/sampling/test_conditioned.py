@@ -163,3 +163,8 @@ def test_what_the_network_never_draws_is_an_error(monkeypatch):
     monkeypatch.setattr(conditioned, "MAX_CELLS", 0)
     with pytest.raises(ValueError, match="none of 204,800 names fits"):
         drawn(sampler(*greedy), 1)
+
+
+def test_a_length_that_no_name_has_is_refused_at_once():
+    with pytest.raises(ValueError, match="--min_length must be at most 10,000 for this network"):
+        sampler(network(), ABC, 2, condition=Condition(min_length=10**12))

@@ -26,8 +26,12 @@ def test_an_unknown_character_is_named():
         Vocabulary("jnor").encode("jörn", "the prefix")
 
 
-@pytest.mark.parametrize("chars", ["ba", "aa", "\na"])
-def test_characters_must_be_sorted_distinct_and_without_the_end_mark(chars):
+HIDDEN = ["\na", "\ra", "\x1b[a", "\0a", "a\x9b", "a\u2028", "a\u202e", "a\ud800"]
+MANY = "".join(map(chr, range(0x4E00, 0x4E00 + 10_001)))
+
+
+@pytest.mark.parametrize("chars", ["ba", "aa", *HIDDEN, MANY])
+def test_characters_must_be_sorted_distinct_visible_and_few(chars):
     with pytest.raises(ValueError, match="sorted"):
         Vocabulary(chars)
 
