@@ -3,6 +3,7 @@
 Nothing heavy is imported here. Each command imports what it uses.
 """
 
+import errno
 import os
 import signal
 import sys
@@ -36,6 +37,14 @@ traceback of an error.
 RUN = {"fit": "fit", "validate": "evaluate", "test": "evaluate", "predict": "evaluate"}
 COMMANDS = [*RUN, "sample", "score", "export", "gradcheck", "sweep", "compare"]
 TRAINING = ("fit", "sweep")
+ROOM = "make room; a run that had begun goes on with --resume"
+PLACE = "choose another place, or let its owner change what you may do there"
+REMEDIES = {  # for what the system refuses
+    **dict.fromkeys((errno.ENOSPC, errno.EDQUOT, errno.EFBIG), ROOM),
+    **dict.fromkeys((errno.EACCES, errno.EPERM, errno.EROFS), PLACE),
+    **dict.fromkeys((errno.ENOTDIR, errno.EEXIST, errno.ENAMETOOLONG), "choose another place"),
+    errno.EMFILE: "raise the limit of open files (ulimit -n)",
+}
 
 
 def main(args: Sequence[str] | None = None) -> int:
@@ -94,8 +103,12 @@ def _line(error: Exception) -> str:
     line, kind = " ".join(str(error).split()), type(error).__name__
     if isinstance(error, ModuleNotFoundError) and error.name:
         return f"this needs a package: pip install {error.name.partition('.')[0]}"
+    if isinstance(error, OSError) and error.errno in REMEDIES:
+        return f"{line}; {REMEDIES[error.errno]}"
     if isinstance(error, ValueError | OSError | ModuleNotFoundError):  # these say what to do
         return line
+    if "can't start new thread" in line:
+        return f"{line}: raise the limits of processes or memory (ulimit -u, -v)"
     if kind in ("MemoryError", "OutOfMemoryError") or "can't allocate memory" in line:  # torch's
         kind = "there is not enough memory"
         line = "use a smaller network, shorter windows, a smaller batch or fewer samples"

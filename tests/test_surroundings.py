@@ -119,6 +119,13 @@ def test_a_run_reaches_the_same_in_other_surroundings(name, arguments, tmp_path,
         ({"RANK": "x"}, "RANK=x in the environment is no number"),
         ({"RANK": ""}, "RANK= in the environment is no number"),
         ({"OMPI_COMM_WORLD_SIZE": "2"}, "2 processes were started"),
+        ({"PMI_SIZE": "2", "PMI_RANK": "1"}, "2 processes were started"),
+        ({"JSM_NAMESPACE_SIZE": "2"}, "2 processes were started"),
+        ({"MV2_COMM_WORLD_SIZE": "x"}, "unset MV2_COMM_WORLD_SIZE"),
+        ({"MASTER_PORT": "x"}, "MASTER_PORT=x in the environment is no number"),
+        ({"SLURM_NTASKS": "x"}, "unset SLURM_NTASKS"),
+        ({"SLURM_STEP_NUM_TASKS": "x", "SLURM_NTASKS": "1"}, "unset SLURM_STEP_NUM_TASKS"),
+        ({"TORCHELASTIC_RUN_ID": "1", "WORLD_SIZE": "x"}, "unset WORLD_SIZE"),
         ({"TORCHELASTIC_RUN_ID": "1", "WORLD_SIZE": "2", "RANK": "0"}, "2 processes were started"),
     ],
 )
@@ -128,6 +135,32 @@ def test_what_a_launcher_has_left_is_named(refused, monkeypatch, environment, me
     for name, value in environment.items():
         monkeypatch.setenv(name, value)
     assert message in refused("--trainer.devices", "1")
+
+
+ONE_TASK = {"JOB_ID": "5", "JOB_NAME": "zsh", "NTASKS": "1", "PROCID": "0", "LOCALID": "0"}
+ONE_TASK |= {"NODEID": "0"}
+
+
+@pytest.mark.parametrize(
+    ("environment", "message"),
+    [
+        ({"OMPI_COMM_WORLD_SIZE": "2"}, "2 processes were started, and each would start 1 more"),
+        ({"PMI_SIZE": "4"}, "4 processes were started, and each would start 1 more"),
+        ({"NODE_RANK": "1"}, "NODE_RANK or GROUP_RANK in the environment is 1"),
+        ({"GROUP_RANK": "1"}, "NODE_RANK or GROUP_RANK in the environment is 1"),
+        ({"NODE_RANK": "x"}, "unset NODE_RANK"),
+        ({f"SLURM_{name}": value for name, value in ONE_TASK.items()}, "no others are started"),
+    ],
+)
+def test_several_processes_are_not_started_where_others_were(
+    refused, monkeypatch, environment, message
+):
+    for name in ("RANK", "LOCAL_RANK", "WORLD_SIZE", "NODE_RANK"):
+        monkeypatch.delenv(name, raising=False)
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    whole = ["--model.count_mixture", "false", "--trainer.accelerator", "cpu"]
+    assert message in refused("--trainer.devices", "2", *whole)
 
 
 @pytest.mark.parametrize("size", [None, "1", "3"])

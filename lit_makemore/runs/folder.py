@@ -61,10 +61,11 @@ class RunFolder:
 
     def _create(self) -> Path:
         name = None if self._name is None else plain(self._name)
+        self._root.mkdir(parents=True, exist_ok=True)
         for number in count(1):
             path = self._root / (name or (self._stem if number == 1 else f"{self._stem}-{number}"))
             try:
-                path.mkdir(parents=True)
+                path.mkdir()
                 break
             except FileExistsError as error:
                 if name:
