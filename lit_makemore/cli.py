@@ -37,11 +37,9 @@ traceback of an error.
 RUN = {"fit": "fit", "validate": "evaluate", "test": "evaluate", "predict": "evaluate"}
 COMMANDS = [*RUN, "sample", "score", "export", "gradcheck", "sweep", "compare"]
 TRAINING = ("fit", "sweep")
-ROOM = "make room; a run that had begun goes on with --resume"
-PLACE = "choose another place, or let its owner change what you may do there"
 REMEDIES = {  # for what the system refuses
-    **dict.fromkeys((errno.ENOSPC, errno.EDQUOT, errno.EFBIG), ROOM),
-    **dict.fromkeys((errno.EACCES, errno.EPERM, errno.EROFS), PLACE),
+    **dict.fromkeys((errno.ENOSPC, errno.EDQUOT, errno.EFBIG), "make room, and --resume the run"),
+    **dict.fromkeys((errno.EACCES, errno.EPERM, errno.EROFS), "use a place that is yours"),
     **dict.fromkeys((errno.ENOTDIR, errno.EEXIST, errno.ENAMETOOLONG), "choose another place"),
     errno.EMFILE: "raise the limit of open files (ulimit -n)",
 }
@@ -103,6 +101,8 @@ def _line(error: Exception) -> str:
     line, kind = " ".join(str(error).split()), type(error).__name__
     if isinstance(error, ModuleNotFoundError) and error.name:
         return f"this needs a package: pip install {error.name.partition('.')[0]}"
+    if isinstance(error, UnicodeEncodeError) and "surrogates" in line:
+        return f"{error.object!r} is not UTF-8: rename the file or folder"
     if isinstance(error, OSError) and error.errno in REMEDIES:
         return f"{line}; {REMEDIES[error.errno]}"
     if isinstance(error, ValueError | OSError | ModuleNotFoundError):  # these say what to do

@@ -1,5 +1,6 @@
 """The quick start, shortened, where it is started in another way than usual."""
 
+import errno
 import json
 import os
 import pty
@@ -12,13 +13,14 @@ from datetime import timedelta
 import pytest
 import torch
 import yaml
+from tensorboard.summary.writer import event_file_writer
 
 from lit_makemore import NamesDataModule, files
 from lit_makemore.cli import main
 from lit_makemore.commands.output import RANKS
 from lit_makemore.commands.parsing import duration
 from lit_makemore.diagnostics import words as invented
-from lit_makemore.runs import tables
+from lit_makemore.runs import exact_resume, tables
 from tests.conftest import ROOT, WORDS
 
 SHORT = {
@@ -182,6 +184,56 @@ def test_torchrun_starts_as_many_processes_as_are_trained_on(arguments, tmp_path
     done = subprocess.run([*command, *arguments, *whole], cwd=ROOT, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     assert summary(tmp_path / "runs" / "a")["steps"] == 20
+
+
+@pytest.mark.parametrize(
+    ("option", "value", "message"),
+    [
+        ("--runs_dir", "{tmp}/gone", "File exists: '{tmp}/gone'; choose another place"),
+        ("--runs_dir", "{tmp}/words.txt", "words.txt/a'; choose another place"),
+        ("--runs_dir", "{tmp}/words.txt/x", "words.txt/x/a'; choose another place"),
+        ("--name", "x" * 256, "must be a plain folder name"),
+        ("--name", "a\udcff", "is not UTF-8: rename the file or folder"),
+    ],
+)
+def test_a_place_for_runs_that_cannot_be(refused, tmp_path, option, value, message):
+    (tmp_path / "gone").symlink_to(tmp_path / "none")
+    assert message.format(tmp=tmp_path) in refused(option, value.format(tmp=tmp_path))
+
+
+def test_no_free_number_is_looked_for_where_no_run_can_be(arguments, tmp_path, capsys):
+    (tmp_path / "runs").symlink_to(tmp_path / "none")
+    assert main(arguments[:-2]) == 1
+    assert "File exists" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("number", "remedy"),
+    [
+        (errno.ENOSPC, "make room"),
+        (errno.EDQUOT, "make room"),
+        (errno.EFBIG, "make room"),
+        (errno.EROFS, "a place that is yours"),
+        (errno.EACCES, "a place that is yours"),
+        (errno.EMFILE, "ulimit -n"),
+    ],
+)
+def test_what_the_system_refuses_has_a_remedy(refused, monkeypatch, number, remedy):
+    """And leaves no folder, although TensorBoard had begun to write there."""
+
+    def fails(path, text):
+        raise OSError(number, os.strerror(number), str(path))
+
+    monkeypatch.setattr(exact_resume, "write_text", fails)
+    assert remedy in refused()
+
+
+def test_a_thread_that_cannot_be_started_leaves_no_folder(refused, monkeypatch):
+    def fails(*args, **kwargs):
+        raise RuntimeError("can't start new thread")
+
+    monkeypatch.setattr(event_file_writer._AsyncWriterThread, "start", fails)
+    assert "ulimit -u" in refused()
 
 
 PATHS = ["--runs_dir", "--data.path", "--resume", "--data.teachers", "--config"]

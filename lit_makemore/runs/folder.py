@@ -61,13 +61,14 @@ class RunFolder:
 
     def _create(self) -> Path:
         name = None if self._name is None else plain(self._name)
-        self._root.mkdir(parents=True, exist_ok=True)
         for number in count(1):
             path = self._root / (name or (self._stem if number == 1 else f"{self._stem}-{number}"))
             try:
-                path.mkdir()
+                path.mkdir(parents=True)
                 break
             except FileExistsError as error:
+                if not os.path.lexists(path):  # the root is a link to nowhere
+                    raise
                 if name:
                     remedy = "continue it with --resume true, or choose another --name"
                     raise FileExistsError(f"{path} exists; {remedy}") from error
@@ -90,7 +91,8 @@ class RunFolder:
 
 def plain(name: str) -> str:
     """The name; raises ValueError if it is more or less than the name of a folder."""
-    if name != os.path.basename(name) or name in ("", ".", ".."):
+    long = len(os.fsencode(name)) > 255
+    if name != os.path.basename(name) or name in ("", ".", "..") or long:
         raise ValueError(f"--name {name!r} must be a plain folder name; --runs_dir says where")
     return name
 

@@ -140,10 +140,10 @@ def git_commit() -> str | None:
         return None
     command = ["git", "describe", "--always", "--dirty", "--abbrev=12", "--exclude=*"]
     try:
-        done = subprocess.run(command, cwd=package, capture_output=True, text=True, check=True)
+        done = subprocess.run(command, cwd=package, capture_output=True, check=True)
     except (OSError, subprocess.SubprocessError):
         return None
-    return done.stdout.strip()
+    return done.stdout.decode(errors="replace").strip()
 
 
 def write(folder: Path, entries: dict[str, Any], samples: Samples) -> None:

@@ -170,10 +170,10 @@ def _compile(command: list[str], flags: list[str], target: Path) -> None:
         raise BuildError(f"{command[0]} cannot build {SOURCE.name}: {errors[0].strip()}")
 
 
-def _version(command: list[str]) -> str:
+def _version(command: list[str]) -> bytes:
     """What the compiler says of itself."""
     try:
-        told = subprocess.run([*command, "--version"], capture_output=True, text=True)
+        told = subprocess.run([*command, "--version"], capture_output=True)
     except OSError as error:
         raise BuildError(
             f"the compiler {command[0]} cannot be started ({error.strerror}); name another one by "
