@@ -41,6 +41,7 @@ REMEDIES = {  # for what the system refuses
     **dict.fromkeys((errno.ENOSPC, errno.EDQUOT, errno.EFBIG), "make room, and --resume the run"),
     **dict.fromkeys((errno.EACCES, errno.EPERM, errno.EROFS), "use a place that is yours"),
     **dict.fromkeys((errno.ENOTDIR, errno.EEXIST, errno.ENAMETOOLONG), "choose another place"),
+    **dict.fromkeys((errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP), "use a disk with locks"),
     errno.EMFILE: "raise the limit of open files (ulimit -n)",
 }
 

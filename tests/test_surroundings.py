@@ -216,6 +216,7 @@ def test_no_free_number_is_looked_for_where_no_run_can_be(arguments, tmp_path, c
         (errno.EROFS, "a place that is yours"),
         (errno.EACCES, "a place that is yours"),
         (errno.EMFILE, "ulimit -n"),
+        (errno.ENOLCK, "a disk with locks"),
     ],
 )
 def test_what_the_system_refuses_has_a_remedy(refused, monkeypatch, number, remedy):

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -155,4 +156,9 @@ def check(found: Resumption, config: str, override: bool) -> list[str]:
 
 def _before(found: Resumption) -> dict[str, Any]:
     """The configuration of a run."""
-    return yaml.safe_load((found.folder / "config.yaml").read_text("utf-8"))
+    path = found.folder / "config.yaml"
+    with suppress(yaml.YAMLError, UnicodeDecodeError):
+        config = yaml.safe_load(path.read_text("utf-8"))
+        if isinstance(config, dict) and isinstance(config.get("trainer"), dict):
+            return config
+    raise ValueError(f"{path} is damaged; restore it, or begin another run under another --name")
