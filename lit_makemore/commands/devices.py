@@ -45,8 +45,7 @@ def check_launcher(trainer: Any) -> None:
     Where it does not know the launcher (mpirun), each of the processes would start others.
     """
     processes, nodes = trainer.num_devices * trainer.num_nodes, trainer.num_nodes
-    known = getattr(trainer.strategy, "cluster_environment", None)
-    joined = processes > 1 and known is not None and known.creates_processes_externally
+    joined = processes > 1 and trainer.strategy.cluster_environment.creates_processes_externally
     started = ["WORLD_SIZE"] if TorchElasticEnvironment.detect() else SIZES
     size = max(slurm.number(name, 1) for name in started)
     said = f"--trainer.devices times --trainer.num_nodes is {processes}"

@@ -140,10 +140,12 @@ def git_commit() -> str | None:
         return None
     command = ["git", "describe", "--always", "--dirty", "--abbrev=12", "--exclude=*"]
     try:
-        done = subprocess.run(command, cwd=package, capture_output=True, check=True)
+        done = subprocess.run(
+            command, cwd=package, capture_output=True, errors="replace", check=True
+        )
     except (OSError, subprocess.SubprocessError):
         return None
-    return done.stdout.decode(errors="replace").strip()
+    return done.stdout.strip()
 
 
 def write(folder: Path, entries: dict[str, Any], samples: Samples) -> None:

@@ -114,8 +114,10 @@ def requeue(limit: int) -> str:
 def _scontrol(*arguments: str) -> str:
     command = ["scontrol", *arguments]
     try:
-        done = subprocess.run(command, capture_output=True, timeout=60, check=True)
+        done = subprocess.run(
+            command, capture_output=True, errors="replace", timeout=60, check=True
+        )
     except subprocess.SubprocessError as error:
-        said = getattr(error, "stderr", None) or b"no answer from scontrol"
-        raise OSError(said.decode(errors="replace").strip()) from error
-    return done.stdout.decode(errors="replace")
+        said = getattr(error, "stderr", None) or "no answer from scontrol"
+        raise OSError(said.strip()) from error
+    return done.stdout

@@ -1,7 +1,4 @@
-"""What stops a run: a loss that is not finite, or a signal, between two updates.
-
-Before the first one, a signal stops a process that waits for the others.
-"""
+"""What stops a run: a loss that is not finite, or a signal, between two updates or before them."""
 
 import os
 import shlex
@@ -123,14 +120,10 @@ class StopOnSignal(AtUpdates):
 
 
 def stop_while_connecting(trainer: Any) -> None:
-    """Lets a signal, or the end of the first process, stop one that waits for the others.
+    """Lets a signal stop a process that waits for the others, or the end of what started it.
 
-    torch waits for half an hour, in C++, where Python runs no handler. So another thread waits, and
-    the main thread listens. In a SLURM job a signal is kept until the first update.
-
-    Raises, when the processes connect:
-        Stopped: a signal came.
-        ValueError: they do not find each other.
+    torch waits for half an hour, in C++, where Python runs no handler: so another thread waits. In
+    a SLURM job a signal is kept for the first update. If nobody is found, a ValueError says where.
     """
     strategy = trainer.strategy
     if not (connect := getattr(strategy, "setup_distributed", None)):
@@ -155,24 +148,18 @@ def stop_while_connecting(trainer: Any) -> None:
                     raise Stopped(signum, f"stopped by {signum.name} before the first update")
             connected.result()
         except BaseException as error:
-            for child in _started(trainer):
+            for child in getattr(strategy.launcher, "procs", []):
                 child.terminate()
             _leave(trainer)
             if not isinstance(error, Exception):
                 raise
             place, why = strategy.cluster_environment, str(error).partition("\n")[0]
             raise ValueError(
-                f"the processes do not find each other at {place.main_address}:{place.main_port}; "
-                "let MASTER_ADDR name the machine of the first one and MASTER_PORT a free port of "
-                f"it ({why})"
+                f"the processes do not find each other at {place.main_address}:{place.main_port} "
+                f"({why}); let MASTER_ADDR and MASTER_PORT name a free port of the first machine"
             ) from error
 
     strategy.setup_distributed = listening
-
-
-def _started(trainer: Any) -> list[Any]:
-    """The processes that Lightning has started, which it watches."""
-    return getattr(trainer.strategy.launcher, "procs", [])
 
 
 def _leave(trainer: Any) -> None:
@@ -182,7 +169,7 @@ def _leave(trainer: Any) -> None:
     """
     if trainer.world_size > 1 and torch.distributed.is_initialized():
         torch.distributed.destroy_process_group()
-    started = _started(trainer)
+    started = getattr(trainer.strategy.launcher, "procs", [])
     children = started[:]
     started.clear()
     for child in children:

@@ -104,9 +104,7 @@ def _built() -> Path:
         try:
             return _build()
         except subprocess.TimeoutExpired as error:
-            raise BuildError(
-                f"the compiler {error.cmd[0]} does not end; see the variable CXX"
-            ) from error
+            raise BuildError(f"the compiler {error.cmd[0]} does not end; see CXX") from error
 
 
 def _build() -> Path:
