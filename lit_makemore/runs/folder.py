@@ -69,6 +69,9 @@ class RunFolder:
             except FileExistsError as error:
                 if not os.path.lexists(path):  # the root is a link to nowhere
                     raise
+                begun = not (path / ".lock").exists() or (path / "config.yaml").exists()
+                if name and not begun:
+                    break  # of a process that was killed before it had begun; the lock decides
                 if name:
                     remedy = "continue it with --resume true, or choose another --name"
                     raise FileExistsError(f"{path} exists; {remedy}") from error

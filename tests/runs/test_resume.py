@@ -181,6 +181,9 @@ def test_a_student_goes_on_and_so_do_its_teachers(
     said = capsys.readouterr().err
     assert "teacher 1" in said
     assert "nothing to resume" not in said
+    teachers = stop == 35
+    assert ("continue the whole run with" in said) == teachers
+    assert f"--resume {parts}{'' if teachers else ' (checkpoint'}" in said
     assert main(command("parts", *more, "--resume", "true")) == 0
     assert len(updates) == 40 + 40 + 90
     whole = parts.with_name("whole")
