@@ -13,8 +13,7 @@ import lightning.pytorch as pl
 import torch
 from lightning.fabric.plugins.environments import TorchElasticEnvironment
 
-from lit_makemore.commands.output import RANKS, rank
-from lit_makemore.runs import slurm
+from lit_makemore.commands.output import RANKS, SIZES, rank
 from lit_makemore.training.engine import ruled_out
 from lit_makemore.training.module import LitMLP
 from lit_makemore.training.option_conflicts import refuse
@@ -25,17 +24,13 @@ log = logging.getLogger(__name__)
 # steps by autograd on a GPU, which launch some 90 to 250 kernels each. This is an estimate: it was
 # never measured on a GPU.
 SMALL = 25_000_000
-# how many processes mpirun has started, or another launcher of its kind
-SIZES = ("OMPI_COMM_WORLD_SIZE", "PMI_SIZE", "MV2_COMM_WORLD_SIZE", "JSM_NAMESPACE_SIZE")
 
 
 def number(devices: Any) -> Any:
     """The devices of this machine: auto is one, or as many as torchrun has started processes."""
-    for name in ("MASTER_PORT", "NODE_RANK", "GROUP_RANK"):  # which Lightning reads
-        slurm.number(name, 0)
     if devices != "auto":
         return devices
-    return slurm.number("LOCAL_WORLD_SIZE", 1) if TorchElasticEnvironment.detect() else 1
+    return int(os.environ.get("LOCAL_WORLD_SIZE", 1)) if TorchElasticEnvironment.detect() else 1
 
 
 def check_launcher(trainer: Any) -> None:
@@ -47,7 +42,7 @@ def check_launcher(trainer: Any) -> None:
     processes, nodes = trainer.num_devices * trainer.num_nodes, trainer.num_nodes
     joined = processes > 1 and trainer.strategy.cluster_environment.creates_processes_externally
     started = ["WORLD_SIZE"] if TorchElasticEnvironment.detect() else SIZES
-    size = max(slurm.number(name, 1) for name in started)
+    size = max(int(os.environ.get(name, 1)) for name in started)
     said = f"--trainer.devices times --trainer.num_nodes is {processes}"
     name = next((name for name in RANKS if name in os.environ), "")
     where = f"{name}={rank()} in the environment is of one of several processes"

@@ -12,7 +12,6 @@ from typing import Any, get_args
 
 import lightning.pytorch as pl
 
-from lit_makemore.runs.slurm import number
 from lit_makemore.training.option_conflicts import Row
 
 # of the Trainer, where a command makes no run
@@ -89,7 +88,7 @@ def trainer_rows(command: str, trainer: pl.Trainer, options: Any) -> Iterator[Ro
     # the addresses of processes that failed: https://github.com/pytorch/pytorch/issues/135712
     kept = several and os.environ.get("TORCHELASTIC_USE_AGENT_STORE") == "True"
     yield (
-        kept and number("TORCHELASTIC_MAX_RESTARTS", 0) > 0,
+        kept and int(os.environ.get("TORCHELASTIC_MAX_RESTARTS", 0)) > 0,
         "with --max-restarts torchrun needs TORCH_DISABLE_SHARE_RDZV_TCP_STORE=1 in its "
         "environment, and --standalone or --rdzv-backend c10d",
     )

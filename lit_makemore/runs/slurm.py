@@ -6,14 +6,6 @@ import subprocess
 from lightning.fabric.plugins.environments import SLURMEnvironment, TorchElasticEnvironment
 
 
-def number(name: str, default: int) -> int:
-    """A number that a launcher has put into the environment."""
-    value = os.environ.get(name, str(default))
-    if not value.isdecimal():
-        raise ValueError(f"{name}={value} in the environment is no number: unset {name}")
-    return int(value)
-
-
 def environment() -> SLURMEnvironment | None:
     """How Lightning sees the job, without its own requeueing; None where SLURM is not in use.
 
@@ -30,7 +22,7 @@ def environment() -> SLURMEnvironment | None:
 
 def check(processes: int) -> None:
     """Refuses a job whose tasks are not the processes that the options ask for."""
-    tasks = number("SLURM_NTASKS", 0)
+    tasks = int(os.environ.get("SLURM_NTASKS", 0))
     if not tasks or TorchElasticEnvironment.detect():
         return
     ours = f"--trainer.devices times --trainer.num_nodes is {processes}"
@@ -55,7 +47,7 @@ def check(processes: int) -> None:
 def notes(seed: int) -> list[str]:
     """What may not be meant: a job with tasks that are not used, an array of the same run."""
     lines = []
-    tasks = number("SLURM_NTASKS", 1)
+    tasks = int(os.environ.get("SLURM_NTASKS", 1))
     if tasks > 1 and not _is_one_of_several() and not TorchElasticEnvironment.detect():
         lines.append(
             f"SLURM has given {tasks} tasks, but the command was started without srun: "
@@ -73,7 +65,8 @@ def notes(seed: int) -> list[str]:
 
 def _is_one_of_several() -> bool:
     """Whether srun has started this process beside others; a shell or a batch script has not."""
-    return number("SLURM_STEP_NUM_TASKS", 1) > 1 or number("SLURM_PROCID", 0) > 0
+    beside = int(os.environ.get("SLURM_STEP_NUM_TASKS", 1)) > 1
+    return beside or int(os.environ.get("SLURM_PROCID", 0)) > 0
 
 
 def job() -> str | None:
@@ -85,7 +78,7 @@ def job() -> str | None:
 
 def restarts() -> int:
     """How often the job has been queued again."""
-    return number("SLURM_RESTART_COUNT", 0)
+    return int(os.environ.get("SLURM_RESTART_COUNT", 0))
 
 
 def preempted() -> bool:
