@@ -9,6 +9,7 @@ Shapes: B batch, T block_size, V vocab_size.
 import zipfile
 from collections.abc import Iterable
 from inspect import signature
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
@@ -220,5 +221,7 @@ def load(path: str | Path) -> NameModel:
 
 def write(entries: dict[str, Any], path: str | Path) -> None:
     """Writes a checkpoint so that its name never stands for a part of one, whatever happens."""
+    content = BytesIO()  # where the disk is full, torch would not say so
+    torch.save(entries, content)
     with replacing(path) as file:
-        torch.save(entries, file)
+        file.write(content.getbuffer())

@@ -88,8 +88,8 @@ class RunLogger(CardLogger):
         self.save()
 
     def close(self) -> None:
-        if self._started:
-            self.experiment.close()
+        if self._experiment is not None:
+            self._experiment.close()
 
     def log_hyperparams(self, params: Any, metrics: Any = None, step: int | None = None) -> None:
         """Enters the run in the HParams page, and lays out the Custom Scalars page."""

@@ -130,7 +130,9 @@ def git_commit() -> str | None:
         return None
     command = ["git", "describe", "--always", "--dirty", "--abbrev=12", "--exclude=*"]
     try:
-        done = subprocess.run(command, cwd=package, capture_output=True, text=True, check=True)
+        done = subprocess.run(
+            command, cwd=package, capture_output=True, errors="replace", check=True
+        )
     except (OSError, subprocess.SubprocessError):
         return None
     return done.stdout.strip()

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -154,4 +155,9 @@ def check(found: Resumption, config: str, override: bool) -> list[str]:
 
 def _before(found: Resumption) -> dict[str, Any]:
     """The configuration of a run."""
-    return read_config(found.folder / "config.yaml")
+    path = found.folder / "config.yaml"
+    with suppress(yaml.YAMLError, UnicodeDecodeError):
+        config = read_config(path)
+        if isinstance(config, dict) and isinstance(config.get("trainer"), dict):
+            return config
+    raise ValueError(f"{path} is damaged; restore it, or begin another run under another --name")

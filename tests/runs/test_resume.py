@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -170,6 +171,9 @@ def test_a_student_goes_on_and_so_do_its_teachers(
     said = capsys.readouterr().err
     assert "teacher 1" in said
     assert "nothing to resume" not in said
+    teachers = stop == 35
+    assert ("continue the whole run with" in said) == teachers
+    assert f"--resume {parts}{'' if teachers else ' (checkpoint'}" in said
     assert main(command("parts", *more, "--resume", "true")) == 0
     assert len(updates) == 40 + 40 + 90
     whole = parts.with_name("whole")
@@ -308,6 +312,15 @@ def test_another_configuration_is_an_error_that_lists_it(command, stopped, capsy
     override = ["--model.lr", "0.02", "--resume_override", "true"]
     assert main(command("run", "--resume", "true", *override)) == 0
     assert "changed from here on: model.lr: 0.01 -> 0.02" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("text", [b"", b"- a", b"a: 1", b"trainer: 1", b"\xff", b"a: [", b"a"])
+def test_a_damaged_configuration_is_named(tmp_path, text):
+    (tmp_path / "config.yaml").write_bytes(text)
+    found = resume.Resumption(tmp_path)
+    for check in (resume.finished, partial(resume.check, override=True)):
+        with pytest.raises(ValueError, match=f"{tmp_path}/config.yaml is damaged; restore it"):
+            check(found, "a: 1")
 
 
 def test_another_word_list_is_an_error(command, stopped, word_list, capsys):
