@@ -1,0 +1,119 @@
+"""The reader's code: a file that the user has named, loaded and called.
+
+What goes wrong in it becomes one line, with file and line. `apart` runs it in a process of its own,
+which ends when its time is up.
+"""
+
+import ast
+import faulthandler
+import inspect
+import json
+import os
+import re
+import subprocess
+import sys
+import traceback
+import warnings
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+from lit_makemore.files import PACKAGE
+
+
+class Wrong(Exception):
+    """The first thing that is wrong: the name of its message, and the values that it names.
+
+    With `ours`, what the reader's code gave, `names` are what mistakes are made of.
+    """
+
+    ours: Any = None
+    names: Mapping[str, Any]
+    limit: float
+
+    def __init__(self, key: str, **told: Any) -> None:
+        super().__init__(key)
+        self.key, self.told = key, {name: str(value) for name, value in told.items()}
+
+
+class Code:
+    """A file of the reader's. Its code runs here, and can import from its folder."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path.resolve()
+        self._names: dict[str, Any] = {"__name__": path.stem, "__file__": str(self.path)}
+        try:
+            tree = ast.parse(path.read_text("utf-8-sig"))
+            code = compile(tree, str(self.path), "exec")
+        except UnicodeDecodeError as error:
+            raise Wrong("unreadable", file=path.name) from error
+        except (SyntaxError, ValueError) as error:  # ValueError: a null byte
+            line, what = getattr(error, "lineno", "?"), getattr(error, "msg", error)
+            raise Wrong("syntax", file=path.name, line=line, what=what) from error
+        if all(isinstance(node, ast.Expr) for node in tree.body):
+            raise Wrong("empty", file=path.name)
+        sys.path.append(str(self.path.parent))
+        self.call(exec, code, self._names)
+
+    def get(self, name: str) -> Any:
+        """What the file defines by this name."""
+        if name not in self._names:
+            raise Wrong("missing", file=self.path.name, name=name)
+        return self._names[name]
+
+    def call(self, function: Callable[..., Any], *args: Any, **options: Any) -> Any:
+        """Calls something of the reader's."""
+        if function is not exec:
+            try:
+                takes = inspect.signature(function)
+                takes.bind(*args, **options)
+            except TypeError as error:
+                name = getattr(function, "__qualname__", type(function).__name__)
+                raise Wrong("signature", name=name, takes=takes, error=error) from error
+        try:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")
+                return function(*args, **options)
+        except (Exception, SystemExit) as error:
+            frames = traceback.extract_tb(error.__traceback__)
+            own = [f for f in frames if Path(f.filename).resolve().parent == self.path.parent]
+            file, line = (Path(own[-1].filename).name, own[-1].lineno) if own else ("torch", "?")
+            if isinstance(error, NotImplementedError):
+                raise Wrong("not_written", file=file, line=line) from error
+            said = f"{type(error).__name__}: {error}".splitlines()[0][:160]
+            raise Wrong("exception", file=file, line=line, what=said) from error
+
+
+def apart(name: str, path: Path, seconds: int) -> Any:
+    """The Verdict of an exercise, judged in another process, which has so many seconds."""
+    from lit_makemore.commands.exercises.judging import Verdict
+
+    with TemporaryDirectory() as folder:
+        result, trace = Path(folder, "result"), Path(folder, "trace")
+        command = [sys.executable, "-m", __name__, name, str(path), str(seconds), folder]
+        paths = [str(PACKAGE.parent), *filter(None, [os.environ.get("PYTHONPATH")])]
+        environment = {**os.environ, "PYTHONPATH": os.pathsep.join(paths)}
+        status = subprocess.run(command, env=environment).returncode
+        if result.exists():
+            return Verdict(**json.loads(result.read_text("utf-8")))
+        for file, line in re.findall(r'File "(.*)", line (\d+)', trace.read_text("utf-8")):
+            if Path(file).parent == path.resolve().parent:
+                told = {"file": Path(file).name, "line": line, "seconds": str(seconds)}
+                return Verdict(wrong="endless", told=told)
+    return Verdict(wrong="ended", told={"file": path.name, "status": str(status)})
+
+
+def _main(name: str, path: str, seconds: str, folder: str) -> None:
+    """The other process: a watchdog thread ends it in time, with a note of where it was."""
+    from lit_makemore.commands.exercises.judging import judge
+
+    with Path(folder, "trace").open("w") as trace:
+        faulthandler.dump_traceback_later(int(seconds), exit=True, file=trace)
+        verdict = judge(name, Path(path))
+        faulthandler.cancel_dump_traceback_later()
+    Path(folder, "result").write_text(json.dumps(vars(verdict)), "utf-8")
+
+
+if __name__ == "__main__":
+    _main(*sys.argv[1:])
