@@ -11,7 +11,8 @@ from lit_makemore.commands.exercises.judging import texts
 from lit_makemore.commands.output import program
 from lit_makemore.files import PACKAGE, write_text
 
-EXERCISES = ("linear", "batchnorm", "tanh", "embedding", "cross_entropy")
+EXERCISES = ("linear", "batchnorm", "tanh", "embedding", "cross_entropy", "backprop",
+    "initial_loss", "gain", "fold")  # fmt: skip
 DONE = "exercises_done.txt"  # in the folder where they are solved
 
 
@@ -78,7 +79,7 @@ def _solution(name: str) -> str:
     for module, names in map(str.split, texts(name)["solution"]):
         found = import_module(module)
         for attribute in names.split("."):
-            found = getattr(found, attribute)
+            found = inspect.unwrap(getattr(found, attribute))
         lines, first = inspect.getsourcelines(found)
         file = Path(inspect.getsourcefile(found) or "").relative_to(PACKAGE.parent)
         parts.append(f"{file}, line {first}\n{''.join(lines)}")

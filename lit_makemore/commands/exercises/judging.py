@@ -73,8 +73,9 @@ def _recognised(name: str, wrong: Wrong) -> str:
     for key, message in texts(name)["messages"].items():
         if message.get("of") == wrong.key and wrong.ours is not None:
             given = eval(message["gives"], {"torch": torch, **wrong.names})
-            if _which(wrong.ours, torch.as_tensor(given), wrong.limit) is not None:
-                return key
+            for one in given if isinstance(given, tuple) else (given,):
+                if _which(wrong.ours, torch.as_tensor(one), wrong.limit) is not None:
+                    return key
     return wrong.key
 
 
@@ -104,7 +105,7 @@ def agree(
     wrong = Wrong(key, what=what, difference=f"{(ours - right).abs().max():.2g}")
     if not shape:
         wrong.told |= {"value": f"{ours:.4g}", "right": f"{right:.4g}"}
-    wrong.ours, wrong.names, wrong.limit = ours, names, limit
+    wrong.ours, wrong.names, wrong.limit = ours, names, max(limit, 1e-10)
     raise wrong
 
 
