@@ -11,22 +11,33 @@ from lit_makemore.commands.exercises.judging import texts
 from lit_makemore.commands.output import program
 from lit_makemore.files import PACKAGE, write_text
 
-EXERCISES = ("linear", "batchnorm", "tanh", "embedding", "cross_entropy", "backprop",
-    "initial_loss", "gain", "fold")  # fmt: skip
+EXERCISES = (
+    *("linear", "batchnorm", "tanh", "embedding", "cross_entropy", "backprop"),
+    *("initial_loss", "gain", "fold", "train", "mystery"),
+)
 DONE = "exercises_done.txt"  # in the folder where they are solved
 
 
-def exercise(*name: str, hint: bool = False, solution: bool = False) -> int:
+def exercise(
+    *name: str,
+    hint: bool = False,
+    solution: bool = False,
+    seed: int | None = None,
+    answer: str | None = None,
+) -> int:
     """Has you write the lecture's layers and gradients, and judges them.
 
     Without a name: the exercises, and which are done. With one: writes a template NAME.py into this
     folder if there is none, and otherwise runs that file and says what is right, and the first
-    thing that is wrong. The exit status is 1 if anything is.
+    thing that is wrong. The exit status is 1 if anything is. `mystery` has no file: it trains a
+    network, perhaps with a fault, and you say which.
 
     Args:
         name: the exercise.
         hint: one step more than the message.
         solution: shows the project's own code instead, with file and line.
+        seed: of mystery, which network.
+        answer: of mystery, what is the matter with it.
     """
     if not name:
         print(_list())
@@ -36,9 +47,16 @@ def exercise(*name: str, hint: bool = False, solution: bool = False) -> int:
         meant = f"; did you mean {near[0]}?" if near else f": they are {', '.join(EXERCISES)}"
         raise ValueError(f"there is no exercise {' '.join(name)!r}{meant}")
     (which,) = name
+    if which != "mystery" and (seed, answer) != (None, None):
+        raise ValueError("--seed and --answer belong to mystery: exercise mystery --seed 7")
     if solution:
         print(_solution(which))
         return 0
+    if which == "mystery":
+        from lit_makemore.commands.exercises.mystery import mystery
+
+        right = mystery(seed, answer, hint)
+        return 0 if right is None else _note(which, right)
     path = Path(texts(which).get("file", f"{which}.py"))
     if not path.exists():
         write_text(path, texts(which)["template"])

@@ -4,14 +4,22 @@ import re
 from pathlib import Path
 
 import pytest
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from lit_makemore.cli import main
 from lit_makemore.commands.exercise import EXERCISES
-from lit_makemore.commands.exercises import foreign
+from lit_makemore.commands.exercises import foreign, mystery
 from lit_makemore.commands.exercises.judging import judge, texts
-from tests.conftest import ROOT
+from tests.conftest import ROOT, needs_names
 
 SOLUTIONS = Path(__file__).parent / "solutions"
+TRAINED = [
+    ("train", "scale_none", " / fan_in**0.5", ""),
+    ("train", "running_keepdim", "x.mean(0)", "x.mean(0, keepdim=True)"),
+    ("train", "missing", "def tanh(x)", "def Tanh(x)"),
+    ("train", "begins", "x.sign() * (1 - e) / (1 + e)", "x.relu()"),
+    ("train", "ends", "x.sign() * (1 - e) / (1 + e)", "(x.tanh() + x.tanh().detach()) / 2"),
+]
 QUICK = [name for name in EXERCISES if name not in ("train", "mystery")]
 COPY = "self.weight = torch.randn((fan_in, fan_out))"
 NEW = "self.momentum * "
@@ -236,17 +244,30 @@ def solved(solution: str, folder: Path, old: str | None = None, new: str = "") -
     return path.stem, path
 
 
-@pytest.mark.parametrize("solution", sorted(path.stem for path in SOLUTIONS.glob("*.py")))
+@pytest.mark.parametrize(
+    "solution",
+    [
+        pytest.param(name, marks=[pytest.mark.slow, needs_names] if "train" in name else [])
+        for name in sorted(path.stem for path in SOLUTIONS.glob("*.py"))
+    ],
+)
 def test_a_right_solution_passes(tmp_path, solution):
     name, path = solved(solution, tmp_path)
     verdict = judge(name, path)
     assert (verdict.wrong, verdict.told) == (None, {})
     assert len(verdict.right) >= 2
+    if name == "train":
+        assert "train 2.4003, dev 2.3982 (the lecture: (2.4003, 2.3982))" in verdict.right[-2]
+        first = "3.3017003536224365 (published" if "module" in solution else "3.30162"
+        assert f"the first loss is {first}" in verdict.right[-3]
 
 
 @pytest.mark.parametrize(
     ("solution", "message", "old", "new"),
-    [pytest.param(*row, id=f"{row[0]}-{row[1]}-{i}") for i, row in enumerate(MISTAKES)],
+    [
+        *(pytest.param(*row, id=f"{row[0]}-{row[1]}-{i}") for i, row in enumerate(MISTAKES)),
+        *(pytest.param(*row, marks=[pytest.mark.slow, needs_names]) for row in TRAINED),
+    ],
 )
 def test_a_mistake_gets_its_message(tmp_path, solution, message, old, new):
     name, path = solved(solution, tmp_path, old, new)
@@ -261,14 +282,17 @@ def test_every_message_has_a_mistake_and_a_moment_of_the_lecture():
     lecture = (ROOT / "docs" / "lecture.md").read_text()
     moments = {f"moment {number}, {title}"
                for number, title in re.findall(r"^### (\d+) (.*)", lecture, re.M)}  # fmt: skip
-    asked = {(solution.removesuffix("_module"), message) for solution, message, *_ in MISTAKES}
+    asked = {
+        (solution.removesuffix("_module"), message)
+        for solution, message, *_ in [*MISTAKES, *TRAINED]
+    }
     parts = {"wrong", "why", "hint", "see"}
-    common = set.intersection(*(set(texts(name)["messages"]) for name in EXERCISES))
+    common = set(texts("mystery")["messages"])  # it has none of its own
     for name in EXERCISES:
         for key, message in texts(name)["messages"].items():
             assert parts <= message.keys() <= parts | {"of", "gives"}
             assert message["see"] in moments
-            of = QUICK if key in common else [name]
+            of = QUICK if key in common else [name, *texts(name).get("and", [])]
             assert key in ELSEWHERE or any((one, key) in asked for one in of), (name, key)
 
 
@@ -293,6 +317,12 @@ def test_a_bad_name_or_option_is_one_line(capsys):
     for options, message in (
         (["exercise", "linaer"], "did you mean linear?"),
         (["exercise", "nothing"], "they are linear, batchnorm"),
+        (["exercise", "linear", "--seed", "7"], "--seed and --answer belong to mystery"),
+        (["exercise", "mystery"], "any number will do: exercise mystery --seed 7"),
+        (
+            ["exercise", "mystery", "--seed", "7", "--answer", "bad luck"],
+            "--answer is one of: dead",
+        ),
     ):
         assert main(options) == 1
         said = capsys.readouterr().err
@@ -353,3 +383,58 @@ def test_a_solution_may_import_from_its_folder(tmp_path):
 def test_a_file_that_is_no_text(tmp_path):
     (tmp_path / "linear.py").write_bytes(b"\xff\xfe\x00")
     assert judge("linear", tmp_path / "linear.py").wrong == "unreadable"
+
+
+SICK = "--model.batch_norm false --model.init.gain 8"
+
+
+@pytest.mark.parametrize(
+    ("options", "fails", "answer", "other", "seen"),
+    [
+        (SICK, "saturation", "weights too large", "healthy", "values are saturated"),
+        ("--model.lr 1e-12", "update_ratio", "lr too low", "lr too high", "an update leaves"),
+        ("--model.lr 1e30 --model.activation relu", "nan", "lr too high", "lr too low", "loss is"),
+        ("--model.lr 0.1", "", "healthy", "lr too low", "no figure is outside its band"),
+    ],
+)
+def test_a_mystery_is_silent_until_it_is_answered(
+    tmp_path, monkeypatch, word_list, capsys, options, fails, answer, other, seen
+):
+    monkeypatch.chdir(tmp_path)
+    usual = f"--data.path {word_list} --trainer.max_steps 20 --model.n_hidden 20"
+    usual += " --trainer.accelerator cpu --trainer.log_every_n_steps 5 --diagnostics.pictures false"
+    row = {"name": "secret", "what": "its fault", "options": f"{usual} {options}", "fails": fails}
+    others = [{**row, "answer": one} for one in ("lr too low", "lr too high", "healthy")]
+    rows = [row if answer == "healthy" else {**row, "answer": answer}]
+    monkeypatch.setattr(mystery, "hidden", lambda: [*rows])
+    command = ["exercise", "mystery", "--seed", "7"]
+    assert main(command) == 0
+    said = "".join(capsys.readouterr())
+    assert "secret" not in said
+    assert "fault" not in said
+    assert "unhealthy" not in said
+    assert "try" not in said.lower()
+    folder = tmp_path / "runs" / "mystery-7"
+    assert b"secret" not in b"".join(p.read_bytes() for p in folder.iterdir())
+    tags = EventAccumulator(str(folder)).Reload().Tags()
+    assert "1_losses/train" in tags["scalars"]
+    assert not [tag for tag in tags["scalars"] + tags["tensors"] if "health" in tag]
+    monkeypatch.setattr(mystery, "hidden", lambda: [*rows, *others])
+    monkeypatch.setattr(mystery.Random, "choice", lambda self, found: found[0])
+    assert main([*command, "--answer", other]) == 1
+    said = capsys.readouterr()
+    assert "wrong  it is something else" in said.out, said.err
+    said = said.out
+    assert seen not in said
+    assert main([*command, "--answer", other, "--hint"]) == 1
+    assert seen in capsys.readouterr().out
+    assert main([*command, "--answer", answer]) == 0
+    assert seen in capsys.readouterr().out
+    assert (tmp_path / "exercises_done.txt").read_text() == "mystery\n"
+
+
+def test_every_mystery_has_an_answer_and_its_checks_a_card():
+    assert len(mystery.hidden()) >= 30
+    for network in mystery.networks():
+        assert ("answer" in network) == ("fails" in network)
+        assert {*network.get("fails", "").split()} <= texts("mystery")["cards"].keys()

@@ -6,6 +6,7 @@ message may have mistakes below it. What a mistake gives, in place of what is ri
 its own message, as Python in the judge's names.
 """
 
+import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cache
@@ -28,6 +29,8 @@ def texts(name: str) -> dict[str, Any]:
         for one in (name, "common")
     )
     messages: dict[str, Any] = common["messages"] | found["messages"]
+    for other in found.get("and", []):
+        messages |= texts(other)["messages"]
     for key, message in [*messages.items()]:
         message.setdefault("see", found["see"])
         for mistake, said in message.pop("mistakes", {}).items():
@@ -59,7 +62,8 @@ def judge(name: str, path: Path) -> Verdict:
     verdict, (module, function) = Verdict(), texts(name)["judge"].split()
     judged = getattr(import_module(f"{__package__}.{module}"), function)
     try:
-        with torch.random.fork_rng([]):
+        with torch.random.fork_rng([]), warnings.catch_warnings():
+            warnings.simplefilter("ignore")
             torch.manual_seed(0)
             for line in judged(Code(path)):
                 verdict.right.append(line)

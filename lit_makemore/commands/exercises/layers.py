@@ -3,7 +3,8 @@
 Shapes: B batch, F features.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -95,9 +96,10 @@ def batchnorm(code: Code) -> Iterator[str]:
     yield "a batch of one: evaluated, and in training it leaves no NaN behind"
 
 
-def running(code: Code, kind: int) -> int:
+def running(code: Code, kind: int, options: Mapping[str, Any] = {}) -> int:
     """The variance that the running average takes in, after three minibatches of a new layer."""
-    layer, batches = Adapted(code, "BatchNorm1d", 5).train(), [spread(8) for _ in range(3)]
+    layer = Adapted(code, "BatchNorm1d", 5, **options).train()
+    batches = [spread(8) for _ in range(3)]
     for x in batches:
         layer(x.clone().requires_grad_())
     for name in ("running_mean", "running_var"):
@@ -117,6 +119,13 @@ def running(code: Code, kind: int) -> int:
     if KINDS[found] == "biased" and KINDS[kind] == "unbiased":
         raise Wrong("running_variance")
     return found
+
+
+def convention(code: Code, options: dict[str, Any]) -> str:
+    """The variance that normalises and the one that is averaged, as layers.Variance."""
+    layer, x = Adapted(code, "BatchNorm1d", 5, **options).train(), spread(32)
+    kind = agree("values", "the output", layer(x), normalised(x), several=True)
+    return {(0, 0): "biased", (1, 1): "unbiased"}.get((kind, running(code, kind, options)), "torch")
 
 
 def average(old: float, new: Tensor, weight: float = MOMENTUM) -> Tensor:
