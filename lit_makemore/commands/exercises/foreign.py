@@ -6,18 +6,14 @@ which ends when its time is up.
 
 import ast
 import faulthandler
-import json
-import os
+import multiprocessing
 import re
-import subprocess
 import sys
 import traceback
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
-
-from lit_makemore.files import PACKAGE
 
 
 class Wrong(Exception):
@@ -38,8 +34,8 @@ class Wrong(Exception):
 class Code:
     """A file of the reader's. Its code runs here, and can import from its folder."""
 
-    def __init__(self, path: Path) -> None:
-        self.path = path.resolve()
+    def __init__(self, path: Path, exercise: str) -> None:
+        self.path, self.exercise = path.resolve(), exercise
         self._names: dict[str, Any] = {"__name__": path.stem, "__file__": str(self.path)}
         try:
             tree = ast.parse(path.read_text("utf-8-sig"))
@@ -80,31 +76,28 @@ def apart(name: str, path: Path, seconds: int) -> Any:
     """The Verdict of an exercise, judged in another process, which has so many seconds."""
     from lit_makemore.commands.exercises.judging import Verdict
 
+    started = multiprocessing.get_context("spawn")
+    receiver, sender = started.Pipe(duplex=False)
     with TemporaryDirectory() as folder:
-        result, trace = Path(folder, "result"), Path(folder, "trace")
-        command = [sys.executable, "-m", __name__, name, str(path), str(seconds), folder]
-        paths = [str(PACKAGE.parent), *filter(None, [os.environ.get("PYTHONPATH")])]
-        environment = {**os.environ, "PYTHONPATH": os.pathsep.join(paths)}
-        status = subprocess.run(command, env=environment).returncode
-        if result.exists():
-            return Verdict(**json.loads(result.read_text("utf-8")))
+        trace = Path(folder, "trace")
+        process = started.Process(target=_judge, args=(name, path, seconds, trace, sender))
+        process.start()
+        sender.close()
+        try:
+            return receiver.recv()
+        except EOFError:  # it has ended without a verdict
+            process.join()
         for file, line in re.findall(r'File "(.*)", line (\d+)', trace.read_text("utf-8")):
             if Path(file).parent == path.resolve().parent:
                 told = {"file": Path(file).name, "line": line, "seconds": str(seconds)}
                 return Verdict(wrong="endless", told=told)
-    return Verdict(wrong="ended", told={"file": path.name, "status": str(status)})
+    return Verdict(wrong="ended", told={"file": path.name, "status": str(process.exitcode)})
 
 
-def _main(name: str, path: str, seconds: str, folder: str) -> None:
+def _judge(name: str, path: Path, seconds: int, trace: Path, sender: Any) -> None:
     """The other process: a watchdog thread ends it in time, with a note of where it was."""
     from lit_makemore.commands.exercises.judging import judge
 
-    with Path(folder, "trace").open("w") as trace:
-        faulthandler.dump_traceback_later(int(seconds), exit=True, file=trace)
-        verdict = judge(name, Path(path))
-        faulthandler.cancel_dump_traceback_later()
-    Path(folder, "result").write_text(json.dumps(vars(verdict)), "utf-8")
-
-
-if __name__ == "__main__":
-    _main(*sys.argv[1:])
+    with trace.open("w") as file:
+        faulthandler.dump_traceback_later(seconds, exit=True, file=file)
+        sender.send(judge(name, path))

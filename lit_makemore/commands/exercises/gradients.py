@@ -39,11 +39,8 @@ def backprop(code: Code) -> Iterator[str]:
         if found is None:
             if lines:
                 yield table(lines)
-            stopped.told |= {
-                "name": name,
-                "shape": str(tuple(right.shape)),
-                "done": str(len(lines)),
-            }
+            shape, done = str(tuple(right.shape)), str(len(lines))
+            stopped.told |= {"name": name, "shape": shape, "done": done}
             raise stopped
         found = tensor_of(name, found, right.shape)
         lines.append(compare(name, found, right))
@@ -71,8 +68,8 @@ def tensor_of(name: str, ours: object, shape: tuple[int, ...]) -> Tensor:
         kind = "transposed"
     elif [size for size in found if size > 1] == [size for size in shape if size > 1]:
         kind = "squeezed"
-    elif len(shape) < len(found) or all(
-        a == b or b == 1 for a, b in zip(found, shape, strict=True)
+    elif len(found) >= len(shape) and all(
+        b in (a, 1) for a, b in zip(found[::-1], shape[::-1], strict=False)
     ):
         kind = "unsummed"
     elif 1 in shape or len(found) < 2:

@@ -65,7 +65,7 @@ def judge(name: str, path: Path) -> Verdict:
         with torch.random.fork_rng([]), warnings.catch_warnings():
             warnings.simplefilter("ignore")
             torch.manual_seed(0)
-            for line in judged(Code(path)):
+            for line in judged(Code(path, name)):
                 verdict.right.append(line)
     except Wrong as wrong:
         verdict.wrong, verdict.told = _recognised(name, wrong), wrong.told
@@ -91,6 +91,7 @@ def agree(
     names: Mapping[str, Any] = {},
     limit: float | None = None,
     several: bool = False,
+    nan: str = "nan",
 ) -> int:
     """Raises Wrong if a value differs from what is right, by more than limit times its size.
 
@@ -104,7 +105,7 @@ def agree(
     if (which := _which(ours, theirs.detach(), limit)) is not None:
         return which
     if not ours.isfinite().all():
-        raise Wrong("nan", what=what)
+        raise Wrong(nan, what=what)
     right = theirs.reshape(-1, *shape)[-1]
     wrong = Wrong(key, what=what, difference=f"{(ours - right).abs().max():.2g}")
     if not shape:

@@ -1,11 +1,7 @@
-"""Judges of numbers, by the networks that they make, and of folding.
-
-Shapes: B batch.
-"""
+"""Judges of numbers, by the networks that they make."""
 
 from collections.abc import Iterator
 from math import log
-from typing import Any, cast
 
 import torch
 from torch import Tensor
@@ -15,7 +11,6 @@ from lit_makemore.commands.exercises.foreign import Code, Wrong
 from lit_makemore.commands.exercises.judging import agree
 from lit_makemore.commands.gradcheck import SMALL_PATH, draw
 from lit_makemore.network.gradcheck import layer_values
-from lit_makemore.network.layers import BatchNorm1d, Linear
 from lit_makemore.network.mlp import MLP, Init, cross_entropy
 from lit_makemore.words.corpus import read_corpus
 
@@ -79,38 +74,3 @@ def gain(code: Code) -> Iterator[str]:
         if not last < first / 0.6:
             raise Wrong("grows", **told)
         yield f"{activation}: {first:.2f} after the first layer, {last:.2f} after the tenth"
-
-
-def fold(code: Code) -> Iterator[str]:
-    """fold(weight, bias, gamma, beta, mean, var, eps), which returns another weight and bias."""
-    names = ("bias", "gamma", "beta", "mean")
-    given = {"weight": torch.randn(6, 6), **{name: torch.randn(6) for name in names}}
-    given["var"] = 0.01 * torch.rand(6)
-    s = given["gamma"] / (given["var"] + 1e-3).sqrt()
-    weight, bias = folded(code, *given.values(), 1e-3)
-    told = {**given, "s": s, "eps": 1e-3}
-    agree("weight", "the weight", weight, given["weight"] * s, told)
-    agree("bias", "the bias", bias, (given["bias"] - given["mean"]) * s + given["beta"], told)
-    yield "a layer: γ (x W + b − μ)/√(σ² + ε) + β = x W′ + b′"
-
-    net, x = MLP(27, redundant_bias=True, logits_batch_norm=True).eval(), minibatch()[0]
-    for tensor in (*net.parameters(), *(one for one in net.buffers() if one.ndim)):
-        tensor.data.add_(torch.rand(tensor.shape))
-    value = net.embedding(x).flatten(1)
-    for i in range(0, len(net.layers), 3):
-        linear, norm = cast(Linear, net.layers[i]), cast(BatchNorm1d, net.layers[i + 1])
-        tensors = (linear.weight.T, linear.bias, norm.weight, norm.bias)
-        statistics = (norm.running_mean, norm.running_var)
-        copies = [cast(Tensor, one).detach().clone() for one in (*tensors, *statistics)]
-        weight, bias = folded(code, *copies, norm.eps)
-        value = value @ weight + bias
-        value = value.tanh() if i + 2 < len(net.layers) else value
-    agree("logits", "the logits", value, net(x))
-    yield "a network of six Linear and six BatchNorm1d layers: the logits agree without BatchNorm1d"
-
-
-def folded(code: Code, *given: object) -> Any:
-    found = code.call(code.get("fold"), *given)
-    if not (isinstance(found, tuple | list) and len(found) == 2):
-        raise Wrong("no_pair", kind=type(found).__name__)
-    return found
