@@ -28,6 +28,7 @@ USAGE = """usage: {program} <command> [options]
   gradcheck  compares hand-derived gradients with autograd's
   sweep      trains a network many times: sweep --config configs/sweep/lr.yaml
   compare    shows finished runs in a table: compare runs/NAME runs/OTHER
+  exercise   judges layers and gradients of your own; without a name: a list
 
 `{program} <command> --help` shows the options of a command; --debug shows the
 traceback of an error.
@@ -35,7 +36,7 @@ traceback of an error.
 # Modules of commands/. Some have a function run(args, begun), with Lightning's options; the others
 # one with the name of the command, whose signature is its command line.
 RUN = {"fit": "fit", "validate": "evaluate", "test": "evaluate", "predict": "evaluate"}
-COMMANDS = [*RUN, "sample", "score", "export", "gradcheck", "sweep", "compare"]
+COMMANDS = [*RUN, "sample", "score", "export", "gradcheck", "sweep", "compare", "exercise"]
 TRAINING = ("fit", "sweep")
 REMEDIES = {  # for what the system refuses
     **dict.fromkeys((errno.ENOSPC, errno.EDQUOT, errno.EFBIG), "make room, and --resume the run"),
