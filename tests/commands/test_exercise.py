@@ -49,6 +49,8 @@ MISTAKES = [
     ("linear", "parameters_missing", "[] if self.bias is None else [self.bias]", "[]"),
     ("linear", "parameters_none", "[] if self.bias is None else [self.bias]", "[self.bias]"),
     ("linear", "parameters_others", "return [self.weight]", "return [self.weight.clone()]"),
+    ("linear", "no_leaf", "torch.randn((fan_in, fan_out))",
+     "torch.randn((fan_in, fan_out), requires_grad=True)"),
     ("linear_module", "no_parameter", "nn.Parameter(torch.zeros(fan_out))", "torch.zeros(fan_out)"),
     ("linear_module", "parameters_many", "super().__init__()",
      "super().__init__(); self.gain = nn.Parameter(torch.ones(1))"),
@@ -379,6 +381,16 @@ def test_a_solution_may_import_from_its_folder(tmp_path):
     (tmp_path / "tanh.py").rename(tmp_path / "solved_tanh.py")
     (tmp_path / "tanh.py").write_text("from solved_tanh import *\n")
     assert judge("tanh", tmp_path / "tanh.py").wrong is None
+
+
+def test_torchs_own_classes_are_judged_as_they_are(tmp_path):
+    for name, kind, wrong in (
+        ("batchnorm", "BatchNorm1d", None),
+        ("linear", "Linear", "scale_uniform"),
+    ):
+        path = tmp_path / f"{name}.py"
+        path.write_text(f"from torch import nn\n\n\nclass {kind}(nn.{kind}):\n    pass\n")
+        assert judge(name, path).wrong == wrong
 
 
 def test_a_file_that_is_no_text(tmp_path):

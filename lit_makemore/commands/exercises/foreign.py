@@ -8,6 +8,7 @@ import ast
 import faulthandler
 import multiprocessing
 import re
+import signal
 import sys
 import traceback
 from collections.abc import Callable, Mapping
@@ -84,9 +85,12 @@ def apart(name: str, path: Path, seconds: int) -> Any:
         process.start()
         sender.close()
         try:
-            return receiver.recv()
-        except EOFError:  # it has ended without a verdict
-            process.join()
+            verdict = receiver.recv()
+        except EOFError:  # it has ended without one
+            verdict = None
+        process.join()  # what the reader's code prints comes first
+        if verdict is not None:
+            return verdict
         for file, line in re.findall(r'File "(.*)", line (\d+)', trace.read_text("utf-8")):
             if Path(file).parent == path.resolve().parent:
                 told = {"file": Path(file).name, "line": line, "seconds": str(seconds)}
@@ -98,6 +102,7 @@ def _judge(name: str, path: Path, seconds: int, trace: Path, sender: Any) -> Non
     """The other process: a watchdog thread ends it in time, with a note of where it was."""
     from lit_makemore.commands.exercises.judging import judge
 
+    signal.signal(signal.SIGINT, signal.SIG_DFL)  # Ctrl-C ends it at once
     with trace.open("w") as file:
         faulthandler.dump_traceback_later(seconds, exit=True, file=file)
         sender.send(judge(name, path))
