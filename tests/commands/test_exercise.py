@@ -41,6 +41,8 @@ MISTAKES = [
     ("linear", "exception", "return self.out", "raise SystemExit"),
     ("linear", "none", "return self.out", "self.out"),
     ("linear", "no_tensor", "return self.out", "return self.out.tolist()"),
+    ("linear", "no_tensor", "return self.out", "return self.out.long()"),
+    ("linear", "exception", "x @ self.weight", "(x @ self.weight).exp().log_()"),
     ("linear", "shape", "return self.out", "return self.out.sum(0)"),
     ("linear", "nan", "return self.out", "return self.out.log()"),
     # linear
@@ -386,7 +388,7 @@ def test_a_solution_may_import_from_its_folder(tmp_path):
 def test_torchs_own_classes_are_judged_as_they_are(tmp_path):
     for name, kind, wrong in (
         ("batchnorm", "BatchNorm1d", None),
-        ("linear", "Linear", "scale_uniform"),
+        ("linear", "Linear", "bias_start"),
     ):
         path = tmp_path / f"{name}.py"
         path.write_text(f"from torch import nn\n\n\nclass {kind}(nn.{kind}):\n    pass\n")

@@ -66,7 +66,9 @@ class Code:
             own = [f for f in frames if Path(f.filename).resolve().parent == self.path.parent]
             if isinstance(error, TypeError) and not own:  # the call itself has failed
                 raise Wrong("signature", error=error) from error
-            file, line = (Path(own[-1].filename).name, own[-1].lineno) if own else ("torch", "?")
+            file, line = (
+                (Path(own[-1].filename).name, own[-1].lineno) if own else (self.path.name, "?")
+            )
             if isinstance(error, NotImplementedError):
                 raise Wrong("not_written", file=file, line=line) from error
             said = f"{type(error).__name__}: {error}".splitlines()[0][:160]
