@@ -74,11 +74,8 @@ def exercise(
 
 
 def _list() -> str:
-    done = _done()
-    lines = [
-        f"{'done' if name in done else '–':<6}{name:<15}{texts(name)['about']}"
-        for name in EXERCISES
-    ]
+    marks = {name: "done" if name in _done() else "–" for name in EXERCISES}
+    lines = [f"{mark:<6}{name:<15}{texts(name)['about']}" for name, mark in marks.items()]
     return "\n".join([*lines, "", f"{program()} exercise NAME writes a template, then judges it"])
 
 

@@ -220,6 +220,8 @@ MISTAKES = [
     ("gain", "grows", "2**0.5", "5 / 3"),
     ("gain", "grows", '"linear": 1', '"linear": 5 / 3'),
     ("gain", "saturates", "5 / 3", "3"),
+    ("gain", "shrinks", "5 / 3", "float('nan')"),
+    ("gain", "no_number", "5 / 3", "True"),
     ("fold", "none", "return weight * scale, (bias - mean) * scale + beta",
      "return (weight * scale,)"),
     ("fold", "none", "    return weight", "    weight"),
