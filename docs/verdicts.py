@@ -25,6 +25,7 @@ from results import by_config
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from lit_makemore.cli import main as lit_makemore
+from lit_makemore.commands.exercises.mystery import networks
 
 ROOT = Path(__file__).parent.parent
 PAGE = ROOT / "docs" / "verdicts.md"
@@ -55,137 +56,16 @@ class Network:
     is_long: bool = False
 
 
-def sick(name: str, what: str, options: str, fails: str) -> Network:
-    return Network(name, what, options, frozenset(fails.split()))
-
-
-NAMES = "--config configs/names.yaml"
-QUICK = "--trainer.max_steps 1000"
-PLAIN = f"{QUICK} --model.norm none"
-DEEP = "--config configs/reference/deep.yaml"
 NETWORKS = [
-    *(
-        sick(name, what, f"--config configs/ablations/{name}.yaml", fails)
-        for name, what, fails in (
-            ("saturated", "weights three times too large", "saturation"),
-            ("no_gain", "tanh makes the signal smaller, layer by layer", "depth"),
-            ("overconfident_logits", "the last layer is too large", "initial_loss"),
-            ("tiny_lr", "rate a hundred times too small", "update_ratio baseline"),
-            ("huge_lr", "rate thirty times too large", "update_ratio loss baseline"),
-        )
-    ),
-    sick(
-        "zeros",
-        "all weights begin at zero",
-        f"{QUICK} --model.init.gain 0 --model.init.logits_gain 0",
-        "depth gradient update_ratio baseline",
-    ),
-    sick(
-        "zeros_plain",
-        "the same without BatchNorm",
-        f"{PLAIN} --model.init.gain 0 --model.init.logits_gain 0",
-        "depth gradient update_ratio baseline",
-    ),
-    sick(
-        "hidden_zeros",
-        "all hidden weights begin at zero",
-        f"{PLAIN} --model.init.gain 0",
-        "depth gradient update_ratio baseline",
-    ),
-    sick("no_update", "updates vanish in rounding", f"{QUICK} --model.lr 1e-12", "update_ratio"),
-    sick("gain_4", "weights twice too large", f"{PLAIN} --model.init.gain 4", "saturation"),
-    sick("gain_0.2", "weights eight times too small", f"{PLAIN} --model.init.gain 0.2", "depth"),
-    sick(
-        "deep_20_plain",
-        "twenty layers, gain 3, no BatchNorm",
-        f"{PLAIN} --model.n_layer 20 --model.init.gain 3",
-        "saturation",
-    ),
-    sick(
-        "relu_1",
-        "ReLU, weights of half the right size, no BatchNorm",
-        f"{PLAIN} --model.activation relu --model.init.gain 0.7",
-        "depth",
-    ),
-    sick(
-        "relu_dead",
-        "ReLU, and BatchNorm shifts its inputs by −3",
-        f"{QUICK} --model.activation relu --model.init.bn_bias -3",
-        "dead",
-    ),
-    sick(
-        "relu_nan",
-        "ReLU with ten times the rate, no BatchNorm: the run stops",
-        f"{PLAIN} --model.activation relu --model.init.gain 1.41 --model.lr 1",
-        "nan",
-    ),
-    sick("adamw_huge_lr", "AdamW with a rate of 1", f"{NAMES} --model.lr 1", "update_ratio"),
-    sick("batch_of_4", "minibatches of 4", f"{QUICK} --data.batch_size 4", "update_ratio"),
-    sick(
-        "batch_of_2",
-        "minibatches of 2: BatchNorm turns each number into 1 or −1",
-        f"{QUICK} --data.batch_size 2",
-        "gradient update_ratio baseline",
-    ),
-    sick(
-        "gain_20",
-        "weights twelve times too large; BatchNorm hides it, but updates do not reach them",
-        f"{QUICK} --model.init.gain 20",
-        "update_ratio",
-    ),
-    sick(
-        "one_minibatch",
-        "one minibatch again and again",
-        f"{QUICK} --trainer.overfit_batches 1",
-        "baseline",
-    ),
-    sick(
-        "invented_60",
-        "60 words for 46,000 parameters",
-        f"{NAMES} --data.path LIST.invented",
-        "overfit baseline memorised",
-    ),
-    sick("names_300", "300 names", f"{NAMES} --data.path LIST.few", "overfit"),
-    Network("deep", "five layers", f"{DEEP} {QUICK}"),
-    Network("no_batchnorm", "… without BatchNorm", "--config configs/ablations/no_batchnorm.yaml"),
-    Network("gain_2", "… and with weights a fifth larger", f"{PLAIN} --model.init.gain 2"),
-    Network("relu", "five layers with ReLU", "--config configs/ablations/relu.yaml"),
-    Network("linear", "five layers without activations", f"{QUICK} --model.activation linear"),
-    Network("deep_20", "twenty layers", "--config configs/ablations/deep_20.yaml"),
     Network(
-        "logits_zero",
-        "last layer begins at zero: it learns with the first update",
-        f"{QUICK} --model.init.logits_gain 0",
-    ),
-    Network("gain_1", "BatchNorm needs no gain of 5/3", f"{QUICK} --model.init.gain 1"),
-    Network(
-        "relu_plain",
-        "ReLU with its gain of √2, no BatchNorm",
-        f"{PLAIN} --model.activation relu --model.init.gain 1.4142",
-    ),
-    Network("redundant_bias", "biases before BatchNorm", f"{QUICK} --model.redundant_bias true"),
-    Network("window_8", "eight characters", f"{QUICK} --data.block_size 8"),
-    Network("dropout", "20 % dropout", f"{QUICK} --model.dropout 0.2"),
-    Network(
-        "quickstart",
-        "three layers, eight characters, mixed with counts, names_small.txt",
-        "--config configs/quickstart.yaml",
-    ),
-    Network("names", "the lecture's network, trained faster", NAMES),
-    Network("names_small", "… on names_small.txt", f"{NAMES} --data.path data/names_small.txt"),
-    Network("numbers", "… on 900 of the 1,000 numbers of three digits: training words are "
-            "natural", f"{NAMES} --data.path LIST.numbers --trainer.max_steps 200"),
-    Network("repeated", "… on 2,000 names, each ten times: likewise",
-            f"{NAMES} --data.path LIST.repeated"),
-    Network("deep, whole", "published: 100,000 updates", DEEP),
-    Network("no_batchnorm, whole", "100,000 updates", f"{DEEP} --model.norm none",
-            is_long=True),
-    *(
-        Network(f"{name}, whole", f"published: {steps} updates",
-                f"--config configs/reference/{name}.yaml", is_long=True)
-        for name, steps in (("one_layer", "100,000"), ("logits_bn", "200,000"), ("blog", "200,000"))
-    ),
-]  # fmt: skip
+        one["name"],
+        one["what"],
+        one["options"],
+        frozenset(one.get("fails", "").split()),
+        one.get("long", False),
+    )
+    for one in networks()
+]
 RECORDED = ("names_distilled", "names_mixture", "best_small", "best")  # runs of docs/results.json
 
 

@@ -3,6 +3,7 @@
 Nothing heavy is imported here. Each command imports what it uses.
 """
 
+import errno
 import os
 import signal
 import sys
@@ -27,6 +28,7 @@ USAGE = """usage: {program} <command> [options]
   gradcheck  compares hand-derived gradients with autograd's
   sweep      trains a network many times: sweep --config configs/sweep/lr.yaml
   compare    shows finished runs in a table: compare runs/NAME runs/OTHER
+  exercise   judges layers and gradients of your own; without a name: a list
 
 `{program} <command> --help` shows the options of a command; --debug shows the
 traceback of an error.
@@ -34,8 +36,15 @@ traceback of an error.
 # Modules of commands/. Some have a function run(args, begun), with Lightning's options; the others
 # one with the name of the command, whose signature is its command line.
 RUN = {"fit": "fit", "validate": "evaluate", "test": "evaluate", "predict": "evaluate"}
-COMMANDS = [*RUN, "sample", "score", "export", "gradcheck", "sweep", "compare"]
+COMMANDS = [*RUN, "sample", "score", "export", "gradcheck", "sweep", "compare", "exercise"]
 TRAINING = ("fit", "sweep")
+REMEDIES = {  # for what the system refuses
+    **dict.fromkeys((errno.ENOSPC, errno.EDQUOT, errno.EFBIG), "make room, and --resume the run"),
+    **dict.fromkeys((errno.EACCES, errno.EPERM, errno.EROFS), "use a place that is yours"),
+    **dict.fromkeys((errno.ENOTDIR, errno.EEXIST, errno.ENAMETOOLONG), "choose another place"),
+    **dict.fromkeys((errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP), "use a disk with locks"),
+    errno.EMFILE: "raise the limit of open files (ulimit -n)",
+}
 
 
 def main(args: Sequence[str] | None = None) -> int:
@@ -93,9 +102,16 @@ def _line(error: Exception) -> str:
     """What the user reads of an error."""
     line, kind = one_line(str(error)), type(error).__name__
     if isinstance(error, ModuleNotFoundError) and error.name:
-        return f"this needs a package: pip install {error.name.partition('.')[0]}"
+        name = error.name.partition(".")[0]
+        return f"this needs a package: pip install {name}; or PYTHONPATH=FOLDER, if {name} is yours"
+    if isinstance(error, UnicodeEncodeError) and "surrogates" in line:
+        return f"{error.object!r} is not UTF-8: rename the file or folder"
+    if isinstance(error, OSError) and error.errno in REMEDIES:
+        return f"{line}; {REMEDIES[error.errno]}"
     if isinstance(error, ValueError | OSError | ModuleNotFoundError):  # these say what to do
         return line
+    if "can't start new thread" in line:
+        return f"{line}: raise the limits of processes or memory (ulimit -u, -v)"
     if kind in ("MemoryError", "OutOfMemoryError") or "can't allocate memory" in line:  # torch's
         kind = "there is not enough memory"
         line = "use a smaller network, shorter windows, a smaller batch or fewer samples"

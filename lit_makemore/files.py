@@ -42,7 +42,6 @@ def replacing(path: str | Path) -> Iterator[IO[bytes]]:
 
 
 def write_text(path: str | Path, text: str) -> None:
-    """Writes a UTF-8 text file atomically."""
     write_parts(path, [text])
 
 

@@ -9,6 +9,7 @@ Shapes: B batch, T block_size, V vocab_size.
 import zipfile
 from collections.abc import Iterable
 from inspect import signature
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +25,7 @@ from lit_makemore.network.fold import fold
 from lit_makemore.network.mlp import MLP, Init, evaluating
 from lit_makemore.sampling.conditioned import sampler
 from lit_makemore.sampling.conditions import Condition
-from lit_makemore.sampling.generate import Wanted, generate, seeded
+from lit_makemore.sampling.generate import generate, seeded
 from lit_makemore.sampling.sampler import Decoding
 from lit_makemore.sampling.scoring import score
 from lit_makemore.words.vocab import Vocabulary, difference
@@ -80,17 +81,21 @@ class NameModel(nn.Module):
 
         An option out of range, or names that are not found, raise ValueError.
         """
+        if n < 0:
+            raise ValueError(f"a number of names is at least 0, not {n}")
         with evaluating(self):
             decoding = Decoding(temperature, top_k, top_p)
             condition = Condition(prefix, suffix, pattern, min_length, max_length)
             source = sampler(self, self.vocab, self.block_size, decoding, condition)
-            wanted = Wanted(unique, only_new, not_near)
-            draws = generate(source, n, seeded(seed), self.train_hashes, wanted)
+            hashes, wanted = self.train_hashes, (unique, only_new, not_near)
+            draws = generate(source, n, seeded(seed), hashes, *wanted)
             return [name for draw in draws for name in draw.names]
 
     def score(self, words: Iterable[str]) -> list[float | None]:
         """The log-probability of each word in nats; None if the vocabulary cannot spell it."""
-        words, spells = list(words), self.vocab.spells
+        one, words, spells = isinstance(words, str), list(words), self.vocab.spells
+        if one or not all(isinstance(word, str) for word in words):
+            raise ValueError("score takes a list of words: score([word]) for one")
         with evaluating(self):
             found = score(self, self.vocab, self.block_size, filter(spells, words)).tolist()
         each = iter(found)
@@ -158,9 +163,7 @@ def _blank(vocab: Vocabulary, block_size: int, architecture: dict[str, Any]) -> 
 def read(path: str | Path) -> dict[str, Any]:
     """The entries of a checkpoint file, on the CPU; runs no code from it.
 
-    Raises:
-        FileNotFoundError: no such file.
-        ValueError: the file is not a checkpoint of this version of the program.
+    FileNotFoundError if there is none, ValueError if it is none of this version of the program.
     """
     path = Path(path)
     if not path.is_file():
@@ -218,5 +221,7 @@ def load(path: str | Path) -> NameModel:
 
 def write(entries: dict[str, Any], path: str | Path) -> None:
     """Writes a checkpoint so that its name never stands for a part of one, whatever happens."""
+    content = BytesIO()  # where the disk is full, torch would not say so
+    torch.save(entries, content)
     with replacing(path) as file:
-        torch.save(entries, file)
+        file.write(content.getbuffer())

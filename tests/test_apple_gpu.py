@@ -42,21 +42,12 @@ def test_its_metrics_are_in_float32(apple, stage):
     model = LitMLP("abc", 3, n_hidden=8, n_layer=1)
     model.trainer = apple(trainer(10))
     model.setup(stage)
-    for metrics in (model.val_metrics, model.test_metrics):
-        assert isinstance(metrics, SplitMetrics)
-        logits, y = torch.randn(5, 4), torch.randint(0, 4, (5,))
-        for _ in range(2):  # a new epoch begins with new sums
-            metrics.update(logits, y, torch.ones(5, 2, dtype=torch.int64))
-            assert metrics.sums.dtype == metrics.counts.dtype == torch.float32
-            metrics.compute()
-            metrics.reset()
-
-
-def test_double_precision_is_refused_on_it(apple):
-    model = LitMLP("abc", 3, n_hidden=8, n_layer=1)
-    model.trainer = apple(trainer(10, precision="64-true"))
-    with pytest.raises(ValueError, match=r"no float64: --trainer.precision 64-true"):
-        model.setup("validate")
+    metrics, logits, y = model.split_metrics, torch.randn(5, 4), torch.randint(0, 4, (5,))
+    for _ in range(2):  # a new epoch begins with new sums
+        metrics.update(logits, y, torch.ones(5, 2, dtype=torch.int64))
+        assert metrics.sums.dtype == metrics.counts.dtype == torch.float32
+        metrics.compute()
+        metrics.reset()
 
 
 class Float64(TorchDispatchMode):

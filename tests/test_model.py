@@ -1,4 +1,5 @@
 import os
+import resource
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
@@ -105,3 +106,27 @@ def test_a_bad_file_is_one_error_that_names_it(tmp_path, change, message):
     assert str(path) in str(error.value)
     with pytest.raises(FileNotFoundError, match="no checkpoint at"):
         checkpoint.load(tmp_path / "none.ckpt")
+
+
+@pytest.mark.parametrize("words", ["ab", [1], [b"ab"], torch.zeros(2), [None]])
+def test_only_a_list_of_words_is_scored(words):
+    with pytest.raises(ValueError, match="score takes a list of words"):
+        model().score(words)
+
+
+def test_fewer_than_no_names_are_refused():
+    with pytest.raises(ValueError, match="a number of names is at least 0, not -1"):
+        model().generate(-1)
+
+
+@pytest.mark.parametrize("room", [0, 5000, 27_000])
+def test_a_checkpoint_for_which_there_is_no_room_says_so(tmp_path, room):
+    """torch says "unexpected pos 27968 vs 27860"."""
+    _, most = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (room, most))
+    try:
+        with pytest.raises(OSError, match="File too large"):
+            checkpoint.write({"x": torch.zeros(7000)}, tmp_path / "x.ckpt")
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (most, most))
+    assert [*tmp_path.iterdir()] == []

@@ -1,5 +1,6 @@
 """The quick start, shortened, where it is started in another way than usual."""
 
+import errno
 import json
 import os
 import pty
@@ -12,13 +13,14 @@ from datetime import timedelta
 import pytest
 import torch
 import yaml
+from tensorboard.summary.writer import event_file_writer
 
 from lit_makemore import NamesDataModule, files
 from lit_makemore.cli import main
 from lit_makemore.commands.output import RANKS
 from lit_makemore.commands.parsing import duration
 from lit_makemore.diagnostics import words as invented
-from lit_makemore.runs import tables
+from lit_makemore.runs import exact_resume, tables
 from tests.conftest import ROOT, WORDS
 
 SHORT = {
@@ -119,6 +121,13 @@ def test_a_run_reaches_the_same_in_other_surroundings(name, arguments, tmp_path,
         ({"RANK": "x"}, "RANK=x in the environment is no number"),
         ({"RANK": ""}, "RANK= in the environment is no number"),
         ({"OMPI_COMM_WORLD_SIZE": "2"}, "2 processes were started"),
+        ({"PMI_SIZE": "2", "PMI_RANK": "1"}, "2 processes were started"),
+        ({"JSM_NAMESPACE_SIZE": "2"}, "2 processes were started"),
+        ({"MV2_COMM_WORLD_SIZE": "x"}, "unset MV2_COMM_WORLD_SIZE"),
+        ({"MASTER_PORT": "x"}, "MASTER_PORT=x in the environment is no number"),
+        ({"SLURM_NTASKS": "x"}, "unset SLURM_NTASKS"),
+        ({"SLURM_STEP_NUM_TASKS": "x", "SLURM_NTASKS": "1"}, "unset SLURM_STEP_NUM_TASKS"),
+        ({"TORCHELASTIC_RUN_ID": "1", "WORLD_SIZE": "x"}, "unset WORLD_SIZE"),
         ({"TORCHELASTIC_RUN_ID": "1", "WORLD_SIZE": "2", "RANK": "0"}, "2 processes were started"),
     ],
 )
@@ -128,6 +137,32 @@ def test_what_a_launcher_has_left_is_named(refused, monkeypatch, environment, me
     for name, value in environment.items():
         monkeypatch.setenv(name, value)
     assert message in refused("--trainer.devices", "1")
+
+
+ONE_TASK = {"JOB_ID": "5", "JOB_NAME": "zsh", "NTASKS": "1", "PROCID": "0", "LOCALID": "0"}
+ONE_TASK |= {"NODEID": "0"}
+
+
+@pytest.mark.parametrize(
+    ("environment", "message"),
+    [
+        ({"OMPI_COMM_WORLD_SIZE": "2"}, "2 processes were started, and each would start 1 more"),
+        ({"PMI_SIZE": "4"}, "4 processes were started, and each would start 1 more"),
+        ({"NODE_RANK": "1"}, "NODE_RANK or GROUP_RANK in the environment is 1"),
+        ({"GROUP_RANK": "1"}, "NODE_RANK or GROUP_RANK in the environment is 1"),
+        ({"NODE_RANK": "x"}, "unset NODE_RANK"),
+        ({f"SLURM_{name}": value for name, value in ONE_TASK.items()}, "no others are started"),
+    ],
+)
+def test_several_processes_are_not_started_where_others_were(
+    refused, monkeypatch, environment, message
+):
+    for name in ("RANK", "LOCAL_RANK", "WORLD_SIZE", "NODE_RANK"):
+        monkeypatch.delenv(name, raising=False)
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    whole = ["--model.count_mixture", "false", "--trainer.accelerator", "cpu"]
+    assert message in refused("--trainer.devices", "2", *whole)
 
 
 @pytest.mark.parametrize("size", [None, "1", "3"])
@@ -149,6 +184,57 @@ def test_torchrun_starts_as_many_processes_as_are_trained_on(arguments, tmp_path
     done = subprocess.run([*command, *arguments, *whole], cwd=ROOT, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     assert summary(tmp_path / "runs" / "a")["steps"] == 20
+
+
+@pytest.mark.parametrize(
+    ("option", "value", "message"),
+    [
+        ("--runs_dir", "{tmp}/gone", "File exists: '{tmp}/gone'; choose another place"),
+        ("--runs_dir", "{tmp}/words.txt", "words.txt/a'; choose another place"),
+        ("--runs_dir", "{tmp}/words.txt/x", "words.txt/x/a'; choose another place"),
+        ("--name", "x" * 256, "must be a plain folder name"),
+        ("--name", "a\udcff", "is not UTF-8: rename the file or folder"),
+    ],
+)
+def test_a_place_for_runs_that_cannot_be(refused, tmp_path, option, value, message):
+    (tmp_path / "gone").symlink_to(tmp_path / "none")
+    assert message.format(tmp=tmp_path) in refused(option, value.format(tmp=tmp_path))
+
+
+def test_no_free_number_is_looked_for_where_no_run_can_be(arguments, tmp_path, capsys):
+    (tmp_path / "runs").symlink_to(tmp_path / "none")
+    assert main(arguments[:-2]) == 1
+    assert "File exists" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("number", "remedy"),
+    [
+        (errno.ENOSPC, "make room"),
+        (errno.EDQUOT, "make room"),
+        (errno.EFBIG, "make room"),
+        (errno.EROFS, "a place that is yours"),
+        (errno.EACCES, "a place that is yours"),
+        (errno.EMFILE, "ulimit -n"),
+        (errno.ENOLCK, "a disk with locks"),
+    ],
+)
+def test_what_the_system_refuses_has_a_remedy(refused, monkeypatch, number, remedy):
+    """And leaves no folder, although TensorBoard had begun to write there."""
+
+    def fails(path, text):
+        raise OSError(number, os.strerror(number), str(path))
+
+    monkeypatch.setattr(exact_resume, "write_text", fails)
+    assert remedy in refused()
+
+
+def test_a_thread_that_cannot_be_started_leaves_no_folder(refused, monkeypatch):
+    def fails(*args, **kwargs):
+        raise RuntimeError("can't start new thread")
+
+    monkeypatch.setattr(event_file_writer._AsyncWriterThread, "start", fails)
+    assert "ulimit -u" in refused()
 
 
 PATHS = ["--runs_dir", "--data.path", "--resume", "--data.teachers", "--config"]
@@ -313,18 +399,10 @@ def test_another_form_of_time_is_refused(refused, text):
 def test_names_do_not_break_tables(monkeypatch):
     assert tables.markdown([["a|b"], ["c"]]).splitlines()[0] == r"| a\|b |"
     names = ["a|b", "*c*", "<d>"]
-    monkeypatch.setattr(invented, "Sampler", lambda *a, **k: _Drawn(names))
+    monkeypatch.setattr(invented, "samples", lambda *a: type("Drawn", (), {"names": names}))
     monkeypatch.setattr(invented, "score", lambda *a: torch.zeros(3))
     monkeypatch.setattr(invented, "whereabouts", lambda *a: "new")
-    splits = {"train": type("Split", (), {"longest": 3})}
-    rows = invented.sample_table(None, None, 3, splits).splitlines()[2:]
+    data = type("Data", (), {"vocab": None, "block_size": 3, "splits": {}})
+    rows = invented.sample_table(None, data).splitlines()[2:]
     assert all(row.count("|") == 4 for row in rows)
     assert not {"*", "<"} & set("".join(rows))
-
-
-class _Drawn:
-    def __init__(self, names):
-        self.names = names
-
-    def draw(self, num, generator):
-        yield self

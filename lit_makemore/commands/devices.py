@@ -13,7 +13,7 @@ import lightning.pytorch as pl
 import torch
 from lightning.fabric.plugins.environments import TorchElasticEnvironment
 
-from lit_makemore.commands.output import RANKS, rank
+from lit_makemore.commands.output import RANKS, SIZES, rank
 from lit_makemore.training.engine import ruled_out
 from lit_makemore.training.module import LitMLP
 from lit_makemore.training.option_conflicts import refuse
@@ -30,24 +30,32 @@ def number(devices: Any) -> Any:
     """The devices of this machine: auto is one, or as many as torchrun has started processes."""
     if devices != "auto":
         return devices
-    return int(os.environ["LOCAL_WORLD_SIZE"]) if TorchElasticEnvironment.detect() else 1
+    return int(os.environ.get("LOCAL_WORLD_SIZE", 1)) if TorchElasticEnvironment.detect() else 1
 
 
-def check_launcher(processes: int) -> None:
+def check_launcher(trainer: Any) -> None:
     """Refuses another number of processes than a launcher has started, or a rank that it has left.
 
     Lightning compares the rest. With LOCAL_RANK it starts no processes, and would wait for them.
+    Where it does not know the launcher (mpirun), each of the processes would start others.
     """
-    started = "WORLD_SIZE" if TorchElasticEnvironment.detect() else "OMPI_COMM_WORLD_SIZE"
-    size, alone = os.environ.get(started, "1"), "--trainer.devices times --trainer.num_nodes is 1"
+    processes, nodes = trainer.num_devices * trainer.num_nodes, trainer.num_nodes
+    joined = processes > 1 and trainer.strategy.cluster_environment.creates_processes_externally
+    started = ["WORLD_SIZE"] if TorchElasticEnvironment.detect() else SIZES
+    size = max(int(os.environ.get(name, 1)) for name in started)
+    said = f"--trainer.devices times --trainer.num_nodes is {processes}"
     name = next((name for name in RANKS if name in os.environ), "")
     where = f"{name}={rank()} in the environment is of one of several processes"
     waits = processes > 1 and os.environ.get("WORLD_SIZE") != str(processes)
     started_by_hand = f"set WORLD_SIZE={processes} if all {processes} were started by hand"
+    would_start = f"would start {processes - 1} more: use torchrun or srun, or pip install mpi4py"
+    node = f"NODE_RANK or GROUP_RANK in the environment is {trainer.node_rank}"
     refuse([
-        (processes == 1 and size != "1", f"{size} processes were started, but {alone}"),
-        (processes == 1 and rank(), f"{where}, but {alone}: unset {name}, or use torchrun"),
+        (processes == 1 and size > 1, f"{size} processes were started, but {said}"),
+        (size > 1 and not joined, f"{size} processes were started, and each {would_start}"),
+        (processes == 1 and rank(), f"{where}, but {said}: unset {name}, or use torchrun"),
         (waits and "LOCAL_RANK" in os.environ, f"{where}: unset LOCAL_RANK, or {started_by_hand}"),
+        (trainer.node_rank >= nodes, f"{node}, but --trainer.num_nodes {nodes}: unset it"),
     ])  # fmt: skip
 
 

@@ -22,7 +22,6 @@ Scores = list[tuple[str, float | None]]
 
 
 def run(args: list[str], begun: float) -> None:
-    """Runs the command that args[0] names."""
     with quiet_lightning():
         cli = MakemoreCLI(args[0], args[1:])
         if args[0] == "predict":
@@ -51,12 +50,11 @@ def predict(cli: MakemoreCLI) -> None:
     model = LitMLP(loaded.vocab.chars, loaded.block_size, **loaded.architecture)
     model.model = loaded
     cli.build(model, callbacks=[], **NOTHING_KEPT)
-    rank, world_size = cli.trainer.global_rank, cli.trainer.world_size
-    loader = WordLoader(words, rank=rank, world_size=world_size)
+    loader = WordLoader(words, cli.trainer.global_rank, cli.trainer.world_size)
     chunks: list[Scores] = cli.trainer.predict(model, loader) or []  # type: ignore[assignment]
     if torch.distributed.is_initialized():
         # each process has its share of every chunk, in the order of the ranks
-        everyone: list[list[Scores]] = [[]] * world_size
+        everyone: list[list[Scores]] = [[]] * cli.trainer.world_size
         torch.distributed.all_gather_object(everyone, chunks)
         chunks = [list(chain.from_iterable(shares)) for shares in zip(*everyone, strict=True)]
     if not cli.trainer.is_global_zero:

@@ -57,12 +57,8 @@ def train(
     `folder` is the run folder, if the caller has locked it; `varied` are the settings that the
     HParams page opens with. Afterwards `cli.model` is what was trained, with its last weights.
 
-    Returns:
-        What was reached, on the first process; None after a fast_dev_run, and if the run had been
-        finished before.
-
-    Raises:
-        Stopped: a signal came, and the run has been saved.
+    Returns what was reached, on the first process; None after a fast_dev_run, and if the run had
+    been finished before. If a signal came, and the run has been saved, it raises Stopped.
     """
     config = cli.config
     if config.trainer.fast_dev_run:
@@ -97,7 +93,9 @@ def train(
             trainer.fit(model, data, ckpt_path=ckpt_path, weights_only=True)
         return _report(cli, folder, begun) if trainer.is_global_zero else None
     except BaseException as error:
-        if trainer.global_step == 0 and not _is_worth_keeping(folder, error):
+        # A run without an update can be continued if it was stopped, or has trained teachers.
+        kept = "*.ckpt" if isinstance(error, Stopped) else "teachers/*/checkpoints/last.ckpt"
+        if trainer.global_step == 0 and not (folder.path and any(folder.path.rglob(kept))):
             folder.discard()
         elif isinstance(error, Unhealthy) and trainer.is_global_zero:
             write_text(folder.checkpoints.parent / "failed.txt", str(error))
@@ -149,14 +147,7 @@ def _try_out(cli: MakemoreCLI) -> None:
         cli.trainer.fit(cli.model, data)
 
 
-def _is_worth_keeping(folder: RunFolder, error: BaseException) -> bool:
-    """Whether a run without an update can be continued: it was stopped, or has trained teachers."""
-    kept = "*.ckpt" if isinstance(error, Stopped) else "teachers/*/checkpoints/last.ckpt"
-    return folder.path is not None and any(folder.path.rglob(kept))
-
-
 def _report(cli: MakemoreCLI, folder: RunFolder, begun: float) -> Reached:
-    """Evaluates and judges the run and draws samples; writes all into its folder."""
     trainer, data, last = cli.trainer, cli.datamodule, cli.model.model
     callbacks: list[pl.Callback] = trainer.callbacks  # type: ignore[attr-defined]
     kept = next((one for one in callbacks if isinstance(one, Checkpoints)), None)

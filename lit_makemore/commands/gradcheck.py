@@ -66,7 +66,7 @@ def _comparisons(
         names = files.find(NAMES_PATH)
         corpus = read_corpus(names if names.exists() else files.find(SMALL_PATH))
     if not (config or ckpt_path):
-        x, y = _draw(corpus, 3, batch_size, generator)
+        x, y = draw(corpus, 3, batch_size, generator)
         p = checks.lecture_parameters(len(corpus.chars) + 1, generator, kind)
         count = sum(tensor.numel() for tensor in vars(p).values())
         lines = checks.check_lecture(p, x, y)
@@ -77,7 +77,7 @@ def _comparisons(
         if apart := difference(model.vocab.chars, corpus.chars):
             raise ValueError(f"the network has other characters: {apart}; name its --config")
         net, block_size = model.net, model.block_size
-    x, y = _draw(corpus, block_size, batch_size, generator)
+    x, y = draw(corpus, block_size, batch_size, generator)
     net, name = net.to(kind), config or ckpt_path
     for mode in ("training", "evaluation"):
         lines = checks.check_network(net.train(mode == "training"), x, y)
@@ -87,7 +87,7 @@ def _comparisons(
         yield title, "output", check_fold(net, x)
 
 
-def _draw(
+def draw(
     corpus: Corpus, block_size: int, batch_size: int, generator: torch.Generator
 ) -> tuple[Tensor, Tensor]:
     """Windows (B, T) and next tokens (B,) of a list's training words."""

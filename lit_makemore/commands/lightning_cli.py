@@ -29,6 +29,7 @@ from lit_makemore.commands.parsing import (
 from lit_makemore.diagnostics.settings import Diagnostics
 from lit_makemore.runs import slurm
 from lit_makemore.runs.checkpoints import AtomicCheckpointIO
+from lit_makemore.runs.stopping import stop_while_connecting
 from lit_makemore.training.datamodule import NamesDataModule
 from lit_makemore.training.lightning_internals import leave_signals_alone
 from lit_makemore.training.module import LitMLP
@@ -199,13 +200,13 @@ class MakemoreCLI(LightningCLI):
         except TypeError as error:  # what Lightning calls some of its bad arguments
             raise ValueError(str(error)) from error
         leave_signals_alone(trainer)
+        stop_while_connecting(trainer)
         refuse(options.trainer_rows(self.command, trainer, given))
-        slurm.check(trainer.world_size)
-        devices.check_launcher(trainer.world_size)
+        slurm.check(trainer.num_devices * trainer.num_nodes)
+        devices.check_launcher(trainer)
         return trainer
 
     def loggers(self) -> list[partial[Logger]]:
-        """Makers of the user's own loggers."""
         given = self.config_init.trainer.logger
         return [] if isinstance(given, bool) else options.listed(given)
 

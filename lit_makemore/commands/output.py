@@ -11,6 +11,12 @@ from lit_makemore.words.vocab import visible
 
 LONGEST = 4000  # characters of an error: a stranger's file may hold values of any length
 RANKS = ("RANK", "LOCAL_RANK", "SLURM_PROCID")  # variables of launchers; the first one counts
+# how many processes mpirun has started, or another launcher of its kind
+SIZES = ("OMPI_COMM_WORLD_SIZE", "PMI_SIZE", "MV2_COMM_WORLD_SIZE", "JSM_NAMESPACE_SIZE")
+NUMBERS = (  # that Lightning or we read
+    *(*RANKS, *SIZES, "NODE_RANK", "GROUP_RANK", "WORLD_SIZE", "LOCAL_WORLD_SIZE", "MASTER_PORT"),
+    *("SLURM_NTASKS", "SLURM_STEP_NUM_TASKS", "SLURM_RESTART_COUNT", "TORCHELASTIC_MAX_RESTARTS"),
+)
 
 
 def program() -> str:
@@ -23,12 +29,10 @@ def program() -> str:
 
 def rank() -> int:
     """The number of this process among several, as the launcher gives it."""
-    for name in RANKS:
-        if (number := os.environ.get(name)) is not None:
-            if not number.isdecimal():
-                raise ValueError(f"{name}={number} in the environment is no number: unset {name}")
-            return int(number)
-    return 0
+    for name in NUMBERS:
+        if not (number := os.environ.get(name, "0")).isdecimal():
+            raise ValueError(f"{name}={number} in the environment is no number: unset {name}")
+    return next((int(os.environ[name]) for name in RANKS if name in os.environ), 0)
 
 
 def one_line(text: str) -> str:
@@ -38,7 +42,6 @@ def one_line(text: str) -> str:
 
 
 def say(*lines: str) -> None:
-    """Prints notes about the run, on the first process only."""
     if not rank():
         for line in lines:
             print(visible(line), file=sys.stderr)

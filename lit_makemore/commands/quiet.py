@@ -70,8 +70,9 @@ def _is_asked_for(record: logging.LogRecord) -> bool:
 
 
 def _say_of_thread(failure: threading.ExceptHookArgs) -> None:
-    """TensorBoard's writer is a thread. The main thread soon fails with the same error."""
-    print(f"error: {failure.exc_type.__name__}: {failure.exc_value}", file=sys.stderr)
+    """Not of TensorBoard's writer, a thread: the main thread soon fails with the same error."""
+    if not isinstance(failure.exc_value, OSError):
+        print(f"error: {failure.exc_type.__name__}: {failure.exc_value}", file=sys.stderr)
 
 
 def _disconnect() -> None:

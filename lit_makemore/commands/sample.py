@@ -10,7 +10,7 @@ from lit_makemore.files import write_parts
 from lit_makemore.model import load
 from lit_makemore.sampling.conditioned import ConditionedSampler, sampler
 from lit_makemore.sampling.conditions import Condition
-from lit_makemore.sampling.generate import Wanted, generate, seeded
+from lit_makemore.sampling.generate import generate, seeded
 from lit_makemore.sampling.sampler import Decoding, Draw, Sampler
 from lit_makemore.words.corpus import are_among
 
@@ -62,8 +62,8 @@ def sample(
     condition = Condition(prefix, suffix, pattern, min_length, max_length)
     decoding = Decoding(temperature, top_k, top_p)
     source = sampler(model, model.vocab, model.block_size, decoding, condition)
-    wanted = Wanted(unique, only_new, not_near)
-    draws = generate(source, num, seeded(seed), model.train_hashes, wanted)
+    wanted = unique, only_new, not_near
+    draws = generate(source, num, seeded(seed), model.train_hashes, *wanted)
     write_parts(output, _lines(draws, model.train_hashes if scores else None, source.limit))
     if not condition.is_simple:
         print(_probability(source), file=sys.stderr)
@@ -91,8 +91,7 @@ def _lines(draws: Iterable[Draw], train_hashes: Tensor | None, limit: int) -> It
         )
 
 
-def _probability(source: Sampler | ConditionedSampler) -> str:
-    """How many of the network's names fit the condition."""
+def _probability(source: Sampler) -> str:
     if isinstance(source, ConditionedSampler):
         return f"{100 * source.probability:.3g} % of the network's names fit"
     begun = source.vocab.decode(source.prefix.tolist())

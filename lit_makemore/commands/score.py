@@ -79,7 +79,6 @@ def _scored(model: NameModel, words: list[str]) -> Iterator[dict[str, Any]]:
 
 
 def csv_row(cells: Iterable[object]) -> str:
-    """One line of a CSV, with its end."""
     line = StringIO()
     csv.writer(line, lineterminator="\n").writerow(cells)
     return line.getvalue()

@@ -1,6 +1,7 @@
 """The teachers of a run: each is a run of its own, in a folder inside the run's."""
 
 import gc
+import shlex
 from collections.abc import Callable
 from pathlib import Path
 from time import perf_counter
@@ -16,6 +17,7 @@ from lit_makemore.commands.output import say
 from lit_makemore.counts.targets import Teacher
 from lit_makemore.files import write_text
 from lit_makemore.runs.folder import RunFolder
+from lit_makemore.runs.signals import Stopped
 from lit_makemore.runs.tables import typed
 from lit_makemore.training.option_conflicts import check_fit
 
@@ -57,7 +59,6 @@ def train_teachers(cli: MakemoreCLI, folder: RunFolder, train: Train) -> tuple[s
 
 
 def is_config(teacher: str) -> bool:
-    """Whether an entry of data.teachers is a configuration, not a checkpoint."""
     return Path(teacher).suffix in (".yaml", ".yml")
 
 
@@ -73,6 +74,10 @@ def _train_teacher(cli: MakemoreCLI, config: str, run: Path, train: Train) -> st
             reached = train(one, perf_counter())
         except (ValueError, OSError, MisconfigurationException) as error:
             raise ValueError(f"{config}: {error}") from error
+        except Stopped as stopped:
+            whole = f"fit --resume {shlex.quote(str(run.parent.parent))}"
+            line = f"teacher {run.name} was stopped; continue the whole run with {whole}"
+            raise Stopped(stopped.signum, line) from stopped
     threads.use(threads_of_ours)
     if reached is None:
         return str(run / "checkpoints" / "last.ckpt")

@@ -20,7 +20,6 @@ QUOTA = Path("/sys/fs/cgroup/cpu.max")  # of a container: microseconds in each p
 
 
 def use(n: int) -> None:
-    """Sets the CPU threads of torch."""
     torch.set_num_threads(n)
     os.environ["OMP_NUM_THREADS"] = str(n)  # else Lightning divides the cores by the processes
 

@@ -9,7 +9,7 @@ from math import isfinite
 import torch
 from torch import Tensor
 
-from lit_makemore.counts.ngrams import DISCOUNT, Baseline, Bigram, KneserNey, Unigram
+from lit_makemore.counts.ngrams import DISCOUNT, AddOne, Baseline, KneserNey
 from lit_makemore.words.splits import Split
 
 DISCOUNTS = (0.5, 0.6, 0.7, 0.75, 0.8, 0.85, 0.9, 0.95)
@@ -22,10 +22,11 @@ Figures = dict[str, float | None]
 
 def simple_models(x: Tensor, y: Tensor, n: Tensor, vocab_size: int) -> dict[str, Baseline]:
     """The baselines of at most two characters, counted on the training Examples x, y, n."""
+    once = torch.arange(vocab_size)
     return {
-        "uniform": Unigram(y[:0], n[:0], vocab_size),
-        "unigram": Unigram(y, n, vocab_size),
-        "bigram": Bigram(x, y, n, vocab_size),
+        "uniform": AddOne(0, once[:, None], once, torch.ones_like(once), vocab_size),
+        "unigram": AddOne(0, x, y, n, vocab_size),
+        "bigram": AddOne(1, x, y, n, vocab_size),
     }
 
 
@@ -45,15 +46,12 @@ def choose_counts(train: Examples, val: Examples, vocab_size: int) -> KneserNey:
             if isfinite(found) and found < least:
                 least, best, chosen = found, model, discount
     best.discount = chosen
-    return best if best.order == x.size(1) else _without_repeats(best)
-
-
-def _without_repeats(model: KneserNey) -> KneserNey:
-    """The same model. What its examples no longer differ in is counted, and takes no memory."""
-    once, inverse = model.rows.unique(dim=0, return_inverse=True)
-    counts = inverse.bincount(model.counts.double()).long()  # sums are exact
-    once = once.long()
-    return KneserNey(once[:, :-1], once[:, -1], counts, model.vocab_size, model.discount)
+    if best.order == x.size(1):
+        return best
+    # the same model; what its examples no longer differ in is counted, and takes no memory
+    once, inverse = best.rows.long().unique(dim=0, return_inverse=True)
+    counts = inverse.bincount(best.counts.double()).long()  # sums are exact
+    return KneserNey(once[:, :-1], once[:, -1], counts, vocab_size, chosen)
 
 
 def loss(baseline: Baseline, x: Tensor, y: Tensor, n: Tensor) -> float:

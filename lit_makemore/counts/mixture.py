@@ -55,7 +55,6 @@ class Mixture(nn.Module):
         return {"mixture_weight": self.weight}
 
     def sentences(self) -> list[str]:
-        """What was fitted, in words."""
         return [
             f"predictions mix {self.weight:.2f} of the network with {1 - self.weight:.2f} of "
             "Kneser–Ney; the val words chose these weights"

@@ -12,39 +12,26 @@ from torch import Tensor, nn
 DISCOUNT = 0.8
 
 
-class Unigram:
-    """The frequency of each character, with 1 added to every count; of no examples it is uniform.
+class AddOne:
+    """The frequency of each character after the last `order` ones, 0 or 1; 1 is added to a count.
 
-    Of the distinct training examples y (D,) are the next tokens, and n (D,) how often each occurs.
+    Of the distinct training examples x (D, T) are the windows, y (D,) the next tokens, and n (D,)
+    how often each occurs.
     """
 
-    def __init__(self, y: Tensor, n: Tensor, vocab_size: int) -> None:
-        counts = y.bincount(n, minlength=vocab_size).double() + 1
-        self._p = counts / counts.sum()
-        self.vocab_size = vocab_size
+    def __init__(self, order: int, x: Tensor, y: Tensor, n: Tensor, vocab_size: int) -> None:
+        self._order, self.vocab_size = order, vocab_size
+        pairs, inverse = (order * x[:, -1] * vocab_size + y).unique(return_inverse=True)
+        self._level = _Level(pairs, inverse.bincount(n), vocab_size)
 
     def probabilities(self, x: Tensor, y: Tensor | None = None) -> Tensor:
         """Windows (M, T) to the distributions of the next character, (M, V) float64.
 
         With next tokens y (M,), only to their probabilities, (M, 1), in a V-th of the time.
         """
-        return self._p.expand(len(x), -1) if y is None else self._p[y, None]
-
-
-class Bigram:
-    """The frequency of each character after the previous one, with 1 added to every count.
-
-    Arguments as Unigram has them, and x (D, T) are the windows.
-    """
-
-    def __init__(self, x: Tensor, y: Tensor, n: Tensor, vocab_size: int) -> None:
-        pairs, inverse = (x[:, -1] * vocab_size + y).unique(return_inverse=True)
-        self._level = _Level(pairs, inverse.bincount(n), vocab_size)
-        self.vocab_size = vocab_size
-
-    def probabilities(self, x: Tensor, y: Tensor | None = None) -> Tensor:
-        counts = self._level.counts(x[:, -1], y) + 1
-        return counts / (self._level.totals[x[:, -1], None] + self.vocab_size)
+        window = self._order * x[:, -1]
+        counts = self._level.counts(window, y) + 1
+        return counts / (self._level.totals[window, None] + self.vocab_size)
 
 
 class KneserNey(nn.Module):
@@ -62,7 +49,7 @@ class KneserNey(nn.Module):
     shorter window's. (Kneser & Ney, 1995; Chen & Goodman, 1999,
     https://doi.org/10.1006/csla.1999.0128, equation 23.)
 
-    Arguments as Bigram has them, and the discount d. The state_dict holds the examples: `rows`
+    Arguments as AddOne has them, and the discount d. The state_dict holds the examples: `rows`
     (D, T + 1), the windows with their next tokens in a small type, and `counts` (D,), how often
     each occurs. They are no buffers, because they are looked up on the CPU, in float64.
     """
@@ -142,7 +129,7 @@ class KneserNey(nn.Module):
             yield at, counts, kinds, total
 
 
-Baseline = Unigram | Bigram | KneserNey
+Baseline = AddOne | KneserNey
 """A model that predicts the next character by counting."""
 
 

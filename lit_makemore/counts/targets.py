@@ -53,14 +53,9 @@ class Expected:
 class Given:
     """The examples of a stream with the targets that a given function returns for their windows.
 
-    The function may see further back than the network. Then the target of a window is the mean
-    over all examples with this window, of what the function returns for each.
-
-    Args:
-        windows: the N examples.
-        vocab_size: V.
-        distribution: distinct windows (D, S) to their targets (D, V).
-        seen: S; T if None.
+    The function, distinct windows (D, S) to their targets (D, V), may see further back than the
+    network: S is `seen`, or T. Then the target of a window is the mean over all examples with this
+    window, of what the function returns for each.
     """
 
     def __init__(
@@ -75,7 +70,7 @@ class Given:
         self._number = number.int().to(windows.device)  # of each example's window, (N,)
         longer, longer_number = windows, number
         if seen not in (None, windows.block_size):
-            longer = windows.of_length(seen)
+            longer = Windows(windows.stream, seen)
             longer_number, _ = window_numbers(longer, vocab_size)
         counts = longer_number.bincount()
         example = torch.empty(len(counts), dtype=torch.int64)

@@ -18,10 +18,6 @@ from lit_makemore.diagnostics.words import Known
 
 TABLE_WIDTH, INDENT = 100, 19  # columns
 GAINS = {"tanh": (5 / 3, "5/3 for tanh"), "relu": (2**0.5, "√2 for ReLU"), "linear": (1.0, "1")}
-# What a check may need, and what is said of a run that does not have it.
-LOSS = "the module has no method loss(batch)"
-VOCAB = "the module has no vocab"
-WORDS = "the Trainer has no NamesDataModule, or the module not its vocab"
 
 
 @dataclass(frozen=True)
@@ -61,12 +57,8 @@ Found = tuple[bool, str]
 """Whether a network is healthy; a figure, where it was found, and its band."""
 
 
-class Check(NamedTuple):
-    """When it is judged, what of LOSS, VOCAB and WORDS it needs; its answer, None for not now."""
-
-    when: str
-    needs: tuple[str, ...]
-    judge: Callable[[Seen], Found | None]
+Check = Callable[[Seen], Found | None]
+"""Judges what it sees; None for not now."""
 
 
 class Verdict(NamedTuple):
@@ -82,19 +74,18 @@ class Verdict(NamedTuple):
         return f"{self.text}; try {self.advice}"
 
 
-CHECKS: dict[str, Check] = {}
+CHECKS: dict[str, tuple[str, Check]] = {}  # by name: when it is judged, and the function
 
 
-def check(name: str, when: str, *needs: str) -> Callable[[Any], Check]:
-    """Makes a check of the function that judges, and adds it to CHECKS."""
-    return lambda judge: CHECKS.setdefault(name, Check(when, needs, judge))
+def check(name: str, when: str) -> Callable[[Check], Check]:
+    """Adds the function that judges to CHECKS."""
+    return lambda judge: CHECKS.setdefault(name, (when, judge))[1]
 
 
 def judge(seen: Seen) -> list[Verdict]:
-    """The verdicts of the checks that apply."""
     verdicts, to_try = list[Verdict](), remedies(seen)
-    for name, check in CHECKS.items():
-        if found := check.judge(seen):
+    for name, (_, check) in CHECKS.items():
+        if found := check(seen):
             *others, last = to_try[name]
             advice = f"{', '.join(others)} or {last}" if others else last
             verdicts.append(Verdict(name, seen.step, *found, advice))
@@ -108,12 +99,12 @@ def finite(seen: Seen) -> Found | None:
     return not names, f"not finite: {listed(names)}" if names else "all numbers are finite"
 
 
-@check("initial_loss", "at update 1, where the vocabulary is known", LOSS, VOCAB)
+@check("initial_loss", "at update 1, of a module with a vocab and a method loss(batch)")
 def initial_loss(seen: Seen) -> Found | None:
     return _loss(seen, seen.bands.initial_loss) if seen.step == 1 else None
 
 
-@check("loss", "from update 50 on, where the vocabulary is known", LOSS, VOCAB)
+@check("loss", "from update 50 on, of a module with a vocab and a method loss(batch)")
 def later_loss(seen: Seen) -> Found | None:
     return _loss(seen, seen.bands.loss) if seen.step >= 50 else None
 
@@ -148,15 +139,14 @@ def depth(seen: Seen) -> Found | None:
     if seen.step != 1 or not (stds := seen.under("activation_std")):
         return None
     weakest, largest, limit = _largest(stds, -1), max(stds.values()), seen.bands.depth
-    kept, text = 0.0, "no layer has any spread: its outputs are all the same"
-    if largest:
-        kept = stds[weakest] / largest
-        share = f"{100 * kept:.0f} % of the strongest layer's spread"
-        text = f"the weakest layer ({weakest}) keeps {share}"
+    kept = stds[weakest] / largest if largest else 0.0
+    text = f"the weakest layer ({weakest}) keeps {100 * kept:.0f} % of the strongest layer's spread"
+    if not largest:
+        text = "no layer has any spread: its outputs are all the same"
     return kept >= limit, f"{text} (healthy: {100 * limit:g} % or more)"
 
 
-@check("gradient", "at updates 1 and 10, where the gradients of activations are known", LOSS)
+@check("gradient", "at updates 1 and 10, of a module with a method loss(batch)")
 def gradient(seen: Seen) -> Found | None:
     stds, limit = seen.under("gradient_std"), seen.bands.gradient
     if not stds or seen.step not in (1, 10) or seen.blocked:
@@ -201,7 +191,7 @@ def batch_norm(seen: Seen) -> Found | None:
     return drift <= limit, f"{text} (healthy: below {limit:g})"
 
 
-@check("overfit", "from the second probe on, where the words of the run are known", WORDS)
+@check("overfit", "from the second probe on, where there is a NamesDataModule")
 def overfit(seen: Seen) -> Found | None:
     """Val has risen from its lowest, and train is far below that."""
     losses, limit = seen.under("held_out"), seen.bands.overfit
@@ -215,9 +205,7 @@ def overfit(seen: Seen) -> Found | None:
     )
 
 
-@check(
-    "baseline", "from update 1,000 on and at the end, where the words of the run are known", WORDS
-)
+@check("baseline", "from update 1,000 on and at the end, where there is a NamesDataModule")
 def baseline(seen: Seen) -> Found | None:
     """Better than counting single characters? Only this can be asked of any list.
 
@@ -233,7 +221,7 @@ def baseline(seen: Seen) -> Found | None:
     return val <= limit, f"val {val:.2f}, {counting} (healthy: at most {limit:.2f})"
 
 
-@check("memorised", "at validations, where the words of the run are known", WORDS)
+@check("memorised", "at validations, where there is a NamesDataModule")
 def memorised(seen: Seen) -> Found | None:
     """Too many training words among the samples, beyond those that are natural."""
     if (known := seen.known) is None:
@@ -317,14 +305,11 @@ def options_of(trainer: pl.Trainer, module: pl.LightningModule) -> dict[str, Any
 class Health:
     """The verdicts of a run: of each check the first that is not healthy, else the latest one.
 
-    Attributes:
-        verdicts: by check.
-        missing: what the run does not have, of LOSS, VOCAB and WORDS.
+    `verdicts` has them by check.
     """
 
     def __init__(self) -> None:
         self.verdicts: dict[str, Verdict] = {}
-        self.missing: set[str] = set()
 
     def add(self, verdicts: Iterable[Verdict]) -> list[str]:
         """Adds verdicts; returns a line for each check that fails for the first time."""
@@ -339,14 +324,13 @@ class Health:
 
     @property
     def failed(self) -> list[str]:
-        """The checks that have failed."""
         return [name for name, verdict in self.verdicts.items() if not verdict.healthy]
 
     def table(self) -> str:
         """The closing table: a paragraph for each check."""
         lines = ["\nhealth"]
-        for name in CHECKS:
-            mark, text = "n/a", self._why_never(name)
+        for name, (when, _) in CHECKS.items():
+            mark, text = "n/a", f"is judged {when}"
             if verdict := self.verdicts.get(name):
                 bad = f"at update {verdict.step:,}: {verdict}"
                 mark, text = ("ok", verdict.text) if verdict.healthy else ("BAD", bad)
@@ -356,13 +340,7 @@ class Health:
 
     def summary(self) -> dict[str, str]:
         """The entry of summary.json: for each check "ok", its first failure, or why it is n/a."""
-        found = {name: f"n/a: {self._why_never(name)}" for name in CHECKS}
+        found = {name: f"n/a: is judged {when}" for name, (when, _) in CHECKS.items()}
         for name, verdict in self.verdicts.items():
             found[name] = "ok" if verdict.healthy else f"update {verdict.step}: {verdict.text}"
         return found
-
-    def _why_never(self, name: str) -> str:
-        check = CHECKS[name]
-        return "; ".join(
-            [f"is judged {check.when}", *(n for n in check.needs if n in self.missing)]
-        )

@@ -199,7 +199,6 @@ def _figure(
 
 
 def _say(axes: Axes, why: str, color: str = "black") -> None:
-    """Why a picture is empty."""
     axes.text(0.5, 0.65, why, ha="center", fontsize=LARGE, color=color, transform=axes.transAxes)
 
 
@@ -223,7 +222,7 @@ def _plot(axes: Axes, lines: dict[str, Any], title: str, *more: Any, **style: An
 
 
 def _png(figure: Figure) -> Picture:
-    canvas = FigureCanvasAgg(figure)
+    canvas = FigureCanvasAgg(figure)  # figure.savefig would draw everything twice
     canvas.draw()
     width, height = canvas.get_width_height()
     file = BytesIO()

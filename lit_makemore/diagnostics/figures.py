@@ -44,7 +44,7 @@ def of_probe(probe: Probe) -> Figures:
             found[f"batch_norm_mean/{name}"] = layer.running_mean.abs().max()
             found[f"batch_norm_std/{name}"] = std.max()
             found[f"batch_norm_drift/{name}"] = ((mean - layer.running_mean).abs() / std).mean()
-            if layer.affine:
+            if layer.weight is not None and layer.bias is not None:
                 found[f"batch_norm_gamma/{name}"] = layer.weight.detach().mean()
                 found[f"batch_norm_beta/{name}"] = layer.bias.detach().std()
     figures: Figures = _numbers(found)
@@ -102,15 +102,6 @@ def update_ratios(before: dict[str, Tensor], after: dict[str, Tensor]) -> Figure
     }
 
 
-def lr_grad_ratios(figures: Figures, lr: float) -> Figures:
-    """lr_grad_ratio of each weight that has a grad_to_data above zero."""
-    return {
-        name.replace("grad_to_data", "lr_grad_ratio", 1): log10(lr * ratio)
-        for name, ratio in figures.items()
-        if name.startswith("grad_to_data/") and lr * ratio > 0
-    }
-
-
 @torch.no_grad()
 def held_out_loss(module: nn.Module, windows: Windows) -> float:
     """The loss of the first 1,000 examples of a split, in evaluation mode."""
@@ -139,7 +130,6 @@ def nonfinite_tensors(net: nn.Module, probe: Probe | None = None) -> list[str]:
 
 
 def listed(names: list[str]) -> str:
-    """The first four names, and how many more there are."""
     return ", ".join(names[:4]) + (f" and {len(names) - 4} more" if len(names) > 4 else "")
 
 

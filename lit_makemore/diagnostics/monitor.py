@@ -4,7 +4,7 @@ import logging
 import sys
 from collections.abc import Sized
 from concurrent.futures import Future, ThreadPoolExecutor
-from math import inf, log, nan
+from math import inf, log, log10, nan
 from typing import Any
 
 import lightning.pytorch as pl
@@ -54,9 +54,7 @@ class Monitor(AtUpdates):
             only of those before it.
         health: the verdicts, as a table and for summary.json.
 
-    Raises:
-        ValueError: fail_on names an unknown check.
-        Unhealthy: while it trains, one of its checks failed.
+    A check of fail_on that fails raises Unhealthy; one that is not known, ValueError.
     """
 
     alone = True  # a probe needs the minibatch of its update
@@ -83,12 +81,6 @@ class Monitor(AtUpdates):
         usual = max(steps // 50, 50) if steps > 0 else 1000
         self.every_n_steps = self.options.every_n_steps or usual
         self._begun, self._has_guides = 0, False  # the due update that has begun, 0 for none
-        has = {
-            checks.LOSS: probe.loss_of(pl_module),
-            checks.VOCAB: _uniform(pl_module),
-            checks.WORDS: _words(trainer, pl_module),
-        }
-        self.health.missing = {need for need, found in has.items() if found is None}
 
     def due(self, step: int) -> float:
         return step + until_due(step, self.every_n_steps)
@@ -154,10 +146,9 @@ class Monitor(AtUpdates):
                 found["val"] = float(trainer.callback_metrics["val/loss"])
             if is_round(self._validations):
                 predictor = pl_module.model if isinstance(pl_module, LitMLP) else pl_module
-                words = predictor, data.vocab, data.block_size, data.splits
                 with evaluating(pl_module):
-                    found["known"] = known_samples(*words)
-                    events.texts["samples"] = sample_table(*words)
+                    found["known"] = known_samples(predictor, data)
+                    events.texts["samples"] = sample_table(predictor, data)
             verdicts = self._judge_words(trainer, data, **found)
         if trainer.global_step >= LONGER * self._drawn_at:
             self._draw(trainer, pl_module)
@@ -175,15 +166,13 @@ class Monitor(AtUpdates):
         self.teardown()
 
     def close(self, trainer: pl.Trainer, predictor: nn.Module, val: float | None) -> Health:
-        """Judges what a run has reached: its best weights, in place of those on the way.
+        """Judges what a run with a NamesDataModule has reached, in place of what was on the way.
 
-        Args:
-            trainer: of the run, with a NamesDataModule.
-            predictor: windows (B, T) to logits (B, V), with the best weights.
-            val: its val loss, in nats; None if it is not a number.
+        The predictor, windows (B, T) to logits (B, V), has the best weights; `val` is its val loss
+        in nats, None if it is not a number.
         """
         data: Any = trainer.datamodule  # type: ignore[attr-defined]
-        known = known_samples(predictor, data.vocab, data.block_size, data.splits)
+        known = known_samples(predictor, data)
         verdicts = self._judge_words(trainer, data, val=nan if val is None else val, known=known)
         self.health.verdicts |= {verdict.check: verdict for verdict in verdicts}
         return self.health
@@ -207,13 +196,15 @@ class Monitor(AtUpdates):
         self._validations, self._drawn_at = state_dict["validations"], state_dict["drawn_at"]
 
     def _figures_after(self, trainer: pl.Trainer, module: Any) -> Figures:
-        """What an update did."""
         step = trainer.global_step
         found = figures.update_ratios(self._parameters, parameters_of(network_of(module)))
         if trainer.precision == "16-mixed":  # skips updates, when its gradients overflow
             found = {name: x for name, x in found.items() if x > -inf}
         if hasattr(module, "lr_at"):
-            found |= figures.lr_grad_ratios(self.figures, module.lr_at(step - 1))
+            lr = module.lr_at(step - 1)
+            for name, ratio in self.figures.items():
+                if name.startswith("grad_to_data/") and lr * ratio > 0:
+                    found[name.replace("grad_to_data", "lr_grad_ratio", 1)] = log10(lr * ratio)
         if (data := _words(trainer, module)) is not None:
             with trainer.precision_plugin.forward_context():
                 for name in ("train", "val"):
@@ -225,7 +216,6 @@ class Monitor(AtUpdates):
         return found
 
     def _seen(self, trainer: pl.Trainer, module: Any) -> Seen:
-        """What the checks read of an update."""
         net, step, steps = network_of(module), trainer.global_step, trainer.max_steps
         rate = module.lr_multiplier(step - 1) if hasattr(module, "lr_multiplier") else 1.0
         return Seen(

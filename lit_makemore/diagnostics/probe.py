@@ -4,6 +4,7 @@ Shapes: B batch, H units of a layer.
 """
 
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from inspect import ismethod, signature
 from typing import Any
@@ -47,11 +48,8 @@ class Probe:
 def run_probe(net: nn.Module, forward: Callable[[], Tensor | None]) -> Probe:
     """Runs a forward pass, and a backward pass if there is a loss, and records what they show.
 
+    `forward` passes a minibatch through the network, and returns the scalar loss, or None.
     Parameters, their gradients, buffers and the random state are afterwards as they were before.
-
-    Args:
-        net: the network, in training or evaluation mode.
-        forward: passes a minibatch through the network; returns the scalar loss, or None.
     """
     shown = layer_names(net)
     names = {module: shown[name] for name, module in net.named_modules()}
@@ -123,22 +121,16 @@ def network_of(module: nn.Module) -> nn.Module:
     return net if whole else module  # type: ignore[return-value]
 
 
-def loss_of(module: nn.Module) -> Callable[[Any], Tensor] | None:
-    """The module's method loss(batch), which returns a scalar; None if it has no such method."""
-    method = getattr(module, "loss", None)
-    try:
-        return method if ismethod(method) and signature(method).bind("batch") else None
-    except TypeError:  # it takes something else
-        return None
-
-
 def forward_of(module: nn.Module, batch: Any) -> Callable[[], Tensor | None] | None:
     """What passes a minibatch through a module, for `run_probe`; None if nothing can.
 
-    Without a method loss(batch) it is forward, on the minibatch's first element.
+    It is the module's method loss(batch), which returns a scalar; without one forward, on the
+    minibatch's first element.
     """
-    if loss := loss_of(module):
-        return lambda: loss(batch)
+    method = getattr(module, "loss", None)
+    with suppress(TypeError):  # it takes something else
+        if ismethod(method) and signature(method).bind("batch"):
+            return lambda: method(batch)
     if not is_overridden("forward", module, LightningModule):
         return None
 
@@ -183,7 +175,6 @@ def tensor_names(net: nn.Module) -> dict[str, str]:
 
 
 def parameters_of(net: nn.Module) -> dict[str, Tensor]:
-    """All trained parameters, by name."""
     names = tensor_names(net)
     return {names[name]: p for name, p in net.named_parameters() if p.requires_grad}
 

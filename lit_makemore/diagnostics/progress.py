@@ -1,5 +1,6 @@
 """One line that says how far the run is."""
 
+import os
 import sys
 from math import inf
 from time import monotonic
@@ -85,5 +86,10 @@ class ProgressLine(ProgressBar, AtUpdates):
             left = round((steps - step) * (update + self._validation / every))
             parts.append(f"{left // 60}:{left % 60:02} left")
         begin, end = ("\r", "\033[K") if self._terminal else ("", "\n")
-        print(begin + " · ".join(parts), end=end, file=sys.stderr, flush=True)
+        try:
+            print(begin + " · ".join(parts), end=end, file=sys.stderr, flush=True)
+        except BrokenPipeError:
+            raise
+        except OSError:  # the disk of the output is full, perhaps not that of the run
+            sys.stderr = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115
         self._last_step, self._last_time, self._drawn = step, now, True

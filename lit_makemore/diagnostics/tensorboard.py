@@ -119,9 +119,17 @@ def write(trainer: pl.Trainer, step: int, events: Events) -> None:
     Other loggers get the scalars, and what they have WandbLogger's methods for: pictures by
     log_image, texts by log_text.
     """
-    for logger in trainer.loggers if trainer.is_global_zero else ():
+    loggers: list[Any] = trainer.loggers if trainer.is_global_zero else []
+    for logger in loggers:
         if not isinstance(logger, TensorBoardLogger):
-            _write_elsewhere(logger, step, events)
+            if events.scalars:
+                logger.log_metrics(events.scalars, step=step)
+            if hasattr(logger, "log_image"):
+                for name, (_, _, png) in events.pictures.items():
+                    logger.log_image(name, [Image.open(BytesIO(png))], step=step)
+            if hasattr(logger, "log_text"):
+                for name, text in events.texts.items():
+                    logger.log_text(name, ["text"], [[text]], step=step)
             continue
         values = []
         for tag, number in tagged(logger, events.scalars).items():
@@ -140,17 +148,6 @@ def write(trainer: pl.Trainer, step: int, events: Events) -> None:
             values.append(value)
         if values:
             logger.experiment.file_writer.add_summary(Summary(value=values), step)
-
-
-def _write_elsewhere(logger: Any, step: int, events: Events) -> None:
-    if events.scalars:
-        logger.log_metrics(events.scalars, step=step)
-    if hasattr(logger, "log_image"):
-        for name, (_, _, png) in events.pictures.items():
-            logger.log_image(name, [Image.open(BytesIO(png))], step=step)
-    if hasattr(logger, "log_text"):
-        for name, text in events.texts.items():
-            logger.log_text(name, ["text"], [[text]], step=step)
 
 
 def histogram(values: Tensor, limit: float, bins: int = 40) -> HistogramProto:

@@ -6,11 +6,11 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-from lit_makemore.sampling.sampler import Sampler
+from lit_makemore.sampling.sampler import Draw, Sampler
 from lit_makemore.sampling.scoring import score
+from lit_makemore.training.datamodule import NamesDataModule
 from lit_makemore.words.corpus import word_hashes
-from lit_makemore.words.splits import Split, whereabouts
-from lit_makemore.words.vocab import Vocabulary
+from lit_makemore.words.splits import whereabouts
 
 SEED = 2147483647  # the lecture's
 SHOWN, LOOKED_UP = 10, 200
@@ -25,35 +25,40 @@ class Known(NamedTuple):
     natural: float  # share that would be if the network knew the list, but no word by heart
 
 
-def sample_table(
-    model: nn.Module, vocab: Vocabulary, block_size: int, splits: dict[str, Split]
-) -> str:
-    """Ten names as a table in Markdown. The random numbers are the same each time.
+def samples(model: nn.Module, data: NamesDataModule, num: int) -> Draw:
+    """Draws names, with the same random numbers each time.
+
+    The model is in evaluation mode: windows (B, T) to logits (B, V). No more names are drawn than
+    are shown: a network that never ends one would take minutes for thousands.
+    """
+    longest = data.splits["train"].longest
+    sampler = Sampler(model, data.vocab, data.block_size, longest=longest, batch=num)
+    return next(sampler.draw(num, torch.Generator().manual_seed(SEED)))
+
+
+def sample_table(model: nn.Module, data: NamesDataModule) -> str:
+    """Ten `samples` as a table in Markdown.
 
     Each name has its log-probability in nats, and whether it is a training word, held out or new.
-    The model is in evaluation mode: windows (B, T) to logits (B, V).
     """
-    sampler = Sampler(model, vocab, block_size, longest=splits["train"].longest, batch=SHOWN)
-    names = next(sampler.draw(SHOWN, torch.Generator().manual_seed(SEED))).names
-    scores = score(model, vocab, block_size, names).tolist()
+    names = samples(model, data, SHOWN).names
+    scores = score(model, data.vocab, data.block_size, names).tolist()
     shown = (MARKS.sub(lambda mark: f"&#{ord(mark[0])};", name) for name in names)
     rows = [
-        f"| {text} | {value:.2f} | {whereabouts(splits, name)} |"
+        f"| {text} | {value:.2f} | {whereabouts(data.splits, name)} |"
         for text, name, value in zip(shown, names, scores, strict=True)
     ]
     return "\n".join(["| name | ln p | |", "|---|---|---|", *rows])
 
 
-def known_samples(
-    model: nn.Module, vocab: Vocabulary, block_size: int, splits: dict[str, Split]
-) -> Known:
-    """Draws 200 names, and looks them up in the word list. The model is as in `sample_table`.
+def known_samples(model: nn.Module, data: NamesDataModule) -> Known:
+    """Draws 200 names, and looks them up in the word list. The model is as in `samples`.
 
     A short list of short words holds much of what can be spelt: whoever knows how its words are
     made hits many of them, but held-out words as often as training words. And where words repeat,
     held-out words are training words too.
     """
-    sampler = Sampler(model, vocab, block_size, batch=LOOKED_UP)
+    splits, sampler = data.splits, Sampler(model, data.vocab, data.block_size, batch=LOOKED_UP)
     sampler.limit = min(sampler.limit, splits["train"].longest + 1)  # longer ones are not there
     draw = next(sampler.draw(LOOKED_UP, torch.Generator().manual_seed(SEED)))
     names = (name for name, cut in zip(draw.names, draw.cut.tolist(), strict=True) if not cut)

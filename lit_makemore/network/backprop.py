@@ -35,9 +35,7 @@ def forward(p: SimpleNamespace, x: Tensor, y: Tensor) -> SimpleNamespace:
 
     Parameters C (V, C), W1 (T·C, H), b1 (H), bngain and bnbias (1, H), W2 (H, V) and b2 (V), and
     windows x (n, T) and next tokens y (n,) to all parameters, intermediates and the loss, by name.
-
-    Raises:
-        ValueError: the batch has one example, so there is no variance.
+    One example alone has no variance, and raises ValueError.
     """
     n = len(y)
     if n < 2:
@@ -152,11 +150,11 @@ def batch_norm_backward(
         centred, m = x - layer.running_mean, n
         r = (layer.running_var + layer.eps).rsqrt()
     x_hat = centred * r
-    g = dy * layer.weight if layer.affine else dy
+    g = dy * layer.weight if layer.weight is not None else dy
     dx = r * g
     if layer.training:
         dx = r / n * (n * g - g.sum(0) - n / m * x_hat * (g * x_hat).sum(0))
-    return dx, {"weight": (dy * x_hat).sum(0), "bias": dy.sum(0)} if layer.affine else {}
+    return dx, {"weight": (dy * x_hat).sum(0), "bias": dy.sum(0)}
 
 
 def linear_backward(dy: Tensor, x: Tensor, layer: Linear) -> tuple[Tensor, dict[str, Tensor]]:
@@ -229,7 +227,6 @@ def loss_by_hand(net: MLP, x: Tensor, y: Tensor) -> Tensor:
 def _layer_backward(
     dy: Tensor, x: Tensor, y: Tensor, layer: nn.Module
 ) -> tuple[Tensor, dict[str, Tensor]]:
-    """dx, and the gradients of the layer's parameters by name."""
     if isinstance(layer, Linear):
         return linear_backward(dy, x, layer)
     if isinstance(layer, BatchNorm1d):

@@ -36,10 +36,12 @@ def fold(net: MLP) -> MLP:
 @torch.no_grad()
 def _fold_into(linear: nn.Module, norm: BatchNorm1d) -> None:
     assert isinstance(linear, Linear)
-    scale = norm.weight * (norm.running_var + norm.eps).rsqrt()
+    scale = (norm.running_var + norm.eps).rsqrt()
+    scale = scale if norm.weight is None else norm.weight * scale
     bias = -norm.running_mean if linear.bias is None else linear.bias - norm.running_mean
     linear.weight.copy_(scale[:, None] * linear.weight)
-    linear.bias = nn.Parameter((scale * bias + norm.bias).to(linear.weight.dtype))
+    bias = scale * bias if norm.bias is None else scale * bias + norm.bias
+    linear.bias = nn.Parameter(bias.to(linear.weight.dtype))
 
 
 @torch.no_grad()

@@ -33,8 +33,6 @@ were found on random networks in float64, and 15 in float32."""
 
 @dataclass(frozen=True)
 class Line:
-    """One hand-derived gradient compared with autograd's."""
-
     name: str  # what the loss is differentiated by
     shape: tuple[int, ...]
     exact: bool  # all bits are equal

@@ -54,9 +54,7 @@ class BatchNorm1d(nn.BatchNorm1d):
     instead (Ioffe & Szegedy, 2015, https://arxiv.org/abs/1502.03167). It is a torch.nn.BatchNorm1d
     with the forward pass written out and a choice of variance; (B, F, L) inputs are not supported.
     Statistics are computed in float32 at least, since bfloat16 has too few digits for x - μ.
-
-    Raises:
-        ValueError: the variance is unknown, the input is not (B, F), or a training batch has 1 row.
+    ValueError: the variance is unknown, the input is not (B, F), or a training batch has one row.
     """
 
     num_batches_tracked: Tensor
@@ -81,33 +79,35 @@ class BatchNorm1d(nn.BatchNorm1d):
             raise ValueError(
                 f"BatchNorm1d takes (batch, {self.num_features}) inputs, not {tuple(x.shape)}"
             )
-        if self.training and len(x) < 2:
+        observes = self.training or self.running_mean is None  # None: without running averages
+        if observes and len(x) < 2:
             raise ValueError(
                 "BatchNorm1d cannot normalise a training batch of one row: its variance is zero"
             )
         dtype = x.dtype
         x = x.to(torch.promote_types(dtype, torch.float32))
         # A GPU takes longer to start kernels than to run them: there one of torch's does all this.
-        off_cpu, same = x.device.type != "cpu", x.dtype == self.running_mean.dtype
-        if off_cpu and same and self.variance == "torch":
+        off_cpu, kept = x.device.type != "cpu", self.running_mean
+        if off_cpu and self.variance == "torch" and (kept is None or x.dtype == kept.dtype):
             return super().forward(x).to(dtype)
-        if self.training:
+        if observes:
             centred, var = self._observe(x)
         else:
             centred, var = x - self.running_mean, self.running_var
         scale = (var + self.eps).rsqrt()
-        if self.affine:
-            return (centred * (self.weight * scale) + self.bias).to(dtype)
-        return (centred * scale).to(dtype)
+        y = centred * (scale if self.weight is None else self.weight * scale)
+        return (y if self.bias is None else y + self.bias).to(dtype)
 
     def _observe(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """x - μ (B, F) and σ² (F,) of the minibatch; updates the running averages."""
+        """x - μ (B, F) and σ² (F,) of the minibatch; updates the running averages, if any."""
         n = x.size(0)
         mean = x.mean(0)
         centred = x - mean
         biased = (centred * centred).mean(0)
         bessel = n / (n - 1)  # turns the biased variance into the unbiased one
         var = biased * bessel if self.variance == "unbiased" else biased
+        if not (self.training and self.track_running_stats) or self.running_mean is None:
+            return centred, var
         self.num_batches_tracked.add_(1)
         weight = self.momentum  # of the new minibatch
         if weight is None:

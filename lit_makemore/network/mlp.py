@@ -57,8 +57,7 @@ class MLP(nn.Module):
         activation: tanh, relu, linear, or a class of torch.nn without arguments: torch.nn.GELU.
         norm: batch, layer, none, or a class of torch.nn that takes the width: torch.nn.RMSNorm.
 
-    Raises:
-        ValueError: a size is not positive, or the activation, norm or variance is unknown.
+    A size that is not positive, or an unknown activation, norm or variance, raises ValueError.
     """
 
     def __init__(

@@ -76,6 +76,11 @@ class RunFolder:
                 path.mkdir(parents=True)
                 break
             except FileExistsError as error:
+                if not os.path.lexists(path):  # the root is a link to nowhere
+                    raise
+                begun = not (path / ".lock").exists() or (path / "config.yaml").exists()
+                if name and not begun:
+                    break  # of a process that was killed before it had begun; the lock decides
                 if name:
                     remedy = "continue it with --resume true, or choose another --name"
                     raise FileExistsError(f"{path} exists; {remedy}") from error
@@ -98,7 +103,8 @@ class RunFolder:
 
 def plain(name: str) -> str:
     """The name; raises ValueError if it is more or less than the name of a folder."""
-    if name != os.path.basename(name) or name in ("", ".", "..") or CONTROL.search(name):
+    odd = CONTROL.search(name) or len(os.fsencode(name)) > 255
+    if name != os.path.basename(name) or name in ("", ".", "..") or odd:
         raise ValueError(f"--name {name!r} must be a plain folder name; --runs_dir says where")
     return name
 

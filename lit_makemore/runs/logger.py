@@ -88,8 +88,8 @@ class RunLogger(CardLogger):
         self.save()
 
     def close(self) -> None:
-        if self._started:
-            self.experiment.close()
+        if self._experiment is not None:
+            self._experiment.close()
 
     def log_hyperparams(self, params: Any, metrics: Any = None, step: int | None = None) -> None:
         """Enters the run in the HParams page, and lays out the Custom Scalars page."""
@@ -156,8 +156,7 @@ def versions(loggers: Iterable[Logger]) -> list[tuple[str, Any]]:
 def keep_rows(logger: Any, found: Resumption | None) -> None:
     """Keeps the rows of a CSVLogger before the checkpoint: Lightning would delete its file.
 
-    Raises:
-        ValueError: the rows are those of another run.
+    ValueError if they are those of another run.
     """
     path = Path(logger.log_dir, ExperimentWriter.NAME_METRICS_FILE)
     if not path.exists():

@@ -19,16 +19,15 @@ from lit_makemore import __version__
 from lit_makemore.counts.baselines import Figures, without_nan
 from lit_makemore.counts.ngrams import KneserNey
 from lit_makemore.diagnostics.checks import TABLE_WIDTH, Health
+from lit_makemore.diagnostics.words import samples
 from lit_makemore.files import write_text
 from lit_makemore.model import NameModel
 from lit_makemore.runs.tables import aligned, displayed_width
-from lit_makemore.sampling.sampler import Sampler
 from lit_makemore.training.curves import TrainingCurves
 from lit_makemore.training.datamodule import NamesDataModule
 from lit_makemore.training.metrics import evaluate as losses_on
 from lit_makemore.words.splits import known_words, repeated_words, whereabouts
 
-SAMPLE_SEED = 2147483647  # the lecture's
 LONGEST_SHOWN = 30  # characters
 SPLITS = ("train", "val", "test", "val_novel", "test_novel")
 
@@ -37,8 +36,6 @@ Samples = list[tuple[str, str]]
 
 
 class Result(NamedTuple):
-    """The losses of a run, in nats."""
-
     best: Figures  # of the best weights; of the last ones if the run kept no checkpoint
     final: Figures  # of the last weights
     kept: bool  # whether there are best weights
@@ -70,10 +67,7 @@ def split_losses(net: nn.Module, data: NamesDataModule) -> Figures:
 
 def draw_samples(net: nn.Module, data: NamesDataModule, num: int = 20) -> Samples:
     """Names in the order in which they are drawn."""
-    longest = data.splits["train"].longest
-    # No more than are shown: a network that never ends a name would take minutes for thousands.
-    sampler = Sampler(net, data.vocab, data.block_size, longest=longest, batch=num)
-    draw = next(sampler.draw(num, torch.Generator().manual_seed(SAMPLE_SEED)))
+    draw = samples(net, data, num)
     return [
         (name, "cut" if cut else whereabouts(data.splits, name))
         for name, cut in zip(draw.names, draw.cut.tolist(), strict=True)
@@ -83,6 +77,7 @@ def draw_samples(net: nn.Module, data: NamesDataModule, num: int = 20) -> Sample
 def facts(result: Result, health: Health | None, trainer: Any) -> dict[str, Any]:
     """The entries of summary.json about the run, its losses, data, machine and versions."""
     data, module = trainer.datamodule, trainer.lightning_module
+    device = trainer.strategy.root_device
     curves = next(one for one in trainer.callbacks if isinstance(one, TrainingCurves))
     mixture: dict[str, Any] = {}
     if result.net.mixture is not None and result.network:
@@ -95,7 +90,7 @@ def facts(result: Result, health: Health | None, trainer: Any) -> dict[str, Any]
         "block_size": data.block_size,
         "lr": module.hparams["lr"],
         "threads": torch.get_num_threads(),
-        "device": device_name(trainer.strategy.root_device),
+        "device": torch.cuda.get_device_name(device) if device.type == "cuda" else device.type,
         "engine": module.engine,
         "precision": str(trainer.precision),
         "steps_per_s": round(curves.steps_per_s, 1),
@@ -121,11 +116,6 @@ def facts(result: Result, health: Health | None, trainer: Any) -> dict[str, Any]
     }
 
 
-def device_name(device: torch.device) -> str:
-    """What trained: cpu, or the name of the GPU."""
-    return torch.cuda.get_device_name(device) if device.type == "cuda" else device.type
-
-
 def cpu_name() -> str:
     """The name of the processor as the machine gives it, as "Intel(R) Xeon(R)"."""
     info = Path("/proc/cpuinfo")
@@ -140,15 +130,16 @@ def git_commit() -> str | None:
         return None
     command = ["git", "describe", "--always", "--dirty", "--abbrev=12", "--exclude=*"]
     try:
-        done = subprocess.run(command, cwd=package, capture_output=True, text=True, check=True)
+        done = subprocess.run(
+            command, cwd=package, capture_output=True, errors="replace", check=True
+        )
     except (OSError, subprocess.SubprocessError):
         return None
     return done.stdout.strip()
 
 
-def write(folder: Path, entries: dict[str, Any], samples: Samples) -> None:
-    """Writes summary.json and samples.txt."""
-    write_text(folder / "samples.txt", "".join(f"{name}\t{where}\n" for name, where in samples))
+def write(folder: Path, entries: dict[str, Any], names: Samples) -> None:
+    write_text(folder / "samples.txt", "".join(f"{name}\t{where}\n" for name, where in names))
     write_text(folder / "summary.json", json.dumps(entries, indent=2) + "\n")
 
 
@@ -157,7 +148,7 @@ def _keyed(figures: Figures) -> Figures:
     return {f"{key}_loss".replace("_novel_loss", "_loss_novel"): x for key, x in figures.items()}
 
 
-def text(result: Result, health: Health | None, samples: Samples, folder: Path) -> str:
+def text(result: Result, health: Health | None, names: Samples, folder: Path) -> str:
     """The closing tables of a fit; health is None without a monitor."""
     rows = {"best weights" if result.kept else "last weights": result.best}
     if result.network:
@@ -170,7 +161,7 @@ def text(result: Result, health: Health | None, samples: Samples, folder: Path) 
         f"(kneser_ney: {before} before the next one, discount {result.counts.discount}; "
         "the val words chose both)",
         *([f"({said})" for said in mixture.sentences()] if mixture is not None else []),
-        columns(samples),
+        columns(names),
         *([health.table()] if health else []),
         f"\nresults: {folder} (summary.json, samples.txt, checkpoints/)",
         f"see them with: tensorboard --logdir {shlex.quote(str(folder.parent))}",
@@ -212,11 +203,11 @@ def number(value: float | None, digits: int) -> str:
     return f"{value:.{digits}f}" if value < 1e4 else f"{value:.1e}"
 
 
-def columns(samples: Samples) -> str:
+def columns(names: Samples) -> str:
     """The names in columns, each with a mark for where it is found; long ones are shortened."""
     mark = {"train": "=", "held out": "~", "new": " ", "cut": " "}
     cells = []
-    for name, where in samples:
+    for name, where in names:
         short = name if len(name) <= LONGEST_SHOWN else name[: LONGEST_SHOWN - 1] + "…"
         cells.append(f"{mark[where]} {short}")
     width = max(map(displayed_width, cells), default=0) + 1

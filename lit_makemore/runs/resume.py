@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -45,11 +46,8 @@ def find(resume: str, root: str | Path, name: str | None, stem: str) -> Resumpti
     resume is "true": the last checkpoint of the run; "auto": its newest whole checkpoint, without
     which the run starts again in its folder, or None if there is no run; otherwise a run folder, or
     a checkpoint in one. The run is the named one, or the newest named stem, or stem with a number:
-    the one whose config.yaml was written last.
-
-    Raises:
-        FileNotFoundError: there is nothing to go on from; not for "auto".
-        ValueError: the checkpoint is not a whole one of this program; not for "auto".
+    the one whose config.yaml was written last. But for "auto" it is FileNotFoundError if there is
+    nothing to go on from, ValueError if the checkpoint is not a whole one of this program.
     """
     folder = Path(resume).resolve()
     if resume in ("true", "auto"):
@@ -124,10 +122,8 @@ def that_count(config: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
 def finished(found: Resumption, config: str) -> list[str]:
     """What must be larger (one of these) if a run that has ended by itself shall go on.
 
-    Nothing if it has not ended, or if what says when to stop has changed since (YAML).
-
-    Raises:
-        ValueError: diagnostics.fail_on has stopped it, and would do so again.
+    Nothing if it has not ended, or if what says when to stop has changed since (YAML). ValueError
+    if diagnostics.fail_on has stopped it, and would do so again.
     """
     before, now, failed = _before(found), yaml.safe_load(config), found.folder / "failed.txt"
     if failed.is_file() and before == now:
@@ -146,8 +142,7 @@ def finished(found: Resumption, config: str) -> list[str]:
 def check(found: Resumption, config: str, override: bool) -> list[str]:
     """Lines that say what applies from here on, under another configuration (YAML).
 
-    Raises:
-        ValueError: it differs in what changes the result, and the user does not override that.
+    ValueError if it differs in what changes the result, and the user does not override that.
     """
     apart = differences(_before(found), yaml.safe_load(config))
     if found.threads not in (None, threads := torch.get_num_threads()):
@@ -160,4 +155,9 @@ def check(found: Resumption, config: str, override: bool) -> list[str]:
 
 def _before(found: Resumption) -> dict[str, Any]:
     """The configuration of a run."""
-    return read_config(found.folder / "config.yaml")
+    path = found.folder / "config.yaml"
+    with suppress(yaml.YAMLError, UnicodeDecodeError):
+        config = read_config(path)
+        if isinstance(config, dict) and isinstance(config.get("trainer"), dict):
+            return config
+    raise ValueError(f"{path} is damaged; restore it, or begin another run under another --name")

@@ -13,11 +13,13 @@ from types import FrameType
 
 # If several arrive, the last one in this list decides: a job that is warned and then cancelled must
 # not be queued again.
-NAMES = ("SIGUSR1", "SIGINT", "SIGHUP", "SIGTERM")
+WARNINGS = ("SIGUSR1", "SIGUSR2", "SIGXCPU")  # of a cluster, before time or CPU time ends
+NAMES = (*WARNINGS, "SIGINT", "SIGHUP", "SIGTERM")
 ASKING = [getattr(signal, name) for name in NAMES if hasattr(signal, name)]
 if hasattr(signal, "SIGHUP") and signal.getsignal(signal.SIGHUP) == signal.SIG_IGN:
     ASKING.remove(signal.SIGHUP)  # nohup has started us
 _noted: list[int] = []  # those received
+PARENT = os.getppid()  # which started this process
 _blocks = 0  # how many blocks of `noted` are open
 
 

@@ -107,7 +107,9 @@ def requeue(limit: int) -> str:
 def _scontrol(*arguments: str) -> str:
     command = ["scontrol", *arguments]
     try:
-        done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=True)
+        done = subprocess.run(
+            command, capture_output=True, errors="replace", timeout=60, check=True
+        )
     except subprocess.SubprocessError as error:
         said = getattr(error, "stderr", None) or "no answer from scontrol"
         raise OSError(said.strip()) from error

@@ -1,12 +1,16 @@
-"""What stops a run: a loss that is not finite, or a signal, between two updates."""
+"""What stops a run: a loss that is not finite, or a signal, between two updates or before them."""
 
+import os
 import shlex
 import signal
 import sys
+from concurrent.futures import Future, wait
 from contextlib import suppress
 from math import inf, isfinite
 from pathlib import Path
+from socket import getaddrinfo
 from subprocess import TimeoutExpired
+from threading import Thread
 from typing import Any
 
 import lightning.pytorch as pl
@@ -64,8 +68,8 @@ class StopOnSignal(AtUpdates):
     """Raises Stopped after the update during which a noted signal came. It saves nothing.
 
     Several processes stop after the same update, no matter which of them got the signal.
-    SLURM warns a job by SIGUSR1 and ends a preempted job by SIGTERM. Such a job is queued again, up
-    to `max_requeues` times, if a subclass has saved its run.
+    A cluster warns a job by one of signals.WARNINGS; SLURM ends a preempted job by SIGTERM. Such a
+    job is queued again, up to `max_requeues` times, if a subclass has saved its run.
     """
 
     def __init__(self, max_requeues: int = 0) -> None:
@@ -107,7 +111,7 @@ class StopOnSignal(AtUpdates):
             line += f"; continue with fit --resume {run} (checkpoint: {saved})"
             if slurm.job():
                 name = signum.name if trainer.is_global_zero else ""
-                if name == "SIGUSR1" or (name == "SIGTERM" and slurm.preempted()):
+                if name in signals.WARNINGS or (name == "SIGTERM" and slurm.preempted()):
                     # said at once: from now on SLURM ends the processes
                     print(slurm.requeue(self._max_requeues), file=sys.stderr, flush=True)
                 trainer.strategy.barrier()  # nobody ends before that is done
@@ -115,12 +119,55 @@ class StopOnSignal(AtUpdates):
         raise Stopped(signum, line)
 
 
+def stop_while_connecting(trainer: Any) -> None:
+    """Lets a signal stop a process that waits for the others, or the end of what started it.
+
+    torch waits for half an hour, in C++, where Python runs no handler: so another thread waits. In
+    a SLURM job a signal is kept for the first update. If nobody is found, a ValueError says where.
+    """
+    strategy = trainer.strategy
+    if not (connect := getattr(strategy, "setup_distributed", None)):
+        return
+
+    def connecting(connected: Future[None]) -> None:
+        try:
+            getaddrinfo(strategy.cluster_environment.main_address, None)
+            connected.set_result(connect())
+        except BaseException as error:
+            connected.set_exception(error)
+
+    def listening() -> None:
+        connected: Future[None] = Future()
+        Thread(target=connecting, args=[connected], daemon=True).start()
+        try:
+            while wait([connected], 0.1).not_done:
+                asked = signals.received()
+                signum = signal.Signals(signals.ASKING[asked - 1])
+                ends = asked and signum.name not in signals.WARNINGS and not slurm.job()
+                if ends or (trainer.local_rank and os.getppid() != signals.PARENT):
+                    raise Stopped(signum, f"stopped by {signum.name} before the first update")
+            connected.result()
+        except BaseException as error:
+            for child in getattr(strategy.launcher, "procs", []):
+                child.terminate()
+            _leave(trainer)
+            if not isinstance(error, Exception):
+                raise
+            place, why = strategy.cluster_environment, str(error).partition("\n")[0]
+            raise ValueError(
+                f"the processes do not find each other at {place.main_address}:{place.main_port} "
+                f"({why}); let MASTER_ADDR and MASTER_PORT name a free port of the first machine"
+            ) from error
+
+    strategy.setup_distributed = listening
+
+
 def _leave(trainer: Any) -> None:
     """Disconnects, and lets the processes end that Lightning started; they wait for that.
 
     They are taken out of its watch, which would kill this one.
     """
-    if trainer.world_size > 1:
+    if trainer.world_size > 1 and torch.distributed.is_initialized():
         torch.distributed.destroy_process_group()
     started = getattr(trainer.strategy.launcher, "procs", [])
     children = started[:]

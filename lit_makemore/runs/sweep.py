@@ -62,8 +62,7 @@ def points(axis: Axis) -> list[Value]:
 class Sweep:
     """A sweep, as its YAML file describes it; docs/sweeps.md explains each key.
 
-    Raises:
-        ValueError: the space makes no sweep; the line says what to do.
+    ValueError if the space makes no sweep; the line says what to do.
     """
 
     config: str | list[str]
@@ -104,7 +103,6 @@ class Sweep:
 
     @property
     def axes(self) -> dict[str, Axis]:
-        """The space without the seeds."""
         return {name: axis for name, axis in self.space.items() if name != SEEDS}
 
     @property
@@ -143,10 +141,7 @@ class Study:
     seeds: infinite if a run diverged, None before its runs are finished. It has no owner: a process
     works on a run while it holds the lock of the run's folder. If that process is killed, the lock
     is free, and another one takes the run up. `base` has the options of all runs: a study is only
-    continued with the same ones.
-
-    Raises:
-        ValueError: the folder has the study of another sweep, or something else.
+    continued with the same ones. ValueError if the folder has another sweep, or something else.
     """
 
     def __init__(self, folder: Path, sweep: Sweep, base: dict[str, Any]) -> None:

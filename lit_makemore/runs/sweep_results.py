@@ -46,7 +46,12 @@ def write(folder: Path, sweep: Sweep, trials: Sequence[Trial], command: str) -> 
     best = f"The best trial is {trials[0].number:03}. This command trains it by itself:"
     if not isfinite(trials[0].value):
         best, command = "Every trial diverged; try lower learning rates.", ""
-    rows = _table(sweep, trials)
+    names = tables.short_names(list(sweep.axes))
+    rows = [["trial", *names.values(), *tables.HEAD]]
+    for one in trials:
+        values = [tables.shown(one.parameters[name]) for name in names]
+        losses = tables.cells(one.runs) if isfinite(one.value) else ["diverged", *[""] * 4]
+        rows.append([f"{one.number:03}", *values, *losses])
     with replacing(folder / "sweep.png") as file:
         picture(sweep, trials).savefig(file, format="png")
     write_text(folder / "sweep.csv", _csv(sweep, trials))
@@ -64,16 +69,6 @@ def write(folder: Path, sweep: Sweep, trials: Sequence[Trial], command: str) -> 
         + f"\n\n{best}\n  {command}\n\nresults: {folder} (sweep.md, sweep.csv, sweep.png)\n"
         f"see the runs with: tensorboard --logdir {folder}"
     )
-
-
-def _table(sweep: Sweep, trials: Sequence[Trial]) -> list[list[str]]:
-    names = tables.short_names(list(sweep.axes))
-    rows = [["trial", *names.values(), *tables.HEAD]]
-    for one in trials:
-        values = [tables.shown(one.parameters[name]) for name in names]
-        losses = tables.cells(one.runs) if isfinite(one.value) else ["diverged", *[""] * 4]
-        rows.append([f"{one.number:03}", *values, *losses])
-    return rows
 
 
 def _csv(sweep: Sweep, trials: Sequence[Trial]) -> str:

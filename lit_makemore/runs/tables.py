@@ -16,8 +16,6 @@ LOSSES = ("val_loss", "test_loss", "val_loss_novel", "test_loss_novel")  # in su
 
 
 class Finished(NamedTuple):
-    """A finished run."""
-
     folder: Path
     options: dict[str, Any]  # those that change its result, without the seed
     seed: int
@@ -27,9 +25,7 @@ class Finished(NamedTuple):
 def read(folder: Path) -> Finished:
     """Reads the folder of a finished run.
 
-    Raises:
-        FileNotFoundError: it is no run folder, or the run is not finished.
-        ValueError: a file in it is damaged.
+    FileNotFoundError if there is none or it is not finished, ValueError if a file is damaged.
     """
     if not (folder / "config.yaml").is_file():
         raise FileNotFoundError(f"{folder} is no run folder: there is no config.yaml in it")

@@ -14,8 +14,6 @@ https://doi.org/10.1214/aoms/1177697196.)
 Shapes: B names in the making, P places, T block_size, V vocab_size.
 """
 
-from collections.abc import Iterator
-
 import torch
 from torch import Tensor, nn
 
@@ -24,10 +22,8 @@ from lit_makemore.sampling.conditions import Automaton, Condition
 from lit_makemore.sampling.sampler import (
     LONGEST,
     Decoding,
-    Draw,
     Sampler,
     choose,
-    draw_batch,
     longest_name,
     names_at_once,
 )
@@ -51,12 +47,12 @@ def find_places(
     The window of each place, (P, T), of which the first is where every name begins; the place
     after each character, (P, V), which is P for none; and whether a name may end there, (P,).
     """
-    moves = [automaton.moves(state, vocab.chars) for state in range(len(automaton.accepts))]
     begin = ("\0" * block_size, 0)  # tokens as characters: such a window can be looked up
     numbers, depths, edges = {begin: 0}, [0], list[int]()
     for number, (window, state) in enumerate(queue := [begin]):
         depth = depths[number] + 1
-        for token, after in moves[state]:
+        for c, after in automaton.moves[state].items():
+            token = vocab.stoi[c]
             if depth + (automaton.missing[after] or 0) > max_length:
                 continue
             place = ((window + chr(token))[1:], after)
@@ -70,18 +66,16 @@ def find_places(
     following = torch.full((len(queue), len(vocab)), len(queue))
     sources, tokens, targets = torch.tensor(edges, dtype=torch.int64).view(-1, 3).T
     following[sources, tokens] = targets
-    windows = torch.tensor([[ord(c) for c in window] for window, _ in queue])
+    windows = torch.tensor([list(map(ord, window)) for window, _ in queue])
     return windows, following, torch.tensor([automaton.accepts[state] for _, state in queue])
 
 
-class ConditionedSampler:
-    """Draws names that the automaton accepts, as Sampler draws any, and none in vain.
+class ConditionedSampler(Sampler):
+    """Draws names that the automaton accepts, and none in vain.
 
-    `probability` is that of a name that fits, among all that the network draws.
-
-    Raises:
-        TooMany: the condition leaves too much open for this window and vocabulary.
-        ValueError: no name fits.
+    `probability` is that of a name that fits, among all that the network draws. A condition that
+    leaves too much open for this window and vocabulary raises TooMany; one that no name fits,
+    ValueError.
     """
 
     def __init__(
@@ -94,9 +88,10 @@ class ConditionedSampler:
         min_length: int,
         max_length: int,
     ) -> None:
-        self.vocab, self.min_length = vocab, min_length
+        self.vocab, self.min_length, self.max_length = vocab, min_length, None
         self.limit = max_length + 1  # with the end mark
         self.batch = names_at_once(vocab)
+        self._begin = torch.zeros(self.batch, dtype=torch.int64)
         windows, self._following, accepts = find_places(automaton, vocab, block_size, max_length)
         logits = logits_of(net, windows).float()
         self._log_p = log_probabilities(logits)  # (P, V)
@@ -129,22 +124,14 @@ class ConditionedSampler:
         weights[:, 0] = self._ending[place] if may_end else 0
         return weights
 
-    def draw(self, num: int, generator: torch.Generator) -> Iterator[Draw]:
-        """Draws num names in batches; a longer draw begins like a shorter one."""
-        while num > 0:
-            yield self._batch(generator).first(num)
-            num -= self.batch
-
-    def _batch(self, generator: torch.Generator) -> Draw:
-        def step(position: int, place: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-            later, may_end = self._chances[position + 1], position >= self.min_length
-            cumulative = self._weights(place, later, may_end).cumsum(1)
-            uniform = torch.rand(len(place), generator=generator, dtype=torch.float64)
-            chosen = choose(cumulative, uniform)
-            return chosen, self._log_p[place, chosen], self._following[place, chosen]
-
-        begin = torch.zeros(self.batch, dtype=torch.int64)
-        return draw_batch(step, begin, self.limit, self.vocab)
+    def _step(
+        self, position: int, place: Tensor, generator: torch.Generator
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        later, may_end = self._chances[position + 1], position >= self.min_length
+        cumulative = self._weights(place, later, may_end).cumsum(1)
+        uniform = torch.rand(len(place), generator=generator, dtype=torch.float64)
+        chosen = choose(cumulative, uniform)
+        return chosen, self._log_p[place, chosen], self._following[place, chosen]
 
 
 def sampler(
@@ -153,7 +140,7 @@ def sampler(
     block_size: int,
     decoding: Decoding = Decoding(),
     condition: Condition = Condition(),
-) -> Sampler | ConditionedSampler:
+) -> Sampler:
     """What draws the names of a condition from a network.
 
     A prefix only has to be put in front, and names that are too long are few. Another condition is

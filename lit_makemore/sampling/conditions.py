@@ -35,55 +35,48 @@ class Automaton:
     A state holds, for each pattern, the lengths of all ends of it that the rest may fit (the subset
     construction: Rabin & Scott, 1959, https://doi.org/10.1147/rd.32.0114). States are numbered from
     0, where every word begins. `accepts` and `missing` say of each state whether the word may end,
-    and after how many more characters at the earliest; None if never.
-
-    Raises:
-        ValueError: the patterns have too many states.
+    and after how many more characters at the earliest; None if never. `moves` has for each state
+    the characters with which a word that fits may go on, and the states after them. Too many states
+    raise ValueError.
     """
 
     def __init__(self, patterns: Sequence[Items], chars: str) -> None:
         begin = tuple(frozenset(_closed(items, len(items))) for items in patterns)
         states, work = {begin: 0}, 0
-        self._next: list[dict[str, int]] = []
+        following: list[dict[str, int]] = []
         for state in (queue := list(states)):
-            self._next.append({})
+            following.append({})
             work += sum(map(len, state))
             for c in chars:
                 if all(after := tuple(map(_after, patterns, state, c * len(patterns)))):
                     if after not in states:
                         states[after] = len(states)
                         queue.append(after)
-                    self._next[-1][c] = states[after]
+                    following[-1][c] = states[after]
             if len(states) > MAX_STATES or work > MAX_WORK:
                 raise ValueError(
                     f"the pattern has too many *: it would take more than {MAX_STATES:,} states; "
                     "use fewer of them"
                 )
         self.accepts = [all(0 in ends for ends in state) for state in states]
-        self.missing = self._distances()
-
-    def step(self, state: int, c: str) -> int | None:
-        """The state after one more character; None if no word that fits goes on so."""
-        after = self._next[state].get(c)
-        return after if after is not None and self.missing[after] is not None else None
-
-    def moves(self, state: int, chars: str) -> list[tuple[int, int]]:
-        """The numbers, from 1, of the characters that may come, each with the state after it."""
-        after = ((number, self.step(state, c)) for number, c in enumerate(chars, 1))
-        return [(number, one) for number, one in after if one is not None]
+        self.missing = self._distances(following)
+        self.moves = [
+            {c: after for c, after in of.items() if self.missing[after] is not None}
+            for of in following
+        ]
 
     def fits(self, word: str) -> bool:
         state = 0
         for c in word:
-            if (after := self.step(state, c)) is None:
+            if c not in self.moves[state]:
                 return False
-            state = after
+            state = self.moves[state][c]
         return self.accepts[state]
 
-    def _distances(self) -> list[int | None]:
+    def _distances(self, moves: list[dict[str, int]]) -> list[int | None]:
         missing: list[int | None] = [0 if accepts else None for accepts in self.accepts]
         before: list[list[int]] = [[] for _ in missing]
-        for state, following in enumerate(self._next):
+        for state, following in enumerate(moves):
             for after in following.values():
                 before[after].append(state)
         for state in (queue := [i for i, accepts in enumerate(self.accepts) if accepts]):
@@ -133,7 +126,6 @@ class Condition:
 
     @property
     def is_simple(self) -> bool:
-        """Whether there is nothing but a prefix and a max_length."""
         return not (self.suffix or self.pattern or self.min_length)
 
     def begins_with(self) -> str:

@@ -4,26 +4,15 @@ Training words, and words one edit away from one, are found by their hashes alon
 """
 
 from collections.abc import Collection, Iterator
-from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
-from lit_makemore.sampling.conditioned import ConditionedSampler
 from lit_makemore.sampling.sampler import GIVE_UP, Draw, Sampler
 from lit_makemore.words.corpus import word_hash
 
 BITS = 10  # of a word in a WordFilter
 POSITIONS = 7  # of a word; ln 2 · BITS has the lowest error rate
-
-
-@dataclass(frozen=True)
-class Wanted:
-    """Which of the names drawn are wanted."""
-
-    unique: bool = False  # each name once
-    only_new: bool = False  # no training words
-    not_near: bool = False  # no training words, and no names within one edit of one
 
 
 def seeded(seed: int | None) -> torch.Generator:
@@ -34,29 +23,30 @@ def seeded(seed: int | None) -> torch.Generator:
 
 
 def generate(
-    sampler: Sampler | ConditionedSampler,
+    sampler: Sampler,
     num: int,
     generator: torch.Generator,
     train_hashes: Tensor,
-    wanted: Wanted = Wanted(),
+    unique: bool = False,
+    only_new: bool = False,
+    not_near: bool = False,
 ) -> Iterator[Draw]:
     """Draws num names in batches, as `sampler.draw` does, with a generator on the CPU.
 
-    `train_hashes` (words,) are those of the training words.
-
-    Raises:
-        ValueError: too many names in a row are not wanted.
+    `unique` draws each name once; `only_new` no training words, which have the train_hashes
+    (words,); `not_near` nor any name within one edit of one. ValueError if too many names in a row
+    are not wanted.
     """
-    if wanted == Wanted():  # all
+    if not (unique or only_new or not_near):
         yield from sampler.draw(num, generator)
         return
     trained, seen, barren = set(train_hashes.tolist()), set[str](), 0
 
     def is_wanted(name: str) -> bool:
-        if wanted.not_near:
+        if not_near:
             known = is_near(name, sampler.vocab.chars, trained)
         else:
-            known = wanted.only_new and word_hash(name) in trained
+            known = only_new and word_hash(name) in trained
         return not known and name not in seen
 
     while num > 0:
@@ -65,21 +55,21 @@ def generate(
             for i, name in enumerate(draw.names):
                 if len(chosen) < num and is_wanted(name):
                     chosen.append(i)
-                    if wanted.unique:
+                    if unique:
                         seen.add(name)
             barren = 0 if chosen else barren + 1
             if barren == GIVE_UP:
-                raise ValueError(_none_of(GIVE_UP * sampler.batch, len(seen), wanted))
+                option = "not_near" if not_near else "only_new"
+                raise ValueError(_none_of(GIVE_UP * sampler.batch, len(seen), option))
             yield draw.at(chosen)
             num -= len(chosen)
             if num == 0:
                 break
 
 
-def _none_of(tried: int, found: int, wanted: Wanted) -> str:
+def _none_of(tried: int, found: int, option: str) -> str:
     if found:
         return f"{found:,} different names were found, no more; ask for fewer: --num {found}"
-    option = "not_near" if wanted.not_near else "only_new"
     return f"none of {tried:,} names is new; raise --temperature or leave out --{option}"
 
 

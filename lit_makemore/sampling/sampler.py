@@ -75,18 +75,11 @@ class Draw:
     cut: Tensor  # (B,) bool
 
     def at(self, numbers: Sequence[int]) -> "Draw":
-        """Some of the names."""
         names, numbers = [self.names[i] for i in numbers], list(numbers)
         return Draw(names, self.log_probabilities[numbers], self.cut[numbers])
 
     def first(self, num: int) -> "Draw":
-        """At most num of the names."""
         return self.at(range(min(num, len(self.names))))
-
-
-Step = Callable[[int, Tensor], tuple[Tensor, Tensor, Tensor]]
-"""The position and the places (B, …) of names in the making to their next characters (B,), the
-log-probabilities (B,) of these, and the places after them."""
 
 
 class Sampler:
@@ -100,16 +93,17 @@ class Sampler:
             the statistics of unfinished names.
         prefix: the first characters of every name.
         max_length: the most characters of a name; if None, longer ones are cut at `limit`.
-        fits: what must be true of a name. Names that do not fit or do not end are drawn again.
+        fits: what must be true of a name, beside a max_length. Names that do not fit or do not end
+            are drawn again.
         longest: characters of the longest training word, where it is known; decides about `limit`.
         batch: the number of names drawn at once; by default it depends on the vocabulary only.
             Only the default computes in advance, since it does not pay for a few names.
 
-    `tried` names were drawn so far, of which `kept` were not drawn again.
-
-    Raises:
-        ValueError: the network is in training mode, or the prefix contains an unknown character.
+    `tried` names were drawn so far, of which `kept` were not drawn again. A network in training
+    mode, or a prefix with an unknown character, raises ValueError.
     """
+
+    tried = kept = 0
 
     def __init__(
         self,
@@ -127,13 +121,13 @@ class Sampler:
             raise ValueError("sampling needs net.eval(): BatchNorm must use its running statistics")
         self.net, self.vocab, self.block_size = net, vocab, block_size
         self.decoding, self.max_length, self.fits = decoding, max_length, fits
-        self.tried = self.kept = 0
         if max_length is None:
             self.limit = longest_name(vocab, longest) + len(prefix)
         else:  # the character after the last is the end mark
             self.limit = min(max_length, LONGEST + len(prefix)) + 1
         self.prefix = torch.tensor(vocab.encode(prefix, "the prefix"), dtype=torch.int64)
         self.batch = batch or names_at_once(vocab)
+        self._begin = torch.zeros((self.batch, block_size), dtype=torch.int64)
         self._table: tuple[Tensor, Tensor] | None = None
         if len(vocab) ** (block_size + 1) <= TABLE and batch is None:
             windows = torch.cartesian_prod(*[torch.arange(len(vocab))] * block_size)
@@ -145,7 +139,7 @@ class Sampler:
         while num > 0:
             batch = self._batch(generator)
             self.tried += len(batch.names)
-            if self.max_length is not None or self.fits is not None:
+            if self.max_length is not None:
                 ended = (~batch.cut).nonzero().squeeze(1).tolist()
                 batch = batch.at([i for i in ended if not self.fits or self.fits(batch.names[i])])
                 barren = 0 if batch.names else barren + 1
@@ -161,16 +155,40 @@ class Sampler:
             num -= len(batch.names)
 
     def _batch(self, generator: torch.Generator) -> Draw:
-        def step(position: int, window: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-            row, cumulative, log_p = self._lookup(window)
-            if position < len(self.prefix):
-                chosen = self.prefix[position].expand(len(window))
-            else:
-                chosen = choose(cumulative[row], torch.rand(len(window), generator=generator))
-            return chosen, log_p[row, chosen], torch.cat([window[:, 1:], chosen[:, None]], 1)
+        """Draws names together, a character at a time, until each has ended or reached the limit.
 
-        windows = torch.zeros((self.batch, self.block_size), dtype=torch.int64)
-        return draw_batch(step, windows, self.limit, self.vocab)
+        The end mark counts as a character.
+        """
+        log_p, cut = torch.zeros(self.batch), torch.zeros(self.batch, dtype=torch.bool)
+        alive, place = torch.arange(self.batch), self._begin  # of the names that have not ended
+        columns = []  # the characters of all names at each position
+        for position in range(self.limit):
+            chosen, each, place = self._step(position, place, generator)
+            log_p[alive] += each
+            columns.append(torch.zeros(self.batch, dtype=torch.int16))
+            columns[-1][alive] = chosen.short()
+            going_on = chosen != 0
+            alive, place = alive[going_on], place[going_on]
+            if len(alive) == 0:
+                break
+        columns.append(torch.zeros_like(columns[-1]))
+        names = []
+        for rows in torch.stack(columns, 1).split(256):  # bounds the memory
+            shown = torch.ones_like(rows, dtype=torch.bool)
+            shown[:, 1:] = rows[:, :-1] != 0  # the characters of a name, and one end mark
+            names += "".join(map(self.vocab.itos.__getitem__, rows[shown].tolist())).split(END)[:-1]
+        return Draw(names, log_p, cut.index_fill_(0, alive, True))
+
+    def _step(
+        self, position: int, window: Tensor, generator: torch.Generator
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """The next characters (B,) of names, their log-probabilities (B,), the windows after."""
+        row, cumulative, log_p = self._lookup(window)
+        if position < len(self.prefix):
+            chosen = self.prefix[position].expand(len(window))
+        else:
+            chosen = choose(cumulative[row], torch.rand(len(window), generator=generator))
+        return chosen, log_p[row, chosen], torch.cat([window[:, 1:], chosen[:, None]], 1)
 
     def _lookup(self, window: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Two tables as `_distributions` returns them, and for windows (B, T) their rows (B,)."""
@@ -194,34 +212,7 @@ def longest_name(vocab: Vocabulary, longest: int | None = None) -> int:
 
 
 def names_at_once(vocab: Vocabulary) -> int:
-    """How many names are drawn at once."""
     return min(BATCH, max(1, LARGEST // len(vocab)))
-
-
-def draw_batch(step: Step, begin: Tensor, limit: int, vocab: Vocabulary) -> Draw:
-    """Draws names together, a character at a time, until each has ended or has `limit` of them.
-
-    `begin` (B, …) has the place where each name begins; the end mark counts as a character.
-    """
-    log_p = torch.zeros(len(begin))
-    alive, place = torch.arange(len(begin)), begin  # of the names that have not ended
-    columns = []  # the characters of all names at each position
-    for position in range(limit):
-        chosen, each, place = step(position, place)
-        log_p[alive] += each
-        columns.append(torch.zeros(len(begin), dtype=torch.int16))
-        columns[-1][alive] = chosen.short()
-        going_on = chosen != 0
-        alive, place = alive[going_on], place[going_on]
-        if len(alive) == 0:
-            break
-    columns.append(torch.zeros_like(columns[-1]))
-    names = []
-    for rows in torch.stack(columns, 1).split(256):  # bounds the memory
-        shown = torch.ones_like(rows, dtype=torch.bool)
-        shown[:, 1:] = rows[:, :-1] != 0  # the characters of a name, and one end mark
-        names += "".join(map(vocab.itos.__getitem__, rows[shown].tolist())).split(END)[:-1]
-    return Draw(names, log_p, torch.zeros(len(begin), dtype=torch.bool).index_fill_(0, alive, True))
 
 
 def choose(cumulative: Tensor, uniform: Tensor) -> Tensor:

@@ -74,10 +74,9 @@ class TrainingCurves(AtUpdates):
         self._step, self._last = step, now
         if self._every and step % self._every == 0:
             mean = trainer.strategy.reduce(torch.as_tensor(self._loss / self._n_losses))
-            scalars = {
-                "train/loss": float(mean),  # over the processes
-                "train/lr": trainer.optimizers[0].param_groups[0]["lr"],
-            }
+            scalars = {"train/loss": float(mean)}  # over the processes
+            for group in trainer.optimizers[0].param_groups[:1]:  # none without an optimizer
+                scalars["train/lr"] = group["lr"]
             if self._interval.rate:  # not after the first group
                 scalars["train/steps_per_s"] = self._interval.rate
             for logger in trainer.loggers:

@@ -15,16 +15,16 @@ from lit_makemore.counts.known_words import KnownWords
 from lit_makemore.counts.mixture import Mixture
 from lit_makemore.counts.ngrams import KneserNey
 from lit_makemore.counts.targets import Expected, Given, Taught, Teacher
-from lit_makemore.training.loaders import EvaluationLoader, MinibatchLoader, Sampling, WordLoader
-from lit_makemore.training.option_conflicts import refuse
-from lit_makemore.words.corpus import (
-    NAMES_PATH,
-    NAMES_URL,
-    fetch,
-    read_corpus,
-    read_words,
-    word_hashes,
+from lit_makemore.training.loaders import (
+    EvaluationLoader,
+    MinibatchLoader,
+    Order,
+    Sampling,
+    WordLoader,
 )
+from lit_makemore.training.option_conflicts import check_types, refuse
+from lit_makemore.words import corpus
+from lit_makemore.words.corpus import NAMES_PATH, NAMES_URL
 from lit_makemore.words.splits import Split, build_splits, known_words, repeated_words, split_words
 from lit_makemore.words.vocab import Vocabulary, difference
 from lit_makemore.words.windows import Windows
@@ -87,6 +87,7 @@ class NamesDataModule(pl.LightningDataModule):
         predict_path: str | None = None,
         url: str = NAMES_URL,
     ) -> None:
+        check_types(NamesDataModule.__init__, locals(), "data")
         super().__init__()
         share, one_alone = 0 <= counts_share <= 1, (targets == "teacher") != bool(teachers)
         refuse([
@@ -99,19 +100,18 @@ class NamesDataModule(pl.LightningDataModule):
         self.path, self.url, self.predict_path = path, url, predict_path
         self.lowercase, self.strip = lowercase, strip
         self.prepare_data()
-        self.corpus = read_corpus(files.find(path), lowercase, strip, column)
+        self.corpus = corpus.read_corpus(files.find(path), lowercase, strip, column)
         self.vocab = Vocabulary(self.corpus.chars)
         self.chars, self.block_size = self.vocab.chars, block_size
         self.batch_size, self.sampling, self.targets = batch_size, sampling, targets
-        self.generator = torch.Generator().manual_seed(seed)
+        self.generator = Order().manual_seed(int(seed))
         self.numbers = split_words(self.corpus.n_words, splits, split_seed)
         self.splits: dict[str, Split] = {}
         self._train_loader: MinibatchLoader | None = None
 
     def prepare_data(self) -> None:
-        """Downloads names.txt if it is the list in use and is not there."""
         if self.path == NAMES_PATH:
-            fetch(files.find(self.path), self.url)
+            corpus.fetch(files.find(self.path), self.url)
 
     def setup(self, stage: str | None = None) -> None:
         """Builds the splits on the device of the trainer and, before a fit, the train loader."""
@@ -123,7 +123,8 @@ class NamesDataModule(pl.LightningDataModule):
             self.corpus = replace(self.corpus, text="")  # no longer needed: a byte a character
         for name, split in self.splits.items():
             if split.windows.device != device:  # of another Trainer, or of none
-                self.splits[name] = replace(split, windows=split.windows.to(device))
+                windows = Windows(split.windows.stream.to(device), self.block_size)
+                self.splits[name] = replace(split, windows=windows)
         if stage in (None, "fit"):
             self._train_loader = MinibatchLoader(
                 self._examples(),
@@ -133,8 +134,13 @@ class NamesDataModule(pl.LightningDataModule):
                 *self._process(),
                 repeat=bool(self.trainer and self.trainer.overfit_batches),  # type: ignore[attr-defined]
                 pass_length=self._pass_length(),
+                update=self.trainer.accumulate_grad_batches if self.trainer else 1,
             )
             self.batch_size = self._train_loader.batch_size
+
+    def teardown(self, stage: str) -> None:
+        if stage == "fit" and self._train_loader:
+            self._train_loader.goes_on = False
 
     def _say_what_was_read(self) -> None:
         for note in self.corpus.notes:
@@ -154,6 +160,7 @@ class NamesDataModule(pl.LightningDataModule):
             return available
         limit = trainer.overfit_batches or trainer.limit_train_batches
         n = trainer.accumulate_grad_batches
+        available -= available % min(available, n)
         length = int(available * limit) if isinstance(limit, float) else min(available, limit)
         if length and (length < n or (length < available and length % n)):
             raise ValueError(
@@ -163,7 +170,6 @@ class NamesDataModule(pl.LightningDataModule):
         return length - length % n
 
     def _examples(self) -> Windows | Expected | Given:
-        """The training examples with their targets."""
         windows, vocab_size = self.splits["train"].windows, len(self.vocab)
         if self.targets == "sampled":
             return windows
@@ -195,7 +201,7 @@ class NamesDataModule(pl.LightningDataModule):
         """The hashes of the distinct training words, sorted, (words,) int64."""
         if self.splits:
             return self.splits["train"].hashes.unique()
-        return word_hashes(self.corpus.words())[self.numbers[0]].unique()
+        return corpus.word_hashes(self.corpus.words())[self.numbers[0]].unique()
 
     @cached_property
     def count_model(self) -> KneserNey:
@@ -220,7 +226,7 @@ class NamesDataModule(pl.LightningDataModule):
         return losses_of({**models, "kneser_ney": self.best_counts}, self.splits)
 
     def _counted(self, name: str) -> Examples:
-        x, y, counts = self.splits[name].examples
+        x, y, counts = self._split(name).examples
         return x, y, counts[:, 0]
 
     def state_dict(self) -> dict[str, Any]:
@@ -235,7 +241,11 @@ class NamesDataModule(pl.LightningDataModule):
             self._train_loader.load_state_dict(state_dict)
 
     def train_dataloader(self) -> MinibatchLoader:
-        assert self._train_loader is not None, "call setup first"
+        if self._train_loader is None:
+            raise ValueError("call setup first")
+        if self.batch_size != self._train_loader.batch_size:  # as a BatchSizeFinder sets it
+            self._train_loader.resize(self.batch_size, self._pass_length())
+            self.batch_size = self._train_loader.batch_size
         return self._train_loader
 
     def val_dataloader(self) -> EvaluationLoader:
@@ -247,17 +257,20 @@ class NamesDataModule(pl.LightningDataModule):
     def predict_dataloader(self) -> WordLoader:
         if self.predict_path is None:
             raise ValueError("predict scores the words of a file: --data.predict_path FILE")
-        words = read_words(self.predict_path, self.lowercase, self.strip)
-        rank, world_size = self._process()
-        return WordLoader(words, rank=rank, world_size=world_size)
+        words = corpus.read_words(self.predict_path, self.lowercase, self.strip)
+        return WordLoader(words, *self._process())
 
     def evaluation_loader(self, name: str, rank: int = 0, world_size: int = 1) -> EvaluationLoader:
         """The distinct examples of a split; by default all of them on one process."""
-        assert self.splits, "call setup first"
-        split = self.splits[name]
+        split = self._split(name)
         device = split.windows.device
         batch_size = min(2**15, max(1, 2**22 // len(self.vocab)))  # bounds the logits' memory
         return EvaluationLoader(split.examples, device, batch_size, rank, world_size)
+
+    def _split(self, name: str) -> Split:
+        if not self.splits:
+            raise ValueError("call setup first")
+        return self.splits[name]
 
     def _process(self) -> tuple[int, int]:
         return (self.trainer.global_rank, self.trainer.world_size) if self.trainer else (0, 1)

@@ -90,38 +90,39 @@ class Engine(pl.Callback):
             log.info("native steps (C++)")
             self._settings = _settings_of(pl_module, trainer)
             pl_module.engine = "native"
-            self._groups = Groups(trainer, loader_of(trainer), self._update)
+            self._groups = Groups(trainer, loader_of(trainer), self._update, self._stays)
             self._module = pl_module
             return
         if wanted == "native":
             _refuse(why)
         log.info("steps by autograd, one by one (no native ones: %s)", why)
 
-    def _update(self, x: Tensor, y: Tensor) -> Tensor:
+    def _stays(self) -> bool:
+        """Whether the next updates may be native: nobody has changed what they train, or how."""
         module, trainer = self._module, self._module.trainer
-        step, settings = trainer.global_step, _settings_of(module, trainer)
-        unknown = unknown_optimizer(trainer.optimizers[0], module)
-        changed = settings != self._settings or unknown is not None
-        if self._native is None:
-            changed = changed or module.rate_is_anothers()
-        else:
-            changed = changed or _memory_of(trainer.optimizers[0], module) != self._memory
-        if changed:
-            raise ValueError(
-                "a callback has changed what native steps train, or how; use "
-                "--model.engine autograd"
-            )
+        optimizer = trainer.optimizers[0]
+        if (
+            _settings_of(module, trainer) == self._settings
+            and unknown_optimizer(optimizer, module) is None
+            and not module.rate_is_anothers()
+            and (self._native is None or _memory_of(optimizer, module) == self._memory)
+        ):
+            return True
+        why, module.engine = "a callback has changed what is trained, or how", "autograd"
+        if module.hparams["engine"] == "native":
+            _refuse(why)
+        step = trainer.global_step + 1
+        log.info("steps by autograd, one by one, from update %d on (%s)", step, why)
+        return False
+
+    def _update(self, x: Tensor, y: Tensor) -> Tensor:
+        module, trainer, step = self._module, self._module.trainer, self._module.global_step
         if self._native is None:  # the optimizer has its restored state by now
-            self._native = NativeStep(
-                build.library(),
-                module.net,
-                trainer.optimizers[0],
-                x.size(1),
-                trainer.gradient_clip_val or None,
-                torch.initial_seed(),
-                step,
-            )
-        total = self._native(x, y, [module.lr_at(step + i) for i in range(len(x))])
+            clip, seed = trainer.gradient_clip_val or None, torch.initial_seed()
+            of = module.net, trainer.optimizers[0], x.size(1), clip, seed, step
+            self._native = NativeStep(build.library(), *of)
+        rates = [module.lr_at(step + i) for i in range(len(x))]
+        total, module._rate = self._native(x, y, rates), rates[-1]
         self._memory = _memory_of(trainer.optimizers[0], module)
         return total
 
@@ -142,14 +143,15 @@ class Engine(pl.Callback):
 
 def _settings_of(module: Any, trainer: Any) -> list[Any]:
     """What the native step takes for granted, and a callback could change on the way."""
-    names = ("training", "p", "momentum", "eps", "variance")
-    layers = [(id(x), *(vars(x).get(name) for name in names)) for x in module.net.layers]
+    names = ("training", "p", "momentum", "eps", "variance", "max_norm", "padding_idx")
+    parts = [(id(x), type(x), *map(vars(x).get, names)) for x in module.modules()]
     hooks = [len(vars(part)[hook]) for part in module.modules() for hook in LAYER_HOOKS]
     hooks += [len(getattr(p, hook) or ()) for p in module.parameters() for hook in TENSOR_HOOKS]
     others = [*map(id, trainer.callbacks), _replaced(module), _has_any_global_hook()]
+    others += [module.automatic_optimization, getattr(trainer.datamodule, "batch_size", None)]
     clip = trainer.gradient_clip_val, trainer.gradient_clip_algorithm
     rate = len(trainer.lr_scheduler_configs), trainer.accumulate_grad_batches
-    return [layers, hooks, others, clip, rate, [p.requires_grad for p in module.parameters()]]
+    return [parts, hooks, others, clip, rate, [p.requires_grad for p in module.parameters()]]
 
 
 def _memory_of(optimizer: Any, module: Any) -> list[Any]:

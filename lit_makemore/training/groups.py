@@ -97,19 +97,30 @@ class Groups:
         loader: where its minibatches come from.
         update: makes one update for each of G minibatches: windows (G, B, T) and targets (G, B) or
             (G, B, V) to the sum of the G losses, a scalar in float64.
+        stays: whether the next updates may be a group; if not, there is no group from here on.
     """
 
     def __init__(
-        self, trainer: pl.Trainer, loader: MinibatchLoader, update: Callable[..., Tensor]
+        self,
+        trainer: pl.Trainer,
+        loader: MinibatchLoader,
+        update: Callable[..., Tensor],
+        stays: Callable[[], bool],
     ) -> None:
-        self._trainer, self._loader, self._update = trainer, loader, update
-        loader.group = lambda: next_size(trainer)
+        self._trainer, self._loader, self._update, self._stays = trainer, loader, update, stays
+        loader.group = self._next
         self._undo = lightning_internals.replace_updates(trainer, self._run)
 
     def close(self) -> None:
         """Single minibatches and Lightning's own updates again."""
         self._loader.group = None
         self._undo()
+
+    def _next(self) -> int:
+        if self._stays():
+            return next_size(self._trainer)
+        self.close()
+        return 1
 
     def _run(self, batch: tuple[Tensor, Tensor]) -> dict[str, Tensor]:
         x, y = batch
@@ -123,6 +134,6 @@ class Groups:
     def show(self, module: pl.LightningModule, outputs: Any, batch: Any) -> None:
         """Lightning's progress bars count batches: they are told how many there were."""
         bar: Any = self._trainer.progress_bar_callback
-        if isinstance(bar, ProgressBar) and type(bar) in THEIRS:
+        if self._loader.group and isinstance(bar, ProgressBar) and type(bar) in THEIRS:
             last = self._trainer.fit_loop.epoch_loop.batch_idx
             bar.on_train_batch_end(self._trainer, module, outputs, batch, last)

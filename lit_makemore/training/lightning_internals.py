@@ -39,12 +39,8 @@ def replace_updates(
 ) -> Callable[[], None]:
     """Lets `run` make the updates of a batch, where Lightning's automatic optimization would.
 
-    Args:
-        trainer: of a fit.
-        run: the batch to the outputs of on_train_batch_end. The loop calls no other hook then.
-
-    Returns:
-        A function that undoes it.
+    It returns the outputs of on_train_batch_end; the loop calls no other hook then. The function
+    that is returned undoes it.
     """
     loop: Any = trainer.fit_loop.epoch_loop.automatic_optimization
     loop.run = lambda optimizer, batch_idx, kwargs: run(kwargs["batch"])

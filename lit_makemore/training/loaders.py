@@ -15,7 +15,19 @@ from lit_makemore.words.windows import EvaluationBatch, Windows
 
 log = logging.getLogger(__name__)
 Sampling = Literal["replacement", "shuffled"]
+CHUNK = 4096  # words that are scored at once
 LARGEST_GROUP = 2**17  # examples of a group; with their targets some megabytes
+
+
+class Order(torch.Generator):
+    """Random numbers whose state may go to another process; the state of torch's own cannot."""
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _restored, (self.get_state().tolist(),)
+
+
+def _restored(state: list[int]) -> torch.Generator:
+    return Order().set_state(torch.tensor(state, dtype=torch.uint8))
 
 
 class MinibatchLoader:
@@ -34,12 +46,11 @@ class MinibatchLoader:
         rank, world_size: the number of this process, and how many there are.
         repeat: whether every pass has the minibatches of the first one.
         pass_length: minibatches of a pass, if there are fewer than fit into the examples.
+        update: minibatches of an update; what fits is a multiple of it.
 
     Attribute group, if set, says how many minibatches come next. They are stacked as (G, B, …).
-    There are fewer at the end of a pass, or where they would take too much memory.
-
-    Raises:
-        ValueError: a batch size that is no multiple of world_size.
+    There are fewer at the end of a pass, or where they would take too much memory. A batch_size
+    that is no multiple of world_size raises ValueError.
     """
 
     def __init__(
@@ -52,30 +63,38 @@ class MinibatchLoader:
         world_size: int = 1,
         repeat: bool = False,
         pass_length: int | None = None,
+        update: int = 1,
     ) -> None:
-        if batch_size % world_size:
-            raise ValueError(
-                f"{world_size} processes share batch_size {batch_size}; "
-                f"make it a multiple of {world_size}"
-            )
-        if sampling == "shuffled" and batch_size > len(examples):  # each is in it only once
-            wanted, batch_size = batch_size, len(examples) // world_size * world_size
-            log.info(f"of --data.batch_size {wanted} a shuffled minibatch has only {batch_size}")
-        self.examples, self.batch_size, self.generator = examples, batch_size, generator
+        self.examples, self.generator = examples, generator
         self.group: Callable[[], int] | None = None
         self._shuffled, self._repeat = sampling == "shuffled", repeat
+        self._rank, self._world_size, self._update = rank, world_size, update
+        self._pass_start = generator.get_state()
+        self.goes_on = False  # whether an iteration goes on in a pass, as those of a resumed fit do
+        self.resize(batch_size, pass_length)
+
+    def resize(self, batch_size: int, pass_length: int | None = None) -> None:
+        """Another batch size, and the beginning of a pass."""
+        n = self._world_size
+        if batch_size % n:
+            raise ValueError(
+                f"{n} processes share batch_size {batch_size}; make it a multiple of {n}"
+            )
+        if self._shuffled and batch_size > len(self.examples):  # each is in it only once
+            wanted, batch_size = batch_size, len(self.examples) // n * n
+            log.info(f"of --data.batch_size {wanted} a shuffled minibatch has only {batch_size}")
+        self.batch_size, share = batch_size, batch_size // n
+        self._rows = slice(self._rank * share, (self._rank + 1) * share)
         self._length = pass_length or len(self)
         self._position = self._length  # minibatches of the current pass that were given out
-        self._pass_start = generator.get_state()
-        share = batch_size // world_size
-        self._rows = slice(rank * share, (rank + 1) * share)
 
     def __len__(self) -> int:
         """Minibatches that fit into the examples; the Trainer's limits count from here."""
-        return max(1, len(self.examples) // self.batch_size)
+        n = max(1, len(self.examples) // self.batch_size)
+        return n - n % min(n, self._update)
 
     def __iter__(self) -> Iterator[tuple[Tensor, Tensor]]:
-        if self._position == self._length:  # else it continues a restored pass
+        if not self.goes_on or self._position == self._length:
             if self._repeat:
                 self.generator.set_state(self._pass_start)
             self._pass_start, self._position = self.generator.get_state(), 0
@@ -110,11 +129,14 @@ class MinibatchLoader:
             "generator": self.generator.get_state(),
             "pass_start": self._pass_start,
             "position": self._position,
+            "length": self._length,
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         self.generator.set_state(state["generator"].cpu())
-        self._pass_start, self._position = state["pass_start"].cpu(), state["position"]
+        ended = state["position"] == state["length"]  # the length may be another now
+        self._position = self._length if ended else state["position"]
+        self._pass_start, self.goes_on = state["pass_start"].cpu(), True
 
 
 class EvaluationLoader:
@@ -125,9 +147,7 @@ class EvaluationLoader:
     Args:
         examples: what windows.distinct returns; the weights (D, 2) say how often each example
             occurs, and how often in novel words.
-        device: where the batches are needed.
         batch_size: examples of a global batch, of which each process takes its share.
-        rank, world_size: as above.
     """
 
     def __init__(
@@ -158,12 +178,10 @@ class EvaluationLoader:
 
 
 class WordLoader:
-    """Words in their order, in chunks of batch_size; a process gets its share of every chunk."""
+    """Words in their order, in chunks of CHUNK; a process gets its share of every chunk."""
 
-    def __init__(
-        self, words: list[str], batch_size: int = 4096, rank: int = 0, world_size: int = 1
-    ) -> None:
-        chunks = (words[i : i + batch_size] for i in range(0, len(words), batch_size))
+    def __init__(self, words: list[str], rank: int = 0, world_size: int = 1) -> None:
+        chunks = (words[i : i + CHUNK] for i in range(0, len(words), CHUNK))
         begin, end = rank / world_size, (rank + 1) / world_size
         self._chunks = [chunk[int(len(chunk) * begin) : int(len(chunk) * end)] for chunk in chunks]
 

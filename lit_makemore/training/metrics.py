@@ -23,8 +23,7 @@ class SplitMetrics(Metric):
     bits_per_char   loss in bits
     top1, top5      how often the next character is the likeliest, or among the five likeliest
 
-    Args:
-        sync_on_compute: add up over all processes, of which each has its share of the examples.
+    With sync_on_compute they are of all processes, of which each has its share of the examples.
     """
 
     full_state_update = False
@@ -38,20 +37,18 @@ class SplitMetrics(Metric):
         self.add_state("counts", torch.zeros(2, dtype=torch.float64), dist_reduce_fx="sum")
 
     def update(self, logits: Tensor, y: Tensor, weights: Tensor) -> None:
-        """Adds a batch of examples.
+        """Adds a batch of examples: logits (B, V) and next tokens y (B,).
 
-        Args:
-            logits: (B, V).
-            y: (B,) the next tokens.
-            weights: (B, 2) how often each example occurs, and how often in novel words.
+        The weights (B, 2) say how often each example occurs, and how often in novel words.
         """
         losses = cross_entropy(logits, y, reduction="none")
         # The rank of the right character, 1 for the likeliest; a NaN counts as the worst rank.
         place = (~(logits < logits.gather(1, y[:, None]))).sum(1, dtype=torch.int32)
         weights = weights.to(self.sums.dtype)
-        for row, values in enumerate((losses, place <= 1, place <= 5)):
-            self.sums[row] += values.to(weights.dtype) @ weights
-        self.counts += weights.sum(0)
+        rows = [values.to(weights.dtype) @ weights for values in (losses, place <= 1, place <= 5)]
+        # Not in place: Trainer.validate leaves tensors that only its inference mode may change.
+        self.sums = self.sums + torch.stack(rows)
+        self.counts = self.counts + weights.sum(0)
 
     def compute(self) -> dict[str, float]:
         (loss, loss_novel), (top1, _), (top5, _) = (self.sums / self.counts).tolist()
@@ -67,11 +64,9 @@ class SplitMetrics(Metric):
 
 @torch.no_grad()
 def evaluate(net: nn.Module, batches: Iterable[EvaluationBatch]) -> dict[str, float]:
-    """The metrics of a network on all examples of a split.
+    """The metrics of a network, windows (B, T) to logits (B, V), on all examples of a split.
 
-    Args:
-        net: windows (B, T) to logits (B, V); evaluated in evaluation mode and left as it was.
-        batches: the examples, as loaders.EvaluationLoader serves them.
+    It is evaluated in evaluation mode and left as it was.
     """
     metrics = SplitMetrics(sync_on_compute=False)  # this process has all; others have ended
     with evaluating(net):

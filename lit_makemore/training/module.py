@@ -89,10 +89,13 @@ class LitMLP(pl.LightningModule):
         init = asdict(init if isinstance(init, Init) else Init(**init))  # type: ignore[assignment]
         lr_milestones = list(lr_milestones)  # type: ignore[assignment]
         self.save_hyperparameters()  # plain values, which YAML and a checkpoint can hold
+        numbers = {k: v.item() for k, v in self.hparams.items() if hasattr(v, "item")}  # of NumPy
+        self.hparams.update(numbers)
+        option_conflicts.check_types(LitMLP.__init__, self.hparams, "model")
         option_conflicts.check_model(self.hparams)
         architecture = {name: self.hparams[name] for name in ARCHITECTURE}
         self.model = NameModel(Vocabulary(chars), block_size, architecture)
-        self.val_metrics, self.test_metrics = SplitMetrics(), SplitMetrics()
+        self.split_metrics = SplitMetrics()
         self.lr_multiplier = partial(step_decay, milestones=(), gamma=1.0)
         self._rate: float | None = None  # the learning rate that was set last, if known
         self._restored = False
@@ -160,7 +163,6 @@ class LitMLP(pl.LightningModule):
         return self._rate not in (None, self.trainer.optimizers[0].param_groups[0]["lr"])
 
     def lr_at(self, step: int) -> float:
-        """The learning rate of the update that follows `step` others."""
         return self.hparams["lr"] * self.lr_multiplier(step)
 
     def configure_callbacks(self) -> list[pl.Callback]:
@@ -169,10 +171,12 @@ class LitMLP(pl.LightningModule):
 
     def setup(self, stage: str) -> None:
         if self.trainer.strategy.root_device.type == "mps":  # which has no float64
-            option_conflicts.check_apple(self.trainer)
-            for metrics in (self.val_metrics, self.test_metrics):
-                metrics.set_dtype(torch.float32)
+            self.split_metrics.set_dtype(torch.float32)
         if stage == "fit":
+            option_conflicts.check_types(LitMLP.__init__, self.hparams, "model")
+            made = self.model.architecture  # with these options
+            if changed := [name for name in made if self.hparams[name] != made[name]]:
+                raise ValueError(f"the network has its {changed[0]}; make another LitMLP instead")
             data: Any = getattr(self.trainer, "datamodule", None)
             option_conflicts.check_fit(self.hparams, self.trainer, data)
             if data is not None:
@@ -186,31 +190,32 @@ class LitMLP(pl.LightningModule):
             self.model.mixture.fit(self.net, data.evaluation_loader("val"))
 
     def validation_step(self, batch: EvaluationBatch, batch_idx: int) -> None:
-        self._add(self.val_metrics, batch)
+        if len(batch) == 2:  # windows and next characters, of somebody's own loader
+            x, y = batch
+            weights = torch.tensor([1.0, 0.0], device=y.device)  # nobody knows the novel words
+            self.split_metrics.update(self.model(x), y, weights.expand(len(y), 2))
+            return
+        x, inverse, y, weights = batch
+        self.split_metrics.update(self.model(x)[inverse], y, weights)
+
+    test_step = validation_step
 
     def on_validation_epoch_end(self) -> None:
-        self._report(self.val_metrics, "val")
-
-    def test_step(self, batch: EvaluationBatch, batch_idx: int) -> None:
-        self._add(self.test_metrics, batch)
+        self._report("val")
 
     def on_test_epoch_end(self) -> None:
-        self._report(self.test_metrics, "test")
+        self._report("test")
 
     def predict_step(self, batch: list[str], batch_idx: int) -> list[tuple[str, float | None]]:
         return list(zip(batch, self.score(batch), strict=True))
 
-    def _add(self, metrics: SplitMetrics, batch: EvaluationBatch) -> None:
-        x, inverse, y, weights = batch
-        metrics.update(self.model(x)[inverse], y, weights)
-
-    def _report(self, metrics: SplitMetrics, split: str) -> None:
+    def _report(self, split: str) -> None:
         """Hands the figures of a split to the callbacks and, in a fit, to the loggers."""
-        found = metrics.compute()
+        found = self.split_metrics.compute()
         if self.model.mixture is not None:
             found |= self.model.mixture.figures()
         named = {f"{split}/{name}": value for name, value in found.items()}
-        metrics.reset()
+        self.split_metrics.reset()
         in_fit = self.trainer.state.fn == "fit"
         # What validate and test return, and a Trainer of theirs logs
         self.log_dict(named, logger=False if in_fit else None)

@@ -4,8 +4,10 @@ docs/beyond.md shows which parts go together. engine.py says what the native ste
 commands/options.py what only the command line knows.
 """
 
-from collections.abc import Iterable
-from typing import Any
+from collections.abc import Iterable, Mapping
+from numbers import Integral, Real
+from pathlib import Path
+from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 import lightning.pytorch as pl
 
@@ -25,8 +27,20 @@ def refuse(rows: Iterable[Row]) -> None:
             raise ValueError(message)
 
 
+def check_types(function: Any, values: Mapping[str, Any], group: str) -> None:
+    """Refuses arguments that are not of the types in a signature, as the command line does."""
+    plain: dict[Any, Any] = {int: Integral, float: Real, str: (str, Path), bool: bool}
+    for name, hint in get_type_hints(function).items():
+        if name not in values or hint not in plain and get_origin(hint) is not Literal:
+            continue
+        value, choices = values[name], get_args(hint)
+        right = value in choices if choices else isinstance(value, plain[hint])
+        if not right or (hint is int and isinstance(value, bool)):
+            what = " or ".join(choices) or f"of type {hint.__name__}"
+            raise ValueError(f"--{group}.{name} must be {what}, not {value!r}")
+
+
 def check_model(o: Any) -> None:
-    """Refuses options of LitMLP by themselves."""
     manual, share = o.engine == "manual", 0 <= o.warmup < 1
     decays, alone = o.weight_decay and o.optimizer == "sgd", o.known_words and not o.count_mixture
     rows = [
@@ -67,9 +81,3 @@ def check_fit(o: Any, trainer: pl.Trainer, data: Any) -> None:
         (manual and targets != "sampled", f"{MANUAL} --data.targets {targets}"),
     ]
     refuse(rows)
-
-
-def check_apple(trainer: pl.Trainer) -> None:
-    """Refuses float64 on an Apple GPU."""
-    message = "an Apple GPU has no float64: --trainer.precision 64-true needs "
-    refuse([(trainer.precision in ("64-true", "64"), f"{message}--trainer.accelerator cpu")])

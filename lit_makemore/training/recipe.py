@@ -23,18 +23,13 @@ def options_for(role: Role, examples: int) -> dict[str, Any]:
     """
     fewest, most = UPDATES
     steps = interval = min(max(PASSES * examples // BATCH_SIZE, fewest), most)
-    dropout = teacher_dropout(examples)
+    # 0.65 up to 3,000 examples, 0.3 less for ten times as many, at least 0.1; in steps of 0.05
+    dropout = round(20 * max(0.65 - 0.3 * log10(max(examples, 3000) / 3000), 0.1)) / 20
     if role == "network":
         interval, dropout = 2 * steps // VALIDATIONS, 0.1
         steps = interval * VALIDATIONS
     trainer = {"trainer.max_steps": steps, "trainer.val_check_interval": interval}
     return {"data.batch_size": BATCH_SIZE, "model.dropout": dropout, **trainer}
-
-
-def teacher_dropout(examples: int) -> float:
-    """0.65 up to 3,000 examples, 0.3 less for ten times as many, at least 0.1; in steps of 0.05."""
-    share = 0.65 - 0.3 * log10(max(examples, 3000) / 3000)
-    return round(20 * max(share, 0.1)) / 20
 
 
 def examples_of(data: NamesDataModule) -> int:

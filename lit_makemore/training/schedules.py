@@ -22,10 +22,7 @@ def step_decay(step: int, milestones: Sequence[int], gamma: float) -> float:
 def one_cycle(step: int, total_steps: int, warmup: float) -> float:
     """Half a cosine up from 1/25 to 1, then half a cosine down to 4e-6 (Smith & Topin, 2018).
 
-    Args:
-        step: updates made, 0 … total_steps - 1.
-        total_steps: updates of the whole run.
-        warmup: share of the run that rises, in [0, 1).
+    The rate rises in a share `warmup`, in [0, 1), of all updates.
     """
     start, end = 1 / 25, 1 / 25 / 1e4  # torch.optim.lr_scheduler.OneCycleLR's
     peak = warmup * total_steps - 1

@@ -47,7 +47,6 @@ class Corpus:
     notes: list[str]  # what is odd in the words, a sentence each
 
     def words(self) -> Iterator[str]:
-        """The words, one at a time."""
         return (match.group() for match in re.finditer(f"[^{re.escape(END)}]+", self.text))
 
 
@@ -58,10 +57,8 @@ def read_corpus(
 
     Skips blank lines. As long as the file does not change, the last corpus is returned again.
 
-    Raises:
-        FileNotFoundError: the file does not exist.
-        ValueError: the file looks like something else, a line is not a word, or there are too few
-            words. The message names the file, the line and what to do.
+    A file that is not there, that looks like something else, that has too few words or a line that
+    is none raises FileNotFoundError or ValueError. It names the file, the line and what to do.
     """
     return _read_corpus(Path(path), read_bytes(Path(path)), lowercase, strip, column)
 
@@ -79,7 +76,11 @@ def _read_corpus(
         if not word:
             blank += 1
             continue
-        _check(word, f"{path}, line {number}")
+        if CONTROL.search(word):
+            told = "a control character; remove it, or convert the file to UTF-8"
+            if "\t" in word:
+                told = "a tab; put one word on each line, or choose a column with --data.column"
+            raise ValueError(f"{path}, line {number}: {word!r} contains {told}")
         text.write(word + END)
         marked += bool(MARKS.search(word))
     joined = text.getvalue()
@@ -104,14 +105,6 @@ def _read_corpus(
         notes.append(f"{path}: İ becomes i, without a second dot")
     digest = hashlib.sha256(content).hexdigest()
     return Corpus(str(path), joined, "".join(chars), n_words, blank, digest, notes)
-
-
-def _check(word: str, where: str) -> None:
-    if CONTROL.search(word):
-        told = "a control character; remove it, or convert the file to UTF-8"
-        if "\t" in word:
-            told = "a tab; put one word on each line, or choose a column with --data.column"
-        raise ValueError(f"{where}: {word!r} contains {told}")
 
 
 def read_words(path: str | Path, lowercase: bool = False, strip: bool = True) -> list[str]:
@@ -140,9 +133,7 @@ def are_among(words: Iterable[str], hashes: Tensor) -> Tensor:
 def fetch(path: str | Path = NAMES_PATH, url: str = NAMES_URL, sha256: str = NAMES_SHA256) -> None:
     """Downloads url to path unless path exists. Several processes may do so at the same time.
 
-    Raises:
-        ConnectionError: the address cannot be reached or answers with an error.
-        ValueError: the file has another checksum.
+    ConnectionError if that is not possible, ValueError if the file has another checksum.
     """
     path = Path(path)
     if path.exists():

@@ -50,18 +50,10 @@ def read_lines(
     """The words of a file with the numbers of their lines; a word is "" where there is none.
 
     The content is UTF-8, or UTF-16 with its mark. Lines end with LF, CRLF or CR. Words are in
-    normal form NFC.
-
-    Args:
-        path: the file, for messages.
-        content: its bytes.
-        lowercase: whether to convert every word to lower case.
-        strip: whether to remove white space from both ends of a word, and commas after it.
-        column: the name or the number of a table's column; None if every line is a word.
-
-    Raises:
-        ValueError: the file is of another kind, or a line is too long, cannot be decoded or lacks
-            the column.
+    normal form NFC. `strip` removes white space from both ends of a word, and commas after it;
+    `column` is the name or the number of a table's column, None if every line is a word.
+    A file of another kind, or a line that is too long, cannot be decoded or lacks the column,
+    raises ValueError.
     """
     check_bytes(path, content)
     lines = _lines(path, content)

@@ -38,10 +38,8 @@ def split_words(n: int, splits: Sequence[float], seed: int) -> tuple[Tensor, ...
     """Shuffles the numbers 0 … n - 1 and cuts them into one int32 tensor per split.
 
     The order is that of random.seed(seed); random.shuffle(words), as in the lecture; a cut is at
-    int(n · sum of the shares before it).
-
-    Raises:
-        ValueError: the shares do not sum to 1, or a split would be empty.
+    int(n · sum of the shares before it). ValueError if the shares do not sum to 1, or if a split
+    would be empty.
     """
     if any(share <= 0 for share in splits) or abs(sum(splits) - 1) > 1e-9:
         raise ValueError(

@@ -42,8 +42,7 @@ class Vocabulary:
     def encode(self, word: str, what: str = "the word") -> list[int]:
         """The indices of a word's characters, without the end mark.
 
-        Raises:
-            ValueError: `what`, as the message calls the word, contains an unknown character.
+        ValueError if `what`, as the message calls the word, contains an unknown character.
         """
         if unknown := sorted(set(word) - set(self.chars)):
             raise ValueError(
@@ -54,7 +53,6 @@ class Vocabulary:
         return [self.stoi[c] for c in word]
 
     def decode(self, indices: Sequence[int]) -> str:
-        """The word that indices spell."""
         return "".join(self.itos[i] for i in indices)
 
 

@@ -47,28 +47,21 @@ class Windows:
     """The examples of a stream: example i predicts token i from the T tokens before it.
 
     A window holds characters of its own word only; places before the first one are filled with the
-    end mark, index 0. Only the stream (N,) is stored, in which 0 follows every word.
+    end mark, index 0. Only `stream` (N,) is stored, in which 0 follows every word.
     """
 
     def __init__(self, stream: Tensor, block_size: int) -> None:
         self.block_size = block_size
         self._padded = torch.cat([stream.new_zeros(block_size), stream])
+        self.stream = self._padded[block_size:]
         self._offsets = torch.arange(block_size + 1, device=stream.device)
 
-    def of_length(self, block_size: int) -> "Windows":
-        """The same examples, with windows of another length."""
-        return Windows(self._padded[self.block_size :], block_size)
-
-    def to(self, device: torch.device) -> "Windows":
-        """The same examples on a device."""
-        return Windows(self._padded[self.block_size :].to(device), self.block_size)
-
     def __len__(self) -> int:
-        return len(self._padded) - self.block_size
+        return len(self.stream)
 
     @property
     def device(self) -> torch.device:
-        return self._padded.device
+        return self.stream.device
 
     def __getitem__(self, index: Tensor) -> tuple[Tensor, Tensor]:
         """The windows (B, T) and next tokens (B,) of the examples index (B,), int64."""

@@ -13,14 +13,20 @@ from lit_makemore.training.option_conflicts import refuse
 
 @pytest.fixture
 def error(tmp_path, word_list, capsys):
-    """What `fit` with more options says, having failed and left nothing behind."""
+    """The line that `fit` with more options says, having failed and left nothing behind."""
 
-    def error(*more: str) -> str:
+    def error(*more: str, status: int = 1) -> str:
         arguments = ["fit", "--data.path", str(word_list), "--data.batch_size", "16"]
         arguments += ["--trainer.accelerator", "cpu", "--trainer.max_steps", "5"]
-        assert main([*arguments, "--runs_dir", str(tmp_path / "runs"), *more]) == 1
-        assert not [*(tmp_path / "runs").glob("*")]
-        return capsys.readouterr().err.strip().splitlines()[-1]
+        try:
+            code = main([*arguments, "--runs_dir", str(tmp_path / "runs"), *more])
+        except SystemExit as exit_:
+            code = exit_.code
+        assert code == status
+        assert not (tmp_path / "runs").exists()
+        (line,) = capsys.readouterr().err.strip().splitlines()
+        assert line.startswith("error: ")
+        return line
 
     return error
 
@@ -28,19 +34,41 @@ def error(tmp_path, word_list, capsys):
 @pytest.mark.parametrize(
     ("more", "message"),
     [
-        (["--trainer.max_steps", "-1"], "set --trainer.max_steps"),
-        (["--trainer.log_every_n_steps", "0"], "log_every_n_steps must be at least 1, not 0"),
-        (["--trainer.val_check_interval", "-5"], "val_check_interval must be at least 1"),
-        (["--data.batch_size", str(2**63)], f"--data.batch_size {2**63} does not fit into 64 bits"),
-        (["--data.split_seed", str(-(2**70))], "does not fit into 64 bits"),
-        (["--threads", "0"], "--threads must be 1 to 1024, not 0"),
-        (["--trainer.precision", "16-mixed"], "on this CPU use bf16-mixed"),
-        (["--trainer.strategy", "ddp_spawn", "--trainer.devices", "2"], "use ddp"),
+        ("--trainer.max_steps -1", "set --trainer.max_steps"),
+        ("--trainer.log_every_n_steps 0", "log_every_n_steps must be at least 1, not 0"),
+        ("--trainer.val_check_interval -5", "val_check_interval must be at least 1"),
+        (f"--data.batch_size {2**63}", f"--data.batch_size {2**63} does not fit into 64 bits"),
+        (f"--data.split_seed {-(2**70)}", "does not fit into 64 bits"),
+        ("--threads 0", "--threads must be 1 to 1024, not 0"),
+        ("--trainer.precision 16-mixed", "on this CPU use bf16-mixed"),
+        ("--trainer.strategy ddp_spawn --trainer.devices 2", "use ddp"),
+        ("--model.n_layer 0", "n_layer must be at least 1, not 0"),
+        ("--data.path nowhere.txt", "/nowhere.txt; name a file with one word per line"),
+        ("--data.batch_size 1", "at least 2 examples on each process"),
+        ("--data.batch_size 0", "batch_size must be at least 1"),
+        ("--trainer.sync_batchnorm true", "sync_batchnorm true needs GPUs"),
+        (
+            "--trainer.sync_batchnorm true --model.bn_variance biased",
+            "needs --model.bn_variance torch",
+        ),
+        ("--model.engine manual --model.dropout 0.1", "no dropout"),
+        ("--model.engine manual --data.targets kneser_ney", "--data.targets sampled"),
+        ("--model.count_mixture true --trainer.limit_val_batches 0", "val words"),
+        ("--model.known_words true", "needs a mixture: --model.count_mixture true"),
+        ("--data.targets teacher", "needs --data.teachers"),
+        ("--data.targets teacher --data.teachers [no.ckpt]", "no checkpoint at no.ckpt"),
+        ("--data.counts_share 1.5", "a share in [0, 1]"),
     ],
-    ids=lambda value: " ".join(value) if isinstance(value, list) else "",
 )
 def test_what_makes_no_run(error, more, message):
-    assert message in error(*more)
+    assert message in error(*more.split())
+
+
+@pytest.mark.parametrize("more", ["--model.lr fast", "--seed_everything true", "--config no.yaml"])
+def test_what_the_parser_refuses(error, more):
+    assert more.split()[-1 if "no.yaml" in more else 0].lstrip("-") in error(
+        *more.split(), status=2
+    )
 
 
 @pytest.mark.parametrize(

@@ -39,6 +39,12 @@ def test_a_pattern_with_scores_and_without_near_copies(sample, model, capsys):
 @pytest.mark.parametrize(
     ("arguments", "line"),
     [
+        (["--temperature", "0"], "--temperature must be positive, not 0"),
+        (["--top_k", "0"], "--top_k must be at least 1, not 0"),
+        *((["--top_p", p], "--top_p must lie in (0, 1]") for p in ("0", "1.5")),
+        (["--num", "0"], "--num must be at least 1, not 0"),
+        (["--max_length", "0"], "--max_length must be at least 1, not 0"),
+        (["--prefix", "Emma"], "the prefix contains 'E'"),
         (["--min_length", "-1"], "--min_length must be at least 0, not -1"),
         (["--min_length", "3", "--max_length", "2"], "--max_length must be at least 3, not 2"),
         (["--pattern", "M?a"], "the pattern contains 'M'"),

@@ -102,7 +102,7 @@ def test_predict_needs_no_list_and_no_configuration(ckpt, model, tmp_path, monke
     def fetch(*args):
         raise AssertionError("names.txt is asked for")
 
-    monkeypatch.setattr("lit_makemore.training.datamodule.fetch", fetch)
+    monkeypatch.setattr("lit_makemore.words.corpus.fetch", fetch)
     monkeypatch.chdir(tmp_path)
     (tmp_path / "given.txt").write_text("selma\nzoë\n")
     usual = ["--ckpt_path", ckpt, "--data.predict_path", "given.txt"]

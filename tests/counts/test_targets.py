@@ -4,7 +4,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from lit_makemore.counts.ngrams import Unigram
+from lit_makemore.counts.ngrams import AddOne
 from lit_makemore.counts.targets import Expected, Given, Taught, Teacher, window_numbers
 from lit_makemore.network.mlp import MLP, cross_entropy
 from lit_makemore.words.windows import Windows
@@ -12,8 +12,8 @@ from tests.conftest import WORDS
 from tests.words.test_windows import VOCAB, lecture, stream
 
 V = len(VOCAB)
-NONE = torch.empty(0, dtype=torch.int64)
-UNIFORM = Unigram(NONE, NONE, V)
+ONCE = torch.arange(V)
+UNIFORM = AddOne(0, ONCE[:, None], ONCE, torch.ones_like(ONCE), V)
 
 
 def shares(words, block_size) -> dict[tuple[int, ...], Counter]:

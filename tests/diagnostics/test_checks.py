@@ -2,7 +2,7 @@ from math import inf, log, nan
 
 import pytest
 
-from lit_makemore.diagnostics.checks import CHECKS, VOCAB, Health, Seen, Verdict, judge
+from lit_makemore.diagnostics.checks import CHECKS, Health, Seen, Verdict, judge
 from lit_makemore.diagnostics.settings import Bands
 from lit_makemore.diagnostics.words import Known
 from lit_makemore.runs.tables import displayed_width
@@ -258,11 +258,8 @@ def test_the_first_failure_is_kept():
     assert before.summary()["loss"] == "update 7: high"
 
 
-def test_it_says_what_a_run_does_not_have():
+def test_it_says_what_a_check_needs():
     """A loss without a known vocabulary is not judged."""
     assert judge(Seen(1, figures={"loss": 99.0})) == []
-    kept = Health()
-    kept.missing = {VOCAB}
-    when = "n/a: is judged from update 50 on, where the vocabulary is known"
-    assert kept.summary()["loss"] == f"{when}; the module has no vocab"
-    assert "the module" not in kept.summary()["depth"]
+    when = "n/a: is judged from update 50 on, of a module with a vocab and a method loss(batch)"
+    assert Health().summary()["loss"] == when

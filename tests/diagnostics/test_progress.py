@@ -1,5 +1,10 @@
+import errno
+import os
+import sys
+from io import StringIO
 from types import SimpleNamespace
 
+import pytest
 import torch
 
 from lit_makemore.diagnostics.progress import ProgressLine
@@ -32,6 +37,26 @@ def test_a_disabled_line_is_not_drawn(word_list, capsys):
     line = ProgressLine()
     line.disable()
     assert "step 10/20" not in drawn(word_list, capsys, line)
+
+
+class Failing(StringIO):
+    """A stream on a full disk, or one that nobody reads."""
+
+    def __init__(self, number: int):
+        super().__init__()
+        self.number = number
+
+    def flush(self) -> None:
+        raise OSError(self.number, os.strerror(self.number))
+
+
+def test_a_full_disk_for_the_output_stops_no_run(word_list, monkeypatch):
+    monkeypatch.setattr("sys.stderr", Failing(errno.ENOSPC))
+    fit(word_list, 20, ProgressLine(), enable_progress_bar=True, val_check_interval=10)
+    sys.stderr.close()  # another one
+    monkeypatch.setattr("sys.stderr", Failing(errno.EPIPE))
+    with pytest.raises(BrokenPipeError):
+        fit(word_list, 20, ProgressLine(), enable_progress_bar=True, val_check_interval=10)
 
 
 def test_the_time_left_is_that_at_the_speed_of_this_start(capsys, monkeypatch):

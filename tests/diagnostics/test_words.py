@@ -3,8 +3,7 @@ import torch
 from torch import nn
 
 from lit_makemore.diagnostics.words import known_samples
-from lit_makemore.words.corpus import read_corpus
-from lit_makemore.words.splits import build_splits, split_words
+from lit_makemore.training.datamodule import NamesDataModule
 from lit_makemore.words.vocab import Vocabulary
 
 
@@ -25,11 +24,9 @@ class Speller(nn.Module):
 def known(tmp_path, words, chars):
     path = tmp_path / "words.txt"
     path.write_text("\n".join(words) + "\n")
-    corpus = read_corpus(path)
-    vocab = Vocabulary(corpus.chars)
-    numbers = split_words(corpus.n_words, (0.8, 0.1, 0.1), seed=2)
-    splits = build_splits(corpus, vocab, numbers, 3)
-    return known_samples(Speller(vocab, chars).eval(), vocab, 3, splits)
+    data = NamesDataModule(str(path), split_seed=2)
+    data.setup("validate")
+    return known_samples(Speller(data.vocab, chars).eval(), data)
 
 
 def test_training_words_are_natural_where_the_list_holds_all_words_there_are(tmp_path):

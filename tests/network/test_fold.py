@@ -86,3 +86,10 @@ def test_the_referee_sees_a_fold_that_takes_one_value_wrong(part, monkeypatch):
     assert lines[-1].shape == (200, 27)
     monkeypatch.setattr("lit_makemore.network.fold.fold", wrong)
     assert not any(line.agrees for line in check_fold(net, x))
+
+
+def test_batch_norm_without_gain_folds_too():
+    net = trained(torch.float64)
+    net.layers[1].weight = net.layers[1].bias = None
+    x = windows(net)
+    torch.testing.assert_close(fold(net)(x), net(x))

@@ -55,6 +55,32 @@ def test_batch_norm_is_torchs(n, features, eps, momentum, affine, seed):
     assert_same(ours, theirs, torch.randn(1, features, **FLOAT64))
 
 
+def no_gain(layer):
+    layer.weight = layer.bias = None
+
+
+def no_shift(layer):
+    layer.bias = None
+
+
+def no_averages(layer):
+    layer.running_mean = layer.running_var = layer.num_batches_tracked = None
+
+
+def not_tracked(layer):
+    layer.track_running_stats = False
+
+
+@pytest.mark.parametrize("edit", [no_gain, no_shift, no_averages, not_tracked])
+def test_batch_norm_without_a_part_of_it_is_torchs(edit):
+    torch.manual_seed(1)
+    ours, theirs = layers.BatchNorm1d(5).double(), nn.BatchNorm1d(5, **FLOAT64)
+    edit(ours), edit(theirs)
+    for mode in (True, False):
+        ours.train(mode), theirs.train(mode)
+        assert_same(ours, theirs, torch.randn(9, 5, **FLOAT64) * 2 + 1)
+
+
 @pytest.mark.parametrize("momentum", [0.1, None])
 @pytest.mark.parametrize("affine", [True, False])
 @pytest.mark.parametrize("variance", ["torch", "biased", "unbiased"])

@@ -55,3 +55,18 @@ def test_of_two_fits_at_once_neither_enters_the_others_folder(tmp_path, word_lis
         assert "exists" in error or "in use by another process" in error
     for run in runs:
         assert len(list(run.parent.glob("events.*"))) == 1
+
+
+def test_a_folder_whose_run_was_killed_before_it_began_is_taken_unless_it_is_locked(tmp_path):
+    RunFolder(tmp_path, "a", "").open()
+    first = RunFolder(tmp_path, "b", "")
+    first.open()
+    with pytest.raises(BlockingIOError):
+        RunFolder(tmp_path, "b", "").open()
+    first.close()
+    RunFolder(tmp_path, "b", "").open()
+    (tmp_path / "b" / "config.yaml").touch()
+    (tmp_path / "c").mkdir()  # not of this program
+    for name in "bc":
+        with pytest.raises(FileExistsError, match="exists; continue it"):
+            RunFolder(tmp_path, name, "").open()

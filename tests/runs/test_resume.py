@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -118,21 +119,22 @@ def assert_whole(command, wholes, word_list):
 
 @pytest.mark.parametrize("engine", [pytest.param("autograd", marks=pytest.mark.slow), "native"])
 @pytest.mark.parametrize(
-    ("how", "step"),
+    ("how", "step", "mixed"),  # with dropout, whose masks go on, and with counts
     [
-        ("exception", 17),  # before anything was saved but the start
-        ("signal", 39),  # in the middle of a group that ends at a validation
-        ("signal", 60),  # a validation and a save follow
-        pytest.param("exception", 75, marks=pytest.mark.slow),
-        pytest.param("signal", 35, marks=pytest.mark.slow),
-        pytest.param("signal", 40, marks=pytest.mark.slow),  # a validation follows
-        pytest.param("signal", 26, marks=pytest.mark.slow),  # a probed update
+        ("exception", 17, False),  # before anything was saved but the start
+        ("signal", 39, True),  # in the middle of a group that ends at a validation
+        ("signal", 60, False),  # a validation and a save follow
+        pytest.param("exception", 75, False, marks=pytest.mark.slow),
+        pytest.param("signal", 35, False, marks=pytest.mark.slow),
+        pytest.param("signal", 40, False, marks=pytest.mark.slow),  # a validation follows
+        pytest.param("signal", 26, False, marks=pytest.mark.slow),  # a probed update
     ],
 )
 def test_a_stopped_run_ends_as_one_that_was_not(
-    command, stopping, parts, assert_whole, how, step, engine
+    command, stopping, parts, assert_whole, how, step, mixed, engine
 ):
     more = ["--model.engine", engine]
+    more += ["--model.dropout", "0.3", "--model.count_mixture", "true"] if mixed else []
     stopping(step, how)
     if how == "signal":
         assert main(command("parts", *more)) == 143
@@ -140,17 +142,6 @@ def test_a_stopped_run_ends_as_one_that_was_not(
     else:
         assert main(command("parts", *more)) == 1
     assert not (parts / "summary.json").exists()
-    assert main(command("parts", *more, "--resume", "true")) == 0
-    assert_whole(parts, *more)
-
-
-@pytest.mark.parametrize("engine", ["native", pytest.param("autograd", marks=pytest.mark.slow)])
-def test_dropout_goes_on_with_the_masks_that_were_to_come(
-    command, stopping, parts, assert_whole, engine
-):
-    more = ["--model.engine", engine, "--model.dropout", "0.3", "--model.count_mixture", "true"]
-    stopping(39, "signal")
-    assert main(command("parts", *more)) == 143
     assert main(command("parts", *more, "--resume", "true")) == 0
     assert_whole(parts, *more)
 
@@ -180,6 +171,9 @@ def test_a_student_goes_on_and_so_do_its_teachers(
     said = capsys.readouterr().err
     assert "teacher 1" in said
     assert "nothing to resume" not in said
+    teachers = stop == 35
+    assert ("continue the whole run with" in said) == teachers
+    assert f"--resume {parts}{'' if teachers else ' (checkpoint'}" in said
     assert main(command("parts", *more, "--resume", "true")) == 0
     assert len(updates) == 40 + 40 + 90
     whole = parts.with_name("whole")
@@ -320,6 +314,15 @@ def test_another_configuration_is_an_error_that_lists_it(command, stopped, capsy
     assert "changed from here on: model.lr: 0.01 -> 0.02" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("text", [b"", b"- a", b"a: 1", b"trainer: 1", b"\xff", b"a: [", b"a"])
+def test_a_damaged_configuration_is_named(tmp_path, text):
+    (tmp_path / "config.yaml").write_bytes(text)
+    found = resume.Resumption(tmp_path)
+    for check in (resume.finished, partial(resume.check, override=True)):
+        with pytest.raises(ValueError, match=f"{tmp_path}/config.yaml is damaged; restore it"):
+            check(found, "a: 1")
+
+
 def test_another_word_list_is_an_error(command, stopped, word_list, capsys):
     word_list.write_text(word_list.read_text().replace("anton", "noant"))
     assert main(command("run", "--resume", "true")) == 1
@@ -358,6 +361,7 @@ def test_a_nan_stops_the_run_and_keeps_the_state_before_it(command, tmp_path, ca
     error = capsys.readouterr().err.strip().splitlines()[-1]
     assert "the loss is nan at update 64; these are not finite either" in error
     assert "parameter hidden1/linear/weight" in error
+    assert "Try a lower model.lr" in error
     entries = state(tmp_path / "runs" / "run")
     assert entries["global_step"] == 30  # not 60, when it was broken
     weights = [t for name, t in entries["state_dict"].items() if name.startswith("model.net.")]

@@ -76,6 +76,13 @@ def test_a_job_is_requeued_up_to_the_limit(scontrol, monkeypatch):
     assert slurm.requeue(3) == "job 10_3 cannot be requeued: Invalid job id"
 
 
+def test_what_scontrol_says_need_not_be_utf_8(scontrol, tmp_path):
+    scontrol("")
+    (tmp_path / "scontrol").write_bytes(b"#!/bin/sh\necho '\xff' >&2; exit 1\n")
+    assert slurm.requeue(3) == "job 12 cannot be requeued: \ufffd"
+    assert not slurm.preempted()
+
+
 @pytest.mark.parametrize(
     ("state", "time", "expected"),
     [

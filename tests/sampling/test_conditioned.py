@@ -55,7 +55,7 @@ def referee(condition: Condition, pattern: str, decoding: Decoding) -> dict[str,
     }
 
 
-def drawn(source: Sampler | ConditionedSampler, num: int) -> list[str]:
+def drawn(source: Sampler, num: int) -> list[str]:
     draws = source.draw(num, torch.Generator().manual_seed(1))
     return [name for draw in draws for name in draw.names]
 
@@ -133,7 +133,7 @@ def test_there_is_no_place_that_leads_nowhere():
         state: int | None = 0
         for i in range(len(name) + 1):
             expected.add((*([0] * 4 + ABC.encode(name[:i]))[-4:], state))
-            state = automaton.step(state, name[i]) if i < len(name) else None
+            state = automaton.moves[state].get(name[i]) if i < len(name) else None
     assert len(find_places(automaton, ABC, 4, 4)[0]) == len(expected)
 
 
@@ -143,12 +143,12 @@ def test_a_long_window_is_exact_where_the_pattern_leaves_little_open():
     assert isinstance(
         sampler(net, ABC, 20, condition=Condition(pattern="ab??")), ConditionedSampler
     )
-    assert isinstance(sampler(net, ABC, 20, condition=Condition(suffix="ab")), Sampler)
+    assert type(sampler(net, ABC, 20, condition=Condition(suffix="ab"))) is Sampler
 
 
 def test_chances_at_too_many_positions_are_not_kept(monkeypatch):
     monkeypatch.setattr(conditioned, "MAX_CHANCES", 1000)
-    assert isinstance(sampler(network(), ABC, 2, condition=Condition(suffix="ab")), Sampler)
+    assert type(sampler(network(), ABC, 2, condition=Condition(suffix="ab"))) is Sampler
 
 
 def test_a_prefix_or_a_limit_alone_is_drawn_as_ever():

@@ -4,14 +4,7 @@ from math import exp
 import pytest
 import torch
 
-from lit_makemore.sampling.generate import (
-    Wanted,
-    WordFilter,
-    generate,
-    is_near,
-    seeded,
-    within_one_edit,
-)
+from lit_makemore.sampling.generate import WordFilter, generate, is_near, seeded, within_one_edit
 from lit_makemore.sampling.sampler import Sampler
 from lit_makemore.words.corpus import word_hash, word_hashes
 from tests.conftest import WORDS
@@ -34,7 +27,7 @@ def distance(one: str, other: str) -> int:
 def generated(num: int, max_length: int | None = None, **wanted: bool) -> list[str]:
     sampler = Sampler(network(), ABC, 2, max_length=max_length)
     hashes = word_hashes(TRAINED)
-    draws = generate(sampler, num, seeded(1), hashes, Wanted(**wanted))
+    draws = generate(sampler, num, seeded(1), hashes, **wanted)
     return [name for draw in draws for name in draw.names]
 
 
@@ -65,7 +58,7 @@ def test_nothing_wanted_is_an_error(option):
     everything = word_hashes(["", "a", "b", "c"])
     sampler = Sampler(network(), ABC, 2, max_length=1)
     with pytest.raises(ValueError, match=f"none of 204,800 names .*leave out --{option}"):
-        list(generate(sampler, 1, seeded(1), everything, Wanted(**{option: True})))
+        list(generate(sampler, 1, seeded(1), everything, **{option: True}))
 
 
 def test_a_seed_repeats_and_no_seed_does_not():

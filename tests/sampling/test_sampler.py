@@ -212,12 +212,3 @@ def test_temperature_divides_the_logits_and_a_tiny_one_takes_the_likeliest():
     p = Decoding(temperature=0.5).probabilities(logits)
     torch.testing.assert_close(p, (logits * 2).softmax(1))
     assert Decoding(temperature=1e-40).probabilities(logits).tolist() == [[0, 1, 0]]
-
-
-@pytest.mark.parametrize(
-    ("option", "value"),
-    [("temperature", 0), ("temperature", -1), ("top_k", 0), ("top_p", 0), ("top_p", 1.1)],
-)
-def test_an_option_out_of_range_is_named(option, value):
-    with pytest.raises(ValueError, match=f"--{option}"):
-        Decoding(**{option: value})

@@ -231,7 +231,20 @@ def cumulative(net):
     net.layers[1].momentum = None
 
 
+def no_gain(net):
+    net.layers[1].weight = net.layers[1].bias = None
+
+
+def no_averages(net):
+    net.layers[1].running_mean = net.layers[1].running_var = None
+
+
+def not_tracked(net):
+    net.layers[1].track_running_stats = False
+
+
 CHANGES = [
+    *(no_gain, no_averages, not_tracked),
     *(halved, doubled, bounded, cumulative),
     *(gelu, layer_norm, frozen, parameter_hook, after_accumulation, forward_hook, backward_hook),
     *(tied, normalised, unknown_subclass),

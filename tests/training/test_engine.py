@@ -7,6 +7,7 @@ import lightning.pytorch as pl
 import pytest
 import torch
 
+from lit_makemore.training.module import LitMLP
 from lit_makemore.training.native import build, referee
 from tests.fits import fit
 
@@ -141,24 +142,75 @@ def another_callback(trainer, module):
     trainer.callbacks.append(OneByOne())
 
 
+def another_class(trainer, module):
+    module.__class__ = type("Tenth", (LitMLP,), {"loss": lambda self, b: LitMLP.loss(self, b) / 10})
+
+
+def another_layer(trainer, module):
+    module.net.layers[2] = torch.nn.ReLU()
+
+
+def by_hand(trainer, module):
+    module.automatic_optimization = False
+
+
+def bound(trainer, module):
+    module.net.embedding.max_norm = 0.5
+
+
+def another_tensor(trainer, module):
+    module.net.embedding.weight.data = module.net.embedding.weight.data / 2
+
+
 CHANGES = [
     *(freeze, momentum, batch_norm, accumulate, hook, rate, step_hook, own_step, parameter_hook),
-    *(own_training_step, own_forward, another_callback),
+    *(own_training_step, own_forward, another_callback, another_class, another_layer, bound),
 ]
+LATE = (other_state, other_buffer, another_tensor)
+
+
+def changing(change, when="on_train_epoch_start"):
+    """A callback that makes the change once, after five updates or, if that is before, at first."""
+
+    def once(self, trainer, module):
+        if not hasattr(self, "at") and (change not in LATE or trainer.global_step):
+            self.at = trainer.global_step
+            change(trainer, module)
+
+    return type("Changes", (pl.Callback,), {when: once})()
 
 
 @pytest.mark.parametrize(
     ("change", "when"),
     [
         *((change, "on_train_epoch_start") for change in CHANGES),
-        *((change, "on_validation_end") for change in (*CHANGES, other_state, other_buffer)),
+        *((change, "on_validation_end") for change in (*CHANGES, *LATE)),
     ],
 )
-def test_what_a_callback_changes_on_the_way_is_not_ignored(word_list, change, when):
-    changes = type("Changes", (pl.Callback,), {when: lambda self, *of: change(*of)})()
-    more = {"optimizer": "adamw" if change is other_state else "sgd", "callbacks": [changes]}
-    with pytest.raises(ValueError, match="a callback has changed what native steps train"):
-        chosen(word_list, steps=10, val_check_interval=5, **more)
+def test_what_a_callback_changes_is_what_trains_from_there_on(word_list, change, when, caplog):
+    networks = []
+    for engine in ("autograd", "auto"):
+        optimizer = "adamw" if change is other_state else "sgd"
+        model = {"engine": engine, "optimizer": optimizer, "lr_milestones": (7,)}
+        with caplog.at_level(logging.INFO, "lit_makemore"):
+            found = fit(word_list, 10, changing(change, when), model=model, val_check_interval=5)
+        assert (found.module.engine, found.trainer.global_step) == ("autograd", 10)
+        networks.append(found.module.net.state_dict())
+    first = 6 if when == "on_validation_end" else 1
+    assert f"one by one, from update {first} on (a callback has changed" in caplog.text
+    for name, tensor in networks[0].items():
+        torch.testing.assert_close(tensor, networks[1][name], rtol=1e-3, atol=1e-4, msg=name)
+
+
+def test_the_native_engine_refuses_what_a_callback_changes(word_list):
+    with pytest.raises(ValueError, match="native is not possible: a callback has changed what is"):
+        chosen(word_list, "native", steps=10, callbacks=[changing(freeze)])
+
+
+def test_a_callback_may_take_over_the_updates(word_list):
+    """Manual optimization makes none here; the native step must not go on."""
+    module, _ = chosen(word_list, steps=4, callbacks=[changing(by_hand)], max_epochs=1)
+    assert module.engine == "autograd"
 
 
 @pytest.mark.parametrize("when", ["on_train_start", "on_train_batch_start", "on_validation_end"])

@@ -1,9 +1,12 @@
+import pickle
 from collections import Counter
+from copy import deepcopy
 
 import pytest
 import torch
 
-from lit_makemore.training.loaders import EvaluationLoader, MinibatchLoader, WordLoader
+from lit_makemore.training import loaders
+from lit_makemore.training.loaders import EvaluationLoader, MinibatchLoader, Order, WordLoader
 from lit_makemore.words.windows import Windows, distinct
 from tests.conftest import WORDS
 from tests.words.test_windows import VOCAB, lecture, stream
@@ -52,6 +55,39 @@ def test_a_restored_loader_goes_on_as_the_first_would_have(sampling, stop):
     if stop:
         second.load_state_dict(first.state_dict())
         assert begun + two_passes(second) == expected
+
+
+@pytest.mark.parametrize("sampling", ["replacement", "shuffled"])
+def test_an_iteration_that_was_left_does_not_shorten_the_next(sampling):
+    batches = loader(sampling)
+    next(iter(batches))
+    assert [len(taken(batches)) for _ in range(2)] == [9, 9]
+
+
+def test_random_numbers_go_on_in_another_process():
+    """It cannot read the memory of a tensor that this process has let go."""
+    here = Order().manual_seed(3)
+    torch.rand(5, generator=here)
+    make, (state,) = here.__reduce__()
+    assert isinstance(state, list)
+    for there in (make(state), pickle.loads(pickle.dumps(here)), deepcopy(here)):
+        assert isinstance(there, Order)
+        assert torch.equal(torch.rand(9, generator=there), torch.rand(9, generator=deepcopy(here)))
+
+
+def test_a_pass_has_whole_updates():
+    assert [len(loader(update=n)) for n in (1, 2, 3, 4, 9, 10)] == [9, 8, 9, 8, 9, 9]
+
+
+@pytest.mark.parametrize("at_its_end", [False, True])
+def test_a_loader_of_another_size_begins_a_pass(at_its_end):
+    batches = loader()
+    iterator = iter(batches)
+    for _ in range(9 if at_its_end else 2):
+        next(iterator)
+    batches.resize(8)
+    batches.load_state_dict(batches.state_dict())
+    assert [len(x) for x, _ in batches] == [8] * len(batches) == [8] * 19
 
 
 @pytest.mark.parametrize("sampling", ["replacement", "shuffled"])
@@ -128,7 +164,8 @@ def test_evaluation_shows_every_example_once_over_all_processes(world_size):
 
 
 @pytest.mark.parametrize("world_size", [1, 2, 3])
-def test_words_to_score_come_in_order_and_once_over_all_processes(world_size):
-    ranks = [WordLoader(WORDS, 7, rank, world_size) for rank in range(world_size)]
+def test_words_to_score_come_in_order_and_once_over_all_processes(world_size, monkeypatch):
+    monkeypatch.setattr(loaders, "CHUNK", 7)
+    ranks = [WordLoader(WORDS, rank, world_size) for rank in range(world_size)]
     chunks = zip(*ranks, strict=True)
     assert [word for shares in chunks for share in shares for word in share] == WORDS

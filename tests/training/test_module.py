@@ -211,33 +211,6 @@ def test_sync_batchnorm_keeps_what_the_layers_hold():
     torch.testing.assert_close(layers.revert(converted).eval()(x), expected)
 
 
-@pytest.mark.parametrize(
-    ("more", "message"),
-    [
-        ("--trainer.sync_batchnorm true", "sync_batchnorm true needs GPUs"),
-        (
-            "--trainer.sync_batchnorm true --model.bn_variance biased",
-            "needs --model.bn_variance torch",
-        ),
-        ("--model.engine manual --model.dropout 0.1", "no dropout"),
-        ("--model.engine manual --data.targets kneser_ney", "--data.targets sampled"),
-        ("--model.count_mixture true --trainer.limit_val_batches 0", "val words"),
-        ("--model.known_words true", "needs a mixture: --model.count_mixture true"),
-        ("--data.targets teacher", "needs --data.teachers"),
-        ("--data.targets teacher --data.teachers [no.ckpt]", "no checkpoint at no.ckpt"),
-        ("--data.counts_share 1.5", "a share in [0, 1]"),
-    ],
-)
-def test_what_does_not_go_together_is_one_line(tmp_path, word_list, capsys, more, message):
-    """Before there is a folder."""
-    arguments = ["fit", "--data.path", str(word_list), "--data.batch_size", "16"]
-    arguments += ["--trainer.accelerator", "cpu", "--trainer.max_steps", "5"]
-    assert main([*arguments, "--runs_dir", str(tmp_path / "runs"), *more.split()]) == 1
-    (line,) = capsys.readouterr().err.strip().splitlines()
-    assert message in line
-    assert not (tmp_path / "runs").exists()
-
-
 def test_a_teacher_that_knows_other_words_is_refused(tmp_path, small_run, capsys):
     """Before there is a folder."""
     teacher = small_run()

@@ -21,6 +21,19 @@ LONG = ["--trainer.max_steps", "1000000", "--trainer.val_check_interval", "50"]
 pytestmark = pytest.mark.slow
 
 
+RESUMED = ["--trainer.max_steps", "1500", "--trainer.val_check_interval", "150"]
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory):
+    """A run of two processes that was never stopped."""
+    folder = tmp_path_factory.mktemp("whole")
+    (folder / "words.txt").write_text("\n".join(WORDS) + "\n")
+    done = run(fit(folder, folder / "words.txt", "run", 2, *RESUMED))
+    assert done.returncode == 0, done.stderr
+    return folder / "run"
+
+
 @pytest.mark.parametrize(
     "more",
     [
@@ -51,29 +64,14 @@ def test_two_processes_equal_one_update_for_update(tmp_path, word_list, more):
     assert two["val_loss"] == pytest.approx(one["val_loss"], abs=1e-10)
 
 
-def test_evaluation_is_exact_on_any_number_of_processes(tmp_path, word_list):
-    assert run(fit(tmp_path, word_list, "run", 1, *SHORT)).returncode == 0
-    folder = tmp_path / "run"
+def test_evaluation_is_exact_on_any_number_of_processes(whole):
     for command, processes in (("validate", "2"), ("test", "3")):
-        arguments = [sys.executable, "train.py", command, "--config", folder / "config.yaml"]
-        arguments += ["--ckpt_path", folder / "checkpoints" / "best.ckpt"]
-        one = run(arguments).stdout
-        several = run([*arguments, "--trainer.devices", processes, "--trainer.strategy", "ddp"])
+        arguments = [sys.executable, "train.py", command, "--config", whole / "config.yaml"]
+        arguments += ["--ckpt_path", whole / "checkpoints" / "best.ckpt"]
+        one = run([*arguments, "--trainer.devices", "1", "--trainer.strategy", "auto"]).stdout
+        several = run([*arguments, "--trainer.devices", processes])
         assert several.stdout == one
         assert "loss" in one
-
-
-RESUMED = ["--trainer.max_steps", "1500", "--trainer.val_check_interval", "150"]
-
-
-@pytest.fixture(scope="module")
-def whole(tmp_path_factory):
-    """A run of two processes that was never stopped."""
-    folder = tmp_path_factory.mktemp("whole")
-    (folder / "words.txt").write_text("\n".join(WORDS) + "\n")
-    done = run(fit(folder, folder / "words.txt", "run", 2, *RESUMED))
-    assert done.returncode == 0, done.stderr
-    return folder / "run"
 
 
 def processes_of(folder) -> list[int]:
@@ -166,19 +164,17 @@ sys.exit(status)
 
 
 @pytest.mark.parametrize("command", ["fit", "validate", "predict"])
-def test_no_process_ends_with_an_open_connection(tmp_path, word_list, command):
+def test_no_process_ends_with_an_open_connection(tmp_path, word_list, whole, command):
     """A thread that waits for Python at its end would abort the process, at random."""
     script = tmp_path / "connected.py"
     script.write_text(CONNECTED)
     arguments = fit(tmp_path, word_list, "run", 2, *SHORT)
     if command != "fit":
-        assert run(arguments).returncode == 0
-        folder = tmp_path / "run"
-        what = ["--config", str(folder / "config.yaml")]
+        what = ["--config", str(whole / "config.yaml")]
         if command == "predict":
             what = ["--data.predict_path", str(word_list), "--trainer.accelerator", "cpu"]
             what += ["--trainer.devices", "2", "--trainer.strategy", "ddp"]
-        best = str(folder / "checkpoints" / "best.ckpt")
+        best = str(whole / "checkpoints" / "best.ckpt")
         arguments = [sys.executable, "", command, *what, "--ckpt_path", best]
     arguments[1] = str(script)
     done = run(arguments, env={**os.environ, "PYTHONPATH": str(ROOT)})
@@ -190,7 +186,6 @@ def test_no_process_ends_with_an_open_connection(tmp_path, word_list, command):
 @pytest.mark.parametrize(
     ("ranks", "signum", "status"),
     [
-        ([0], signal.SIGTERM, 143),
         ([1], signal.SIGTERM, 143),
         ([1, 0], signal.SIGTERM, 143),
         ([0, 1], signal.SIGINT, 130),

@@ -1,7 +1,7 @@
 import pytest
 
 from lit_makemore.training.datamodule import NamesDataModule
-from lit_makemore.training.recipe import examples_of, options_for, teacher_dropout
+from lit_makemore.training.recipe import examples_of, options_for
 
 
 @pytest.mark.parametrize(
@@ -25,7 +25,7 @@ def test_the_network_is_trained_twice_as_long_and_validated_ten_times(examples):
     ("examples", "dropout"), [(1, 0.65), (3000, 0.65), (30_000, 0.35), (300_000, 0.1), (10**9, 0.1)]
 )
 def test_a_longer_list_needs_less_dropout(examples, dropout):
-    assert teacher_dropout(examples) == pytest.approx(dropout)
+    assert options_for("teacher", examples)["model.dropout"] == pytest.approx(dropout)
 
 
 def test_the_examples_of_a_list_are_known_before_its_windows_are_built(word_list):

@@ -2,16 +2,20 @@
 
 import copy
 import csv
+import inspect
 import io
 import pickle
 
 import lightning.pytorch as pl
+import numpy as np
 import pytest
 import torch
-from lightning.pytorch.callbacks import EMAWeightAveraging
+from lightning.pytorch.callbacks import BatchSizeFinder, EMAWeightAveraging
 from lightning.pytorch.loggers import CSVLogger
 from torch.optim.swa_utils import AveragedModel
+from torch.utils.data import DataLoader, TensorDataset
 
+from lit_makemore.model import load
 from lit_makemore.training.datamodule import NamesDataModule
 from lit_makemore.training.module import LitMLP
 from tests.conftest import WORDS
@@ -63,8 +67,14 @@ def test_no_minibatches_are_no_training(parts, tmp_path):
 
 @pytest.mark.parametrize("split", ["train", "val", "test"])
 def test_loaders_before_setup_say_what_is_missing(parts, split):
-    with pytest.raises(AssertionError, match="call setup first"):
+    with pytest.raises(ValueError, match="call setup first"):
         getattr(parts[1], f"{split}_dataloader")()
+
+
+@pytest.mark.parametrize("counts", ["baselines", "best_counts", "count_model"])
+def test_counts_before_setup_say_what_is_missing(parts, counts):
+    with pytest.raises(ValueError, match="call setup first"):
+        getattr(parts[1], counts)
 
 
 def test_without_logger_and_bar_nothing_is_said(parts, tmp_path, capfd):
@@ -112,3 +122,130 @@ def test_a_second_fit_may_average_its_weights(parts, tmp_path):
     last = trainer(tmp_path, **quiet, callbacks=[EMAWeightAveraging(decay=0.5)])
     last.fit(*parts)
     assert (parts[0].engine, last.global_step) == ("autograd", 24)
+
+
+ORDERS = {
+    "validate, fit": "validate fit",
+    "fit, validate, fit": "fit validate fit",
+    "fit, test, fit, test": "fit test fit test",
+}
+
+
+@pytest.mark.parametrize("calls", ORDERS.values(), ids=ORDERS)
+def test_the_calls_of_a_trainer_come_in_any_order(parts, tmp_path, calls):
+    quiet = {"logger": False, "enable_checkpointing": False, "enable_progress_bar": False}
+    for call in calls.split():
+        one = trainer(tmp_path, **quiet)
+        getattr(one, call)(*parts)
+        assert one.callback_metrics
+
+
+@pytest.mark.parametrize("engine", ["auto", "autograd"])
+def test_the_batch_size_that_is_found_is_what_trains(parts, tmp_path, engine):
+    """Two trials, of 2 and 4 examples; a pass of the 129 examples has 32 minibatches then."""
+    model, data = parts
+    model.hparams["engine"] = engine
+    finder = BatchSizeFinder(steps_per_trial=1, max_trials=2)
+    quiet = {"logger": False, "enable_checkpointing": False, "enable_progress_bar": False}
+    one = pl.Trainer(accelerator="cpu", max_epochs=1, callbacks=[finder], **quiet)
+    one.fit(model, data)
+    assert (data.batch_size, one.global_step) == (4, 32)
+    assert len(next(iter(data.train_dataloader()))[1]) == 4
+
+
+@pytest.mark.parametrize("engine", ["auto", "autograd"])
+def test_another_batch_size_for_the_next_pass(parts, tmp_path, engine):
+    class Halves(pl.Callback):
+        def on_train_epoch_end(self, trainer, pl_module):
+            trainer.datamodule.batch_size = 8
+
+    model, data = parts
+    model.hparams["engine"] = engine
+    quiet = {"logger": False, "enable_checkpointing": False, "enable_progress_bar": False}
+    options = {"callbacks": [Halves()], "reload_dataloaders_every_n_epochs": 1, **quiet}
+    one = pl.Trainer(accelerator="cpu", max_epochs=2, **options)
+    one.fit(model, data)
+    assert (one.global_step, model.engine) == (8 + 16, "autograd")
+
+
+def test_gradients_of_minibatches_that_do_not_divide_a_pass(parts, tmp_path):
+    """The pass of 8 minibatches has 6 then, and a validation at its end."""
+    one = trainer(tmp_path, logger=False, accumulate_grad_batches=3, enable_checkpointing=False)
+    one.fit(*parts)
+    assert one.current_epoch == 12
+    assert "val/loss" in one.callback_metrics
+
+
+def test_a_fit_without_an_optimizer_trains_nothing(parts, tmp_path):
+    model, data = parts
+    before = {name: p.clone() for name, p in model.named_parameters()}
+    model.configure_optimizers = lambda: None
+    with pytest.warns(UserWarning, match="no optimizer"):
+        trainer(tmp_path, logger=False, enable_checkpointing=False).fit(model, data)
+    for name, p in model.named_parameters():
+        assert torch.equal(p, before[name])
+
+
+def test_after_a_fit_that_ends_inside_a_pass_the_loader_has_whole_passes(parts, tmp_path):
+    model, data = parts
+    path = tmp_path / "x.ckpt"
+    for steps, ckpt_path in ((20, None), (28, path)):  # of 8 a pass
+        quiet = {"logger": False, "enable_checkpointing": False, "enable_progress_bar": False}
+        one = pl.Trainer(accelerator="cpu", max_steps=steps, **quiet)
+        one.fit(model, data, ckpt_path=ckpt_path, weights_only=True if ckpt_path else None)
+        one.save_checkpoint(path)
+        assert [sum(1 for _ in data.train_dataloader()) for _ in range(2)] == [8, 8]
+
+
+WRONG = {  # LitMLP's and NamesDataModule's arguments; a command line has a parser for them
+    "optimizer": "adam", "schedule": "cosine", "engine": "fast", "activation": "gelu",
+    "n_hidden": 8.0, "n_layer": "2", "lr": None, "dropout": "0.1", "batch_norm": "no",
+    "sampling": "shuffle", "targets": "soft", "batch_size": True, "seed": None, "lowercase": 1,
+    "path": None, "block_size": "3",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", WRONG)
+def test_an_argument_of_another_type_is_named(word_list, name):
+    of_data = name in inspect.signature(NamesDataModule).parameters
+    kind, usual = (
+        (NamesDataModule, {"path": word_list})
+        if of_data
+        else (LitMLP, {"chars": "ab", "block_size": 3})
+    )
+    with pytest.raises(ValueError, match=rf"--(model|data)\.{name} must be .*, not"):
+        kind(**{**usual, name: WRONG[name]})
+
+
+def test_numbers_of_numpy_are_numbers(word_list, tmp_path):
+    data = NamesDataModule(str(word_list), batch_size=np.int64(16), seed=np.int64(3))
+    model = LitMLP(data.chars, 3, n_hidden=np.int64(8), n_layer=1, lr=np.float64(0.1))
+    one = trainer(tmp_path, logger=False, enable_checkpointing=False)
+    one.fit(model, data)
+    one.save_checkpoint(tmp_path / "x.ckpt")
+    assert load(tmp_path / "x.ckpt").generate(3, seed=1) == model.generate(3, seed=1)
+
+
+@pytest.mark.parametrize(
+    ("option", "value", "says"),
+    [
+        ("optimizer", "adam", "--model.optimizer must be sgd or adamw, not 'adam'"),
+        ("dropout", 0.5, "the network has its dropout; make another LitMLP instead"),
+        ("n_hidden", 9, "the network has its n_hidden; make another LitMLP instead"),
+    ],
+)
+def test_options_that_were_changed_too_late_are_not_ignored(parts, tmp_path, option, value, says):
+    model, data = parts
+    model.hparams[option] = value
+    with pytest.raises(ValueError, match=says):
+        trainer(tmp_path, logger=False, enable_checkpointing=False).fit(model, data)
+
+
+def test_examples_of_a_loader_of_ones_own_are_evaluated(parts, tmp_path):
+    model, data = parts
+    data.setup()
+    windows = data.splits["val"].windows
+    loader = DataLoader(TensorDataset(*windows[torch.arange(len(windows))]), 4)
+    one = trainer(tmp_path, logger=False, enable_checkpointing=False)
+    (own,), (ours,) = (one.validate(model, of, verbose=False) for of in (loader, data))
+    assert own["val/loss"] == pytest.approx(ours["val/loss"])

@@ -33,6 +33,7 @@ FLAGS = (
 # Apple's has no OpenMP, and on some processors no -march=native.
 EXTRA: tuple[tuple[str, ...], ...] = (("-march=native", "-fopenmp"), ("-march=native",), ())
 
+PATIENCE = 300  # seconds; it takes a few
 _ONE_AT_A_TIME = Lock()
 
 
@@ -100,7 +101,10 @@ def cache_folder() -> Path:
 def _built() -> Path:
     """The path of the library, which exists afterwards."""
     with _ONE_AT_A_TIME:
-        return _build()
+        try:
+            return _build()
+        except subprocess.TimeoutExpired as error:
+            raise BuildError(f"the compiler {error.cmd[0]} does not end; see CXX") from error
 
 
 def _build() -> Path:
@@ -163,6 +167,8 @@ def _compile(command: list[str], flags: list[str], target: Path) -> None:
         errors="replace",
         env=environment,
         start_new_session=True,  # Ctrl-C and scancel are for this process, which saves first
+        stdin=subprocess.DEVNULL,
+        timeout=PATIENCE,
     )
     if done.returncode or not target.is_file():
         lines = (done.stderr or done.stdout).strip().splitlines()
@@ -170,10 +176,10 @@ def _compile(command: list[str], flags: list[str], target: Path) -> None:
         raise BuildError(f"{command[0]} cannot build {SOURCE.name}: {errors[0].strip()}")
 
 
-def _version(command: list[str]) -> str:
+def _version(command: list[str]) -> bytes:
     """What the compiler says of itself."""
     try:
-        told = subprocess.run([*command, "--version"], capture_output=True, text=True)
+        told = subprocess.run([*command, "--version"], capture_output=True, timeout=PATIENCE)
     except OSError as error:
         raise BuildError(
             f"the compiler {command[0]} cannot be started ({error.strerror}); name another one by "

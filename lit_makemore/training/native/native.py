@@ -55,10 +55,8 @@ class NativeStep:
     torch.optim would leave, so a checkpoint goes on either way.
 
     Args:
-        library: native.cpp, built by `build.library`.
         net: the network, in training mode, on the CPU in float32.
         optimizer: SGD without momentum, or AdamW, with all parameters of the network in one group.
-        batch_size: B.
         clip_norm: largest 2-norm of the gradient of all parameters together; None for no limit.
         seed: what the masks of Dropout follow from, with the number of the update.
         updates: how many updates the run has made before.
@@ -77,8 +75,10 @@ class NativeStep:
         (group,) = optimizer.param_groups
         self.net, self.optimizer, self.updates = net, optimizer, updates
         self.adamw = isinstance(optimizer, torch.optim.AdamW)
-        if self.adamw:
-            _start_moments(optimizer, group["params"])
+        for p in group["params"] if self.adamw else ():
+            if not optimizer.state[p]:  # before its first update
+                zeros = {"exp_avg": torch.zeros_like(p), "exp_avg_sq": torch.zeros_like(p)}
+                optimizer.state[p].update(step=torch.tensor(0.0, device=p.device), **zeros)
         self.gradient = {p: torch.zeros_like(p) for p in group["params"]}
         self._counts = [
             layer.num_batches_tracked for layer in net.layers if isinstance(layer, BatchNorm1d)
@@ -89,17 +89,20 @@ class NativeStep:
         for before, layer in zip(layers, layers[1:], strict=False):
             layer.n_in = before.n_out
             layer.n_out = layer.n_out or layer.n_in
-        parameters = [self._parameter(p) for p in group["params"]]
+        parameters = []
+        for p, grad in self.gradient.items():
+            parameters.append(_Parameter(p.numel(), p.data_ptr(), grad.data_ptr()))
+            if self.adamw:
+                parameters[-1].exp_avg = optimizer.state[p]["exp_avg"].data_ptr()
+                parameters[-1].exp_avg_sq = optimizer.state[p]["exp_avg_sq"].data_ptr()
         vocab_size, n_embd = net.embedding.weight.shape
         self._layers = (_Layer * len(layers))(*layers)
         self._parameters = (_Parameter * len(parameters))(*parameters)
         beta1, beta2 = group.get("betas", (0.0, 0.0))
         self._batch_size = batch_size
+        sizes = {"B": batch_size, "T": layers[0].n_in // n_embd, "C": n_embd, "V": vocab_size}
         settings = _Settings(
-            B=batch_size,
-            T=layers[0].n_in // n_embd,
-            C=n_embd,
-            V=vocab_size,
+            **sizes,
             n_layers=len(layers),
             n_parameters=len(parameters),
             adamw=self.adamw,
@@ -123,7 +126,7 @@ class NativeStep:
         """One update for each of G minibatches: windows (G, B, T), targets (G, B) or (G, B, V), G
         learning rates. Returns the sum of the G losses, a scalar in float64."""
         assert x.size(1) == self._batch_size
-        x, y = _as_stored(x, y)
+        x, y = x.contiguous(), (y.float() if y.is_floating_point() else y).contiguous()
         rates = (c_double * len(lrs))(*lrs)
         states = [self.optimizer.state[p] for p in self.gradient] if self.adamw else []
         done = int(states[0]["step"]) if states else 0
@@ -135,23 +138,6 @@ class NativeStep:
         for count in [*self._counts, *(state["step"] for state in states)]:
             count += len(lrs)
         return torch.tensor(total, dtype=torch.float64)
-
-    def gradients(self, x: Tensor, y: Tensor) -> tuple[float, dict[str, Tensor]]:
-        """The loss of one minibatch and the gradient of each parameter by name; no update.
-
-        The running averages of BatchNorm1d change, as in any forward pass.
-
-        Args:
-            x: windows (B, T).
-            y: next characters (B,), or their distributions (B, V).
-        """
-        assert len(x) == self._batch_size
-        x, y = _as_stored(x, y)
-        loss = self._library.network_gradients(self._network, *_addresses(x, y), self.updates)
-        for count in self._counts:
-            count += 1
-        named = {name: self.gradient[p].clone() for name, p in self.net.named_parameters()}
-        return loss, named
 
     def dropout_masks(self) -> dict[int, Tensor]:
         """What each Dropout layer multiplied by in the last minibatch: (B, F), by number in net."""
@@ -182,20 +168,6 @@ class NativeStep:
             described.rate = layer.p
         return described
 
-    def _parameter(self, p: Tensor) -> _Parameter:
-        described = _Parameter(size=p.numel(), p=p.data_ptr(), grad=self.gradient[p].data_ptr())
-        if self.adamw:
-            state = self.optimizer.state[p]
-            described.exp_avg = state["exp_avg"].data_ptr()
-            described.exp_avg_sq = state["exp_avg_sq"].data_ptr()
-        return described
-
-
-def _as_stored(x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
-    """The same numbers in the memory layout and the types of native.cpp."""
-    y = y.float() if y.is_floating_point() else y
-    return x.contiguous(), y.contiguous()
-
 
 def _addresses(x: Tensor, y: Tensor) -> tuple[int, int | None, int | None]:
     """Of the windows, the next characters and their distributions; one of the two is None."""
@@ -204,16 +176,7 @@ def _addresses(x: Tensor, y: Tensor) -> tuple[int, int | None, int | None]:
     return x.data_ptr(), y.data_ptr(), None
 
 
-def _start_moments(optimizer: torch.optim.Optimizer, params: Sequence[Tensor]) -> None:
-    """Gives AdamW the state that it has before its first update."""
-    for p in params:
-        if not optimizer.state[p]:
-            zeros = {"exp_avg": torch.zeros_like(p), "exp_avg_sq": torch.zeros_like(p)}
-            optimizer.state[p].update(step=torch.tensor(0.0, device=p.device), **zeros)
-
-
 def _declared(library: ctypes.CDLL) -> ctypes.CDLL:
-    """The library with the types of its functions."""
     batch = [c_void_p, c_void_p, c_void_p]  # x, labels, targets
     library.network_open.restype = c_void_p
     library.network_close.argtypes = [c_void_p]

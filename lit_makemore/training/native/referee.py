@@ -48,14 +48,10 @@ OPTIMIZERS: dict[type, dict[str, Any]] = {  # with the settings that native.cpp 
 
 
 def disagreement(module: Any, trainer: pl.Trainer, loader: MinibatchLoader) -> str | None:
-    """Why the native step does not do what the module does, in words; None if it does.
+    """Why the native step does not do what a LitMLP does, in words; None if it does.
 
+    The loader is the one that its minibatches come from, the Trainer that of the fit, set up.
     Module, loader and random state are left as they are.
-
-    Args:
-        module: a LitMLP that nothing rules out at a look.
-        trainer: of the fit, set up.
-        loader: where its minibatches come from.
     """
     kinks = any(isinstance(layer, nn.ReLU) for layer in module.net.layers)
     updates = KINKED if kinks else UPDATES
@@ -75,9 +71,10 @@ def disagreement(module: Any, trainer: pl.Trainer, loader: MinibatchLoader) -> s
         arguments = native.net, optimizer, len(batches[0][0]), limit or None
         try:
             step = NativeStep(build.library(), *arguments)
-        except (AttributeError, TypeError):  # as momentum None of BatchNorm
+        except (AttributeError, KeyError, TypeError, ValueError):  # as momentum None
             return "a layer has a setting that it does not know"
-        start, masks = _copied(_state(native, optimizer)), []
+        ours = _state(native, optimizer)
+        start, masks = deepcopy(ours), []
         for i, (x, y) in enumerate(batches):
             step(x[None], y[None], [native.lr_at(i)])
             masks.append(step.dropout_masks())
@@ -97,7 +94,8 @@ def disagreement(module: Any, trainer: pl.Trainer, loader: MinibatchLoader) -> s
             return f"{changed[0]} changes while it trains"
         step.updates, apart = 0, []
         for i, ((x, y), reached) in enumerate(zip(batches, states, strict=True)):
-            ours = _state(native, optimizer, like=start)
+            for name, tensor in ours.items():
+                tensor.copy_(start[name])
             loss = float(step(x[None], y[None], [native.lr_at(i)]))
             if not abs(loss - losses[i]) <= TOLERANCE["loss"] * abs(losses[i]) and isfinite(loss):
                 return f"the loss is {losses[i]:.7g}, theirs {loss:.7g}, in update {i + 1}"
@@ -175,25 +173,17 @@ class _States(pl.Callback):
         self, trainer: pl.Trainer, pl_module: Any, outputs: Any, *args: Any
     ) -> None:
         self.losses.append(float(outputs["loss"]))
-        state = _state(pl_module, trainer.optimizers[0])
-        self.found.append(_copied(state))
+        self.found.append(deepcopy(_state(pl_module, trainer.optimizers[0])))
 
 
-def _copied(state: dict[str, Tensor]) -> dict[str, Tensor]:
-    return {name: tensor.clone() for name, tensor in state.items()}
-
-
-def _state(module: Any, optimizer: Any, like: dict[str, Tensor] | None = None) -> dict[str, Tensor]:
-    """Parameters, buffers and the optimizer's state by name; set to those of `like` if given."""
+def _state(module: Any, optimizer: Any) -> dict[str, Tensor]:
+    """Parameters, buffers and the optimizer's state by name."""
     net = module.net
     found = {name: p.detach() for name, p in net.named_parameters()}
     found |= {f"{name} (buffer)": buffer for name, buffer in net.named_buffers()}
     for name, p in net.named_parameters():
         kept = {key: t for key, t in optimizer.state[p].items() if isinstance(t, Tensor)}
         found |= {f"{key} of {name}": t for key, t in kept.items()}
-    if like is not None:
-        for name, tensor in found.items():
-            tensor.copy_(like[name])
     return found
 
 
@@ -211,17 +201,14 @@ class _Masked(nn.Module):
 @contextmanager
 def _quiet() -> Iterator[StringIO]:
     """Holds back what is said of the copy and its Trainer; yields what is printed."""
-    names = ["lit_makemore", "lightning.pytorch", "lightning.pytorch.utilities.rank_zero"]
-    levels = {name: logging.getLogger(name).level for name in names}
+    before = logging.root.manager.disable
     with warnings.catch_warnings(), redirect_stdout(StringIO()) as printed:
         warnings.simplefilter("ignore")
-        for name in names:
-            logging.getLogger(name).setLevel(logging.ERROR)
+        logging.disable(logging.WARNING)
         try:
             yield printed
         finally:
-            for name, level in levels.items():
-                logging.getLogger(name).setLevel(level)
+            logging.disable(before)
 
 
 def _notes(module: Any) -> dict[str, str]:

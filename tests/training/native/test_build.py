@@ -148,6 +148,24 @@ def test_a_compiler_that_cannot_be_started_is_named(cache, monkeypatch):
         build.library()
 
 
+@pytest.mark.parametrize("what", ["--version", "-shared"])
+def test_a_compiler_that_does_not_end_is_named(cache, tmp_path, monkeypatch, what):
+    monkeypatch.setattr(build, "PATIENCE", 0.5)
+    body = f'case "$*" in *{what}*) exec sleep 100; esac; echo 1'
+    monkeypatch.setattr(f"{__name__}.FAKE", "#!/bin/sh\n{body}\n")
+    use_compiler(tmp_path, monkeypatch, body)
+    with pytest.raises(BuildError, match="compiler .*/compiler does not end"):
+        build.library()
+    assert not cache.exists() or [*cache.iterdir()] == []
+
+
+def test_a_compiler_may_say_anything_of_itself(cache, tmp_path, monkeypatch):
+    monkeypatch.setattr(f"{__name__}.FAKE", "#!/bin/sh\n{body}\n")
+    use_compiler(tmp_path, monkeypatch, "printf '\\377' >&2; printf '\\377'; exit 1")
+    with pytest.raises(BuildError, match=r"cannot build native.cpp"):
+        build.library()
+
+
 def test_a_compiler_that_fails_is_quoted_and_leaves_nothing(cache, tmp_path, monkeypatch):
     use_compiler(tmp_path, monkeypatch, 'echo "warning" >&2; echo "error: no space" >&2; exit 1')
     with pytest.raises(BuildError, match=r"cannot build native.cpp: error: no space"):

@@ -1,0 +1,46 @@
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+
+class Linear(nn.Module):
+    def __init__(self, fan_in, fan_out, bias=True):
+        super().__init__()
+        self.weight = nn.Parameter(torch.randn(fan_out, fan_in) * fan_in**-0.5)
+        self.bias = nn.Parameter(torch.zeros(fan_out)) if bias else None
+
+    def forward(self, x):
+        y = x @ self.weight.T
+        return y if self.bias is None else y + self.bias
+
+
+class BatchNorm1d(nn.Module):
+    def __init__(self, dim, eps=1e-5, momentum=0.1, unbiased=True):
+        super().__init__()
+        self.eps, self.momentum, self.unbiased = eps, momentum, unbiased
+        self.weight = nn.Parameter(torch.ones(dim))
+        self.bias = nn.Parameter(torch.zeros(dim))
+        self.register_buffer("running_mean", torch.zeros(dim))
+        self.register_buffer("running_var", torch.ones(dim))
+
+    def forward(self, x):
+        mean, var = self.running_mean, self.running_var
+        if self.training:
+            if len(x) < 2:
+                raise ValueError("one row has no variance")
+            mean, var = x.mean(0), x.var(0, unbiased=self.unbiased)
+            self.running_mean.lerp_(mean.detach(), self.momentum)
+            self.running_var.lerp_(var.detach(), self.momentum)
+        return (x - mean) * (var + self.eps).rsqrt() * self.weight + self.bias
+
+
+def tanh(x):
+    return x.tanh()
+
+
+def embedding(C, ix):
+    return F.one_hot(ix, len(C)).to(C.dtype) @ C
+
+
+def cross_entropy(logits, y):
+    return F.nll_loss(logits.log_softmax(1), y)
