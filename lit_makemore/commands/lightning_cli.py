@@ -18,14 +18,7 @@ from lightning.pytorch.loggers import Logger
 from lit_makemore import files
 from lit_makemore.commands import devices, options, threads
 from lit_makemore.commands.output import program
-from lit_makemore.commands.parsing import (
-    PATHS,
-    OneLineErrors,
-    check_config,
-    check_output,
-    short_help,
-    telling,
-)
+from lit_makemore.commands.parsing import PATHS, OneLineErrors, check_config, short_help, telling
 from lit_makemore.diagnostics.settings import Diagnostics
 from lit_makemore.runs import slurm
 from lit_makemore.runs.checkpoints import AtomicCheckpointIO
@@ -138,7 +131,6 @@ class MakemoreCLI(LightningCLI):
         for name in PATHS:
             if self.config.get(name):
                 self.config[name] = files.local(self.config[name])
-        check_output(self.config)
 
     def _resumed(self) -> Path | None:
         """The configuration of the run that --resume names, where --config names none."""

@@ -160,14 +160,9 @@ def call(function: Callable[..., Any], args: list[str]) -> Any:
 
 def check_output(options: Any) -> None:
     """Raises ValueError if the file that a command writes is one that it reads."""
-    for name in (*PATHS, "data.path"):
-        path, output = options.get(name), options.get("output")
-        if (
-            name != "output"
-            and path
-            and output
-            and os.path.realpath(path) == os.path.realpath(output)
-        ):
+    output = options.get("output")
+    for name in {*PATHS, "data.path"} - {"output"} if output else ():
+        if (path := options.get(name)) and os.path.realpath(path) == os.path.realpath(output):
             raise ValueError(f"--output {output} would replace what --{name} reads; name another")
 
 
