@@ -182,7 +182,18 @@ def test_what_cannot_be_continued_leaves_the_run_as_it_was(run, capsys, lacks):
     assert main(commands(run)["resume"]) == 1
     assert "no run to go on with" in capsys.readouterr().err
     assert (run / "summary.json").is_file()
-    assert (run / "samples.txt").is_file()
+
+
+def test_results_stay_where_a_checkpoint_cannot_be_restored(run):
+    path = run / "checkpoints" / "best.ckpt"
+    last, entries = path.with_name("last.ckpt"), torch.load(path, weights_only=True)
+    entries["optimizer_states"] = [{"state": {}, "param_groups": []}]
+    torch.save(entries, path)
+    kept = [run / "summary.json", run / "samples.txt", last]
+    before = [one.read_bytes() for one in kept]
+    resume = ["--resume", str(path), "--trainer.max_steps", "99"]
+    assert main(["fit", "--config", str(run / "config.yaml"), *resume]) == 1
+    assert [one.read_bytes() for one in kept] == before
 
 
 CLASS = "{class_path: os.mkdir, init_args: {path: MARK}}"
