@@ -21,7 +21,7 @@ def replacing(path: str | Path) -> Iterator[IO[bytes]]:
 
     A reader sees the old file or the new one, never a part of it, even if the machine stops.
     """
-    path = Path(path).resolve()  # replaces the file that a link points to, not the link
+    path = Path(os.path.realpath(path))  # replaces the file that a link points to, not the link
     if path.is_dir():
         raise IsADirectoryError(f"{path} is a folder; name a file")
     if path.exists() and not path.is_file():  # a pipe or a device cannot be replaced

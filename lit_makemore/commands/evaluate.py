@@ -10,6 +10,7 @@ from lit_makemore import model as checkpoint
 from lit_makemore.commands.lightning_cli import MakemoreCLI
 from lit_makemore.commands.options import NOTHING_KEPT
 from lit_makemore.commands.output import say
+from lit_makemore.commands.parsing import check_output
 from lit_makemore.commands.quiet import quiet_lightning
 from lit_makemore.commands.score import UNSPELLED, csv_row
 from lit_makemore.files import write_parts
@@ -45,6 +46,7 @@ def predict(cli: MakemoreCLI) -> None:
     data, path = cli.config.data, cli.config.ckpt_path
     if data.predict_path is None:
         raise ValueError("predict scores the words of a file: --data.predict_path FILE")
+    check_output(cli.config)
     words = read_words(data.predict_path, data.lowercase, data.strip)
     loaded = checkpoint.load(path).float()
     model = LitMLP(loaded.vocab.chars, loaded.block_size, **loaded.architecture)

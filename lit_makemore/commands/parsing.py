@@ -1,5 +1,6 @@
 """Command lines of plain typed functions, errors on one line, and short help."""
 
+import os
 import re
 import sys
 from collections.abc import Callable
@@ -152,8 +153,17 @@ def call(function: Callable[..., Any], args: list[str]) -> Any:
     ]
     options = vars(parser.parse_args(given))
     options.update({name: local(options[name]) for name in PATHS if options.get(name)})
+    check_output(options)
     values = [value for name in words for value in options.pop(name)]
     return function(*values, **options)
+
+
+def check_output(options: Any) -> None:
+    """Raises ValueError if the file that a command writes is one that it reads."""
+    output = options.get("output")
+    for name in {*PATHS, "data.path"} - {"output"} if output else ():
+        if (path := options.get(name)) and os.path.realpath(path) == os.path.realpath(output):
+            raise ValueError(f"--output {output} would replace what --{name} reads; name another")
 
 
 def short_help(parser: Any, command: str) -> str:

@@ -56,12 +56,23 @@ class FolderCallback(pl.Callback):
         trainer.profiler.dirpath = trainer.profiler.dirpath or path
 
     def on_fit_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """All checks have passed, so old results may now be replaced."""
+        """All checks have passed, so it is written into the folder from now on."""
         if trainer.is_global_zero:
             for logger in trainer.loggers:
                 if isinstance(logger, CSVLogger):
                     keep_rows(logger, self._found)
                 getattr(logger, "experiment", None)  # which begins it, or says why not
+            write_text(self._folder.checkpoints.parent / "config.yaml", self._config)
+        for logger in trainer.loggers:
+            if isinstance(logger, RunLogger):
+                logger.start(pl_module.hparams["n_layer"])
+            goes_on = self._found and self._found.step and not isinstance(logger, CSVLogger)
+            if trainer.is_global_zero and not goes_on:  # a CSVLogger writes its settings anew
+                logger.log_hyperparams(settings_of(pl_module, trainer))
+
+    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """The checkpoint is restored, so old results may now be replaced."""
+        if trainer.is_global_zero:
             path, last = self._folder.checkpoints.parent, self._folder.checkpoints / "last.ckpt"
             for name in ("summary.json", "samples.txt", "failed.txt"):
                 (path / name).unlink(missing_ok=True)
@@ -69,13 +80,6 @@ class FolderCallback(pl.Callback):
             if goes_on_from and not (last.exists() and goes_on_from.samefile(last)):
                 with replacing(last) as file:
                     file.write(goes_on_from.read_bytes())
-            write_text(path / "config.yaml", self._config)
-        for logger in trainer.loggers:
-            if isinstance(logger, RunLogger):
-                logger.start(pl_module.hparams["n_layer"])
-            goes_on = self._found and self._found.step and not isinstance(logger, CSVLogger)
-            if trainer.is_global_zero and not goes_on:  # a CSVLogger writes its settings anew
-                logger.log_hyperparams(settings_of(pl_module, trainer))
 
     def on_save_checkpoint(self, trainer: Any, pl_module: Any, checkpoint: dict[str, Any]) -> None:
         checkpoint["loggers"] = versions(trainer.loggers)

@@ -9,10 +9,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import takewhile
 
+from lit_makemore.words.reader import MAX_LINE
 from lit_makemore.words.vocab import Vocabulary
 
 ONE, MANY = "one", "many"  # items of a pattern that are no character
-MAX_STATES = 10_000
+MAX_ENDS = 100_000  # in all states of an automaton
 
 Items = tuple[str, ...]  # characters, ONE and MANY
 
@@ -23,7 +24,7 @@ def parse(pattern: str) -> Items:
     for c in characters:
         if c == "\\":
             items.append(next(characters, c))
-        else:
+        elif c != "*" or items[-1:] != [MANY]:  # several in a row are one
             items.append({"?": ONE, "*": MANY}.get(c, c))
     return tuple(items)
 
@@ -31,7 +32,7 @@ def parse(pattern: str) -> Items:
 class Automaton:
     """Reads a word; after each character it is in the one state that says how the word may go on.
 
-    A state holds, for each pattern, all ends of it that the rest of the word may fit (the subset
+    A state holds, for each pattern, the lengths of all ends of it that the rest may fit (the subset
     construction: Rabin & Scott, 1959, https://doi.org/10.1147/rd.32.0114). States are numbered from
     0, where every word begins. `accepts` and `missing` say of each state whether the word may end,
     and after how many more characters at the earliest; None if never. `moves` has for each state
@@ -40,22 +41,21 @@ class Automaton:
     """
 
     def __init__(self, patterns: Sequence[Items], chars: str) -> None:
-        states = {tuple(_closed(items) for items in patterns): 0}
+        states = {tuple(frozenset(_closed(items, len(items))) for items in patterns): 0}
         following: list[dict[str, int]] = []
+        n_ends = 0
         for state in (queue := list(states)):
             following.append({})
+            n_ends += sum(map(len, state))
             for c in chars:
-                if all(after := tuple(_after(ends, c) for ends in state)):
+                if all(after := tuple(map(_after, patterns, state, c * len(patterns)))):
                     if after not in states:
                         states[after] = len(states)
                         queue.append(after)
                     following[-1][c] = states[after]
-            if len(states) > MAX_STATES:
-                raise ValueError(
-                    f"the pattern has too many *: it would take more than {MAX_STATES:,} states; "
-                    "use fewer of them"
-                )
-        self.accepts = [all(() in ends for ends in state) for state in states]
+            if n_ends > MAX_ENDS:
+                raise ValueError("the pattern has too many *; use fewer of them")
+        self.accepts = [all(0 in ends for ends in state) for state in states]
         self.missing = self._distances(following)
         self.moves = [
             {c: after for c, after in of.items() if self.missing[after] is not None}
@@ -84,18 +84,17 @@ class Automaton:
         return missing
 
 
-def _closed(items: Items) -> frozenset[Items]:
-    """The end of a pattern, and the shorter ones that it stands for too: a MANY may be none."""
-    return frozenset({items}) | (_closed(items[1:]) if items[:1] == (MANY,) else frozenset())
+def _closed(items: Items, left: int) -> set[int]:
+    """The length of an end of a pattern, and of the ends it stands for: a MANY may be none."""
+    none = takewhile(lambda length: items[-length] == MANY, range(left, 0, -1))
+    return {left, *(length - 1 for length in none)}
 
 
-def _after(ends: frozenset[Items], c: str) -> frozenset[Items]:
-    found: set[Items] = set()
-    for items in ends:
-        if items[:1] == (MANY,):
-            found |= _closed(items)
-        elif items[:1] in ((ONE,), (c,)):
-            found |= _closed(items[1:])
+def _after(items: Items, ends: frozenset[int], c: str) -> frozenset[int]:
+    found: set[int] = set()
+    for left in ends - {0}:
+        if (item := items[-left]) in (MANY, ONE, c):
+            found |= _closed(items, left - (item != MANY))
     return frozenset(found)
 
 
@@ -114,7 +113,9 @@ class Condition:
             raise ValueError(f"--min_length must be at least 0, not {self.min_length}")
         self._check_max_length(max(self.min_length, 1))
         for name in ("prefix", "suffix", "pattern"):  # as the training words
-            object.__setattr__(self, name, unicodedata.normalize("NFC", getattr(self, name)))
+            if len(text := unicodedata.normalize("NFC", getattr(self, name))) > MAX_LINE:
+                raise ValueError(f"--{name} has more characters than a word: {MAX_LINE:,} at most")
+            object.__setattr__(self, name, text)
 
     def _check_max_length(self, least: int) -> None:
         if self.max_length is not None and self.max_length < least:

@@ -182,7 +182,18 @@ def test_what_cannot_be_continued_leaves_the_run_as_it_was(run, capsys, lacks):
     assert main(commands(run)["resume"]) == 1
     assert "no run to go on with" in capsys.readouterr().err
     assert (run / "summary.json").is_file()
-    assert (run / "samples.txt").is_file()
+
+
+def test_results_stay_where_a_checkpoint_cannot_be_restored(run):
+    path = run / "checkpoints" / "best.ckpt"
+    last, entries = path.with_name("last.ckpt"), torch.load(path, weights_only=True)
+    entries["optimizer_states"] = [{"state": {}, "param_groups": []}]
+    torch.save(entries, path)
+    kept = [run / "summary.json", run / "samples.txt", last]
+    before = [one.read_bytes() for one in kept]
+    resume = ["--resume", str(path), "--trainer.max_steps", "99"]
+    assert main(["fit", "--config", str(run / "config.yaml"), *resume]) == 1
+    assert [one.read_bytes() for one in kept] == before
 
 
 CLASS = "{class_path: os.mkdir, init_args: {path: MARK}}"
@@ -334,3 +345,30 @@ def test_a_name_does_not_leave_the_runs_folder(word_list, tmp_path, capsys, name
     assert main(arguments) == 1
     assert "plain folder name" in capsys.readouterr().err
     assert sorted(path.name for path in tmp_path.iterdir()) == ["words.txt"]
+
+
+@pytest.mark.parametrize(
+    ("command", "onto"),
+    [
+        (["sample"], "checkpoints/last.ckpt"),
+        (["export"], "checkpoints/last.ckpt"),
+        (["score", "--file", "WORDS"], "WORDS"),
+        (["predict", "--config", "RUN/config.yaml", "--data.predict_path", "WORDS"], "WORDS"),
+    ],
+)
+def test_an_output_does_not_replace_what_is_read(run, word_list, capsys, command, onto):
+    path = word_list if onto == "WORDS" else run / onto
+    (link := run / "link").symlink_to(path)
+    arguments = [part.replace("WORDS", str(word_list)).replace("RUN", str(run)) for part in command]
+    arguments += ["--ckpt_path", str(run / "checkpoints" / "last.ckpt"), "--output", str(link)]
+    before = path.read_bytes()
+    assert main(arguments) == 1
+    assert "would replace what --" in capsys.readouterr().err
+    assert path.read_bytes() == before
+
+
+def test_a_link_to_itself_is_no_folder(ckpt, tmp_path, capsys):
+    (link := tmp_path / "link").symlink_to(link)
+    assert main(["sample", "--ckpt_path", ckpt, "--output", str(link / "names")]) == 1
+    (error,) = capsys.readouterr().err.splitlines()
+    assert error.startswith("error: [Errno")
