@@ -173,12 +173,14 @@ class LitMLP(pl.LightningModule):
             option_conflicts.check_apple(self.trainer)
             for metrics in (self.val_metrics, self.test_metrics):
                 metrics.set_dtype(torch.float32)
+        data: Any = getattr(self.trainer, "datamodule", None)
+        if stage != "predict":  # which scores words by the module's own vocabulary
+            option_conflicts.check_data(self.model, data)
         if stage == "fit":
             option_conflicts.check_types(LitMLP.__init__, self.hparams, "model")
             made = self.model.architecture  # with these options
             if changed := [name for name in made if self.hparams[name] != made[name]]:
                 raise ValueError(f"the network has its {changed[0]}; make another LitMLP instead")
-            data: Any = getattr(self.trainer, "datamodule", None)
             option_conflicts.check_fit(self.hparams, self.trainer, data)
             if data is not None:
                 self.model.train_hashes = data.train_hashes
