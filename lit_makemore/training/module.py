@@ -242,7 +242,11 @@ class LitMLP(pl.LightningModule):
         self.model.check(entry)
         if self._trainer is None or self.trainer.state.fn != "fit":
             self.model.take_parts_of(entry)
-        elif entry["mixture"] != self.model.described("")["mixture"]:  # the user has changed it
+            return
+        ours = self.hparams["optimizer"]
+        if (theirs := checkpoint["hyper_parameters"].get("optimizer", ours)) != ours:
+            raise ValueError(f"the checkpoint's optimizer is {theirs}, not {ours}; go on with that")
+        if entry["mixture"] != self.model.described("")["mixture"]:  # the user has changed it
             mixture = f"{PREFIX}mixture."
             ours = {k: v for k, v in self.state_dict().items() if k.startswith(mixture)}
             kept = {k: v for k, v in state.items() if not k.startswith(mixture)}

@@ -270,3 +270,19 @@ def test_a_network_for_other_words_is_refused(
     one = trainer(tmp_path, logger=False, enable_checkpointing=False)
     with pytest.raises(ValueError, match=says):
         getattr(one, call)(model, data)
+
+
+@pytest.mark.parametrize("engine", ["auto", "autograd"])
+@pytest.mark.parametrize("kinds", [("sgd", "adamw"), ("adamw", "sgd")])
+def test_a_checkpoint_does_not_go_on_with_another_optimizer(parts, tmp_path, engine, kinds):
+    data, ckpt_path = parts[1], tmp_path / "x.ckpt"
+    first, second = (
+        LitMLP(data.chars, 3, n_hidden=8, n_layer=1, engine=engine, optimizer=kind)
+        for kind in kinds
+    )
+    one = trainer(tmp_path, logger=False, enable_checkpointing=False)
+    one.fit(first, data)
+    one.save_checkpoint(ckpt_path)
+    two = pl.Trainer(max_steps=30, accelerator="cpu", logger=False, enable_checkpointing=False)
+    with pytest.raises(ValueError, match=f"optimizer is {kinds[0]}, not {kinds[1]}"):
+        two.fit(second, data, ckpt_path=ckpt_path, weights_only=True)
