@@ -59,7 +59,7 @@ def gain(code: Code) -> Iterator[str]:
         if not (isinstance(gains, dict) and activation in gains):
             raise Wrong("no_gain", activation=activation)
         value = number(f"the gain of {activation}", gains[activation])
-        net = MLP(27, 3, 10, 500, 10, activation, False, init=Init(gain=value),  # type: ignore[arg-type]
+        net = MLP(27, 3, 10, 500, 10, activation, "none", init=Init(gain=value),  # type: ignore[arg-type]
                   generator=torch.manual_seed(1))  # fmt: skip
         with torch.no_grad():
             outputs = layer_values(net, minibatch()[0])[2:-1:2]
