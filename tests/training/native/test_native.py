@@ -76,6 +76,7 @@ def gradients(step: NativeStep, x, y) -> tuple[float, dict[str, torch.Tensor]]:
 @given(st.fixed_dictionaries(SIZES | OPTIONS), st.booleans(), st.integers(0, 99))
 @example({"B": 32, "T": 3, "V": 27, "n_embd": 10, "n_hidden": 100, "n_layer": 5}, False, 1)
 @example({"B": 1, "T": 1, "V": 2, "n_embd": 1, "n_hidden": 1, "norm": "none"}, True, 1)
+@example({"B": 14, "T": 1, "V": 2, "n_embd": 1, "n_hidden": 41, "n_layer": 1}, False, 86)
 @settings(max_examples=60)
 def test_gradients_are_those_of_autograd_in_float64(sizes, soft, seed):
     net, B = network(seed=seed, **sizes)
@@ -91,6 +92,10 @@ def test_gradients_are_those_of_autograd_in_float64(sizes, soft, seed):
     assert loss == pytest.approx(expected.item(), rel=1e-5, abs=1e-6)
     _, sizes_ = sizes_of_terms(reference, x, values, theirs[0])
     kept = 1 / (1 - sizes.get("dropout", 0)) ** sizes.get("n_layer", 5)
+    for value, layer in zip(values, reference.layers, strict=False):
+        if isinstance(layer, nn.BatchNorm1d):  # x - μ loses digits where x varies little
+            std = (value.var(0, correction=0) + layer.eps).sqrt()
+            kept *= max(1.0, float((value.abs().amax(0) / std).max()))
     for name, gradient in zip(parameters, theirs[1:], strict=True):
         rounding = ROUNDINGS * torch.finfo(torch.float32).eps * kept * sizes_[name]
         limit = 1e-5 * gradient.norm() + rounding
