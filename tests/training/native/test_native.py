@@ -94,8 +94,8 @@ def test_gradients_are_those_of_autograd_in_float64(sizes, soft, seed):
     kept = 1 / (1 - sizes.get("dropout", 0)) ** sizes.get("n_layer", 5)
     for value, layer in zip(values, reference.layers, strict=False):
         if isinstance(layer, nn.BatchNorm1d):  # x - μ loses digits where x varies little
-            std = (value.var(0, correction=0) + layer.eps).sqrt()
-            kept *= max(1.0, float((value.abs().amax(0) / std).max()))
+            std = (value.detach().var(0, correction=0) + layer.eps).sqrt()
+            kept *= max(1.0, float((value.detach().abs().amax(0) / std).max()))
     for name, gradient in zip(parameters, theirs[1:], strict=True):
         rounding = ROUNDINGS * torch.finfo(torch.float32).eps * kept * sizes_[name]
         limit = 1e-5 * gradient.norm() + rounding
