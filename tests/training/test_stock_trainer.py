@@ -147,7 +147,9 @@ def test_the_batch_size_that_is_found_is_what_trains(parts, tmp_path, engine):
     model.hparams["engine"] = engine
     finder = BatchSizeFinder(steps_per_trial=1, max_trials=2)
     quiet = {"logger": False, "enable_checkpointing": False, "enable_progress_bar": False}
-    one = pl.Trainer(accelerator="cpu", max_epochs=1, callbacks=[finder], **quiet)
+    one = pl.Trainer(
+        accelerator="cpu", default_root_dir=tmp_path, max_epochs=1, callbacks=[finder], **quiet
+    )
     one.fit(model, data)
     assert (data.batch_size, one.global_step) == (4, 32)
     assert len(next(iter(data.train_dataloader()))[1]) == 4
@@ -163,7 +165,7 @@ def test_another_batch_size_for_the_next_pass(parts, tmp_path, engine):
     model.hparams["engine"] = engine
     quiet = {"logger": False, "enable_checkpointing": False, "enable_progress_bar": False}
     options = {"callbacks": [Halves()], "reload_dataloaders_every_n_epochs": 1, **quiet}
-    one = pl.Trainer(accelerator="cpu", max_epochs=2, **options)
+    one = pl.Trainer(accelerator="cpu", default_root_dir=tmp_path, max_epochs=2, **options)
     one.fit(model, data)
     assert (one.global_step, model.engine) == (8 + 16, "autograd")
 
@@ -191,15 +193,15 @@ def test_after_a_fit_that_ends_inside_a_pass_the_loader_has_whole_passes(parts, 
     path = tmp_path / "x.ckpt"
     for steps, ckpt_path in ((20, None), (28, path)):  # of 8 a pass
         quiet = {"logger": False, "enable_checkpointing": False, "enable_progress_bar": False}
-        one = pl.Trainer(accelerator="cpu", max_steps=steps, **quiet)
+        one = pl.Trainer(accelerator="cpu", default_root_dir=tmp_path, max_steps=steps, **quiet)
         one.fit(model, data, ckpt_path=ckpt_path, weights_only=True if ckpt_path else None)
         one.save_checkpoint(path)
         assert [sum(1 for _ in data.train_dataloader()) for _ in range(2)] == [8, 8]
 
 
 WRONG = {  # LitMLP's and NamesDataModule's arguments; a command line has a parser for them
-    "optimizer": "adam", "schedule": "cosine", "engine": "fast", "activation": "gelu",
-    "n_hidden": 8.0, "n_layer": "2", "lr": None, "dropout": "0.1", "batch_norm": "no",
+    "optimizer": "adam", "schedule": "cosine", "engine": "fast", "activation": 3,
+    "n_hidden": 8.0, "n_layer": "2", "lr": None, "dropout": "0.1", "logits_batch_norm": "no",
     "sampling": "shuffle", "targets": "soft", "batch_size": True, "seed": None, "lowercase": 1,
     "path": None, "block_size": "3",
 }  # fmt: skip
