@@ -6,10 +6,12 @@ from difflib import get_close_matches
 from importlib import import_module
 from pathlib import Path
 
+from lit_makemore import files
 from lit_makemore.commands.exercises import foreign
 from lit_makemore.commands.exercises.judging import texts
 from lit_makemore.commands.output import program
 from lit_makemore.files import PACKAGE, write_text
+from lit_makemore.words.corpus import NAMES_PATH, fetch
 
 EXERCISES = (
     *("linear", "batchnorm", "tanh", "embedding", "cross_entropy", "backprop"),
@@ -63,6 +65,8 @@ def exercise(
         print(f"{path} is written: {texts(which)['about']}")
         print(f"Fill it in, then again: {program()} exercise {which}")
         return 0
+    if which == "train":
+        fetch(files.find(NAMES_PATH))
     sys.stdout.flush()  # before what the reader's code prints in its process
     verdict = foreign.apart(which, path, texts(which).get("seconds", 30))
     print("\n".join(verdict.lines(which, hint)))
@@ -70,11 +74,8 @@ def exercise(
 
 
 def _list() -> str:
-    done = _done()
-    lines = [
-        f"{'done' if name in done else '–':<6}{name:<15}{texts(name)['about']}"
-        for name in EXERCISES
-    ]
+    marks = {name: "done" if name in _done() else "–" for name in EXERCISES}
+    lines = [f"{mark:<6}{name:<15}{texts(name)['about']}" for name, mark in marks.items()]
     return "\n".join([*lines, "", f"{program()} exercise NAME writes a template, then judges it"])
 
 

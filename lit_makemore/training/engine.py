@@ -74,14 +74,10 @@ class Engine(pl.Callback):
         pl_module.engine = "manual" if wanted == "manual" else "autograd"
         if wanted == "manual" and (why := differs_by_hand(pl_module)):
             raise ValueError(f"--model.engine manual trains by network/backprop.py, and {why}")
-        if wanted == "manual":
-            log.info("steps by the gradients of network/backprop.py, one by one")
-            return
-        if wanted == "autograd":
-            log.info("steps by autograd, one by one")
-            return
-        if wanted == "auto" and self._before == "autograd":
-            log.info("steps by autograd, one by one, as before")
+        resumed = wanted == "auto" and self._before == "autograd"
+        if wanted in ("manual", "autograd") or resumed:
+            how = "the gradients of network/backprop.py" if wanted == "manual" else "autograd"
+            log.info("steps by %s, one by one%s", how, ", as before" if resumed else "")
             return
         ends = trainer.max_steps == 0 or trainer.max_epochs == 0
         why = "there is no update" if ends else next(ruled_out(trainer, pl_module), None)

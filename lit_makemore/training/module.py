@@ -172,12 +172,14 @@ class LitMLP(pl.LightningModule):
     def setup(self, stage: str) -> None:
         if self.trainer.strategy.root_device.type == "mps":  # which has no float64
             self.split_metrics.set_dtype(torch.float32)
+        data: Any = getattr(self.trainer, "datamodule", None)
+        if stage != "predict":  # which scores words by the module's own vocabulary
+            option_conflicts.check_data(self.model, data)
         if stage == "fit":
             option_conflicts.check_types(LitMLP.__init__, self.hparams, "model")
             made = self.model.architecture  # with these options
             if changed := [name for name in made if self.hparams[name] != made[name]]:
                 raise ValueError(f"the network has its {changed[0]}; make another LitMLP instead")
-            data: Any = getattr(self.trainer, "datamodule", None)
             option_conflicts.check_fit(self.hparams, self.trainer, data)
             if data is not None:
                 self.model.train_hashes = data.train_hashes
@@ -235,7 +237,11 @@ class LitMLP(pl.LightningModule):
         self.model.check(entry)
         if self._trainer is None or self.trainer.state.fn != "fit":
             self.model.take_parts_of(entry)
-        elif entry["mixture"] != self.model.described("")["mixture"]:  # the user has changed it
+            return
+        ours = self.hparams["optimizer"]
+        if (theirs := checkpoint["hyper_parameters"].get("optimizer", ours)) != ours:
+            raise ValueError(f"the checkpoint's optimizer is {theirs}, not {ours}; go on with that")
+        if entry["mixture"] != self.model.described("")["mixture"]:  # the user has changed it
             mixture = f"{PREFIX}mixture."
             ours = {k: v for k, v in self.state_dict().items() if k.startswith(mixture)}
             kept = {k: v for k, v in state.items() if not k.startswith(mixture)}

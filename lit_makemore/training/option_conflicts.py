@@ -81,3 +81,13 @@ def check_fit(o: Any, trainer: pl.Trainer, data: Any) -> None:
         (manual and targets != "sampled", f"{MANUAL} --data.targets {targets}"),
     ]
     refuse(rows)
+
+
+def check_data(model: Any, data: Any) -> None:
+    """Refuses a network that was made for other characters or windows than those of the data."""
+    others = model.vocab.chars != getattr(data, "chars", model.vocab.chars)
+    size, theirs = model.block_size, getattr(data, "block_size", model.block_size)
+    refuse([
+        (others, "the network has other characters than the word list; make it with data.chars"),
+        (size != theirs, f"the network sees {size} characters, --data.block_size is {theirs}"),
+    ])  # fmt: skip

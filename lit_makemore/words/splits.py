@@ -41,10 +41,9 @@ def split_words(n: int, splits: Sequence[float], seed: int) -> tuple[Tensor, ...
     int(n · sum of the shares before it). ValueError if the shares do not sum to 1, or if a split
     would be empty.
     """
-    if any(share <= 0 for share in splits) or abs(sum(splits) - 1) > 1e-9:
-        raise ValueError(
-            f"the splits {list(splits)} must be positive and sum to 1, as [0.8, 0.1, 0.1] do"
-        )
+    if len(splits) != 3 or min(splits) <= 0 or abs(sum(splits) - 1) > 1e-9:
+        like = "must be three positive shares that sum to 1, as [0.8, 0.1, 0.1] do"
+        raise ValueError(f"the splits {list(splits)} {like}")
     order = array("i", range(n))  # is shuffled as a list is, in a tenth of the memory
     random.Random(seed).shuffle(order)
     cuts = [int(n * round(sum(splits[:i]), 9)) for i in range(1, len(splits))]

@@ -41,6 +41,8 @@ MISTAKES = [
     ("linear", "exception", "return self.out", "raise SystemExit"),
     ("linear", "none", "return self.out", "self.out"),
     ("linear", "no_tensor", "return self.out", "return self.out.tolist()"),
+    ("linear", "no_tensor", "return self.out", "return self.out.long()"),
+    ("linear", "exception", "x @ self.weight", "(x @ self.weight).exp().log_()"),
     ("linear", "shape", "return self.out", "return self.out.sum(0)"),
     ("linear", "nan", "return self.out", "return self.out.log()"),
     # linear
@@ -49,6 +51,8 @@ MISTAKES = [
     ("linear", "parameters_missing", "[] if self.bias is None else [self.bias]", "[]"),
     ("linear", "parameters_none", "[] if self.bias is None else [self.bias]", "[self.bias]"),
     ("linear", "parameters_others", "return [self.weight]", "return [self.weight.clone()]"),
+    ("linear", "no_leaf", "torch.randn((fan_in, fan_out))",
+     "torch.randn((fan_in, fan_out), requires_grad=True)"),
     ("linear_module", "no_parameter", "nn.Parameter(torch.zeros(fan_out))", "torch.zeros(fan_out)"),
     ("linear_module", "parameters_many", "super().__init__()",
      "super().__init__(); self.gain = nn.Parameter(torch.ones(1))"),
@@ -216,6 +220,8 @@ MISTAKES = [
     ("gain", "grows", "2**0.5", "5 / 3"),
     ("gain", "grows", '"linear": 1', '"linear": 5 / 3'),
     ("gain", "saturates", "5 / 3", "3"),
+    ("gain", "shrinks", "5 / 3", "float('nan')"),
+    ("gain", "no_number", "5 / 3", "True"),
     ("fold", "none", "return weight * scale, (bias - mean) * scale + beta",
      "return (weight * scale,)"),
     ("fold", "none", "    return weight", "    weight"),
@@ -379,6 +385,16 @@ def test_a_solution_may_import_from_its_folder(tmp_path):
     (tmp_path / "tanh.py").rename(tmp_path / "solved_tanh.py")
     (tmp_path / "tanh.py").write_text("from solved_tanh import *\n")
     assert judge("tanh", tmp_path / "tanh.py").wrong is None
+
+
+def test_torchs_own_classes_are_judged_as_they_are(tmp_path):
+    for name, kind, wrong in (
+        ("batchnorm", "BatchNorm1d", None),
+        ("linear", "Linear", "bias_start"),
+    ):
+        path = tmp_path / f"{name}.py"
+        path.write_text(f"from torch import nn\n\n\nclass {kind}(nn.{kind}):\n    pass\n")
+        assert judge(name, path).wrong == wrong
 
 
 def test_a_file_that_is_no_text(tmp_path):

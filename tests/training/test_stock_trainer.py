@@ -249,3 +249,40 @@ def test_examples_of_a_loader_of_ones_own_are_evaluated(parts, tmp_path):
     one = trainer(tmp_path, logger=False, enable_checkpointing=False)
     (own,), (ours,) = (one.validate(model, of, verbose=False) for of in (loader, data))
     assert own["val/loss"] == pytest.approx(ours["val/loss"])
+
+
+@pytest.mark.parametrize("engine", ["auto", "autograd"])
+@pytest.mark.parametrize("call", ["fit", "validate", "test"])
+@pytest.mark.parametrize(
+    ("chars", "block_size", "says"),
+    [
+        ("abc", 3, "other characters than the word list; make it with data.chars"),
+        ("abcdefghijklmnopqrstuvwxyz", 3, "other characters than the word list"),
+        (None, 4, "the network sees 4 characters, --data.block_size is 3"),
+        (None, 2, "the network sees 2 characters, --data.block_size is 3"),
+    ],
+)
+def test_a_network_for_other_words_is_refused(
+    parts, tmp_path, chars, block_size, says, call, engine
+):
+    data = parts[1]
+    model = LitMLP(chars or data.chars, block_size, n_hidden=8, n_layer=1, engine=engine)
+    one = trainer(tmp_path, logger=False, enable_checkpointing=False)
+    with pytest.raises(ValueError, match=says):
+        getattr(one, call)(model, data)
+
+
+@pytest.mark.parametrize("engine", ["auto", "autograd"])
+@pytest.mark.parametrize("kinds", [("sgd", "adamw"), ("adamw", "sgd")])
+def test_a_checkpoint_does_not_go_on_with_another_optimizer(parts, tmp_path, engine, kinds):
+    data, ckpt_path = parts[1], tmp_path / "x.ckpt"
+    first, second = (
+        LitMLP(data.chars, 3, n_hidden=8, n_layer=1, engine=engine, optimizer=kind)
+        for kind in kinds
+    )
+    one = trainer(tmp_path, logger=False, enable_checkpointing=False)
+    one.fit(first, data)
+    one.save_checkpoint(ckpt_path)
+    two = pl.Trainer(max_steps=30, accelerator="cpu", logger=False, enable_checkpointing=False)
+    with pytest.raises(ValueError, match=f"optimizer is {kinds[0]}, not {kinds[1]}"):
+        two.fit(second, data, ckpt_path=ckpt_path, weights_only=True)

@@ -34,7 +34,9 @@ def test_the_split_shuffles_as_random_shuffle_does(n, seed):
     assert [len(part) for part in parts[:2]] == [int(0.8 * n), int(0.9 * n) - int(0.8 * n)]
 
 
-@pytest.mark.parametrize("splits", [[0.5, 0.2, 0.2], [1.1, -0.1, 0.0], [0.99, 0.005, 0.005]])
+@pytest.mark.parametrize(
+    "splits", [[0.5, 0.2, 0.2], [1.1, -0.1, 0.0], [0.99, 0.005, 0.005], [0.8, 0.2], []]
+)
 def test_bad_splits_are_an_error(splits):
     with pytest.raises(ValueError, match="splits|split by"):
         split_words(30, splits, 1)

@@ -29,8 +29,9 @@ class Adapted(nn.Module):
             raise Wrong("parameters_none", name=name)
         for i, parameter in enumerate([] if self.is_module else self.found):
             own = next((k for k, v in vars(layer).items() if v is parameter), None)
-            if own is None:
-                raise Wrong("parameters_others", name=name)
+            if own is None or not parameter.is_leaf:
+                kind = "parameters_others" if own is None else "no_leaf"
+                raise Wrong(kind, name=name, parameter=own)
             self.found[i] = nn.Parameter(parameter.detach())
             setattr(layer, own, self.found[i])
             self.register_parameter(own, self.found[i])

@@ -8,6 +8,7 @@ import ast
 import faulthandler
 import multiprocessing
 import re
+import signal
 import sys
 import traceback
 from collections.abc import Callable, Mapping
@@ -65,7 +66,9 @@ class Code:
             own = [f for f in frames if Path(f.filename).resolve().parent == self.path.parent]
             if isinstance(error, TypeError) and not own:  # the call itself has failed
                 raise Wrong("signature", error=error) from error
-            file, line = (Path(own[-1].filename).name, own[-1].lineno) if own else ("torch", "?")
+            file, line = (
+                (Path(own[-1].filename).name, own[-1].lineno) if own else (self.path.name, "?")
+            )
             if isinstance(error, NotImplementedError):
                 raise Wrong("not_written", file=file, line=line) from error
             said = f"{type(error).__name__}: {error}".splitlines()[0][:160]
@@ -84,9 +87,12 @@ def apart(name: str, path: Path, seconds: int) -> Any:
         process.start()
         sender.close()
         try:
-            return receiver.recv()
-        except EOFError:  # it has ended without a verdict
-            process.join()
+            verdict = receiver.recv()
+        except EOFError:  # it has ended without one
+            verdict = None
+        process.join()  # what the reader's code prints comes first
+        if verdict is not None:
+            return verdict
         for file, line in re.findall(r'File "(.*)", line (\d+)', trace.read_text("utf-8")):
             if Path(file).parent == path.resolve().parent:
                 told = {"file": Path(file).name, "line": line, "seconds": str(seconds)}
@@ -98,6 +104,7 @@ def _judge(name: str, path: Path, seconds: int, trace: Path, sender: Any) -> Non
     """The other process: a watchdog thread ends it in time, with a note of where it was."""
     from lit_makemore.commands.exercises.judging import judge
 
+    signal.signal(signal.SIGINT, signal.SIG_DFL)  # Ctrl-C ends it at once
     with trace.open("w") as file:
         faulthandler.dump_traceback_later(seconds, exit=True, file=file)
         sender.send(judge(name, path))

@@ -69,6 +69,9 @@ def judge(name: str, path: Path) -> Verdict:
                 verdict.right.append(line)
     except Wrong as wrong:
         verdict.wrong, verdict.told = _recognised(name, wrong), wrong.told
+    except RuntimeError as error:  # of a backward pass, as after a write into what it needs
+        told = {"file": path.name, "line": "?", "what": f"RuntimeError: {error}".splitlines()[0]}
+        verdict.wrong, verdict.told = "exception", told
     return verdict
 
 
@@ -128,8 +131,8 @@ def tensor(what: str, value: Any, *shape: int) -> Tensor:
     """What the reader's code returned: a tensor of this shape."""
     if value is None:
         raise Wrong("none", what=what)
-    if not isinstance(value, Tensor):
-        raise Wrong("no_tensor", what=what, kind=type(value).__name__)
+    if not (isinstance(value, Tensor) and value.is_floating_point()):
+        raise Wrong("no_tensor", what=what, kind=getattr(value, "dtype", type(value).__name__))
     if value.shape != shape:
         raise Wrong("shape", what=what, shape=tuple(value.shape), right=shape)
     return value

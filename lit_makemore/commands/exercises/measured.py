@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from math import log
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -15,8 +16,8 @@ from lit_makemore.network.mlp import MLP, Init, cross_entropy
 from lit_makemore.words.corpus import read_corpus
 
 
-def number(name: str, value: object) -> float:
-    if isinstance(value, bool) or not isinstance(value, int | float):
+def number(name: str, value: Any) -> float:
+    if type(value) not in (int, float):
         raise Wrong("no_number", name=name, value=repr(value))
     return float(value)
 
@@ -34,11 +35,10 @@ def initial_loss(code: Code) -> Iterator[str]:
     scale = number("scale", code.get("scale"))
     loss, gradient = first_update(scale)
     times = gradient / first_update(0.01)[1]
-    told = {"scale": scale, "loss": f"{loss:.2f}", "times": f"{times:.2g}"}
     if not loss < log(27) + 0.1:
-        raise Wrong("too_large", **told)
+        raise Wrong("too_large", scale=scale, loss=f"{loss:.2f}")
     if not times > 1e-3:
-        raise Wrong("too_small", **told)
+        raise Wrong("too_small", scale=scale, times=f"{times:.2g}")
     yield f"scale: the network begins at {loss:.2f}, and gradients reach its hidden layer"
 
 
@@ -67,10 +67,9 @@ def gain(code: Code) -> Iterator[str]:
         flat = 100 * (outputs[-1].abs() > 0.97).float().mean().item()
         told = {"activation": activation, "gain": f"{value:.4g}", "first": f"{first:.2g}",
                 "last": f"{last:.2g}", "flat": f"{flat:.0f}"}  # fmt: skip
-        if activation == "tanh" and flat > 15:
-            raise Wrong("saturates", **told)
-        if not last > 0.6 * first:
-            raise Wrong("shrinks", **told)
-        if not last < first / 0.6:
-            raise Wrong("grows", **told)
+        saturated = activation == "tanh" and flat > 15
+        small, large = not last > 0.6 * first, not last < first / 0.6  # of NaN both
+        for key, holds in (("saturates", saturated), ("shrinks", small), ("grows", large)):
+            if holds:
+                raise Wrong(key, **told)
         yield f"{activation}: {first:.2f} after the first layer, {last:.2f} after the tenth"

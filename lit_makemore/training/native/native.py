@@ -100,7 +100,8 @@ class NativeStep:
         self._parameters = (_Parameter * len(parameters))(*parameters)
         beta1, beta2 = group.get("betas", (0.0, 0.0))
         self._batch_size = batch_size
-        sizes = {"B": batch_size, "T": layers[0].n_in // n_embd, "C": n_embd, "V": vocab_size}
+        self._sizes = layers[0].n_in // n_embd, vocab_size
+        sizes = {"B": batch_size, "T": self._sizes[0], "C": n_embd, "V": vocab_size}
         settings = _Settings(
             **sizes,
             n_layers=len(layers),
@@ -126,7 +127,11 @@ class NativeStep:
         """One update for each of G minibatches: windows (G, B, T), targets (G, B) or (G, B, V), G
         learning rates. Returns the sum of the G losses, a scalar in float64."""
         assert x.size(1) == self._batch_size
-        x, y = x.contiguous(), (y.float() if y.is_floating_point() else y).contiguous()
+        (size, n), soft = self._sizes, y.is_floating_point()
+        # native.cpp would read and write somewhere
+        if x.size(2) != size or x.max() >= n or (y.size(2) != n if soft else y.max() >= n):
+            raise ValueError("the network was made for other windows or characters than these")
+        x, y = x.contiguous(), (y.float() if soft else y).contiguous()
         rates = (c_double * len(lrs))(*lrs)
         states = [self.optimizer.state[p] for p in self.gradient] if self.adamw else []
         done = int(states[0]["step"]) if states else 0

@@ -248,3 +248,15 @@ def test_tanh_and_the_loss_are_precise_near_zero_and_far_from_it(scale, toleranc
     assert loss == pytest.approx(expected.item(), rel=1e-6)
     for a, b in zip(ours.values(), theirs, strict=True):
         assert (a - b).norm() <= tolerance * b.norm() + 1e-30
+
+
+@pytest.mark.parametrize(
+    ("V", "T", "soft"), [(6, 3, False), (5, 2, False), (5, 4, True), (6, 3, True)]
+)
+def test_examples_of_another_network_are_not_read(V, T, soft):
+    net, B = network(5, 3, 4, n_hidden=8, n_layer=1)
+    x, y = examples(B, T, V, soft, G=2)
+    if not soft:
+        y[1, -1] = V - 1
+    with pytest.raises(ValueError, match="made for other windows or characters"):
+        native(net, sgd(net), B)(x, y, [0.1, 0.1])
