@@ -44,6 +44,9 @@ class FolderCallback(pl.Callback):
         trainer.loggers = [*trainer.loggers, *theirs]
         for callback in trainer.callbacks:
             if isinstance(callback, callbacks.ModelCheckpoint):
+                if {"..", "/"} & {*Path(callback.filename or "").parts}:
+                    remedy = "name the folder as its dirpath"
+                    raise ValueError(f"{callback.filename!r} of a ModelCheckpoint: {remedy}")
                 callback.dirpath = callback.dirpath or str(self._folder.checkpoints)
                 beside = Path(callback.dirpath).resolve() == self._folder.checkpoints.resolve()
                 if beside and (name := callback.filename) in ("best", "last"):

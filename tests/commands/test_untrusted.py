@@ -372,3 +372,17 @@ def test_a_link_to_itself_is_no_folder(ckpt, tmp_path, capsys):
     assert main(["sample", "--ckpt_path", ckpt, "--output", str(link / "names")]) == 1
     (error,) = capsys.readouterr().err.splitlines()
     assert error.startswith("error: [Errno")
+
+
+@pytest.mark.parametrize("name", ["../../../../out", "a/../../../../out", "OUT/out"])
+def test_a_checkpoint_of_a_configuration_does_not_leave_its_folder(
+    word_list, tmp_path, capsys, name
+):
+    name = name.replace("OUT", str(tmp_path))
+    callback = f"{{class_path: ModelCheckpoint, init_args: {{filename: {name}}}}}"
+    (config := tmp_path / "c.yaml").write_text(f"trainer: {{callbacks: [{callback}]}}")
+    arguments = ["fit", "--config", str(config), "--data.path", str(word_list)]
+    arguments += ["--runs_dir", str(tmp_path / "runs"), "--trainer.max_steps", "5"]
+    assert main([*arguments, "--data.batch_size", "16", "--trainer.accelerator", "cpu"]) == 1
+    assert "name the folder as its dirpath" in capsys.readouterr().err
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["c.yaml", "words.txt"]
