@@ -78,7 +78,7 @@ REPORTS = {
 }
 
 
-def tests_of(names: str, collected: list[str]) -> list[str]:
+def nodes_of(names: str, collected: list[str]) -> list[str]:
     """The tests that these names stand for; raises ValueError for a name without any."""
     found = []
     for name in names.split():
@@ -142,7 +142,7 @@ def main() -> int:
     options = parser.parse_args()
     files = [f"tests/{file}.py" for file in FILES.values()]
     collected = run(["-n", "0", "--collect-only", *files]).tests
-    rows = {name: tests_of(tests, collected) for name, tests in REPORTS.items()}
+    rows = {name: nodes_of(tests, collected) for name, tests in REPORTS.items()}
     rows = {name: tests for name, tests in rows.items() if options.word in name}
     seen = run(sorted({test for tests in rows.values() for test in tests}))
     ends = [line(name, tests, seen) for name, tests in rows.items()]

@@ -6,8 +6,11 @@ from pathlib import Path
 def write_page(path: str | Path, title: str, command: str, doc: str | None, text: str) -> None:
     """Writes a page: how the command measures, from its module's docstring, and what it found.
 
-    The docstring has a title and the usage. The page takes the paragraphs after these two.
+    The docstring has a title and the usage. The page takes the paragraphs after these two. Further
+    sections of the page stay.
     """
     about = "\n\n".join((doc or "").split("\n\n")[2:]).strip()
     source = f"The figures come from `{command}`."
-    Path(path).write_text(f"# {title}\n\n{source}\n\n{about}\n\n{text}")
+    page = Path(path)
+    before, mark, further = (page.read_text() if page.exists() else "").partition("\n## ")
+    page.write_text(f"# {title}\n\n{source}\n\n{about}\n\n{text}{mark}{further}")
