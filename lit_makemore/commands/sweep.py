@@ -92,7 +92,7 @@ def check(searched: Sweep) -> dict[str, Any]:
             remedy = "set trainer.devices to 1 in the options, and start more workers"
             several = f"not on {cli.trainer.world_size}"
             raise ValueError(f"a trial trains on one device, {several}; {remedy}")
-        check_fit(cli.model.hparams, cli.trainer, cli.datamodule)
+        check_fit(cli.model, cli.trainer, cli.datamodule)
     common = that_count(yaml.safe_load(cli.dump()))
     return {name: value for name, value in common.items() if name not in searched.space}
 

@@ -42,7 +42,7 @@ def train_teachers(cli: MakemoreCLI, folder: RunFolder, train: Train) -> tuple[s
         remedy = "train them first, and give their checkpoints to --data.teachers"
         raise ValueError(f"several processes cannot train teachers; {remedy}")
     # Everything that can be refused is refused now, and not after minutes of training.
-    check_fit(cli.model.hparams, cli.trainer, cli.datamodule)
+    check_fit(cli.model, cli.trainer, cli.datamodule)
     for teacher in teachers:
         if not is_config(teacher):
             cli.datamodule.load_teacher(teacher)

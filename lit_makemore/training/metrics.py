@@ -50,6 +50,15 @@ class SplitMetrics(Metric):
         self.sums = self.sums + torch.stack(rows)
         self.counts = self.counts + weights.sum(0)
 
+    def add(self, net: nn.Module, batch: EvaluationBatch | tuple[Tensor, Tensor]) -> None:
+        """Adds a batch of an EvaluationLoader, or windows and next tokens of another loader."""
+        if len(batch) == 2:  # nobody knows the novel words
+            x, y = batch
+            self.update(net(x), y, torch.tensor([[1.0, 0.0]], device=y.device).expand(len(y), 2))
+        else:
+            x, inverse, y, weights = batch
+            self.update(net(x)[inverse], y, weights)
+
     def compute(self) -> dict[str, float]:
         (loss, loss_novel), (top1, _), (top5, _) = (self.sums / self.counts).tolist()
         return {

@@ -91,8 +91,7 @@ class LitMLP(pl.LightningModule):
         self.save_hyperparameters()  # plain values, which YAML and a checkpoint can hold
         numbers = {k: v.item() for k, v in self.hparams.items() if hasattr(v, "item")}  # of NumPy
         self.hparams.update(numbers)
-        option_conflicts.check_types(LitMLP.__init__, self.hparams, "model")
-        option_conflicts.check_model(self.hparams)
+        option_conflicts.check_model(self.hparams, LitMLP.__init__)
         architecture = {name: self.hparams[name] for name in ARCHITECTURE}
         self.model = NameModel(Vocabulary(chars), block_size, architecture)
         self.split_metrics = SplitMetrics()
@@ -176,11 +175,8 @@ class LitMLP(pl.LightningModule):
         if stage != "predict":  # which scores words by the module's own vocabulary
             option_conflicts.check_data(self.model, data)
         if stage == "fit":
-            option_conflicts.check_types(LitMLP.__init__, self.hparams, "model")
-            made = self.model.architecture  # with these options
-            if changed := [name for name in made if self.hparams[name] != made[name]]:
-                raise ValueError(f"the network has its {changed[0]}; make another LitMLP instead")
-            option_conflicts.check_fit(self.hparams, self.trainer, data)
+            option_conflicts.check_model(self.hparams, LitMLP.__init__)
+            option_conflicts.check_fit(self, self.trainer, data)
             if data is not None:
                 self.model.train_hashes = data.train_hashes
             if self.hparams["count_mixture"]:
@@ -192,13 +188,7 @@ class LitMLP(pl.LightningModule):
             self.model.mixture.fit(self.net, data.evaluation_loader("val"))
 
     def validation_step(self, batch: EvaluationBatch, batch_idx: int) -> None:
-        if len(batch) == 2:  # windows and next characters, of somebody's own loader
-            x, y = batch
-            weights = torch.tensor([1.0, 0.0], device=y.device)  # nobody knows the novel words
-            self.split_metrics.update(self.model(x), y, weights.expand(len(y), 2))
-            return
-        x, inverse, y, weights = batch
-        self.split_metrics.update(self.model(x)[inverse], y, weights)
+        self.split_metrics.add(self.model, batch)
 
     test_step = validation_step
 

@@ -40,7 +40,9 @@ def check_types(function: Any, values: Mapping[str, Any], group: str) -> None:
             raise ValueError(f"--{group}.{name} must be {what}, not {value!r}")
 
 
-def check_model(o: Any) -> None:
+def check_model(o: Any, constructor: Any) -> None:
+    """Refuses options of LitMLP by themselves."""
+    check_types(constructor, o, "model")
     manual, share = o.engine == "manual", 0 <= o.warmup < 1
     decays, alone = o.weight_decay and o.optimizer == "sgd", o.known_words and not o.count_mixture
     rows = [
@@ -55,8 +57,10 @@ def check_model(o: Any) -> None:
     refuse(rows)
 
 
-def check_fit(o: Any, trainer: pl.Trainer, data: Any) -> None:
-    """Refuses options of LitMLP beside the Trainer and the data module of a fit."""
+def check_fit(module: Any, trainer: pl.Trainer, data: Any) -> None:
+    """Refuses options of LitMLP beside its network, the Trainer and the data module of a fit."""
+    o, made = module.hparams, module.model.architecture
+    changed = next((name for name in made if o[name] != made[name]), None)
     processes, clip, precision = trainer.world_size, trainer.gradient_clip_val, trainer.precision
     mixed, manual = o.count_mixture, o.engine == "manual"
     without_val = trainer.limit_val_batches == 0 or not hasattr(type(data), "mixture")
@@ -67,6 +71,7 @@ def check_fit(o: Any, trainer: pl.Trainer, data: Any) -> None:
     inexact = precision not in ("32-true", "64-true")
     targets = getattr(data, "targets", "sampled")
     rows = [
+        (changed, f"the network has its {changed}; make another LitMLP instead"),
         (mixed and processes > 1, "--model.count_mixture true works on one process only"),
         (
             mixed and without_val,
