@@ -75,7 +75,7 @@ AVERAGED = ["--trainer.callbacks+=lightning.pytorch.callbacks.EMAWeightAveraging
 @pytest.mark.parametrize(
     "more",
     [
-        pytest.param(["--model.count_mixture", "true"], id="native"),
+        pytest.param(["--model.count_mixture", "true"], id="native", marks=pytest.mark.slow),
         pytest.param(AVERAGED, id="averaged", marks=pytest.mark.slow),
     ],
 )

@@ -123,7 +123,7 @@ def assert_whole(command, wholes, word_list):
     [
         ("exception", 17, False),  # before anything was saved but the start
         ("signal", 39, True),  # in the middle of a group that ends at a validation
-        ("signal", 60, False),  # a validation and a save follow
+        pytest.param("signal", 60, False, marks=pytest.mark.slow),  # validation and save follow
         pytest.param("exception", 75, False, marks=pytest.mark.slow),
         pytest.param("signal", 35, False, marks=pytest.mark.slow),
         pytest.param("signal", 40, False, marks=pytest.mark.slow),  # a validation follows
@@ -237,6 +237,7 @@ def test_auto_begins_again_where_no_checkpoint_is_whole(
     assert_whole(parts)
 
 
+@pytest.mark.slow
 def test_a_finished_run_says_so_and_goes_on_for_more_steps(
     command, stopping, parts, capsys, assert_whole
 ):

@@ -271,7 +271,7 @@ def replaced(name):
     return change
 
 
-COMPILED = ("compiled", "wrapped", "a compiled part")  # take seconds
+COMPILED = ("compiled", "wrapped", "a compiled part", "compiled step")  # take seconds
 OBJECTS = {
     **{name: replaced(name) for name in ("forward", "loss", "training_step", "on_train_batch_end")},
     "compiled": lambda module: module.compile(backend="eager"),
