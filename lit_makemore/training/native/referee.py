@@ -148,7 +148,8 @@ def _train(
     module: Any, trainer: pl.Trainer, batches: Any, masks: Any
 ) -> tuple[pl.Trainer, list[float], list[dict[str, Tensor]]]:
     """Lets Lightning train a copy; returns its Trainer, and each update's loss and state."""
-    module.hparams.update(engine="autograd", count_mixture=False)
+    without = {"count_mixture": False, "known_words": False}  # the network alone is trained
+    module.hparams.update(engine="autograd", **without)
     module.configure_callbacks = list
     for i in masks[0]:
         module.net.layers[i] = _Masked([each[i] for each in masks])
