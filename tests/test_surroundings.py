@@ -242,9 +242,7 @@ ADDRESSES = ["s3://b/runs", "gs://b/runs", "https://b/runs", "~unknown_user/x"]
 
 
 @pytest.mark.parametrize("option", PATHS)
-@pytest.mark.parametrize(
-    "address", ["s3://b/runs", "gs://b/runs", "https://b/runs", "~unknown_user/x"]
-)
+@pytest.mark.parametrize("address", ADDRESSES)
 def test_what_is_no_path_of_this_machine_is_refused(refused, option, address):
     more = [option, address]
     if option == "--data.teachers":

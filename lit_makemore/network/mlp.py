@@ -143,9 +143,8 @@ def _precise(logits: Tensor) -> Tensor:
 def _norm(name: str, width: int, variance: Variance, init: Init) -> list[nn.Module]:
     if name == "none":
         return []
-    layer = _layer("norm", name, width)
-    if name == "batch":
-        layer = BatchNorm1d(width, variance=variance)
+    batch = name == "batch"  # which alone has a choice of variance
+    layer = BatchNorm1d(width, variance=variance) if batch else _layer("norm", name, width)
     return [_scaled(layer, init.bn_gain, init.bn_bias)]
 
 

@@ -41,6 +41,7 @@ class SplitMetrics(Metric):
 
         The weights (B, 2) say how often each example occurs, and how often in novel words.
         """
+        logits, y, weights = (value.to(self.sums.device) for value in (logits, y, weights))
         losses = cross_entropy(logits, y, reduction="none")
         # The rank of the right character, 1 for the likeliest; a NaN counts as the worst rank.
         place = (~(logits < logits.gather(1, y[:, None]))).sum(1, dtype=torch.int32)
@@ -79,6 +80,6 @@ def evaluate(net: nn.Module, batches: Iterable[EvaluationBatch]) -> dict[str, fl
     """
     metrics = SplitMetrics(sync_on_compute=False)  # this process has all; others have ended
     with evaluating(net):
-        for x, inverse, y, weights in batches:
-            metrics.update(net(x)[inverse].cpu(), y.cpu(), weights.cpu())
+        for batch in batches:
+            metrics.add(net, batch)
     return metrics.compute()

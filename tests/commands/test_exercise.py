@@ -13,6 +13,10 @@ from lit_makemore.commands.exercises.judging import judge, texts
 from tests.conftest import ROOT, needs_names
 
 SOLUTIONS = Path(__file__).parent / "solutions"
+TOGETHER = {  # what is written in one file, of files that are solutions by themselves
+    "train": ["linear", "batchnorm", "tanh", "embedding", "cross_entropy"],
+    "train_module": ["linear_module", "train_module"],
+}
 TRAINED = [
     ("train", "scale_none", " / fan_in**0.5", ""),
     ("train", "running_keepdim", "x.mean(0)", "x.mean(0, keepdim=True)"),
@@ -244,7 +248,8 @@ ELSEWHERE = {"unreadable", "endless", "ended"}  # messages that other tests ask 
 
 def solved(solution: str, folder: Path, old: str | None = None, new: str = "") -> tuple[str, Path]:
     """The exercise and the file of a solution, with one replacement."""
-    text = (SOLUTIONS / f"{solution}.py").read_text()
+    parts = TOGETHER.get(solution, [solution])
+    text = "\n\n".join((SOLUTIONS / f"{part}.py").read_text() for part in parts)
     assert old is None or old in text
     path = folder / f"{solution.removesuffix('_module')}.py"
     path.write_text(text if old is None and not new else text.replace(old, new) if old else new)
@@ -255,7 +260,7 @@ def solved(solution: str, folder: Path, old: str | None = None, new: str = "") -
     "solution",
     [
         pytest.param(name, marks=[pytest.mark.slow, needs_names] if "train" in name else [])
-        for name in sorted(path.stem for path in SOLUTIONS.glob("*.py"))
+        for name in sorted({path.stem for path in SOLUTIONS.glob("*.py")} | {*TOGETHER})
     ],
 )
 def test_a_right_solution_passes(tmp_path, solution):
