@@ -18,10 +18,10 @@ from lit_makemore.counts.targets import Expected, Given
 from lit_makemore.diagnostics import drawing, tensorboard
 from lit_makemore.diagnostics.monitor import Monitor
 from lit_makemore.diagnostics.settings import Diagnostics
-from lit_makemore.runs import report
 from lit_makemore.sampling import scoring
 from lit_makemore.training.datamodule import NamesDataModule
 from lit_makemore.training.loaders import EvaluationLoader
+from lit_makemore.training.metrics import SplitMetrics
 from lit_makemore.training.module import LitMLP
 from tests.conftest import ROOT
 from tests.pretended_gpu import DEVICE, PRETENDED, lightning_has_it, pretended_gpu
@@ -103,7 +103,7 @@ FAULTS = [
     (targets, "ranges", "(len(first), device=first.device)", "(len(first))"),
     (scoring, "logits_of", "piece.to(device)", "piece"),
     (scoring, "logits_of", ").cpu()", ")"),
-    (report, "losses_on", ".cpu()", ""),
+    (SplitMetrics, "update", "value.to(self.sums.device)", "value"),
     (drawing, "saturation", ".cpu()", ""),
     (teachers, "_train_teacher", "one.model.net.cpu()", "one.model.net"),
 ]
