@@ -28,8 +28,8 @@ from tests.conftest import ROOT
 from tests.same_run import differences
 
 STEPS = 12_000
-CONFIG = ["--config", "configs/quickstart.yaml", "--trainer.max_steps", str(STEPS)]
-CONFIG += ["--trainer.val_check_interval", "500", "--threads", "1"]
+CONFIG = ["--config", "configs/quickstart.yaml", "--trainer.val_check_interval", "500"]
+CONFIG += ["--threads", "1"]
 
 
 def command(folder: Path, name: str, *more: str) -> list[str]:
@@ -45,17 +45,18 @@ def run(arguments: list[str]) -> None:
     subprocess.run(arguments, cwd=ROOT, check=True, capture_output=True)
 
 
-def killed_until_done(folder: Path, kills: int, engine: str, chance: random.Random) -> dict:
-    """A run killed so many times, half by SIGKILL and half by SIGTERM; figures about it."""
-    way = ("--model.engine", engine)
-    run(command(folder, f"whole-{engine}", *way))
+def killed_until_done(
+    folder: Path, kills: int, engine: str, chance: random.Random, steps: int
+) -> dict:
+    """Runs killed so many times, half by SIGKILL and half by SIGTERM; figures about them."""
+    way = ("--model.engine", engine, "--trainer.max_steps", str(steps))
     begun = time.monotonic()
-    run(command(folder, f"timed-{engine}", *way))
+    run(command(folder, f"whole-{engine}", *way))
     seconds = time.monotonic() - begun
     ends: Counter[str] = Counter()
-    steps, done, worst = [], 0, None
+    names, done, worst = [], 0, None
     while done < kills:
-        name = f"killed-{engine}-{len(steps)}"
+        name = f"killed-{engine}-{len(names)}"
         while True:
             begun, fresh = time.monotonic(), not (folder / name).exists()
             process = start(command(folder, name, *way, "--resume", "auto"))
@@ -76,11 +77,11 @@ def killed_until_done(folder: Path, kills: int, engine: str, chance: random.Rand
                     seconds = min(seconds, time.monotonic() - begun)
                 break
             assert worst is None, worst
-        steps.append(name)
+        names.append(name)
     apart = [
-        line for name in steps for line in differences(folder / name, folder / f"whole-{engine}")
+        line for name in names for line in differences(folder / name, folder / f"whole-{engine}")
     ]
-    return {"engine": engine, "kills": done, "runs": len(steps), "ends": dict(ends), "apart": apart}
+    return {"engine": engine, "kills": done, "runs": len(names), "ends": dict(ends), "apart": apart}
 
 
 @contextmanager
@@ -97,12 +98,15 @@ def small_disk(folder: Path, megabytes: int):
         subprocess.run(["umount", str(folder)], check=True)
 
 
-def full_disk(folder: Path) -> dict:
-    """A run whose disk fills up; then there is room again, and it goes on."""
-    run(command(folder, "whole-disk", "--model.engine", "autograd"))
+def full_disk(folder: Path, steps: int) -> dict:
+    """A run whose disk fills up; then there is room again, and it goes on.
+
+    It is compared with the run of `killed_until_done` that was not killed.
+    """
     disk = folder / "disk"
     with small_disk(disk, 8):
-        arguments = command(disk, "run", "--model.engine", "autograd", "--resume", "auto")
+        way = ("--model.engine", "autograd", "--trainer.max_steps", str(steps))
+        arguments = command(disk, "run", *way, "--resume", "auto")
         process = start(arguments)
         last = disk / "run" / "checkpoints" / "last.ckpt"
         while not (last.exists() and checkpoint.read(last)["global_step"] >= 1000):
@@ -120,7 +124,7 @@ def full_disk(folder: Path) -> dict:
         whole = checkpoint.read(last)["global_step"]
         ballast.unlink()
         run(arguments)
-        apart = differences(disk / "run", folder / "whole-disk")
+        apart = differences(disk / "run", folder / "whole-autograd")
     line = error.strip().splitlines()[-1] if error.strip() else ""
     return {"status": status, "error": line, "kept": whole, "apart": apart}
 
@@ -146,14 +150,14 @@ def report(rows: list[dict], disk: dict | str, seconds: float) -> str:
     return "\n".join([*lines, "", f"{where}."]) + "\n"
 
 
-def measure(kills: int, seed: int) -> tuple[list[dict], dict | str]:
+def measure(kills: int, seed: int, steps: int = STEPS) -> tuple[list[dict], dict | str]:
     chance = random.Random(seed)
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         share = {"autograd": kills // 2, "native": kills - kills // 2}
-        rows = [killed_until_done(folder, n, engine, chance) for engine, n in share.items()]
+        rows = [killed_until_done(folder, n, engine, chance, steps) for engine, n in share.items()]
         try:
-            disk: dict | str = full_disk(folder)
+            disk: dict | str = full_disk(folder, steps)
         except OSError as error:
             disk = str(error)
     return rows, disk

@@ -10,7 +10,7 @@ from tests.benchmarks.reliability import measure
 @pytest.mark.slow(minutes=1)
 @pytest.mark.skipif(shutil.which("mount") is None, reason="no mount here")
 def test_killed_runs_end_as_runs_that_were_not():
-    rows, disk = measure(kills=2, seed=7)
+    rows, disk = measure(kills=2, seed=7, steps=3000)
     assert [row["kills"] for row in rows] == [1, 1]
     assert [row["apart"] for row in rows] == [[], []]
     if isinstance(disk, str):
