@@ -10,7 +10,7 @@ import lightning.pytorch as pl
 import numpy as np
 import pytest
 import torch
-from lightning.pytorch.callbacks import BatchSizeFinder, EMAWeightAveraging
+from lightning.pytorch.callbacks import BatchSizeFinder, EMAWeightAveraging, TQDMProgressBar
 from lightning.pytorch.loggers import CSVLogger
 from torch.optim.swa_utils import AveragedModel
 from torch.utils.data import DataLoader, TensorDataset
@@ -36,7 +36,10 @@ def trainer(tmp_path, **options) -> pl.Trainer:
 
 
 def test_fit_validate_and_test_give_their_figures(parts, tmp_path, capfd):
-    one = trainer(tmp_path, logger=CSVLogger(tmp_path))
+    bar = (
+        TQDMProgressBar()
+    )  # with the package rich, Lightning takes another, which needs a terminal
+    one = trainer(tmp_path, logger=CSVLogger(tmp_path), callbacks=[bar])
     one.fit(*parts)
     assert {"train/loss", "val/loss"} <= one.callback_metrics.keys()
     assert "train/loss=" in capfd.readouterr().out  # in Lightning's bar
