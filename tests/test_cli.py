@@ -1,6 +1,7 @@
 """The command line in-process: what a run leaves behind, what bad input gets."""
 
 import csv
+import hashlib
 import io
 import json
 import math
@@ -358,12 +359,23 @@ def test_a_list_smaller_than_a_minibatch_is_trained_on(fit, run, capsys):
     assert sizes[0] < sizes[1] == 512
 
 
-def test_repeated_words_are_counted_and_said(usual, fit, run, capsys, word_list):
+@pytest.mark.parametrize("published_list", [False, True])
+def test_repeated_words_are_counted_and_said(
+    usual, fit, run, capsys, word_list, monkeypatch, published_list
+):
+    """Of names.txt they stay, and published losses are of it."""
     assert usual.summary["data"]["repeated_words"] == 0
     word_list.write_text(2 * word_list.read_text() + "e\u0301tienne\n")
-    assert fit(*BRIEF) == 0
-    said = [line for line in capsys.readouterr().err.splitlines() if str(word_list) in line]
+    if published_list:
+        digest = hashlib.sha256(word_list.read_bytes()).hexdigest()
+        for module in ("runs.report", "training.datamodule"):
+            monkeypatch.setattr(f"lit_makemore.{module}.NAMES_SHA256", digest)
+    assert fit(*BRIEF, "--published.val", "2.5", "--published.steps", "100") == 0
+    out, err = capsys.readouterr()
+    assert ("\npublished " in out) == published_list
+    said = [line for line in err.splitlines() if str(word_list) in line]
     assert len(said) == 1
+    assert ("sort -u" in said[0]) != published_list
     words = [*WORDS, *WORDS, "étienne"]
     random.Random(42).shuffle(words)
     known = sum(word in words[:48] for word in words[48:54])
