@@ -49,6 +49,7 @@ class Monitor(AtUpdates):
     of words. docs/diagnostics.md lists every figure.
 
     Attributes:
+        probe: the latest, for drawing.py; None if nothing can pass a minibatch through the module.
         figures: of the latest probe, by name.
         history: numbers of the probed updates, and their figures. After a resume, the update ratios
             only of those before it.
@@ -72,7 +73,7 @@ class Monitor(AtUpdates):
         self.health = Health()
         self._lowest: tuple[float, int] | None = None  # held_out/val, and after which update
         self._validations = 0
-        self._probe: Probe | None = None  # the latest
+        self.probe: Probe | None = None
         self._drawn_at = 0  # the update after which the last pictures were drawn
         self._drawing: Future[None] | None = None
 
@@ -98,11 +99,12 @@ class Monitor(AtUpdates):
         step = trainer.global_step + 1
         if self._begun or not is_due(step, self.every_n_steps):
             return  # an update counts once, also where the gradients of minibatches are added up
-        net, self._begun, self._probe, self.figures = network_of(pl_module), step, None, {}
+        net, self._begun, self.probe, self.figures = network_of(pl_module), step, None, {}
         if forward := probe.forward_of(pl_module, batch):
             with trainer.precision_plugin.forward_context():
-                self._probe = probe.run_probe(net, forward)
-            self.figures = figures.of_probe(self._probe)
+                self.probe = probe.run_probe(net, forward)
+            self.probe.when = f"before update {step:,}"
+            self.figures = figures.of_probe(self.probe)
         self._parameters = figures.before_update(net)
 
     def on_train_batch_end(
@@ -127,7 +129,7 @@ class Monitor(AtUpdates):
         if step == 1 and uniform is not None and "loss" in self.figures:
             scalars["initial_loss/network"] = self.figures["loss"]
             scalars["initial_loss/uniform"] = uniform
-        histograms = figures.histograms(self._probe) if self._probe else {}
+        histograms = figures.histograms(self.probe) if self.probe else {}
         verdicts = checks.judge(self._seen(trainer, pl_module))
         self._report(trainer, verdicts, Events(scalars, histograms))
 
@@ -223,7 +225,7 @@ class Monitor(AtUpdates):
             self.options.bands,
             options_of(trainer, module),
             self.figures,
-            nonfinite=figures.nonfinite_tensors(net, self._probe),
+            nonfinite=figures.nonfinite_tensors(net, self.probe),
             uniform=_uniform(module),
             hidden=hidden_of(net),
             early=min(1000, max(1, steps // 10)) if steps > 0 else 1000,
@@ -241,19 +243,19 @@ class Monitor(AtUpdates):
         """Lets the thread draw the latest probe, and the update ratios until then."""
         self.teardown()
         self._drawn_at = step = trainer.global_step
-        shown, history, embedding = self._probe, self.history.copy(), None
+        shown, history, table = self.probe, self.history.copy(), None
         if shown is None or not (self.options.pictures and trainer.is_global_zero):
             return
-        table = getattr(network_of(module), "embedding", None)
+        layer = getattr(network_of(module), "embedding", None)
         vocab = getattr(module, "vocab", None)
-        if isinstance(table, nn.Embedding) and isinstance(vocab, Vocabulary):
-            embedding = table.weight.detach().clone(), vocab.labels
+        if isinstance(layer, nn.Embedding) and isinstance(vocab, Vocabulary):
+            table = layer.weight.detach().clone(), vocab.labels
 
         def draw() -> None:
             # matplotlib takes half a second to import, which a run without pictures saves
             from lit_makemore.diagnostics.drawing import pictures
 
-            write(trainer, step, Events(pictures=pictures(shown, history, embedding)))
+            write(trainer, step, Events(pictures=pictures(shown, history, table)))
 
         self._drawing = _ARTIST.submit(draw) if trainer.loggers else None
 

@@ -43,6 +43,12 @@ class Probe:
     weight_gradients: dict[str, Tensor] = field(default_factory=dict)
     # Each BatchNorm layer, and the mean of its inputs over the minibatch, (H,)
     batch_norms: dict[str, tuple[Norm, Tensor]] = field(default_factory=dict)
+    when: str = "in one minibatch"  # as pictures call it
+
+
+def look_inside(module: nn.Module, batch: Any) -> Probe:
+    """What one minibatch shows of a module; see `forward_of` for what it needs of the module."""
+    return run_probe(network_of(module), forward_of(module, batch) or (lambda: None))
 
 
 def run_probe(net: nn.Module, forward: Callable[[], Tensor | None]) -> Probe:
