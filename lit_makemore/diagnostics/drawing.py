@@ -42,10 +42,7 @@ class Drawing(Figure):
 def pictures(
     probe: Probe, history: History, table: tuple[Tensor, list[str]] | None
 ) -> dict[str, Picture]:
-    """All pictures of a probe, as PNGs by name; history ends with its figures.
-
-    Without a table, the embedding (V, C) and the V characters, there is no picture of it.
-    """
+    """All pictures, as PNGs by name; that of the embedding only if its table (V, C) is given."""
     found = {
         "1_activations": activations(probe),
         "2_gradients": gradients(probe),
@@ -66,8 +63,7 @@ def activations(probe: Probe) -> Figure:
 
 def gradients(probe: Probe) -> Figure:
     """The distribution of the gradients of each activation layer's outputs."""
-    title = f"gradients {probe.when}"
-    return densities(probe.gradients, title, "gradient of an activation")
+    return densities(probe.gradients, f"gradients {probe.when}", "gradient of an activation")
 
 
 def weight_gradients(probe: Probe) -> Figure:

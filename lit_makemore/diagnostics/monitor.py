@@ -1,7 +1,6 @@
 """The callback that looks inside a network while it trains."""
 
 import logging
-import sys
 from collections.abc import Sized
 from concurrent.futures import Future, ThreadPoolExecutor
 from math import inf, log, log10, nan
@@ -15,6 +14,7 @@ from lit_makemore.diagnostics import checks, figures, probe
 from lit_makemore.diagnostics.checks import CHECKS, Health, Seen, Verdict, options_of
 from lit_makemore.diagnostics.figures import Figures
 from lit_makemore.diagnostics.probe import Probe, hidden_of, network_of, parameters_of
+from lit_makemore.diagnostics.progress import erasing
 from lit_makemore.diagnostics.settings import Diagnostics
 from lit_makemore.diagnostics.tensorboard import Events, draw_guides, write
 from lit_makemore.diagnostics.words import known_samples, sample_table
@@ -78,6 +78,8 @@ class Monitor(AtUpdates):
         self._drawing: Future[None] | None = None
 
     def setup(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
+        if stage == "fit" and not trainer.global_step:  # perhaps of another fit, in a notebook
+            Monitor.__init__(self, self.options)
         steps = trainer.max_steps
         usual = max(steps // 50, 50) if steps > 0 else 1000
         self.every_n_steps = self.options.every_n_steps or usual
@@ -120,11 +122,8 @@ class Monitor(AtUpdates):
         self.history.append((step, self.figures))
         if step == 1:
             self._draw(trainer, pl_module)
-        scalars = {
-            name: x
-            for name, x in self.figures.items()
-            if x != -inf and name != "loss" and not name.startswith("held_out/")
-        }
+        other = ("loss", "held_out/")
+        scalars = {k: x for k, x in self.figures.items() if x != -inf and not k.startswith(other)}
         scalars["update_ratio/guide"], uniform = figures.GUIDE, _uniform(pl_module)
         if step == 1 and uniform is not None and "loss" in self.figures:
             scalars["initial_loss/network"] = self.figures["loss"]
@@ -164,8 +163,7 @@ class Monitor(AtUpdates):
         if self._drawing is not None:
             self._drawing.result()
 
-    def on_exception(self, *args: Any) -> None:
-        self.teardown()
+    on_exception = teardown
 
     def close(self, trainer: pl.Trainer, predictor: nn.Module, val: float | None) -> Health:
         """Judges what a run with a NamesDataModule has reached, in place of what was on the way.
@@ -266,9 +264,8 @@ class Monitor(AtUpdates):
         if failures:
             events.texts["health"] = "  \n".join(failures)
         write(trainer, step, events)
-        erase = "\r\033[K" if sys.stderr.isatty() else ""  # erases the progress line
         for failure in failures if trainer.is_global_zero else ():
-            logger.warning("%sunhealthy: %s", erase, failure)
+            logger.warning("%sunhealthy: %s", erasing(), failure)
         if self.fail_on:
             bad = [v for v in verdicts if not v.healthy and v.check in self.fail_on]
             reasons = [f"{verdict.check}: {verdict}" for verdict in bad]

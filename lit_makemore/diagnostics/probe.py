@@ -46,11 +46,6 @@ class Probe:
     when: str = "in one minibatch"  # as pictures call it
 
 
-def look_inside(module: nn.Module, batch: Any) -> Probe:
-    """What one minibatch shows of a module; see `forward_of` for what it needs of the module."""
-    return run_probe(network_of(module), forward_of(module, batch) or (lambda: None))
-
-
 def run_probe(net: nn.Module, forward: Callable[[], Tensor | None]) -> Probe:
     """Runs a forward pass, and a backward pass if there is a loss, and records what they show.
 
