@@ -116,21 +116,24 @@ def updates(probe: Probe, history: History) -> Figure:
 def saturation(probe: Probe) -> Figure:
     """A map for each layer: one row an example, one column a unit, white where the unit is flat.
 
-    Layers are (B, H) bool; further dimensions count as units.
+    A unit that is flat on every example is dead: its column is red. Layers are (B, H) bool; further
+    dimensions count as units.
     """
     flat, white = probe.flat, "saturated or zero" if probe.saturating else "zero"
     if probe.saturating == flat.keys():
         white = f"|t| > {SATURATED}"
     title = f"white: {white}, {probe.when}"
-    figure, axes = _figure(title, "unit", "examples of each layer", left=0.24, right=0.98)
+    units, gap = [t.flatten(1).cpu() for t in flat.values()], 2
+    dead = "; red: dead, flat on every example" if any(t.all(0).any() for t in units) else ""
+    figure, axes = _figure(title, f"unit{dead}", "examples of each layer", left=0.24, right=0.98)
     axes.grid(False)
-    units, gap = [t.flatten(1).cpu().float() for t in flat.values()], 2
     widest = max((t.size(1) for t in units), default=0)
-    maps = [pad(t, (0, widest - t.size(1), 0, gap), value=0.5) for t in units]
+    maps = [pad(t + t.all(0).float(), (0, widest - t.size(1), 0, gap), value=0.5) for t in units]
     if maps:
         whole = torch.cat(maps)[:-gap].numpy()
-        axes.imshow(whole, cmap="gray", vmin=0, vmax=1, aspect="auto", interpolation="nearest")
-        if not any(bool(t.any()) for t in units):
+        colours = colormaps["gray"].with_extremes(over="red")
+        axes.imshow(whole, cmap=colours, vmin=0, vmax=1, aspect="auto", interpolation="nearest")
+        if not any(t.any() for t in units):
             _say(axes, "nothing is white", color="white")
     else:
         _say(axes, "the network has no activation layer")

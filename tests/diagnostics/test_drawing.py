@@ -75,9 +75,23 @@ def test_a_saturated_unit_is_white():
     flat = torch.zeros(32, 10, dtype=torch.bool)
     share = []
     for units in (0, 5, 10):
-        flat[:, :units] = True
+        flat[1:, :units] = True
         share.append((pixels(drawing.saturation(Probe(flat={"layer": flat}))) == 255).all(2).mean())
     assert share[0] < share[1] < share[2]
+
+
+def test_a_unit_that_is_flat_on_every_example_is_red():
+    one, other = torch.zeros(2, 8, 10, dtype=torch.bool)
+    one[1:, 2] = True  # saturated but for one example
+    alive = drawing.saturation(Probe(flat={"a": one, "b": other}))
+    other[:, 7] = True
+    dead = drawing.saturation(Probe(flat={"a": one, "b": other}))
+    red = [(pixels(figure) == (255, 0, 0)).all(2).any(0).sum() for figure in (alive, dead)]
+    assert red[0] == 0
+    assert red[1] == pytest.approx(drawing.WIDTH * drawing.DPI * 0.74 / 10, abs=2)
+    assert [figure.axes[0].get_xlabel() for figure in (alive, dead)] == [
+        "unit", "unit; red: dead, flat on every example",
+    ]  # fmt: skip
 
 
 def test_characters_that_the_font_lacks_are_code_points_and_cause_no_warning():
