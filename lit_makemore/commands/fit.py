@@ -25,7 +25,7 @@ from lit_makemore.runs import report, resume, slurm
 from lit_makemore.runs.checkpoints import Checkpoints
 from lit_makemore.runs.exact_resume import ExactResume, FolderCallback
 from lit_makemore.runs.folder import RunFolder
-from lit_makemore.runs.logger import VARIED, RunLogger, close
+from lit_makemore.runs.logger import RunLogger, close
 from lit_makemore.runs.report import Result, Samples
 from lit_makemore.runs.signals import ASKING, Stopped, noted
 from lit_makemore.runs.stopping import StopOnNaN, StopOnSignal
@@ -49,13 +49,11 @@ def run(args: list[str], begun: float) -> None:
         print(report.text(*reached))
 
 
-def train(
-    cli: MakemoreCLI, begun: float, folder: RunFolder | None = None, varied: Any = VARIED
-) -> Reached | None:
+def train(cli: MakemoreCLI, begun: float, folder: RunFolder | None = None) -> Reached | None:
     """Trains what the options describe: the teachers first, then the network.
 
-    `folder` is the run folder, if the caller has locked it; `varied` are the settings that the
-    HParams page opens with. Afterwards `cli.model` is what was trained, with its last weights.
+    `folder` is the run folder, if the caller has locked it. Afterwards `cli.model` is what was
+    trained, with its last weights.
 
     Returns what was reached, on the first process; None after a fast_dev_run, and if the run had
     been finished before. If a signal came, and the run has been saved, it raises Stopped.
@@ -76,7 +74,7 @@ def train(
     loggers: dict[str, Any] = {}
     if config.trainer.logger is not False:
         purge_step = found.purge_step if found else None
-        loggers["logger"] = RunLogger(folder, purge_step, config.diagnostics.all_figures, varied)
+        loggers["logger"] = RunLogger(folder, purge_step, config.diagnostics.all_figures)
     # Before the teachers, so that a Trainer that is not possible is refused at once.
     cli.build(callbacks=_callbacks(cli, folder, found), **loggers)
     trainer, model, data = cli.trainer, cli.model, cli.datamodule
@@ -154,7 +152,7 @@ def _report(cli: MakemoreCLI, folder: RunFolder, begun: float) -> Reached:
     best = last if kept else None
     if kept and kept.best_step != trainer.global_step:
         best = load(folder.checkpoints / "best.ckpt") if kept.best_step is not None else None
-    result = report.evaluate(last, best, data)
+    result = report.evaluate(last, best, trainer, cli.config.published or {})
     monitor = next((one for one in callbacks if isinstance(one, Monitor)), None)
     health = monitor.close(trainer, result.net, result.best["val"]) if monitor else None
     samples = report.draw_samples(result.net, data)

@@ -92,6 +92,8 @@ class MakemoreCLI(LightningCLI):
         text = """The length of the list chooses batch size, updates, validations and dropout, where
             no option does: for a network, or for a teacher. config.yaml then has their values."""
         add("--recipe", Role | None, None, text)
+        text = "Losses on names.txt of what a configuration re-implements, and its steps."
+        add("--published", dict[str, float] | None, None, text)
         if self.command == "fit":
             resume = "Continue a run: true, auto (if there is one), its folder or checkpoint."
             add("--resume", str | None, None, resume)

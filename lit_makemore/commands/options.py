@@ -45,6 +45,9 @@ def config_rows(command: str, config: Any) -> Iterator[Row]:
     stop = "use --config configs/quickstart.yaml or set --trainer.max_steps"
     stop = "which run? --resume runs/NAME" if config.get("resume") in ("true", "auto") else stop
     yield fit and not (ends or trainer.fast_dev_run), f"nothing says when to stop: {stop}"
+    if published := config.get("published"):
+        known = {"val", "steps"} <= published.keys() <= {"train", "val", "test", "steps"}
+        yield not known, f"published names the losses train, val, test, and steps, not {published}"
     for name in INTERVALS:
         value = trainer.get(name)
         small = isinstance(value, int) and value < 1

@@ -23,13 +23,12 @@ from lit_makemore.runs.folder import RunFolder, plain
 from lit_makemore.runs.resume import that_count
 from lit_makemore.runs.signals import Stopped
 from lit_makemore.runs.stopping import Diverged
-from lit_makemore.runs.sweep import SEEDS, FrozenTrial, Study, Sweep, Value
+from lit_makemore.runs.sweep import FrozenTrial, Study, Sweep, Value
 from lit_makemore.runs.tables import losses, mean_and_sd, read, shown
 from lit_makemore.training.option_conflicts import check_fit
 
 # the sweep sets them itself, or nothing would be reached
 OURS = "config name runs_dir resume resume_override help trainer.fast_dev_run".split()
-COLUMNS = {"trainer.max_steps": "steps", SEEDS: "seed"}  # of the HParams page, where they differ
 
 
 def sweep(config: str, name: str | None = None, runs_dir: str = "runs") -> None:
@@ -106,11 +105,10 @@ def _train(study: Study, trial: FrozenTrial, seed: Value | None, folder: RunFold
         arguments += ["--resume", "auto"]
     if not sys.stderr.isatty():
         arguments += ["--trainer.enable_progress_bar", "false"]
-    columns = [COLUMNS.get(name) or name.partition(".")[2] for name in study.sweep.space]
     said = ", ".join(f"{name} {shown(value)}" for name, value in trial.params.items())
     said = f"{run.name}: {said}" if said else run.name
     try:
-        train(MakemoreCLI("fit", arguments), begun, folder, columns)
+        train(MakemoreCLI("fit", arguments), begun, folder)
     except Diverged as error:
         study.enter(trial, float("inf"))
         print(f"{said}: diverged ({error})")

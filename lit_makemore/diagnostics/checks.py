@@ -199,9 +199,9 @@ def overfit(seen: Seen) -> Found | None:
         return None
     train, val, lowest = losses["train"], losses["val"], losses["lowest"]
     return min(val - lowest, lowest - train) <= limit, (
-        f"val {val:.2f} is {val - lowest:.2f} above its lowest, {lowest:.2f} at update "
-        f"{losses['lowest_step']:,.0f}; train {train:.2f} is {lowest - train:.2f} below that "
-        f"(healthy: one of the two at most {limit:g})"
+        f"network alone, on some words: val {val:.2f}, lowest {lowest:.2f} at update "
+        f"{losses['lowest_step']:,.0f}, train {train:.2f} (healthy: val at most {limit:g} above "
+        f"its lowest, or train at most {limit:g} below that)"
     )
 
 
@@ -217,8 +217,9 @@ def baseline(seen: Seen) -> Found | None:
     name, limit = "unigram", seen.counts["unigram"] - seen.bands.baseline
     if min(seen.counts.values()) > limit:
         name, limit = "uniform", seen.counts["uniform"] + seen.bands.baseline
+    of = "val of the mixture" if seen.options.get("count_mixture") else "val"
     counting = f"counting ({name}) {seen.counts[name]:.2f}"
-    return val <= limit, f"val {val:.2f}, {counting} (healthy: at most {limit:.2f})"
+    return val <= limit, f"{of} {val:.2f}, {counting} (healthy: at most {limit:.2f})"
 
 
 @check("memorised", "at validations, where there is a NamesDataModule")
@@ -228,8 +229,9 @@ def memorised(seen: Seen) -> Found | None:
         return None
     limit = seen.bands.memorised
     return 100 * (known.train - known.natural) <= limit, (
-        f"{100 * known.train:.0f} % of {known.num} samples are training words; natural for this "
-        f"list: {100 * known.natural:.0f} % (healthy: at most {limit:g} % more)"
+        f"{100 * known.train:.0f} % of {known.num} samples are training words; by the held-out "
+        f"words among them, {100 * known.natural:.0f} % is natural (healthy: at most {limit:g} % "
+        "more)"
     )
 
 

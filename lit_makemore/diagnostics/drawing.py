@@ -1,4 +1,4 @@
-"""The lecture's pictures, drawn from tensors.
+"""The lecture's pictures, each a matplotlib Figure, of what a probe has seen.
 
 TensorBoard shows a picture as a card, half as wide as it is drawn: so letters are large. Layers
 have colours from dark (the first) to light (the last).
@@ -32,35 +32,47 @@ History = Sequence[tuple[int, dict[str, float]]]
 """Updates, each with figures by name."""
 
 
+class Drawing(Figure):
+    """A Figure that a notebook shows whatever matplotlib's backend is."""
+
+    def _repr_png_(self) -> bytes:
+        return png(self)[2]
+
+
 def pictures(
-    probe: Probe, history: History, embedding: tuple[Tensor, list[str]] | None
+    probe: Probe, history: History, table: tuple[Tensor, list[str]] | None
 ) -> dict[str, Picture]:
-    """All pictures of a probe, as PNGs by name; history ends with its figures.
-
-    Without an embedding, (V, C) and the V characters, there is no picture of it.
-    """
-    when = f"before update {history[-1][0]:,}"
-    white = "saturated or zero" if probe.saturating else "zero"
-    if probe.saturating == probe.flat.keys():
-        white = f"|t| > {SATURATED}"
-    limit = 1.0 if probe.saturating else None
+    """All pictures, as PNGs by name; that of the embedding only if its table (V, C) is given."""
     found = {
-        "1_activations": densities(probe.activations, f"activations {when}", "activation", limit),
-        "2_gradients": densities(probe.gradients, f"gradients {when}", "gradient of an activation"),
-        "3_weight_gradients": densities(
-            probe.weight_gradients, f"gradients of weights {when}", "gradient of a weight"
-        ),
-        "4_update_ratios": ratios(history, list(probe.weights)),
-        "5_saturation": saturation(probe.flat, f"white: {white}, {when}"),
+        "1_activations": activations(probe),
+        "2_gradients": gradients(probe),
+        "3_weight_gradients": weight_gradients(probe),
+        "4_update_ratios": updates(probe, history),
+        "5_saturation": saturation(probe),
     }
-    if embedding is not None:
-        found["6_embedding"] = draw_embedding(*embedding)
-    return {f"pictures/{name}": picture for name, picture in found.items()}
+    if table is not None:
+        found["6_embedding"] = embedding(*table)
+    return {f"pictures/{name}": png(figure) for name, figure in found.items()}
 
 
-def densities(
-    tensors: dict[str, Tensor], title: str, x: str, limit: float | None = None
-) -> Picture:
+def activations(probe: Probe) -> Figure:
+    """The distribution of each activation layer's outputs."""
+    limit = 1.0 if probe.saturating else None
+    return densities(probe.activations, f"activations {probe.when}", "activation", limit)
+
+
+def gradients(probe: Probe) -> Figure:
+    """The distribution of the gradients of each activation layer's outputs."""
+    return densities(probe.gradients, f"gradients {probe.when}", "gradient of an activation")
+
+
+def weight_gradients(probe: Probe) -> Figure:
+    """The distribution of each weight's gradients."""
+    title = f"gradients of weights {probe.when}"
+    return densities(probe.weight_gradients, title, "gradient of a weight")
+
+
+def densities(tensors: dict[str, Tensor], title: str, x: str, limit: float | None = None) -> Figure:
     """The distribution of each tensor's values as a line.
 
     The x-axis ends at ±limit; None for three times the largest standard deviation.
@@ -82,14 +94,14 @@ def densities(
         lines[f"{_short(name)}  {t.std():.2g}"] = centres, (height * counts).tolist()
     _plot(axes, lines, "layer, σ")
     axes.set_xlim(-limit, limit)
-    return _png(figure)
+    return figure
 
 
-def ratios(history: History, weights: Sequence[str]) -> Picture:
+def updates(probe: Probe, history: History) -> Figure:
     """log10 update ratios over the steps, a line for each weight, and the rule of thumb."""
     figure, axes = _figure("log10 of update over weight", "update", "log10")
     lines = {}
-    for name in weights:
+    for name in probe.weights:
         key = f"update_ratio/{name}"
         if points := [(step, found[key]) for step, found in history if key in found]:
             lines[_short(name)] = tuple(zip(*points, strict=True))
@@ -98,33 +110,40 @@ def ratios(history: History, weights: Sequence[str]) -> Picture:
         _say(axes, "no weight has changed")
     _plot(axes, lines, "weight", guide, marker=".", markersize=4)
     axes.set_xlim(left=0)
-    return _png(figure)
+    return figure
 
 
-def saturation(flat: dict[str, Tensor], title: str) -> Picture:
+def saturation(probe: Probe) -> Figure:
     """A map for each layer: one row an example, one column a unit, white where the unit is flat.
 
-    Layers are (B, H) bool; further dimensions count as units.
+    A unit that is flat on every example is dead: its column is red. Layers are (B, H) bool; further
+    dimensions count as units.
     """
-    figure, axes = _figure(title, "unit", "examples of each layer", left=0.24, right=0.98)
+    flat, white = probe.flat, "saturated or zero" if probe.saturating else "zero"
+    if probe.saturating == flat.keys():
+        white = f"|t| > {SATURATED}"
+    title = f"white: {white}, {probe.when}"
+    units, gap = [t.flatten(1).cpu() for t in flat.values()], 2
+    dead = "; red: dead, flat on every example" if any(t.all(0).any() for t in units) else ""
+    figure, axes = _figure(title, f"unit{dead}", "examples of each layer", left=0.24, right=0.98)
     axes.grid(False)
-    units, gap = [t.flatten(1).cpu().float() for t in flat.values()], 2
     widest = max((t.size(1) for t in units), default=0)
-    maps = [pad(t, (0, widest - t.size(1), 0, gap), value=0.5) for t in units]
+    maps = [pad(t + t.all(0).float(), (0, widest - t.size(1), 0, gap), value=0.5) for t in units]
     if maps:
         whole = torch.cat(maps)[:-gap].numpy()
-        axes.imshow(whole, cmap="gray", vmin=0, vmax=1, aspect="auto", interpolation="nearest")
-        if not any(bool(t.any()) for t in units):
+        colours = colormaps["gray"].with_extremes(over="red")
+        axes.imshow(whole, cmap=colours, vmin=0, vmax=1, aspect="auto", interpolation="nearest")
+        if not any(t.any() for t in units):
             _say(axes, "nothing is white", color="white")
     else:
         _say(axes, "the network has no activation layer")
     middles = [sum(map(len, maps[:i])) + len(t) / 2 for i, t in enumerate(units)]
     named, names = _some(len(units)), [_short(name) for name in flat]
     axes.set_yticks([middles[i] for i in named], [names[i] for i in named])
-    return _png(figure)
+    return figure
 
 
-def draw_embedding(weight: Tensor, characters: Sequence[str]) -> Picture:
+def embedding(weight: Tensor, characters: Sequence[str]) -> Figure:
     """The characters in the plane, by their embeddings (V, C) or two principal components of them.
 
     Vowels have a colour of their own. Of more than a hundred characters, the ones farthest from the
@@ -135,7 +154,7 @@ def draw_embedding(weight: Tensor, characters: Sequence[str]) -> Picture:
     if not points.isfinite().all():
         figure, axes = _figure(title, x_name, y_name)
         _say(axes, "the embedding has a NaN or an infinity")
-        return _png(figure)
+        return figure
     if n_embd == 1:
         points = pad(points, (0, 1))
     elif n_embd > 2:
@@ -159,7 +178,7 @@ def draw_embedding(weight: Tensor, characters: Sequence[str]) -> Picture:
         text, (x, y) = label(characters[i]), points[i].tolist()
         size = LARGE if len(text) == 1 else 5
         axes.text(x, y, text, ha="center", va="center", fontsize=size, parse_math=False)
-    return _png(figure)
+    return figure
 
 
 def is_vowel(character: str) -> bool:
@@ -185,7 +204,7 @@ def _figure(
     title: str, x: str, y: str, height: float = HEIGHT, left: float = 0.13, right: float = 0.7
 ) -> tuple[Figure, Axes]:
     """An empty picture, with room for a legend at its right."""
-    figure = Figure(figsize=(WIDTH, height), dpi=DPI)
+    figure = Drawing(figsize=(WIDTH, height), dpi=DPI)
     # Fixed margins: a layout engine would draw everything twice.
     bottom, top = 0.4 / height, 1 - 0.25 / height
     axes = figure.add_axes((left, bottom, right - left, top - bottom))
@@ -221,7 +240,7 @@ def _plot(axes: Axes, lines: dict[str, Any], title: str, *more: Any, **style: An
         )  # fmt: skip
 
 
-def _png(figure: Figure) -> Picture:
+def png(figure: Figure) -> Picture:
     canvas = FigureCanvasAgg(figure)  # figure.savefig would draw everything twice
     canvas.draw()
     width, height = canvas.get_width_height()

@@ -1,7 +1,6 @@
 """The callback that looks inside a network while it trains."""
 
 import logging
-import sys
 from collections.abc import Sized
 from concurrent.futures import Future, ThreadPoolExecutor
 from math import inf, log, log10, nan
@@ -15,6 +14,7 @@ from lit_makemore.diagnostics import checks, figures, probe
 from lit_makemore.diagnostics.checks import CHECKS, Health, Seen, Verdict, options_of
 from lit_makemore.diagnostics.figures import Figures
 from lit_makemore.diagnostics.probe import Probe, hidden_of, network_of, parameters_of
+from lit_makemore.diagnostics.progress import erasing
 from lit_makemore.diagnostics.settings import Diagnostics
 from lit_makemore.diagnostics.tensorboard import Events, draw_guides, write
 from lit_makemore.diagnostics.words import known_samples, sample_table
@@ -49,6 +49,7 @@ class Monitor(AtUpdates):
     of words. docs/diagnostics.md lists every figure.
 
     Attributes:
+        probe: the latest, for drawing.py; None if nothing can pass a minibatch through the module.
         figures: of the latest probe, by name.
         history: numbers of the probed updates, and their figures. After a resume, the update ratios
             only of those before it.
@@ -72,11 +73,13 @@ class Monitor(AtUpdates):
         self.health = Health()
         self._lowest: tuple[float, int] | None = None  # held_out/val, and after which update
         self._validations = 0
-        self._probe: Probe | None = None  # the latest
+        self.probe: Probe | None = None
         self._drawn_at = 0  # the update after which the last pictures were drawn
         self._drawing: Future[None] | None = None
 
     def setup(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
+        if stage == "fit" and not trainer.global_step:  # perhaps of another fit, in a notebook
+            Monitor.__init__(self, self.options)
         steps = trainer.max_steps
         usual = max(steps // 50, 50) if steps > 0 else 1000
         self.every_n_steps = self.options.every_n_steps or usual
@@ -98,11 +101,12 @@ class Monitor(AtUpdates):
         step = trainer.global_step + 1
         if self._begun or not is_due(step, self.every_n_steps):
             return  # an update counts once, also where the gradients of minibatches are added up
-        net, self._begun, self._probe, self.figures = network_of(pl_module), step, None, {}
+        net, self._begun, self.probe, self.figures = network_of(pl_module), step, None, {}
         if forward := probe.forward_of(pl_module, batch):
             with trainer.precision_plugin.forward_context():
-                self._probe = probe.run_probe(net, forward)
-            self.figures = figures.of_probe(self._probe)
+                self.probe = probe.run_probe(net, forward)
+            self.probe.when = f"before update {step:,}"
+            self.figures = figures.of_probe(self.probe)
         self._parameters = figures.before_update(net)
 
     def on_train_batch_end(
@@ -118,16 +122,13 @@ class Monitor(AtUpdates):
         self.history.append((step, self.figures))
         if step == 1:
             self._draw(trainer, pl_module)
-        scalars = {
-            name: x
-            for name, x in self.figures.items()
-            if x != -inf and name != "loss" and not name.startswith("held_out/")
-        }
+        other = ("loss", "held_out/")
+        scalars = {k: x for k, x in self.figures.items() if x != -inf and not k.startswith(other)}
         scalars["update_ratio/guide"], uniform = figures.GUIDE, _uniform(pl_module)
         if step == 1 and uniform is not None and "loss" in self.figures:
             scalars["initial_loss/network"] = self.figures["loss"]
             scalars["initial_loss/uniform"] = uniform
-        histograms = figures.histograms(self._probe) if self._probe else {}
+        histograms = figures.histograms(self.probe) if self.probe else {}
         verdicts = checks.judge(self._seen(trainer, pl_module))
         self._report(trainer, verdicts, Events(scalars, histograms))
 
@@ -162,8 +163,7 @@ class Monitor(AtUpdates):
         if self._drawing is not None:
             self._drawing.result()
 
-    def on_exception(self, *args: Any) -> None:
-        self.teardown()
+    on_exception = teardown
 
     def close(self, trainer: pl.Trainer, predictor: nn.Module, val: float | None) -> Health:
         """Judges what a run with a NamesDataModule has reached, in place of what was on the way.
@@ -223,7 +223,7 @@ class Monitor(AtUpdates):
             self.options.bands,
             options_of(trainer, module),
             self.figures,
-            nonfinite=figures.nonfinite_tensors(net, self._probe),
+            nonfinite=figures.nonfinite_tensors(net, self.probe),
             uniform=_uniform(module),
             hidden=hidden_of(net),
             early=min(1000, max(1, steps // 10)) if steps > 0 else 1000,
@@ -241,19 +241,19 @@ class Monitor(AtUpdates):
         """Lets the thread draw the latest probe, and the update ratios until then."""
         self.teardown()
         self._drawn_at = step = trainer.global_step
-        shown, history, embedding = self._probe, self.history.copy(), None
+        shown, history, table = self.probe, self.history.copy(), None
         if shown is None or not (self.options.pictures and trainer.is_global_zero):
             return
-        table = getattr(network_of(module), "embedding", None)
+        layer = getattr(network_of(module), "embedding", None)
         vocab = getattr(module, "vocab", None)
-        if isinstance(table, nn.Embedding) and isinstance(vocab, Vocabulary):
-            embedding = table.weight.detach().clone(), vocab.labels
+        if isinstance(layer, nn.Embedding) and isinstance(vocab, Vocabulary):
+            table = layer.weight.detach().clone(), vocab.labels
 
         def draw() -> None:
             # matplotlib takes half a second to import, which a run without pictures saves
             from lit_makemore.diagnostics.drawing import pictures
 
-            write(trainer, step, Events(pictures=pictures(shown, history, embedding)))
+            write(trainer, step, Events(pictures=pictures(shown, history, table)))
 
         self._drawing = _ARTIST.submit(draw) if trainer.loggers else None
 
@@ -264,9 +264,8 @@ class Monitor(AtUpdates):
         if failures:
             events.texts["health"] = "  \n".join(failures)
         write(trainer, step, events)
-        erase = "\r\033[K" if sys.stderr.isatty() else ""  # erases the progress line
         for failure in failures if trainer.is_global_zero else ():
-            logger.warning("%sunhealthy: %s", erase, failure)
+            logger.warning("%sunhealthy: %s", erasing(), failure)
         if self.fail_on:
             bad = [v for v in verdicts if not v.healthy and v.check in self.fail_on]
             reasons = [f"{verdict.check}: {verdict}" for verdict in bad]

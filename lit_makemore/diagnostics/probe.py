@@ -43,6 +43,7 @@ class Probe:
     weight_gradients: dict[str, Tensor] = field(default_factory=dict)
     # Each BatchNorm layer, and the mean of its inputs over the minibatch, (H,)
     batch_norms: dict[str, tuple[Norm, Tensor]] = field(default_factory=dict)
+    when: str = "in one minibatch"  # as pictures call it
 
 
 def run_probe(net: nn.Module, forward: Callable[[], Tensor | None]) -> Probe:

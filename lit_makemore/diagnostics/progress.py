@@ -13,17 +13,23 @@ from torch import Tensor
 from lit_makemore.training.groups import AtUpdates
 
 
+def erasing() -> str:
+    """What erases a line of stderr, on a terminal or in a notebook; elsewhere nothing does."""
+    notebook = type(sys.stderr).__module__ == "ipykernel.iostream"
+    return f"\r{' ' * 80}\r" if notebook else "\r\033[K" if sys.stderr.isatty() else ""
+
+
 class ProgressLine(ProgressBar, AtUpdates):
     """Prints step, loss, validation loss, steps per second and time left, on stderr.
 
-    On a terminal one line is redrawn, every refresh_s seconds; elsewhere a new line follows each
-    validation.
+    On a terminal and in a notebook one line is redrawn, every refresh_s seconds; elsewhere a new
+    line follows each validation.
     """
 
     def __init__(self, refresh_s: float = 0.2) -> None:
         super().__init__()
         self._refresh_s = refresh_s
-        self._enabled, self._terminal, self._drawn = True, sys.stderr.isatty(), False
+        self._enabled, self._redraws, self._drawn = True, bool(erasing()), False
         self._loss: Tensor | None = None
 
     def disable(self) -> None:
@@ -46,7 +52,7 @@ class ProgressLine(ProgressBar, AtUpdates):
         self._loss = outputs["loss"] * trainer.accumulate_grad_batches  # Lightning divides it
         if self._first_step < 0:
             self._first_step, self._begun = trainer.global_step, monotonic()
-        if self._terminal and monotonic() - self._last_time >= self._refresh_s:
+        if self._redraws and monotonic() - self._last_time >= self._refresh_s:
             self._draw(trainer)
 
     def on_validation_start(self, *args: Any) -> None:
@@ -57,16 +63,16 @@ class ProgressLine(ProgressBar, AtUpdates):
         if trainer.state.fn != "fit" or trainer.sanity_checking:
             return
         self._begun += self._validation
-        if not self._terminal:
+        if not self._redraws:
             self._draw(trainer)
 
     def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        if self._drawn and self._terminal:
+        if self._drawn and self._redraws:
             self._draw(trainer)
         self.on_exception()
 
     def on_exception(self, *args: Any) -> None:
-        if self._drawn and self._terminal:
+        if self._drawn and self._redraws:
             print(file=sys.stderr)
 
     def _draw(self, trainer: pl.Trainer) -> None:
@@ -85,9 +91,9 @@ class ProgressLine(ProgressBar, AtUpdates):
             every = (trainer.val_check_batch or inf) / trainer.accumulate_grad_batches
             left = round((steps - step) * (update + self._validation / every))
             parts.append(f"{left // 60}:{left % 60:02} left")
-        begin, end = ("\r", "\033[K") if self._terminal else ("", "\n")
+        end = "" if self._redraws else "\n"
         try:
-            print(begin + " · ".join(parts), end=end, file=sys.stderr, flush=True)
+            print(erasing() + " · ".join(parts), end=end, file=sys.stderr, flush=True)
         except BrokenPipeError:
             raise
         except OSError:  # the disk of the output is full, perhaps not that of the run

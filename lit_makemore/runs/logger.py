@@ -3,7 +3,7 @@
 import csv
 import os
 import sys
-from collections.abc import Collection, Iterable
+from collections.abc import Iterable
 from functools import partial
 from io import StringIO
 from pathlib import Path
@@ -14,18 +14,13 @@ from unittest.mock import patch
 
 from lightning.pytorch.loggers import Logger, MLFlowLogger, TensorBoardLogger, WandbLogger
 from lightning.pytorch.loggers.csv_logs import ExperimentWriter
-from tensorboard.plugins.hparams.plugin_data_pb2 import HParamsPluginData
 from tensorboard.summary.writer import event_file_writer
 from torch.utils.tensorboard.summary import hparams as hparams_summaries
 
-from lit_makemore.diagnostics.tensorboard import LAYOUT, CardLogger, card
+from lit_makemore.diagnostics.tensorboard import LAYOUT, CardLogger
 from lit_makemore.files import write_text
 from lit_makemore.runs.folder import RunFolder
 from lit_makemore.runs.resume import Resumption
-
-# the columns that the HParams page opens with
-VARIED = ("lr", "init.gain", "targets", "seed", "steps", "precision", "words")
-METRICS = ("val", "test", "val_novel", "test_novel")  # losses of the best weights
 
 
 class RunLogger(CardLogger):
@@ -38,18 +33,13 @@ class RunLogger(CardLogger):
         folder: the run folder, which may be opened later.
         purge_step: hides what was logged from this step on, before a resume.
         all_figures: whether to show the details too.
-        varied: the columns that the HParams page opens with, by the names of `settings_of`.
     """
 
     def __init__(
-        self,
-        folder: RunFolder,
-        purge_step: int | None = None,
-        all_figures: bool = False,
-        varied: Collection[str] = VARIED,
+        self, folder: RunFolder, purge_step: int | None = None, all_figures: bool = False
     ) -> None:
         super().__init__("", name="", version="", default_hp_metric=False, purge_step=purge_step)
-        self._folder, self.all_figures, self._varied = folder, all_figures, varied
+        self._folder, self.all_figures = folder, all_figures
         self._started = False
 
     def start(self, n_layer: int) -> None:
@@ -92,15 +82,13 @@ class RunLogger(CardLogger):
             self._experiment.close()
 
     def log_hyperparams(self, params: Any, metrics: Any = None, step: int | None = None) -> None:
-        """Enters the run in the HParams page, and lays out the Custom Scalars page."""
-        losses = {card(f"best/{split}", 1, self.all_figures): None for split in METRICS}
-        experiment, *others = hparams_summaries(params, losses)
-        metadata = experiment.value[0].metadata.plugin_data
-        content = HParamsPluginData.FromString(metadata.content)
-        for info in content.experiment.hparam_infos:
-            info.differs = info.name in self._varied
-        metadata.content = content.SerializeToString()
-        for summary in (experiment, *others):
+        """Enters the run in the HParams page, and lays out the Custom Scalars page.
+
+        Of no run is an experiment written, so TensorBoard looks at all runs: its page opens with
+        the settings that differ between them.
+        """
+        _, *session = hparams_summaries(params, {})
+        for summary in session:
             self.experiment.file_writer.add_summary(summary)
         self.experiment.add_custom_scalars(LAYOUT)
 

@@ -26,6 +26,7 @@ from lit_makemore.runs.tables import aligned, displayed_width
 from lit_makemore.training.curves import TrainingCurves
 from lit_makemore.training.datamodule import NamesDataModule
 from lit_makemore.training.metrics import evaluate as losses_on
+from lit_makemore.words.corpus import NAMES_SHA256
 from lit_makemore.words.splits import known_words, repeated_words, whereabouts
 
 LONGEST_SHOWN = 30  # characters
@@ -43,17 +44,24 @@ class Result(NamedTuple):
     network: Figures | None  # of the network alone, if it is mixed with counts
     baselines: dict[str, Figures]  # of the count models, by name
     counts: KneserNey  # the best count model
+    published: dict[str, float]  # losses on names.txt of what is re-implemented, and its steps
+    steps: int  # updates that this run made
 
 
-def evaluate(last: NameModel, best: NameModel | None, data: NamesDataModule) -> Result:
+def evaluate(
+    last: NameModel, best: NameModel | None, trainer: Any, published: dict[str, float]
+) -> Result:
     """Evaluates the last weights and the best ones, each once; best is None if none were kept."""
+    data: NamesDataModule = trainer.datamodule
     device = data.splits["train"].windows.device  # the Trainer leaves the network on the CPU
     net = (best or last).to(device)
     final = split_losses(last.to(device), data)
     of_best = final if net is last else split_losses(net, data)
     network = split_losses(net.net, data) if net.mixture is not None else None
+    counting, steps = (data.baselines, data.best_counts), trainer.global_step
+    published = published if data.corpus.sha256 == NAMES_SHA256 else {}
     kept = best is not None
-    return Result(of_best, final, kept, net.eval(), network, data.baselines, data.best_counts)
+    return Result(of_best, final, kept, net.eval(), network, *counting, published, steps)
 
 
 def split_losses(net: nn.Module, data: NamesDataModule) -> Figures:
@@ -150,17 +158,24 @@ def _keyed(figures: Figures) -> Figures:
 
 def text(result: Result, health: Health | None, names: Samples, folder: Path) -> str:
     """The closing tables of a fit; health is None without a monitor."""
+    order, mixture, published = result.counts.order, result.net.mixture, result.published
     rows = {"best weights" if result.kept else "last weights": result.best}
     if result.network:
-        rows["network alone"] = result.network
-    order, mixture = result.counts.order, result.net.mixture
+        rows = {"mixture": result.best, "network alone": result.network}
     before = "one character" if order == 1 else f"up to {order} characters"
+    said = [
+        f"kneser_ney: {before} before the next one, discount {result.counts.discount}; "
+        "the val words chose both",
+        *(mixture.sentences() if mixture is not None else []),
+    ]
+    if published:
+        rows["published"] = {split: published.get(split) for split in SPLITS}
+        after = f"after {published['steps']:,.0f} updates; this run made {result.steps:,}"
+        said.append(f"published: by what this configuration re-implements, {after}")
     parts = [
         headline(result, health.failed if health else None),
         table({**rows, **result.baselines}),
-        f"(kneser_ney: {before} before the next one, discount {result.counts.discount}; "
-        "the val words chose both)",
-        *([f"({said})" for said in mixture.sentences()] if mixture is not None else []),
+        *(f"({sentence})" for sentence in said),
         columns(names),
         *([health.table()] if health else []),
         f"\nresults: {folder} (summary.json, samples.txt, checkpoints/)",
@@ -172,13 +187,17 @@ def text(result: Result, health: Health | None, names: Samples, folder: Path) ->
 def headline(result: Result, failed: Collection[str] | None) -> str:
     """What the run has reached, in words; failed has the checks, None if nothing was judged."""
     val, counting = result.best["val"], result.baselines["kneser_ney"]["val"]
+    of = ["mixture"] if result.network else []
+    if result.published.get("steps") == result.steps:
+        of.append(f"published {result.published['val']:.4f}")
     reached = "val unknown"
     if val is not None and counting is not None:
         percent = 100 * (val / counting - 1)
         than = f"{abs(percent):,.1f} % {'worse' if percent > 0 else 'better'} than"
         if abs(percent) < 0.05:
             than = "as good as"
-        reached = f"val {number(val, 4)}: {than} counting (Kneser–Ney {counting:.4f})"
+        what = f"val {number(val, 4)}" + (f" ({', '.join(of)})" if of else "")
+        reached = f"{what}: {than} counting (Kneser–Ney {counting:.4f})"
     if not failed:
         return f"{reached}; " + ("health not judged" if failed is None else "healthy")
     line = f"{reached}; not healthy ({', '.join(failed)})"
@@ -192,7 +211,7 @@ def table(rows: dict[str, Figures]) -> str:
         cells.append([name, *(number(figures[split], 4) for split in SPLITS)])
         if len(cells) == 2:
             perplexity = {k: v if v is None else exp(min(v, 700.0)) for k, v in figures.items()}
-            cells.append(["perplexity", *(number(perplexity[split], 3) for split in SPLITS)])
+            cells.append(["its perplexity", *(number(perplexity[split], 3) for split in SPLITS)])
     return "\n" + aligned(cells)
 
 

@@ -14,8 +14,9 @@ from lit_makemore.runs.folder import is_finished, read_config
 
 # options that may differ: they change no digit of the result
 SAME_RESULT = (
-    "config runs_dir ckpt_path threads diagnostics trainer.enable_progress_bar trainer.profiler "
-    "trainer.log_every_n_steps trainer.max_time trainer.logger data.predict_path data.url"
+    "config runs_dir ckpt_path published threads diagnostics trainer.enable_progress_bar "
+    "trainer.profiler trainer.log_every_n_steps trainer.max_time trainer.logger "
+    "data.predict_path data.url"
 ).split()
 # options of the Trainer that say when a run ends
 ENDS = ("max_steps", "max_epochs", "max_time", "min_steps", "min_epochs", "callbacks")

@@ -15,8 +15,6 @@ from pathlib import Path
 import pytest
 import torch
 import yaml
-from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
-from tensorboard.plugins.hparams.plugin_data_pb2 import HParamsPluginData
 
 from lit_makemore import model as checkpoint
 from lit_makemore.cli import main
@@ -100,12 +98,6 @@ def test_a_sweep_ends_in_a_table_and_the_command_of_the_winner(describe, tmp_pat
     ours = weights(runs[0])
     alone = weights(tmp_path / "alone" / "s-best")
     assert all(torch.equal(ours[name], alone[name]) for name in alone)
-
-    # TensorBoard's HParams page opens with what varies
-    event = EventAccumulator(str(folder / "000-seed1")).Reload().summary_metadata
-    content = event["_hparams_/experiment"].plugin_data.content
-    infos = HParamsPluginData.FromString(content).experiment.hparam_infos
-    assert {info.name for info in infos if info.differs} == {"lr", "seed"}
 
     # again: nothing is trained, the same table
     before = {p: p.stat().st_mtime_ns for p in folder.glob("*/checkpoints/last.ckpt")}

@@ -109,8 +109,8 @@ def test_the_texts_are_sentences():
         "update_ratio": "an update is 10^-2.5 times the size of 00 (healthy: 10^-4.0 to 10^-1.5)",
         "batch_norm": "batch mean is 0.50 standard deviations from the running mean of 01 "
         "(healthy: below 1)",
-        "overfit": "val 2.10 is 0.00 above its lowest, 2.10 at update 100; train 2.00 is 0.10 "
-        "below that (healthy: one of the two at most 0.2)",
+        "overfit": "network alone, on some words: val 2.10, lowest 2.10 at update 100, train 2.00 "
+        "(healthy: val at most 0.2 above its lowest, or train at most 0.2 below that)",
     }
 
 
@@ -141,6 +141,12 @@ EQUAL = {"unigram": 3.29, "bigram": 3.29, "kneser_ney": 3.31}  # the characters 
 def test_val_is_compared_with_counting(val, counts, healthy):
     (verdict,) = judge(Seen(1000, val=val, counts={**COUNTS, **counts}))
     assert (verdict.check, verdict.healthy) == ("baseline", healthy)
+
+
+@pytest.mark.parametrize(("mixed", "begin"), [(False, "val 2.50, "), (True, "val of the mixture ")])
+def test_the_loss_of_a_mixture_is_called_one(mixed, begin):
+    (verdict,) = judge(Seen(1000, val=2.5, counts=COUNTS, options={"count_mixture": mixed}))
+    assert verdict.text.startswith(begin)
 
 
 @pytest.mark.parametrize(

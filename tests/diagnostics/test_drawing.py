@@ -6,17 +6,18 @@ import torch
 from PIL import Image
 
 from lit_makemore.diagnostics import drawing
+from lit_makemore.diagnostics.probe import Probe
 
 
-def pixels(picture) -> np.ndarray:
-    height, width, png = picture
+def pixels(figure) -> np.ndarray:
+    height, width, png = drawing.png(figure)
     image = Image.open(BytesIO(png))
     assert image.size == (width, height)
     return np.asarray(image)
 
 
-def colours(picture) -> int:
-    return len(np.unique(pixels(picture).reshape(-1, 3), axis=0))
+def colours(figure) -> int:
+    return len(np.unique(pixels(figure).reshape(-1, 3), axis=0))
 
 
 def test_every_layer_has_a_line_of_its_own_colour():
@@ -27,6 +28,7 @@ def test_every_layer_has_a_line_of_its_own_colour():
 
 
 LAYER, NOT_FINITE = torch.ones(4, 4, dtype=torch.bool), torch.full((3, 2), torch.nan)
+WEIGHT = Probe(weights={"a": torch.zeros(0)})
 
 
 @pytest.mark.parametrize(
@@ -35,14 +37,14 @@ LAYER, NOT_FINITE = torch.ones(4, 4, dtype=torch.bool), torch.full((3, 2), torch
         (lambda: drawing.densities({}, "t", "x"), "nothing to draw"),
         (lambda: drawing.densities({"a": torch.zeros(5)}, "t", "x"), "equal"),
         (lambda: drawing.densities({"a": NOT_FINITE}, "t", "x"), "NaN"),
-        (lambda: drawing.ratios([], ["a"]), "no weight has changed"),
-        (lambda: drawing.saturation({}, "t"), "the network has no activation layer"),
-        (lambda: drawing.saturation({"layer": ~LAYER}, "t"), "nothing is white"),
-        (lambda: drawing.draw_embedding(NOT_FINITE, "abc"), "the embedding has a NaN or an infin"),
+        (lambda: drawing.updates(WEIGHT, []), "no weight has changed"),
+        (lambda: drawing.saturation(Probe()), "the network has no activation layer"),
+        (lambda: drawing.saturation(Probe(flat={"layer": ~LAYER})), "nothing is white"),
+        (lambda: drawing.embedding(NOT_FINITE, "abc"), "the embedding has a NaN or an infin"),
         (lambda: drawing.densities({"a": torch.randn(50)}, "t", "x"), None),
-        (lambda: drawing.ratios([(1, {"update_ratio/a": -3.0})], ["a"]), None),
-        (lambda: drawing.saturation({"layer": LAYER}, "t"), None),
-        (lambda: drawing.draw_embedding(torch.randn(3, 2), "abc"), None),
+        (lambda: drawing.updates(WEIGHT, [(1, {"update_ratio/a": -3.0})]), None),
+        (lambda: drawing.saturation(Probe(flat={"layer": LAYER})), None),
+        (lambda: drawing.embedding(torch.randn(3, 2), "abc"), None),
     ],
 )
 def test_only_an_empty_picture_says_why(monkeypatch, draw, why):
@@ -65,22 +67,37 @@ def test_vowels_are_known_with_any_accent():
 
 def test_ratios_may_miss_a_step():
     history = [(1, {"update_ratio/a": -3.0}), (50, {"update_ratio/a": -2.5, "update_ratio/b": -2})]
-    assert colours(drawing.ratios(history, ["a", "b"])) > 10
+    both = Probe(weights=dict.fromkeys("ab", torch.zeros(0)))
+    assert colours(drawing.updates(both, history)) > 10
 
 
 def test_a_saturated_unit_is_white():
     flat = torch.zeros(32, 10, dtype=torch.bool)
     share = []
     for units in (0, 5, 10):
-        flat[:, :units] = True
-        share.append((pixels(drawing.saturation({"layer": flat}, "t")) == 255).all(2).mean())
+        flat[1:, :units] = True
+        share.append((pixels(drawing.saturation(Probe(flat={"layer": flat}))) == 255).all(2).mean())
     assert share[0] < share[1] < share[2]
+
+
+def test_a_unit_that_is_flat_on_every_example_is_red():
+    one, other = torch.zeros(2, 8, 10, dtype=torch.bool)
+    one[1:, 2] = True  # saturated but for one example
+    alive = drawing.saturation(Probe(flat={"a": one, "b": other}))
+    other[:, 7] = True
+    dead = drawing.saturation(Probe(flat={"a": one, "b": other}))
+    red = [(pixels(figure) == (255, 0, 0)).all(2).any(0).sum() for figure in (alive, dead)]
+    assert red[0] == 0
+    assert red[1] == pytest.approx(drawing.WIDTH * drawing.DPI * 0.74 / 10, abs=2)
+    assert [figure.axes[0].get_xlabel() for figure in (alive, dead)] == [
+        "unit", "unit; red: dead, flat on every example",
+    ]  # fmt: skip
 
 
 def test_characters_that_the_font_lacks_are_code_points_and_cause_no_warning():
     """Warnings are errors here."""
     characters = ["end", *".aé中🇩 \u0301\u200d"]
-    drawing.draw_embedding(torch.randn(len(characters), 3), characters)
+    drawing.embedding(torch.randn(len(characters), 3), characters)
     shown = [drawing.label(character) for character in characters]
     assert shown == ["end", ".", "a", "é", "U+4E2D", "U+1F1E9", "␣", "U+0301", "U+200D"]
 
@@ -90,10 +107,16 @@ def test_of_many_characters_the_outermost_are_labelled(monkeypatch):
     monkeypatch.setattr(drawing, "label", lambda character: texts.append(character) or "x")
     characters = [chr(0x4E00 + i) for i in range(500)]
     weight = torch.arange(500.0)[:, None].expand(-1, 2) * torch.tensor([1.0, -1.0])
-    drawing.draw_embedding(weight, characters)
+    drawing.embedding(weight, characters)
     assert texts == characters[:50] + characters[-50:]
 
 
 @pytest.mark.parametrize("n_embd", [1, 2, 10])
 def test_an_embedding_of_any_size_is_shown_in_the_plane(n_embd):
-    assert colours(drawing.draw_embedding(torch.randn(5, n_embd), ".abcd")) > 10
+    assert colours(drawing.embedding(torch.randn(5, n_embd), ".abcd")) > 10
+
+
+def test_a_notebook_shows_a_figure_whatever_the_backend_is():
+    figure = drawing.saturation(Probe(flat={"layer": LAYER}))
+    assert figure._repr_png_() == drawing.png(figure)[2]
+    assert figure.axes[0].get_title() == "white: zero, in one minibatch"

@@ -13,7 +13,7 @@ from torch.utils.data import DataLoader, TensorDataset
 
 from lit_makemore.cli import main
 from lit_makemore.diagnostics import probe
-from lit_makemore.diagnostics.monitor import KEPT, Monitor
+from lit_makemore.diagnostics.monitor import Monitor
 from lit_makemore.diagnostics.progress import ProgressLine
 from lit_makemore.diagnostics.settings import Bands, Diagnostics
 from lit_makemore.runs.stopping import StopOnNaN
@@ -149,13 +149,20 @@ def test_what_is_judged_depends_on_the_methods_of_the_module(module, judged, the
         assert (figure in monitor.figures) is there
 
 
-def test_a_long_history_is_thinned_over_its_whole_length():
-    monitor = every(1)
-    monitor.history = [(step, {}) for step in range(-KEPT, 0)]
+def test_a_long_history_is_thinned_over_its_whole_length(monkeypatch):
+    monkeypatch.setattr("lit_makemore.diagnostics.monitor.KEPT", 10)
+    fit_foreign(monitor := every(1))
+    assert [step for step, _ in monitor.history] == [1, 5, 9, 12, 14, 16, 17, 18, 19, 20]
+
+
+def test_in_another_fit_a_monitor_begins_anew():
+    """As where a cell of a notebook runs twice."""
+    fit_foreign(monitor := every(10))
+    first = monitor.history, monitor.health.verdicts
     fit_foreign(monitor)
-    steps = [step for step, _ in monitor.history]
-    assert len(steps) == KEPT // 2 + 20
-    assert (steps[0], steps[1], steps[-1]) == (-KEPT, 2 - KEPT, 20)
+    assert (monitor.history, monitor.health.verdicts) == first
+    assert first[0] is not monitor.history
+    assert monitor.probe.when == "before update 20"
 
 
 def observed(word_list, *callbacks, **arguments):

@@ -33,6 +33,23 @@ def test_on_a_terminal_one_line_is_redrawn(word_list, capsys, monkeypatch):
     assert "step 20/20" in said
 
 
+def test_in_a_notebook_one_line_is_redrawn_and_nothing_of_it_is_left(word_list, monkeypatch):
+    class OutStream(StringIO):
+        """In Jupyter, a line after a carriage return overwrites as much as it is long."""
+
+        __module__ = "ipykernel.iostream"
+
+    monkeypatch.setattr("sys.stderr", OutStream())
+    fit(word_list, 20, ProgressLine(refresh_s=0.0), enable_progress_bar=True, val_check_interval=5)
+    drawn = sys.stderr.getvalue()
+    assert drawn.count("\n") == 1
+    blanks, lines = drawn.split("\r")[1::2], drawn.split("\r")[2::2]
+    assert {blank.strip() for blank in blanks} == {""}
+    assert len(blanks[0]) > max(map(len, lines))
+    assert lines[-1].startswith("step 20/20")
+    assert "\033" not in drawn
+
+
 def test_a_disabled_line_is_not_drawn(word_list, capsys):
     line = ProgressLine()
     line.disable()

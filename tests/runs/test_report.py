@@ -1,5 +1,7 @@
 """What a fit reports: evaluated once, told in words that fit the terminal."""
 
+from pathlib import Path
+
 import pytest
 import torch
 from torch import nn
@@ -7,7 +9,7 @@ from torch import nn
 from lit_makemore.cli import main
 from lit_makemore.counts.ngrams import KneserNey
 from lit_makemore.network.mlp import MLP
-from lit_makemore.runs.report import Result, columns, draw_samples, headline, table
+from lit_makemore.runs.report import Result, columns, draw_samples, headline, table, text
 from lit_makemore.runs.tables import displayed_width
 from lit_makemore.training.datamodule import NamesDataModule
 
@@ -26,11 +28,17 @@ def test_whatever_the_names_the_table_fits_100_columns(name):
     assert sum(line.count(name[:5]) for line in lines) >= 20
 
 
-def result(val: float | None) -> Result:
-    losses = {"train": 2.0, "val": val, "test": 2.0}
+def result(val: float | None, mixed: bool = False, published: float | None = None) -> Result:
+    losses = {"train": 2.0, "val": val, "test": 2.0, "val_novel": val, "test_novel": 2.0}
     counts = KneserNey(torch.tensor([[0]]), torch.tensor([1]), torch.tensor([1]), 2)
-    figures = {"kneser_ney": {"val": 2.3347}}
-    return Result(losses, losses, True, nn.Identity(), None, figures, counts)
+    figures = {"kneser_ney": {**losses, "val": 2.3347}}
+    network, theirs = losses if mixed else None, {"val": published, "steps": 1e5}
+    theirs = {} if published is None else theirs
+    return Result(losses, losses, True, NoMixture(), network, figures, counts, theirs, 100_000)
+
+
+class NoMixture(nn.Identity):
+    mixture = None
 
 
 @pytest.mark.parametrize(
@@ -56,6 +64,27 @@ def result(val: float | None) -> Result:
 )
 def test_the_first_line_says_in_words_what_the_run_reached(val, failed, line):
     assert headline(result(val), failed) == line
+
+
+@pytest.mark.parametrize(
+    ("mixed", "published", "steps", "what"),
+    [
+        (False, None, 100_000, "val 2.3744:"),
+        (True, None, 100_000, "val 2.3744 (mixture):"),
+        (False, 2.37, 100_000, "val 2.3744 (published 2.3700):"),
+        (False, 2.37, 1000, "val 2.3744:"),  # it is another run
+    ],
+)
+def test_each_figure_says_what_it_is_of(mixed, published, steps, what):
+    found = result(2.3744, mixed, published)._replace(steps=steps)
+    lines = text(found, None, [], Path("runs/x")).split("\n")
+    assert lines[0].startswith(what)
+    names = [line[:14].rstrip() for line in lines[2:7] if line[:1].isalpha()]
+    rows = ["mixture" if mixed else "best weights", "its perplexity", *["network alone"] * mixed]
+    rows += ["published"] * (published is not None) + ["kneser_ney"]
+    assert names == ["nats", *rows]
+    ends = f", after 100,000 updates; this run made {steps:,})"
+    assert any(line.endswith(ends) for line in lines) == (published is not None)
 
 
 def test_large_figures_stay_in_their_columns():
