@@ -11,6 +11,8 @@ says what to take:
     figures RUN RUN …: KEY at STEP; …       a table of the monitors' scalars, a run in each row;
                                             after the semicolon the lecture's figures
     picture RUN: KEY first|last             a picture of TensorBoard
+    beside RUN RUN: KEY first|last          two of them, beside each other
+    drawn FILE: TITLE                       a picture that a command has written
     curves RUN RUN …: KEY over KEY          scalars drawn as lines; over update: over the updates
     losses RUN RUN …                        losses beside those that the lecture printed
     seconds                                 processor time of all commands
@@ -91,6 +93,8 @@ class Lecture:
             "lines": self.lines,
             "figures": self.figures,
             "picture": self.picture,
+            "beside": self.beside,
+            "drawn": self.drawn,
             "curves": self.curves,
             "losses": self.losses,
             "seconds": lambda _: "",
@@ -140,9 +144,20 @@ class Lecture:
 
     def picture(self, what: str) -> str:
         run, tag, which = re.match(r"(\S+): (\S+) (first|last)", what).groups()
-        image = self._events(run).Images(shown(tag))[0 if which == "first" else -1]
         name = f"{run}_{tag.rpartition('/')[2]}.png"
-        return self._save(Image.open(BytesIO(image.encoded_image_string)), name, f"{run}: {tag}")
+        return self._save(self._image(run, tag, which), name, f"{run}: {tag}")
+
+    def beside(self, what: str) -> str:
+        one, other, tag, which = re.match(r"(\S+) (\S+): (\S+) (first|last)", what).groups()
+        images = [self._image(run, tag, which) for run in (one, other)]
+        whole = Image.new("RGB", (sum(i.width for i in images), images[0].height), "white")
+        for i, image in enumerate(images):
+            whole.paste(image, (i * images[0].width, 0))
+        return self._save(whole, f"{one}_{other}.png", f"left {one}, right {other}: {tag}")
+
+    def drawn(self, what: str) -> str:
+        path, title = re.match(r"(\S+): (.*)", what).groups()
+        return self._save(Image.open(self.folder / path), Path(path).name, title)
 
     def curves(self, what: str) -> str:
         runs, y, x = re.match(r"(.*): (\S+) over (\S+)", what).groups()
@@ -173,6 +188,10 @@ class Lecture:
             cells.append([f"`{run}`", *ours, *PUBLISHED[run]])
         columns = ["run", "first loss", "train", "val", "the lecture's train", "the lecture's val"]
         return _table(columns, cells)
+
+    def _image(self, run: str, tag: str, which: str) -> Image.Image:
+        image = self._events(run).Images(shown(tag))[0 if which == "first" else -1]
+        return Image.open(BytesIO(image.encoded_image_string))
 
     def _events(self, run: str) -> EventAccumulator:
         sizes = {"scalars": 0, "images": 0}

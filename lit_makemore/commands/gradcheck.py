@@ -1,12 +1,14 @@
 """`gradcheck`: compares hand-derived gradients with autograd's."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Literal
 
 import torch
 from torch import Tensor
 
 from lit_makemore import files
+from lit_makemore.diagnostics.probe import layer_names, tensor_names
 from lit_makemore.model import load
 from lit_makemore.network import gradcheck as checks
 from lit_makemore.network.fold import check_fold
@@ -79,12 +81,15 @@ def _comparisons(
         net, block_size = model.net, model.block_size
     x, y = draw(corpus, block_size, batch_size, generator)
     net, name = net.to(kind), config or ckpt_path
+    shown = layer_names(net) | tensor_names(net)  # as figures in TensorBoard
     for mode in ("training", "evaluation"):
         lines = checks.check_network(net.train(mode == "training"), x, y)
+        lines = [replace(line, name=shown[line.name]) for line in lines]
         yield f"{name} in {mode} mode, {dtype}", "gradient", lines
     if any(isinstance(layer, BatchNorm1d) for layer in net.layers):
         title = f"{name} with BatchNorm1d folded into the Linear layers, {dtype}"
-        yield title, "output", check_fold(net, x)
+        lines = [replace(line, name=shown[line.name]) for line in check_fold(net, x)]
+        yield title, "output", lines
 
 
 def draw(

@@ -48,10 +48,11 @@ def _fold_into(linear: nn.Module, norm: BatchNorm1d) -> None:
 def check_fold(net: MLP, x: Tensor) -> list[Line]:
     """The referee: compares each Linear layer of the folded network with what it stands for.
 
-    `net` is in evaluation mode. The last line is that of the logits, (B, V).
+    `net` is in evaluation mode. A line is named as the layer is in it, such as layers.0; the last
+    one is that of the logits, (B, V).
     """
     ours, theirs = _blocks(fold(net), x), _blocks(net, x)
-    names = [*(f"Linear layer {i}" for i in range(1, len(ours))), "logits"]
+    names = [f"layers.{i}" for i, layer in enumerate(net.layers) if isinstance(layer, Linear)]
     return list(map(compare, names, ours, theirs))
 
 

@@ -114,7 +114,10 @@ def check_lecture(p: SimpleNamespace, x: Tensor, y: Tensor) -> list[Line]:
 
 
 def check_network(net: MLP, x: Tensor, y: Tensor) -> list[Line]:
-    """Compares the gradients of an MLP's layers' outputs and parameters; changes no buffer."""
+    """Compares the gradients of an MLP's layers' outputs and parameters; changes no buffer.
+
+    A line is named as the layer or the parameter is in the network, such as layers.0.weight.
+    """
     with buffers_restored(net):
         _, ours, our_outputs = backprop.gradients(net, x, y)
         values = layer_values(net, x)
@@ -123,8 +126,7 @@ def check_network(net: MLP, x: Tensor, y: Tensor) -> list[Line]:
         theirs = torch.autograd.grad(loss, [*values, *parameters.values()])
         output_sizes, sizes = sizes_of_terms(net, x, values, theirs[len(net.layers)])
 
-    kinds = ["embedding", *(f"{type(layer).__name__} {i}" for i, layer in enumerate(net.layers))]
-    names = [f"output of {kind}" for kind in kinds]
+    names = ["embedding", *(f"layers.{i}" for i in range(len(net.layers)))]
     mine = [*our_outputs, *(ours[name] for name in parameters)]
     unit = ROUNDINGS * torch.finfo(loss.dtype).eps
     roundings = [unit * size for size in (*output_sizes, *(sizes[name] for name in parameters))]

@@ -82,7 +82,7 @@ def test_the_referee_sees_a_fold_that_takes_one_value_wrong(part, monkeypatch):
         return right(changed)
 
     lines = check_fold(net, x := windows(net))
-    assert [line.name for line in lines] == ["Linear layer 1", "Linear layer 2", "logits"]
+    assert [line.name for line in lines] == ["layers.0", "layers.3", "layers.6"]
     assert lines[-1].shape == (200, 27)
     monkeypatch.setattr("lit_makemore.network.fold.fold", wrong)
     assert not any(line.agrees for line in check_fold(net, x))
