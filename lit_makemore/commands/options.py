@@ -47,9 +47,9 @@ def config_rows(command: str, config: Any) -> Iterator[Row]:
     if config.get("resume") not in (None, "false"):
         stop = f"--resume {config.resume} finds no run by itself; name it: --resume runs/NAME"
     yield fit and not (ends or trainer.fast_dev_run), stop
-    if published := config.get("published"):
-        known = {"val", "steps"} <= published.keys() <= {"train", "val", "test", "steps"}
-        yield not known, f"published names the losses train, val, test, and steps, not {published}"
+    known = {"val", "steps"} <= config.published.keys() <= {"train", "val", "test", "steps"}
+    takes = "published takes the losses train, val, test, and steps"
+    yield config.published and not known, f"{takes}, not {config.published}"
     for name in INTERVALS:
         value = trainer.get(name)
         small = isinstance(value, int) and value < 1
