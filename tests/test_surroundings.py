@@ -356,8 +356,9 @@ def test_a_stopped_run_goes_on_by_its_name_alone(arguments, tmp_path, capsys):
     for more in (["true", "--name", "a", *runs], [f"{tmp_path}/runs/a"]):
         assert main(["fit", "--resume", *more]) == 0
         assert "already finished (update 20)" in capsys.readouterr().err
-    assert main(["fit", "--resume", "auto", "--name", "none", *runs]) == 1
-    assert "which run? --resume runs/NAME" in capsys.readouterr().err
+    for more in (["auto", "--name", "none", *runs], ["true"], [f"{tmp_path}/runs/none"]):
+        assert main(["fit", "--resume", *more]) == 1
+        assert f"--resume {more[0]} finds no run by itself" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
@@ -367,6 +368,9 @@ def test_a_stopped_run_goes_on_by_its_name_alone(arguments, tmp_path, capsys):
         ("--model.schedule foo", "must be one of 'step', 'one_cycle'. Got value: foo"),
         ("--model.n_hidden foo", "must be a whole number"),
         ("--threads foo", "must be a whole number or null"),
+        ("--data.teachers 3", "must be a list, as [1, 2]. Got value: 3"),
+        ("--published 3", "must be a mapping, as {a: 1}"),
+        ("--published.val x", "must be a number. Got value: x"),
         ("--model.count_mixture foo", "must be true or false"),
         ("--model.lr foo", "must be a number"),
     ],

@@ -152,7 +152,7 @@ def _report(cli: MakemoreCLI, folder: RunFolder, begun: float) -> Reached:
     best = last if kept else None
     if kept and kept.best_step != trainer.global_step:
         best = load(folder.checkpoints / "best.ckpt") if kept.best_step is not None else None
-    result = report.evaluate(last, best, trainer, cli.config.published or {})
+    result = report.evaluate(last, best, trainer, cli.config.published)
     monitor = next((one for one in callbacks if isinstance(one, Monitor)), None)
     health = monitor.close(trainer, result.net, result.best["val"]) if monitor else None
     samples = report.draw_samples(result.net, data)

@@ -93,7 +93,7 @@ class MakemoreCLI(LightningCLI):
             no option does: for a network, or for a teacher. config.yaml then has their values."""
         add("--recipe", Role | None, None, text)
         text = "Losses on names.txt of what a configuration re-implements, and its steps."
-        add("--published", dict[str, float] | None, None, text)
+        add("--published", dict[str, float], {}, text)
         if self.command == "fit":
             resume = "Continue a run: true, auto (if there is one), its folder or checkpoint."
             add("--resume", str | None, None, resume)

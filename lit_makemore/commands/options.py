@@ -42,12 +42,14 @@ def config_rows(command: str, config: Any) -> Iterator[Row]:
     untrained = not fit and not config.ckpt_path
     yield untrained, f"{command} needs a trained network: --ckpt_path FILE"
     ends = trainer.max_epochs not in (-1, None) or trainer.max_steps != -1 or trainer.max_time
-    stop = "use --config configs/quickstart.yaml or set --trainer.max_steps"
-    stop = "which run? --resume runs/NAME" if config.get("resume") in ("true", "auto") else stop
-    yield fit and not (ends or trainer.fast_dev_run), f"nothing says when to stop: {stop}"
-    if published := config.get("published"):
-        known = {"val", "steps"} <= published.keys() <= {"train", "val", "test", "steps"}
-        yield not known, f"published names the losses train, val, test, and steps, not {published}"
+    stop = "set --trainer.max_steps, or use --config configs/quickstart.yaml"
+    stop = f"nothing says when to stop: {stop}"
+    if config.get("resume") not in (None, "false"):
+        stop = f"--resume {config.resume} finds no run by itself; name it: --resume runs/NAME"
+    yield fit and not (ends or trainer.fast_dev_run), stop
+    known = {"val", "steps"} <= config.published.keys() <= {"train", "val", "test", "steps"}
+    takes = "published takes the losses train, val, test, and steps"
+    yield config.published and not known, f"{takes}, not {config.published}"
     for name in INTERVALS:
         value = trainer.get(name)
         small = isinstance(value, int) and value < 1

@@ -84,8 +84,7 @@ class RunLogger(CardLogger):
     def log_hyperparams(self, params: Any, metrics: Any = None, step: int | None = None) -> None:
         """Enters the run in the HParams page, and lays out the Custom Scalars page.
 
-        Of no run is an experiment written, so TensorBoard looks at all runs: its page opens with
-        the settings that differ between them.
+        TensorBoard's page opens with what differs between runs, as none describes an experiment.
         """
         _, *session = hparams_summaries(params, {})
         for summary in session:

@@ -58,10 +58,9 @@ def evaluate(
     final = split_losses(last.to(device), data)
     of_best = final if net is last else split_losses(net, data)
     network = split_losses(net.net, data) if net.mixture is not None else None
-    counting, steps = (data.baselines, data.best_counts), trainer.global_step
     published = published if data.corpus.sha256 == NAMES_SHA256 else {}
-    kept = best is not None
-    return Result(of_best, final, kept, net.eval(), network, *counting, published, steps)
+    found = net.eval(), network, data.baselines, data.best_counts
+    return Result(of_best, final, best is not None, *found, published, trainer.global_step)
 
 
 def split_losses(net: nn.Module, data: NamesDataModule) -> Figures:
@@ -87,9 +86,8 @@ def facts(result: Result, health: Health | None, trainer: Any) -> dict[str, Any]
     data, module = trainer.datamodule, trainer.lightning_module
     device = trainer.strategy.root_device
     curves = next(one for one in trainer.callbacks if isinstance(one, TrainingCurves))
-    mixture: dict[str, Any] = {}
-    if result.net.mixture is not None and result.network:
-        mixture = {**result.net.mixture.figures(), "network": _keyed(result.network)}
+    mixed, alone = result.net.mixture, result.network
+    mixture = {**mixed.figures(), "network": _keyed(alone)} if mixed and alone else {}
     versions = {"lit_makemore": __version__, "python": platform.python_version()}
     packages = ("torch", "lightning", "torchmetrics", "tensorboard")
     return {
@@ -187,17 +185,16 @@ def text(result: Result, health: Health | None, names: Samples, folder: Path) ->
 def headline(result: Result, failed: Collection[str] | None) -> str:
     """What the run has reached, in words; failed has the checks, None if nothing was judged."""
     val, counting = result.best["val"], result.baselines["kneser_ney"]["val"]
-    of = ["mixture"] if result.network else []
+    of = " (mixture)" if result.network else ""
     if result.published.get("steps") == result.steps:
-        of.append(f"published {result.published['val']:.4f}")
+        of += f" (published {result.published['val']:.4f})"
     reached = "val unknown"
     if val is not None and counting is not None:
         percent = 100 * (val / counting - 1)
         than = f"{abs(percent):,.1f} % {'worse' if percent > 0 else 'better'} than"
         if abs(percent) < 0.05:
             than = "as good as"
-        what = f"val {number(val, 4)}" + (f" ({', '.join(of)})" if of else "")
-        reached = f"{what}: {than} counting (Kneser–Ney {counting:.4f})"
+        reached = f"val {number(val, 4)}{of}: {than} counting (Kneser–Ney {counting:.4f})"
     if not failed:
         return f"{reached}; " + ("health not judged" if failed is None else "healthy")
     line = f"{reached}; not healthy ({', '.join(failed)})"

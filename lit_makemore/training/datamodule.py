@@ -147,11 +147,11 @@ class NamesDataModule(pl.LightningDataModule):
             log.info(note)
         if repeated := repeated_words(self.splits):
             known, n_val = known_words(self.splits, "val"), len(self.splits["val"].hashes)
-            ours = self.corpus.sha256 == NAMES_SHA256  # others' losses are of it as it is
+            # published losses are of names.txt as it is
+            remedy = "" if self.corpus.sha256 == NAMES_SHA256 else " (try sort -u)"
             log.info(
                 f"{self.path}: {repeated:,} of {self.corpus.n_words:,} words repeat an earlier "
-                f"one, and {known:,} of {n_val:,} val words are training words"
-                + ("" if ours else " (try sort -u)")
+                f"one, and {known:,} of {n_val:,} val words are training words{remedy}"
             )
 
     def _pass_length(self) -> int:

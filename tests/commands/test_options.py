@@ -58,8 +58,8 @@ def error(tmp_path, word_list, capsys):
         ("--data.targets teacher", "needs --data.teachers"),
         ("--data.targets teacher --data.teachers [no.ckpt]", "no checkpoint at no.ckpt"),
         ("--data.counts_share 1.5", "a share in [0, 1]"),
-        ("--published.val 2", "published names the losses train, val, test, and steps"),
-        ("--published.vall 2 --published.val 2 --published.steps 5", "published names the losses"),
+        ("--published.val 2", "published takes the losses train, val, test, and steps"),
+        ("--published.vall 2 --published.val 2 --published.steps 5", "published takes the losses"),
     ],
 )
 def test_what_makes_no_run(error, more, message):

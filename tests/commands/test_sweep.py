@@ -9,7 +9,6 @@ import signal
 import subprocess
 import sys
 import time
-from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -20,7 +19,6 @@ from lit_makemore import model as checkpoint
 from lit_makemore.cli import main
 from lit_makemore.commands.compare import all_below
 from lit_makemore.commands.sweep import check, described_in
-from tests.benchmarks.reliability import small_disk
 from tests.conftest import NAMES, ROOT
 from tests.slurm_cluster import training, until
 
@@ -169,7 +167,7 @@ def test_a_sweep_that_ships_can_be_trained(path):
 
 @pytest.mark.slow
 def test_ctrl_c_saves_and_the_same_command_goes_on(describe, tmp_path):
-    path = describe(steps=30_000, space={"model.lr": [0.01]})
+    path = describe(steps=4000, space={"model.lr": [0.01]})
     first = worker(path)
     run = tmp_path / "runs" / "s" / "000"
     while not (run / "checkpoints" / "last.ckpt").exists():
@@ -187,15 +185,15 @@ def test_ctrl_c_saves_and_the_same_command_goes_on(describe, tmp_path):
 
 @pytest.mark.slow
 def test_workers_that_are_killed_leave_a_study_that_ends_right(describe, tmp_path):
-    """Two workers, three kills; then every run is as if nothing had happened, and counted once."""
-    space = {"model.lr": [0.01, 0.03, 0.1, 0.3], "seed_everything": [1, 2]}
-    path, chance = describe(steps=2000, space=space), random.Random(1)
+    """Two workers, two kills; then every run is as if nothing had happened, and counted once."""
+    space = {"model.lr": [0.01, 0.1], "seed_everything": [1, 2]}
+    path, chance = describe(steps=1000, space=space), random.Random(1)
     workers = [worker(path), worker(path)]
-    for kills in range(3):
+    for kills in range(2):
         while len([*tmp_path.glob("runs/s/*/checkpoints/last.ckpt")]) <= kills:
             assert any(one.poll() is None for one in workers)
             time.sleep(0.1)
-        time.sleep(chance.uniform(0, 2))  # a kill may come at any moment
+        time.sleep(chance.uniform(0, 1))  # a kill may come at any moment
         which = chance.randrange(2)
         workers[which].kill()
         workers[which].communicate()
@@ -215,38 +213,13 @@ def test_workers_that_are_killed_leave_a_study_that_ends_right(describe, tmp_pat
         assert all(torch.equal(apart[0][name], apart[1][name]) for name in apart[0]), run
 
 
-@pytest.mark.slow
-def test_a_full_disk_ends_a_sweep_which_goes_on_when_there_is_room(describe, tmp_path):
-    path = describe(steps=3000, space={"model.lr": [0.01, 0.02, 0.03]})
-    try:
-        with small_disk(tmp_path / "disk", 8):
-            place = ["--runs_dir", str(tmp_path / "disk" / "runs")]
-            first = worker(path, *place)
-            while not (tmp_path / "disk" / "runs" / "s" / "000" / "checkpoints").exists():
-                assert first.poll() is None, first.communicate()
-                time.sleep(0.1)
-            ballast = tmp_path / "disk" / "ballast"
-            with ballast.open("wb", buffering=0) as file, suppress(OSError):
-                while True:
-                    file.write(bytes(4096))
-            error = first.communicate()[1]
-            assert first.returncode == 1
-            assert "No space left" in error.splitlines()[-1]
-            ballast.unlink()
-            out, error = worker(path, *place).communicate()
-            assert "The best trial is" in out, error
-            assert len(rows(tmp_path / "disk" / "runs" / "s")) == 3
-    except OSError as error:
-        pytest.skip(f"no small disk: {error}")
-
-
-RATES = [0.01, 0.02, 0.03, 0.05, 0.1, 0.2]
+RATES = [0.01, 0.03, 0.1]
 
 
 @pytest.mark.slow
 @pytest.mark.slurm
 def test_an_array_of_four_with_a_killed_and_a_requeued_task(cluster, describe, tmp_path):
-    described = describe(6000, space={"model.lr": RATES, "seed_everything": [1, 2]})
+    described = describe(2000, space={"model.lr": RATES, "seed_everything": [1, 2]})
     cluster.environment["PATH"] = f"{Path(sys.executable).parent}:{cluster.environment['PATH']}"
     runs = tmp_path / "runs"
     output = cluster.folder / "sweep-%a.out"
