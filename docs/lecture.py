@@ -2,6 +2,7 @@
 
     python docs/lecture.py
     python docs/lecture.py 16    runs one moment in the checkout, and writes nothing into the page
+    python docs/lecture.py notebook    makes docs/lecture.ipynb of the page, by notebook.py
 
 It also writes the page's pictures, and the headers of configs/lecture. Commands stand in blocks of
 the page that begin with ```sh. What they show stands below, between two comments. The first comment
@@ -32,6 +33,7 @@ from io import BytesIO
 from pathlib import Path
 
 import matplotlib
+import notebook
 from PIL import Image
 from results import header
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
@@ -239,6 +241,9 @@ def run_moment(number: int, text: str) -> None:
 
 
 def main() -> None:
+    if sys.argv[1:] == ["notebook"]:
+        notebook.write(PAGE.read_text())
+        return
     if sys.argv[1:]:
         run_moment(int(sys.argv[1]), PAGE.read_text())
         return

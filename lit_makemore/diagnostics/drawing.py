@@ -9,6 +9,7 @@ from io import BytesIO
 from typing import Any
 from unicodedata import category, normalize
 
+import numpy as np
 import torch
 from matplotlib import colormaps
 from matplotlib.axes import Axes
@@ -116,8 +117,7 @@ def updates(probe: Probe, history: History) -> Figure:
 def saturation(probe: Probe) -> Figure:
     """A map for each layer: one row an example, one column a unit, white where the unit is flat.
 
-    A unit that is flat on every example is dead: its column is red. Layers are (B, H) bool; further
-    dimensions count as units.
+    Dead units, flat on every example, are red. Layers are (B, H) bool; more dimensions are units.
     """
     flat, white = probe.flat, "saturated or zero" if probe.saturating else "zero"
     if probe.saturating == flat.keys():
@@ -243,8 +243,6 @@ def _plot(axes: Axes, lines: dict[str, Any], title: str, *more: Any, **style: An
 def png(figure: Figure) -> Picture:
     canvas = FigureCanvasAgg(figure)  # figure.savefig would draw everything twice
     canvas.draw()
-    width, height = canvas.get_width_height()
-    file = BytesIO()
-    rgba = Image.frombuffer("RGBA", (width, height), canvas.buffer_rgba(), "raw", "RGBA", 0, 1)
+    rgba, file = Image.fromarray(np.asarray(canvas.buffer_rgba())), BytesIO()
     rgba.convert("RGB").save(file, "PNG", compress_level=1)
-    return height, width, file.getvalue()
+    return rgba.height, rgba.width, file.getvalue()

@@ -53,10 +53,9 @@ def of_probe(probe: Probe) -> Figures:
 
 def histograms(probe: Probe) -> dict[str, tuple[Tensor, float]]:
     """Tensors by name, each with the limit of its histogram, which is drawn on ±limit."""
-    groups = {"activations": probe.activations, "gradients": probe.gradients}
     found = {}
-    for group, tensors in (groups | {"weight_gradients": probe.weight_gradients}).items():
-        for name, t in tensors.items():
+    for group in ("activations", "gradients", "weight_gradients"):
+        for name, t in getattr(probe, group).items():
             limit = float(t.abs().max())
             if group == "activations":
                 limit = 1.0 if limit <= 1 else 4.0

@@ -68,6 +68,7 @@ class ProgressLine(ProgressBar, AtUpdates):
 
     def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         if self._drawn and self._redraws:
+            self._last_step, self._last_time = self._first_step, self._begun  # the mean speed
             self._draw(trainer)
         self.on_exception()
 

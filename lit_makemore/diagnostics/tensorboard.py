@@ -131,15 +131,12 @@ def write(trainer: pl.Trainer, step: int, events: Events) -> None:
                 for name, text in events.texts.items():
                     logger.log_text(name, ["text"], [[text]], step=step)
             continue
-        values = []
-        for tag, number in tagged(logger, events.scalars).items():
-            values.append(Summary.Value(tag=tag, simple_value=number))
+        scalars = tagged(logger, events.scalars).items()
+        values = [Summary.Value(tag=tag, simple_value=number) for tag, number in scalars]
         for tag, (tensor, limit) in tagged(logger, events.histograms).items():
             values.append(Summary.Value(tag=tag, histo=histogram(tensor, limit)))
-        for tag, (height, width, png) in tagged(logger, events.pictures).items():
-            image = Summary.Image(
-                height=height, width=width, colorspace=3, encoded_image_string=png
-            )
+        for tag, (h, w, png) in tagged(logger, events.pictures).items():
+            image = Summary.Image(height=h, width=w, colorspace=3, encoded_image_string=png)
             values.append(Summary.Value(tag=tag, image=image))
         for tag, text in tagged(logger, events.texts).items():
             (value,) = text_summary(tag, text).value

@@ -165,6 +165,15 @@ def test_in_another_fit_a_monitor_begins_anew():
     assert monitor.probe.when == "before update 20"
 
 
+def test_a_finished_fit_that_is_called_again_keeps_what_was_seen(word_list):
+    module, data, runner = fit(word_list, 20, monitor := every(10))
+    seen = monitor.history
+    runner.fit(module, data)
+    runner.validate(module, data, verbose=False)
+    assert monitor.history is seen
+    assert [step for step, _ in seen] == [1, 10, 20]
+
+
 def observed(word_list, *callbacks, **arguments):
     """A fit with these callbacks: its module, and the figures of its updates."""
     logger = Logger()
