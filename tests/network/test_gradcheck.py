@@ -85,7 +85,8 @@ def test_the_command_takes_a_config_and_a_checkpoint(capsys, config, tmp_path):
     assert main([command, flag, path]) == 0
     printed = capsys.readouterr().out
     assert printed.count("all agree") == 3  # training and evaluation mode; folded
-    assert "\nhidden1/relu " in printed and "\nhidden1/linear/weight " in printed
+    assert "\nhidden1/relu " in printed
+    assert "\nhidden1/linear/weight " in printed
     assert "3 outputs: all agree" in printed
 
     usual = ["--trainer.max_steps", "3", "--diagnostics.enabled", "false"]
