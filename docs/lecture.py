@@ -142,7 +142,9 @@ class Lecture:
         cells = [[f"`{run}`", *(row.get(c, "") for c in columns)] for run, row in rows.items()]
         if printed:
             cells.append(["the lecture", *printed])
-        return _table([tag.rstrip("/"), *columns], cells)
+        figure, group = tag.rstrip("/"), shown(tag).rstrip("/")
+        head = figure if group == figure else f"{figure} (`{group}`)"  # what TensorBoard calls it
+        return _table([head, *columns], cells)
 
     def picture(self, what: str) -> str:
         run, tag, which = re.match(r"(\S+): (\S+) (first|last)", what).groups()
@@ -151,11 +153,15 @@ class Lecture:
 
     def beside(self, what: str) -> str:
         one, other, tag, which = re.match(r"(\S+) (\S+): (\S+) (first|last)", what).groups()
-        images = [self._image(run, tag, which) for run in (one, other)]
-        whole = Image.new("RGB", (sum(i.width for i in images), images[0].height), "white")
-        for i, image in enumerate(images):
-            whole.paste(image, (i * images[0].width, 0))
-        return self._save(whole, f"{one}_{other}.png", f"left {one}, right {other}: {tag}")
+        figure, both = plt.subplots(1, 2, figsize=(11, 3.5), layout="constrained")
+        for axes, run in zip(both, (one, other), strict=True):
+            axes.imshow(self._image(run, tag, which))
+            axes.set_title(run, fontsize=12, fontweight="bold")
+            axes.axis("off")
+        file = BytesIO()
+        figure.savefig(file, dpi=115)
+        plt.close(figure)
+        return self._save(Image.open(file), f"{one}_{other}.png", f"{one} beside {other}: {tag}")
 
     def drawn(self, what: str) -> str:
         path, title = re.match(r"(\S+): (.*)", what).groups()

@@ -5,6 +5,7 @@ from importlib import import_module
 
 import pytest
 
+from lit_makemore.diagnostics.tensorboard import card
 from tests.conftest import ROOT, needs_names
 
 PAGE = (ROOT / "docs" / "lecture.md").read_text()
@@ -68,6 +69,14 @@ def test_what_a_command_prints_takes_the_place_of_what_the_page_had(lecture, tmp
     for command, error in (("false", SystemExit), ("echo", AssertionError)):
         with pytest.raises(error):
             made(page.format(command))
+
+
+def test_a_table_and_the_page_of_figures_name_the_card_to_filter_by():
+    figures = (ROOT / "docs" / "diagnostics.md").read_text()
+    for figure in ("activation_saturated", "activation_std", "gradient_std", "update_ratio"):
+        group = card(f"{figure}/hidden1/tanh", 1, all_figures=True).partition("/")[0]
+        assert f"`{figure}` (card `{group}`)" in figures
+        assert f"| {figure} |" not in PAGE
 
 
 @pytest.mark.slow(minutes=4)

@@ -37,10 +37,10 @@ GROUPS = {  # a figure, or the group it is in, and where TensorBoard shows it
     "val/loss": "1_losses/val",
     "val/loss_novel": "1_losses/val_novel",
     "pictures": "2_pictures",
-    "activation_saturated": "3_activation_saturated",
-    "activation_std": "4_activation_std",
-    "gradient_std": "5_gradient_std",
-    "update_ratio": "6_update_ratio",
+    "activation_saturated": "3_saturated",
+    "activation_std": "4_std",
+    "gradient_std": "5_gradient",
+    "update_ratio": "6_update",
     "train/lr": "7_progress/lr",
     "train/steps_per_s": "7_progress/steps_per_s",
     "val/top1": "7_progress/val_top1",
@@ -60,7 +60,7 @@ LAYOUT = {
             "Multiline", [r"1_losses/(train|val)$", r"8_counting/.*"],
         ],
         "log10 of update over weight, hidden layers; guide -3": [
-            "Multiline", [r"6_update_ratio/hidden.*"],
+            "Multiline", [r"6_update/hidden.*"],
         ],
     }
 }  # fmt: skip

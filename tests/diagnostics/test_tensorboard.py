@@ -55,16 +55,15 @@ def test_scalars_are_there_in_groups_that_sort(board):
     for tag in tags:
         groups.setdefault(tag.split("/")[0], []).append(tag.split("/", 1)[1])
     layers = sorted(f"hidden{i}/tanh" for i in range(1, 8))
-    of_activations = "activation_mean 4_activation_std 3_activation_saturated activation_dead"
-    for group in of_activations.split():
+    for group in ("activation_mean", "4_std", "3_saturated", "activation_dead"):
         assert sorted(groups[group]) == layers
-    for group in ("gradient_mean", "5_gradient_std"):
+    for group in ("gradient_mean", "5_gradient"):
         assert sorted(groups[group]) == layers
     weights = ["embedding/weight", "logits/weight"]
     weights += [f"hidden{i}/linear/weight" for i in range(1, 8)]
     for group in ("weight_gradient_std", "grad_to_data", "lr_grad_ratio"):
         assert sorted(groups[group]) == sorted(weights)
-    assert {*weights, "guide"} < set(groups["6_update_ratio"])
+    assert {*weights, "guide"} < set(groups["6_update"])
     for figure in ("mean", "std", "drift", "gamma", "beta"):
         assert len(groups[f"batch_norm_{figure}"]) == 7
 
@@ -75,19 +74,19 @@ def test_by_default_forty_figures_are_shown_the_losses_first(board):
     assert len(shown) <= 40
     groups = sorted({tag.split("/")[0] for tag in shown})
     assert groups == [
-        "1_losses", "3_activation_saturated", "4_activation_std", "5_gradient_std",
-        "6_update_ratio", "7_progress", "8_counting", "9_best",
+        "1_losses", "3_saturated", "4_std", "5_gradient", "6_update", "7_progress", "8_counting",
+        "9_best",
     ]  # fmt: skip
-    assert {tag for tag in shown if tag.startswith("4_activation_std")} == {
-        f"4_activation_std/hidden{i}/tanh" for i in sorted(shown_layers(7))
+    assert {tag for tag in shown if tag.startswith("4_std")} == {
+        f"4_std/hidden{i}/tanh" for i in sorted(shown_layers(7))
     }
 
 
 def test_probes_are_at_the_updates_that_are_due(board):
     due = [1, 10, 50, 100]
-    assert [step for step, _ in points(board, "4_activation_std/hidden1/tanh")] == due
-    assert [step for step, _ in points(board, "6_update_ratio/hidden1/linear/weight")] == due
-    assert points(board, "6_update_ratio/guide") == [(step, -3.0) for step in due]
+    assert [step for step, _ in points(board, "4_std/hidden1/tanh")] == due
+    assert [step for step, _ in points(board, "6_update/hidden1/linear/weight")] == due
+    assert points(board, "6_update/guide") == [(step, -3.0) for step in due]
 
 
 def test_the_curve_begins_with_the_initial_loss_which_is_judged(board):
@@ -116,7 +115,7 @@ def guides(board):
 
 def test_the_runs_of_a_word_list_share_one_guide(board):
     (guide,) = guides(board)
-    for tag in ("1_losses/val", "8_counting/bigram", "6_update_ratio/hidden1/linear/weight"):
+    for tag in ("1_losses/val", "8_counting/bigram", "6_update/hidden1/linear/weight"):
         steps, levels = zip(*points(board, tag, guide), strict=True)
         assert (steps[0], steps[-1]) == (0, STEPS)
         assert len(set(levels)) == 1
@@ -174,7 +173,7 @@ def test_the_hparams_page_opens_with_what_differs_between_runs(board):
         ("initial_loss/network", 5, "1_losses/train"),
         ("val/loss", 5, "1_losses/val"),
         ("val/loss_novel", 5, "1_losses/val_novel"),
-        ("update_ratio/hidden1/linear/weight", 5, "6_update_ratio/hidden1/linear/weight"),
+        ("update_ratio/hidden1/linear/weight", 5, "6_update/hidden1/linear/weight"),
         ("val/bits_per_char", 5, None),
         ("val/perplexity", 5, None),
         ("update_ratio/hidden1/norm/weight", 5, None),
@@ -183,7 +182,7 @@ def test_the_hparams_page_opens_with_what_differs_between_runs(board):
         ("samples", 5, "samples"),
         ("lr-SGD", 5, "lr-SGD"),  # of a callback that the user has added
         ("activation_std/hidden2/tanh", 20, None),  # of a deep network five layers are shown
-        ("activation_std/hidden20/tanh", 20, "4_activation_std/hidden20/tanh"),
+        ("activation_std/hidden20/tanh", 20, "4_std/hidden20/tanh"),
     ],
 )
 def test_where_a_figure_is_shown(figure, n_layer, shown):
@@ -195,7 +194,7 @@ def test_of_a_deep_network_five_layers_are_shown_or_all_figures():
     assert shown_layers(20) == {1, 5, 10, 15, 20}
     assert card("val/perplexity", 5, all_figures=True) == "val/perplexity"
     ratio = "hidden2/norm/weight"
-    assert card(f"update_ratio/{ratio}", 20, all_figures=True) == f"6_update_ratio/{ratio}"
+    assert card(f"update_ratio/{ratio}", 20, all_figures=True) == f"6_update/{ratio}"
 
 
 class Taking(Logger):
@@ -235,7 +234,7 @@ def test_pictures_and_texts_go_to_every_logger_that_takes_them():
 @pytest.mark.skipif(importlib.util.find_spec("playwright") is None, reason="no playwright here")
 @pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::ResourceWarning")
 def test_lines_and_pictures_are_drawn_in_a_browser(board, tmp_path):
-    with page(board, "^(1_losses|6_update_ratio)/") as opened:
+    with page(board, "^(1_losses|6_update)/") as opened:
         drawn = """() => [...document.querySelectorAll("line-chart .series-view > svg > path")]
             .map(p => p.getAttribute("d") || "").filter(d => d.length > 8 && !d.includes("NaN"))"""
         opened.wait_for_function(f"({drawn})().length >= 12")
