@@ -5,6 +5,7 @@ a cell has its command instead. Then all cells run, and the notebook is written 
 """
 
 import json
+import os
 import re
 from base64 import b64decode, b64encode
 from io import BytesIO
@@ -67,7 +68,10 @@ def run(notebook: dict[str, Any], folder: Path) -> Any:
     ran, resources = nbformat.from_dict(notebook), {"metadata": {"path": str(folder)}}
     # Lines that overwrite each other, as the progress, leave the last of them.
     how = {"coalesce_streams": True, "record_timing": False, "timeout": 300}
-    NotebookClient(ran, resources=resources, kernel_name="python3", **how).execute()
+    # The kernel of a notebook draws into its cells, whatever the environment says.
+    environment = {**os.environ, "MPLBACKEND": "module://matplotlib_inline.backend_inline"}
+    client = NotebookClient(ran, resources=resources, kernel_name="python3", **how)
+    client.execute(env=environment)
     return ran
 
 
