@@ -366,8 +366,7 @@ def test_repeated_words_are_counted_and_said(
     word_list.write_text(2 * word_list.read_text() + "e\u0301tienne\n")
     if published_list:
         digest = hashlib.sha256(word_list.read_bytes()).hexdigest()
-        for module in ("runs.report", "training.datamodule"):
-            monkeypatch.setattr(f"lit_makemore.{module}.NAMES_SHA256", digest)
+        monkeypatch.setattr("lit_makemore.words.corpus.NAMES_SHA256", digest)
     assert fit(*BRIEF, "--published.val", "2.5", "--published.steps", "100") == 0
     out, err = capsys.readouterr()
     assert ("\npublished " in out) == published_list

@@ -27,7 +27,7 @@ def main(path: str, output: str) -> None:
     axes = figure.add_subplot()
     limit = d_logits.abs().max().item()
     axes.imshow(d_logits.numpy(), cmap="gray", vmin=-limit, vmax=limit)
-    axes.set_xticks(range(len(model.vocab)), [".", *model.vocab.chars], fontsize=7)
+    axes.set_xticks(range(len(model.vocab)), model.vocab.labels, fontsize=7)
     axes.set(title="gradient of the logits", ylabel="example")
     figure.savefig(output)
     print(f"largest sum of a row: {d_logits.sum(1).abs().max():.1e}")

@@ -84,12 +84,14 @@ def _comparisons(
     shown = layer_names(net) | tensor_names(net)  # as figures in TensorBoard
     for mode in ("training", "evaluation"):
         lines = checks.check_network(net.train(mode == "training"), x, y)
-        lines = [replace(line, name=shown[line.name]) for line in lines]
-        yield f"{name} in {mode} mode, {dtype}", "gradient", lines
+        yield f"{name} in {mode} mode, {dtype}", "gradient", _named(lines, shown)
     if any(isinstance(layer, BatchNorm1d) for layer in net.layers):
         title = f"{name} with BatchNorm1d folded into the Linear layers, {dtype}"
-        lines = [replace(line, name=shown[line.name]) for line in check_fold(net, x)]
-        yield title, "output", lines
+        yield title, "output", _named(check_fold(net, x), shown)
+
+
+def _named(lines: list[checks.Line], names: dict[str, str]) -> list[checks.Line]:
+    return [replace(line, name=names[line.name]) for line in lines]
 
 
 def draw(

@@ -42,11 +42,11 @@ def config_rows(command: str, config: Any) -> Iterator[Row]:
     untrained = not fit and not config.ckpt_path
     yield untrained, f"{command} needs a trained network: --ckpt_path FILE"
     ends = trainer.max_epochs not in (-1, None) or trainer.max_steps != -1 or trainer.max_time
-    stop = "set --trainer.max_steps, or use --config configs/quickstart.yaml"
-    stop = f"nothing says when to stop: {stop}"
+    remedy = "set --trainer.max_steps, or use --config configs/quickstart.yaml"
+    why = f"nothing says when to stop: {remedy}"
     if config.get("resume") not in (None, "false"):
-        stop = f"--resume {config.resume} finds no run by itself; name it: --resume runs/NAME"
-    yield fit and not (ends or trainer.fast_dev_run), stop
+        why = f"--resume {config.resume} finds no run by itself; name it: --resume runs/NAME"
+    yield fit and not (ends or trainer.fast_dev_run), why
     known = {"val", "steps"} <= config.published.keys() <= {"train", "val", "test", "steps"}
     takes = "published takes the losses train, val, test, and steps"
     yield config.published and not known, f"{takes}, not {config.published}"

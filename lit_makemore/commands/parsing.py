@@ -52,7 +52,6 @@ PLAIN = (
     ("Expected a <class '(tuple|list)'>", "must be a list, as [1, 2]"),
     ("Expected a <class 'dict'>", "must be a mapping, as {a: 1}"),
     ("; Expected a <class 'NoneType'>", " or null"),
-    ('.*"space".*(?=. G)', "space: a list of values, or a mapping of low, high, log, points"),
     (r"unrecognized arguments: (\S+\.ya?ml)\b", r"a configuration is given so: --config \1"),
 )
 TIME = re.compile(r"(?:(\d+)(?: days?, |:))?(\d+):(\d+):(\d+(?:\.\d+)?)")

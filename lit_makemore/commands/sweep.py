@@ -57,10 +57,21 @@ def sweep(config: str, name: str | None = None, runs_dir: str = "runs") -> None:
     print(sweep_results.write(study.folder, searched, trials, command))
 
 
+class _FileParser(Parser):
+    def one_line(self, message: str) -> str:
+        line = super().one_line(message)
+        if not line.startswith('Parser key "space"'):
+            return line
+        return (
+            "each option in space takes a list of values, or a mapping of low, high, log and "
+            f"points{line[line.rfind('. Got value') :]}"
+        )
+
+
 def described_in(path: Path) -> Sweep:
     """Reads the file of a sweep; raises ValueError, OSError or the parser's SystemExit."""
     check_config(path)
-    parser = Parser()
+    parser = _FileParser()
     parser.add_class_arguments(Sweep)
     return Sweep(**vars(parser.instantiate(parser.parse_string(path.read_text("utf-8")))))
 

@@ -68,6 +68,10 @@ class Monitor(AtUpdates):
                 f"--diagnostics.fail_on has no check {', '.join(sorted(unknown))}; "
                 f"the checks are {', '.join(CHECKS)}"
             )
+        self._begin_anew()
+
+    def _begin_anew(self) -> None:
+        """What a fit begins with. In a notebook, a Monitor may see several."""
         self.figures: Figures = {}
         self.history: list[tuple[int, Figures]] = []
         self.health = Health()
@@ -78,8 +82,8 @@ class Monitor(AtUpdates):
         self._drawing: Future[None] | None = None
 
     def setup(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
-        if stage == "fit" and not trainer.global_step:  # perhaps of another fit, in a notebook
-            Monitor.__init__(self, self.options)
+        if stage == "fit" and not trainer.global_step:
+            self._begin_anew()
         steps = trainer.max_steps
         usual = max(steps // 50, 50) if steps > 0 else 1000
         self.every_n_steps = self.options.every_n_steps or usual
@@ -122,8 +126,11 @@ class Monitor(AtUpdates):
         self.history.append((step, self.figures))
         if step == 1:
             self._draw(trainer, pl_module)
-        other = ("loss", "held_out/")
-        scalars = {k: x for k, x in self.figures.items() if x != -inf and not k.startswith(other)}
+        scalars = {
+            name: x
+            for name, x in self.figures.items()
+            if x != -inf and name != "loss" and not name.startswith("held_out/")
+        }
         scalars["update_ratio/guide"], uniform = figures.GUIDE, _uniform(pl_module)
         if step == 1 and uniform is not None and "loss" in self.figures:
             scalars["initial_loss/network"] = self.figures["loss"]

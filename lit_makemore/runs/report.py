@@ -26,7 +26,6 @@ from lit_makemore.runs.tables import aligned, displayed_width
 from lit_makemore.training.curves import TrainingCurves
 from lit_makemore.training.datamodule import NamesDataModule
 from lit_makemore.training.metrics import evaluate as losses_on
-from lit_makemore.words.corpus import NAMES_SHA256
 from lit_makemore.words.splits import known_words, repeated_words, whereabouts
 
 LONGEST_SHOWN = 30  # characters
@@ -58,7 +57,7 @@ def evaluate(
     final = split_losses(last.to(device), data)
     of_best = final if net is last else split_losses(net, data)
     network = split_losses(net.net, data) if net.mixture is not None else None
-    published = published if data.corpus.sha256 == NAMES_SHA256 else {}
+    published = published if data.corpus.is_names else {}
     found = net.eval(), network, data.baselines, data.best_counts
     return Result(of_best, final, best is not None, *found, published, trainer.global_step)
 

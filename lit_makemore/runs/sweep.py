@@ -199,10 +199,7 @@ class Study:
         old = begun[number] if number < len(begun) else None
         if old and old.params.keys() == self.sweep.axes.keys():
             return old
-        kind = TPESampler if self.sweep.sampler == "tpe" else RandomSampler
-        sampler: BaseSampler = kind(seed=number)  # or two workers would draw the same
-        if self.sweep.sampler == "grid":
-            sampler = GridSampler({name: points(axis) for name, axis in self.sweep.axes.items()})
+        sampler = self._sampler(number)
         study = optuna.load_study(study_name="sweep", storage=self._storage, sampler=sampler)
         drawing = optuna.Trial(study, old._trial_id) if old else study.ask()
         for name, axis in self.sweep.axes.items():
@@ -213,6 +210,12 @@ class Study:
             else:
                 drawing.suggest_float(name, axis.low, axis.high, log=axis.log)
         return self.trials()[number]
+
+    def _sampler(self, number: int) -> BaseSampler:
+        """The sampler of one trial. Its number is the seed: two workers must not draw the same."""
+        if self.sweep.sampler == "grid":
+            return GridSampler({name: points(axis) for name, axis in self.sweep.axes.items()})
+        return (RandomSampler if self.sweep.sampler == "random" else TPESampler)(seed=number)
 
     def settle(self, trial: FrozenTrial) -> None:
         """Enters the value of a trial, if all of its runs are finished."""

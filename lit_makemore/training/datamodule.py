@@ -24,7 +24,7 @@ from lit_makemore.training.loaders import (
 )
 from lit_makemore.training.option_conflicts import check_types, refuse
 from lit_makemore.words import corpus
-from lit_makemore.words.corpus import NAMES_PATH, NAMES_SHA256, NAMES_URL
+from lit_makemore.words.corpus import NAMES_PATH, NAMES_URL
 from lit_makemore.words.splits import Split, build_splits, known_words, repeated_words, split_words
 from lit_makemore.words.vocab import Vocabulary, difference
 from lit_makemore.words.windows import Windows
@@ -147,8 +147,7 @@ class NamesDataModule(pl.LightningDataModule):
             log.info(note)
         if repeated := repeated_words(self.splits):
             known, n_val = known_words(self.splits, "val"), len(self.splits["val"].hashes)
-            # published losses are of names.txt as it is
-            remedy = "" if self.corpus.sha256 == NAMES_SHA256 else " (try sort -u)"
+            remedy = "" if self.corpus.is_names else " (try sort -u)"
             log.info(
                 f"{self.path}: {repeated:,} of {self.corpus.n_words:,} words repeat an earlier "
                 f"one, and {known:,} of {n_val:,} val words are training words{remedy}"

@@ -46,6 +46,11 @@ class Corpus:
     sha256: str  # of the file's bytes
     notes: list[str]  # what is odd in the words, a sentence each
 
+    @property
+    def is_names(self) -> bool:
+        """Whether it is makemore's names.txt as it is, which published losses are of."""
+        return self.sha256 == NAMES_SHA256
+
     def words(self) -> Iterator[str]:
         return (match.group() for match in re.finditer(f"[^{re.escape(END)}]+", self.text))
 

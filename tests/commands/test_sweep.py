@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import time
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -19,6 +20,7 @@ from lit_makemore import model as checkpoint
 from lit_makemore.cli import main
 from lit_makemore.commands.compare import all_below
 from lit_makemore.commands.sweep import check, described_in
+from tests.benchmarks.reliability import small_disk
 from tests.conftest import NAMES, ROOT
 from tests.slurm_cluster import training, until
 
@@ -211,6 +213,31 @@ def test_workers_that_are_killed_leave_a_study_that_ends_right(describe, tmp_pat
     for run in (tmp_path / "runs" / "whole").glob("*-seed*"):
         apart = weights(run), weights(tmp_path / "runs" / "s" / run.name)
         assert all(torch.equal(apart[0][name], apart[1][name]) for name in apart[0]), run
+
+
+@pytest.mark.slow
+def test_a_full_disk_ends_a_sweep_which_goes_on_when_there_is_room(describe, tmp_path):
+    path = describe(steps=1000, space={"model.lr": [0.01, 0.02, 0.03]})
+    try:
+        with small_disk(tmp_path / "disk", 8):
+            place = ["--runs_dir", str(tmp_path / "disk" / "runs")]
+            first = worker(path, *place)
+            while not (tmp_path / "disk" / "runs" / "s" / "000" / "checkpoints").exists():
+                assert first.poll() is None, first.communicate()
+                time.sleep(0.1)
+            ballast = tmp_path / "disk" / "ballast"
+            with ballast.open("wb", buffering=0) as file, suppress(OSError):
+                while True:
+                    file.write(bytes(4096))
+            error = first.communicate()[1]
+            assert first.returncode == 1
+            assert "No space left" in error.splitlines()[-1]
+            ballast.unlink()
+            out, error = worker(path, *place).communicate()
+            assert "The best trial is" in out, error
+            assert len(rows(tmp_path / "disk" / "runs" / "s")) == 3
+    except OSError as error:
+        pytest.skip(f"no small disk: {error}")
 
 
 RATES = [0.01, 0.03, 0.1]
