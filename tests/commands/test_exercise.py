@@ -371,7 +371,7 @@ def test_what_is_done_is_kept_in_the_folder(tmp_path, monkeypatch, capsys):
 @pytest.mark.parametrize(
     ("code", "message"),
     [
-        ("while True:\n    pass\n", "wrong  tanh.py, line 1 was still running after 2 seconds"),
+        ("while True: pass\n", "wrong  tanh.py, line 1 was still running after 2 seconds"),
         ("def f():\n    f()\n\n\nf()\n", "wrong  tanh.py, line 2: RecursionError"),
         ("import os\n\nos._exit(3)\n", "wrong  tanh.py ended the whole program (status 3)"),
         (None, "tanh is done"),
