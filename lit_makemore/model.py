@@ -17,7 +17,6 @@ import torch
 from torch import Tensor, nn
 from torch.utils._pytree import tree_leaves
 
-from lit_makemore.counts.known_words import KnownWords
 from lit_makemore.counts.mixture import Mixture
 from lit_makemore.counts.ngrams import KneserNey
 from lit_makemore.files import replacing
@@ -53,7 +52,7 @@ class NameModel(nn.Module):
         arguments = {**architecture, "init": Init(**init) if isinstance(init, dict) else init}
         self.vocab, self.block_size, self.architecture = vocab, block_size, architecture
         self.net = MLP(len(vocab), block_size, **arguments)
-        self.mixture: Mixture | KnownWords | None = None
+        self.mixture: Mixture | None = None
         self.train_hashes = torch.empty(0, dtype=torch.int64)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -119,13 +118,12 @@ class NameModel(nn.Module):
 
     def described(self, engine: str) -> dict[str, Any]:
         """The entry of a checkpoint under KEY; `engine` is what stepped the run."""
-        kinds = {type(None): None, Mixture: "counts", KnownWords: "known_words"}
         return {
             "format": FORMAT,
             "chars": self.vocab.chars,
             "block_size": self.block_size,
             "architecture": self.architecture,
-            "mixture": kinds[type(self.mixture)],
+            "mixture": self.mixture is not None,
             "threads": torch.get_num_threads(),
             "engine": engine,
         }
@@ -150,8 +148,6 @@ class NameModel(nn.Module):
         self.mixture, none = None, torch.empty(0, dtype=torch.int64)
         if entry["mixture"]:
             self.mixture = Mixture(KneserNey(none[:, None], none, none, len(self.vocab)))
-        if entry["mixture"] == "known_words":
-            self.mixture = KnownWords(self.mixture, none[:, None], none)  # type: ignore[arg-type]
 
 
 def _blank(vocab: Vocabulary, block_size: int, architecture: dict[str, Any]) -> NameModel:

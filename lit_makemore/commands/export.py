@@ -11,8 +11,6 @@ from typing import Any, Literal
 import torch
 from torch import nn
 
-from lit_makemore.counts.known_words import KnownWords
-from lit_makemore.counts.mixture import Mixture
 from lit_makemore.counts.ngrams import KneserNey
 from lit_makemore.files import replacing
 from lit_makemore.model import NameModel, load
@@ -56,8 +54,7 @@ def web_page(model: NameModel) -> tuple[bytes, str]:
     page/page.html with its two scripts and a line of JSON, which page/names.js computes with.
     """
     train_words, left_out = WordFilter(model.train_hashes), []
-    mixture, known_words = _beside_network(model)
-    net = model.net
+    mixture, net = model.mixture, model.net
     if unknown := [x for x in net.layers if type(x) not in PAGE_LAYERS]:
         raise ValueError(
             f"a page cannot compute {type(unknown[0]).__name__}; use --format onnx or safetensors"
@@ -93,8 +90,6 @@ def web_page(model: NameModel) -> tuple[bytes, str]:
             width = counts.rows.size(1)
             described = {"rows": _base64(rows), "width": width, "discount": counts.discount}
             content |= {"weight": mixture.weight, "counts": described}
-    if known_words is not None:
-        left_out.append("the known words: a page does not hold the training words")
     page = (PARTS / "page.html").read_text("utf-8")
     for name in ("names", "page"):
         page = page.replace(f"{{{{ {name} }}}}", (PARTS / f"{name}.js").read_text("utf-8"))
@@ -144,11 +139,8 @@ def onnx(model: NameModel) -> tuple[bytes, str]:
     proto = program.model_proto
     for part in (*proto.graph.node, *proto.graph.input, *proto.graph.output):
         part.ClearField("metadata_props")  # how this program was called, with paths of this machine
-    parts = zip(
-        _beside_network(model), ("the counts of its mixture", "its known words"), strict=True
-    )
-    left_out = " and ".join(name for part, name in parts if part is not None)
-    return proto.SerializeToString(), f"{left_out}: ONNX cannot hold them" if left_out else ""
+    left_out = "the counts of its mixture: ONNX cannot hold them" if model.mixture else ""
+    return proto.SerializeToString(), left_out
 
 
 def safetensors(model: NameModel) -> tuple[bytes, str]:
@@ -158,24 +150,12 @@ def safetensors(model: NameModel) -> tuple[bytes, str]:
     tensors = model.net.state_dict()
     architecture = {name: value for name, value in model.architecture.items() if name != "init"}
     description = _description(model) | {"architecture": json.dumps(architecture)}
-    mixture, known = _beside_network(model)
-    if mixture is not None:
+    if (mixture := model.mixture) is not None:
         counts = mixture.counts
         tensors |= {"counts.rows": counts.rows, "counts.numbers": counts.counts}
         described = {"weight": mixture.weight, "discount": counts.discount}
         description["mixture"] = json.dumps(described)
-    if known is not None:
-        tensors |= {"known_words.rows": known.rows, "known_words.q": known.q}
-        description["known_words"] = json.dumps({"mass": known.mass, "share": known.share})
     return save(tensors, description), ""
-
-
-def _beside_network(model: NameModel) -> tuple[Mixture | None, KnownWords | None]:
-    """A model's mixture with counts, and the known words around it, if they have factors."""
-    if isinstance(model.mixture, KnownWords):
-        known = model.mixture
-        return known.mixture, known if known.q is not None else None
-    return model.mixture, None
 
 
 def _description(model: NameModel) -> dict[str, str]:

@@ -11,8 +11,6 @@ from torch import Tensor
 
 from lit_makemore import files, model
 from lit_makemore.counts.baselines import Examples, Figures, choose_counts, losses_of, simple_models
-from lit_makemore.counts.known_words import KnownWords
-from lit_makemore.counts.mixture import Mixture
 from lit_makemore.counts.ngrams import KneserNey
 from lit_makemore.counts.targets import Expected, Given, Taught, Teacher
 from lit_makemore.training.loaders import (
@@ -208,12 +206,6 @@ class NamesDataModule(pl.LightningDataModule):
     def count_model(self) -> KneserNey:
         """Kneser–Ney for targets: the usual discount, whole windows. No val word has chosen it."""
         return KneserNey(*self._counted("train"), len(self.vocab))
-
-    def mixture(self, known_words: bool) -> Mixture | KnownWords:
-        """What mixes a network with the best counts; known_words corrects the training words."""
-        mixture = Mixture(self.best_counts)
-        x, y, _ = self.splits["train"].examples
-        return KnownWords(mixture, x, y) if known_words else mixture
 
     @cached_property
     def best_counts(self) -> KneserNey:

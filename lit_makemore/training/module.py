@@ -12,6 +12,7 @@ import lightning.pytorch as pl
 import torch
 from torch import Tensor
 
+from lit_makemore.counts.mixture import Mixture
 from lit_makemore.model import ARCHITECTURE, KEY, PREFIX, NameModel
 from lit_makemore.network.backprop import loss_by_hand
 from lit_makemore.network.layers import Variance
@@ -45,9 +46,6 @@ class LitMLP(pl.LightningModule):
         dropout: share of the hidden units that is left out at random in training.
         count_mixture: whether predictions mix the network with the best count model. Each
             validation chooses the network's weight, from 0 to 1. Only the network is trained.
-        known_words: whether the mixture gives training words the share that they have among the
-            val words. A network knows many by heart, and gives them more. Each validation measures
-            it. Words as long as the window, or longer, do not count.
         init: the initial values of the parameters.
         optimizer: sgd is plain, without momentum; adamw has betas 0.9 and 0.999.
         lr: the base learning rate; the peak of a one-cycle schedule.
@@ -74,7 +72,6 @@ class LitMLP(pl.LightningModule):
         redundant_bias: bool = False,
         dropout: float = 0.0,
         count_mixture: bool = False,
-        known_words: bool = False,
         init: Init = Init(),
         optimizer: Literal["sgd", "adamw"] = "sgd",
         lr: float = 0.1,
@@ -180,7 +177,7 @@ class LitMLP(pl.LightningModule):
             if data is not None:
                 self.model.train_hashes = data.train_hashes
             if self.hparams["count_mixture"]:
-                self.model.mixture = data.mixture(self.hparams["known_words"])
+                self.model.mixture = Mixture(data.best_counts)
 
     def on_validation_start(self) -> None:  # the val words fit the mixture to the network
         if self.trainer.state.fn == "fit" and self.model.mixture is not None:

@@ -44,14 +44,13 @@ def check_model(o: Any, constructor: Any) -> None:
     """Refuses options of LitMLP by themselves."""
     check_types(constructor, o, "model")
     manual, share = o.engine == "manual", 0 <= o.warmup < 1
-    decays, alone = o.weight_decay and o.optimizer == "sgd", o.known_words and not o.count_mixture
+    decays = o.weight_decay and o.optimizer == "sgd"
     rows = [
         (not o.lr > 0, f"--model.lr must be positive, not {o.lr}"),
         (not o.lr_gamma > 0, f"--model.lr_gamma must be positive, not {o.lr_gamma}"),
         (o.weight_decay < 0, f"--model.weight_decay must be 0 or positive, not {o.weight_decay}"),
         (not share, f"--model.warmup is a share of the run in [0, 1), not {o.warmup}"),
         (decays, "--model.weight_decay needs --model.optimizer adamw; set it to 0 for sgd"),
-        (alone, "--model.known_words true needs a mixture: --model.count_mixture true"),
         (manual and o.dropout, f"{MANUAL} --model.dropout {o.dropout}"),
     ]
     refuse(rows)
@@ -63,7 +62,7 @@ def check_fit(module: Any, trainer: pl.Trainer, data: Any) -> None:
     changed = next((name for name in made if o[name] != made[name]), None)
     processes, clip, precision = trainer.world_size, trainer.gradient_clip_val, trainer.precision
     mixed, manual = o.count_mixture, o.engine == "manual"
-    without_val = trainer.limit_val_batches == 0 or not hasattr(type(data), "mixture")
+    without_val = trainer.limit_val_batches == 0 or not hasattr(type(data), "best_counts")
     endless = o.schedule == "one_cycle" and trainer.max_steps < 1
     examples = getattr(data, "batch_size", 2 * processes) // processes
     alone = examples < 2 and (o.norm == "batch" or o.logits_batch_norm)

@@ -17,7 +17,6 @@ import torch
 from lit_makemore.cli import main
 from lit_makemore.commands import export
 from lit_makemore.commands.export import MOST_COUNTS, packed_counts, web_page
-from lit_makemore.counts.known_words import KnownWords
 from lit_makemore.counts.mixture import Mixture
 from lit_makemore.counts.ngrams import KneserNey
 from lit_makemore.model import NameModel
@@ -63,14 +62,6 @@ def mixed(model: NameModel) -> NameModel:
     """The same network mixed with the counts of words."""
     model = copy(model)
     model.mixture = Mixture(KneserNey(*examples(model, WORDS), len(model.vocab)), 0.7)
-    return model
-
-
-def knowing(model: NameModel) -> NameModel:
-    """The same network with known words, fitted to words of which most are known."""
-    model, (x, y, n) = mixed(model), examples(model, WORDS[3:] + ["xaver", "yann"])
-    model.mixture = KnownWords(model.mixture, *examples(model, WORDS)[:2])
-    model.mixture.fit(model.net, [(x, torch.arange(len(x)), y, n[:, None].expand(-1, 2))])
     return model
 
 
@@ -163,14 +154,6 @@ def test_counts_that_are_large_are_left_out_and_it_is_said(monkeypatch):
     assert MOST_COUNTS == 400_000
 
 
-@pytest.mark.parametrize(
-    ("block_size", "said"),  # no word fits a window of 3
-    [(8, "the known words: a page does not hold the training words"), (3, "")],
-)
-def test_known_words_are_not_in_a_page(block_size, said):
-    assert web_page(knowing(random_model(n_layer=1, block_size=block_size)).folded())[1] == said
-
-
 def test_no_character_ends_the_script():
     page, _ = web_page(random_model(STRANGE, n_layer=1).folded())
     assert page.count(b"</script>") == 3
@@ -226,14 +209,13 @@ def test_a_missing_package_is_named(name, run, tmp_path, monkeypatch, capsys):
 
 def test_safetensors_is_enough_to_build_the_model_again():
     safetensors = pytest.importorskip("safetensors.torch")
-    model = knowing(random_model(n_layer=1, block_size=8))
+    model = mixed(random_model(n_layer=1, block_size=8))
     written, left_out = export.safetensors(model.folded())
     assert left_out == ""
     tensors = safetensors.load(written)
     length = int.from_bytes(written[:8], "little")
     described = json.loads(written[8 : 8 + length])["__metadata__"]
-    names = ("counts.rows", "counts.numbers", "known_words.rows", "known_words.q")
-    rows, numbers, known_rows, q = (tensors.pop(name) for name in names)
+    rows, numbers = (tensors.pop(name) for name in ("counts.rows", "counts.numbers"))
     vocab_size, block_size = len(described["chars"]) + 1, int(described["block_size"])
     net = MLP(vocab_size, block_size, **json.loads(described["architecture"])).eval()
     net.load_state_dict(tensors)
@@ -241,12 +223,8 @@ def test_safetensors_is_enough_to_build_the_model_again():
     x, y = rows[:, :-1].long(), rows[:, -1].long()
     counts = KneserNey(x, y, numbers, vocab_size, mixture["discount"])
     mixture = Mixture(counts, mixture["weight"])
-    known = KnownWords(mixture, x, y)
-    known.set_extra_state({"rows": known_rows, "q": q, **json.loads(described["known_words"])})
     x = windows(model, [*prefixes(model, 100), *WORDS])
-    for ours, theirs in ((model.mixture.mixture, mixture), (model.mixture, known)):
-        torch.testing.assert_close(theirs(net(x), x), ours(model.net(x), x), rtol=1e-4, atol=1e-4)
-    assert (known(net(x), x) - mixture(net(x), x)).abs().max() > 1  # else the test shows nothing
+    torch.testing.assert_close(mixture(net(x), x), model(x), rtol=1e-4, atol=1e-4)
 
 
 @pytest.mark.slow
@@ -254,9 +232,9 @@ def test_safetensors_is_enough_to_build_the_model_again():
 def test_onnx_gives_the_same_logits_for_any_number_of_windows(architecture):
     runtime = pytest.importorskip("onnxruntime")
     pytest.importorskip("onnxscript")
-    model = knowing(random_model(block_size=8, **architecture))
+    model = mixed(random_model(block_size=8, **architecture))
     written, left_out = export.onnx(model.folded())
-    assert left_out == "the counts of its mixture and its known words: ONNX cannot hold them"
+    assert left_out == "the counts of its mixture: ONNX cannot hold them"
     assert str(ROOT).encode() not in written
     session = runtime.InferenceSession(written, providers=["CPUExecutionProvider"])
     for num in (1, 7, 1000):

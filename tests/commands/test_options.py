@@ -54,7 +54,6 @@ def error(tmp_path, word_list, capsys):
         ("--model.engine manual --model.dropout 0.1", "no dropout"),
         ("--model.engine manual --data.targets kneser_ney", "--data.targets sampled"),
         ("--model.count_mixture true --trainer.limit_val_batches 0", "val words"),
-        ("--model.known_words true", "needs a mixture: --model.count_mixture true"),
         ("--data.targets teacher", "needs --data.teachers"),
         ("--data.targets teacher --data.teachers [no.ckpt]", "no checkpoint at no.ckpt"),
         ("--data.counts_share 1.5", "a share in [0, 1]"),

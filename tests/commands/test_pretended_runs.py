@@ -12,7 +12,6 @@ import yaml
 from lit_makemore.cli import main
 from lit_makemore.commands import teachers
 from lit_makemore.counts import targets
-from lit_makemore.counts.known_words import KnownWords
 from lit_makemore.counts.mixture import Mixture
 from lit_makemore.counts.targets import Expected, Given
 from lit_makemore.diagnostics import drawing, tensorboard
@@ -32,7 +31,7 @@ USUAL = {
     "model": {"n_hidden": 10, "n_layer": 2, "dropout": 0.1, "bn_variance": "biased"},
     "trainer": {"val_check_interval": 10, "log_every_n_steps": 5, "gradient_clip_val": 1.0},
 }
-MIXED = {"count_mixture": True, "known_words": True}
+MIXED = {"count_mixture": True}
 
 
 @pytest.fixture
@@ -96,10 +95,6 @@ FAULTS = [
     (Mixture, "forward", ".to(p.device)", ""),
     (Mixture, "fit", "probabilities(net(x)).cpu()", "probabilities(net(x))"),
     (Mixture, "fit", "[:, 0].cpu()", "[:, 0]"),
-    (KnownWords, "forward", "x.cpu()", "x"),
-    (KnownWords, "forward", ".to(mixed.device)", ""),
-    (KnownWords, "fit", ".to(next(net.parameters()).device)", ""),
-    (KnownWords, "fit", "squeeze(1).cpu()", "squeeze(1)"),
     (targets, "ranges", "(len(first), device=first.device)", "(len(first))"),
     (scoring, "logits_of", "piece.to(device)", "piece"),
     (scoring, "logits_of", ").cpu()", ")"),

@@ -24,11 +24,11 @@ def test_a_grid_knows_its_trials_and_seeds_are_no_trials():
 
 
 def test_a_run_is_the_command_line_of_fit():
-    options = {"trainer.callbacks": None, "model.lr_milestones": [1, 2], "model.known_words": True}
+    options = {"trainer.callbacks": None, "model.lr_milestones": [1, 2], "data.strip": True}
     sweep = Sweep(["a.yaml", "b.yaml"], LR, options)
     assert sweep.arguments({"model.lr": 1e-05}, 3) == [
         "--config", "a.yaml", "--config", "b.yaml", "--trainer.callbacks", "null",
-        "--model.lr_milestones", "[1, 2]", "--model.known_words", "true",
+        "--model.lr_milestones", "[1, 2]", "--data.strip", "true",
         "--model.lr", "1e-05", "--seed_everything", "3",
     ]  # fmt: skip
 

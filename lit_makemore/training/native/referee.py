@@ -148,8 +148,7 @@ def _train(
     module: Any, trainer: pl.Trainer, batches: Any, masks: Any
 ) -> tuple[pl.Trainer, list[float], list[dict[str, Tensor]]]:
     """Lets Lightning train a copy; returns its Trainer, and each update's loss and state."""
-    without = {"count_mixture": False, "known_words": False}  # the network alone is trained
-    module.hparams.update(engine="autograd", **without)
+    module.hparams.update(engine="autograd", count_mixture=False)  # the network alone is trained
     module.configure_callbacks = list
     for i in masks[0]:
         module.net.layers[i] = _Masked([each[i] for each in masks])

@@ -25,7 +25,7 @@ def parts(word_list, **options):
         {},
         {"dropout": 0.4},
         {"redundant_bias": True, "logits_batch_norm": True},
-        {"count_mixture": True, "known_words": True},
+        {"count_mixture": True},
         {"activation": "relu", "norm": "none"},
         {"activation": "linear", "bn_variance": "unbiased", "schedule": "one_cycle"},
     ],
