@@ -420,16 +420,23 @@ def test_too_little_memory_names_the_remedy(monkeypatch, capsys, error):
     assert line.startswith("error: there is not enough memory: use a smaller network")
 
 
-def test_help_and_sample_do_not_import_lightning():
-    """What runs before signals are noted is open to a cluster's early warning, too."""
-    code = """if True:
+def test_what_takes_long_to_import_is_imported_where_it_is_used(small_run, tmp_path):
+    """And what runs before signals are noted is open to a cluster's early warning."""
+    ckpt = small_run() / "checkpoints" / "best.ckpt"
+    code = f"""if True:
         import sys
         from lit_makemore.cli import main
-        for arguments in (["--help"], ["sample", "--ckpt_path", "none"]):
-            main(arguments)
-            print(sorted({"lightning", "torch"} & set(sys.modules)))"""
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT)
+        heavy = {{*"torch torch._dynamo lightning torchmetrics matplotlib tensorboard".split()}}
+        usual = ["--ckpt_path", {str(ckpt)!r}]
+        commands = ["--help"], ["sample", *usual], ["score", *usual, "emma"], ["export", *usual]
+        for command in commands:
+            main(command)
+            print(sorted(heavy & set(sys.modules)))"""
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, cwd=tmp_path, env=environment
+    )
     assert [line for line in done.stdout.splitlines() if line.startswith("[")] == [
         "[]",
-        "['torch']",
-    ]
+        *["['torch']"] * 3,
+    ], done.stderr
