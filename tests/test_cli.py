@@ -371,7 +371,7 @@ def test_repeated_words_are_counted_and_said(
     out, err = capsys.readouterr()
     assert ("\npublished " in out) == published_list
     said = [line for line in err.splitlines() if str(word_list) in line]
-    assert "only 61 words, 6 of them in val and 7 in test" in said[0]
+    assert "61 words, 6 of them in val and 7 in test" in said[0]
     assert len(said) == 2
     assert ("sort -u" in said[1]) != published_list
     words = [*WORDS, *WORDS, "étienne"]

@@ -29,7 +29,6 @@ from lit_makemore.words.vocab import Vocabulary, difference
 from lit_makemore.words.windows import Windows, select_words
 
 log = logging.getLogger(__name__)
-FEW = 200  # words; of fewer, less than 20 are in val
 
 Targets = Literal["sampled", "expected", "kneser_ney", "teacher"]
 
@@ -152,9 +151,9 @@ class NamesDataModule(pl.LightningDataModule):
         for note in self.corpus.notes:
             log.info(note)
         n, n_val, n_test = self.corpus.n_words, *map(len, self.numbers[1:])
-        if n < FEW:
-            few = f"only {n} words, {n_val} of them in val and {n_test} in test"
-            log.info(f"{self.path}: {few}: that a loss is some per cent better may be chance")
+        if n < 200:
+            where = f"{n_val} of them in val and {n_test} in test"
+            log.info(f"{self.path}: {n} words, {where}: a few per cent of a loss are chance")
         if repeated := repeated_words(self.splits):
             remedy = "" if self.corpus.is_names else " (try sort -u)"
             log.info(
@@ -272,8 +271,7 @@ class NamesDataModule(pl.LightningDataModule):
     def predict_dataloader(self) -> WordLoader:
         if self.predict_path is None:
             raise ValueError("predict scores the words of a file: --data.predict_path FILE")
-        how = replace(self.reading, column=None, count=None)
-        words = corpus.read_words(self.predict_path, how)
+        words = corpus.read_words(self.predict_path, self.reading)
         return WordLoader(words, *self._process())
 
     def evaluation_loader(self, name: str, rank: int = 0, world_size: int = 1) -> EvaluationLoader:

@@ -7,7 +7,7 @@ import urllib.error
 import urllib.request
 from array import array
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from http.client import HTTPException
 from io import StringIO
@@ -123,7 +123,8 @@ def _read_corpus(path: Path, content: bytes, how: Reading) -> Corpus:
 
 
 def read_words(path: str | Path, how: Reading = Reading()) -> list[str]:
-    """The words of a file, to be scored: any words, without blank lines; raises as `read_lines`."""
+    """The lines of a file, to be scored: any, but blank ones; raises as `read_lines`."""
+    how = replace(how, column=None, count=None)
     lines = read_lines(Path(path), read_bytes(Path(path)), how)
     return [word for _, word, _ in lines if word]
 

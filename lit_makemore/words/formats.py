@@ -6,7 +6,6 @@ from collections.abc import Sequence
 
 FIRST = 200  # lines that are judged
 NAME, COLUMN = "name a text file with one word per line", "choose a column with --data.column"
-ENCODING = "read it with --data.encoding"
 BYTES = {  # how a file begins: what it looks like, and what to do
     rb"\x1f\x8b": ("gzip", "gunzip FILE"),
     rb"BZh\d1AY": ("bzip2", "bunzip2 FILE"),
@@ -22,9 +21,9 @@ BYTES = {  # how a file begins: what it looks like, and what to do
     rb"PAR1.*PAR1\Z|ARROW1\0|\x89HDF|\x93NUMPY|Obj\x01": ("a table in binary", "save it as CSV"),
     rb"\x89PNG|\xff\xd8\xff|GIF8[79]a|II\*\0|RIFF.{4}WEBP": ("a picture", NAME),
     rb"\x7fELF|MZ.\0|\xca\xfe\xba\xbe|\xcf\xfa\xed\xfe": ("a program", NAME),
-    rb"\xff\xfe\0\0|\0\0\xfe\xff": ("UTF-32", f"{ENCODING} utf-32"),
-    rb"(?!\xff\xfe)([^\0].|\0[^\0])*?\n\0": ("UTF-16 without mark", f"{ENCODING} utf-16-le"),
-    rb"(?!\xfe\xff)([^\0].|\0[^\0])*?\0\n": ("UTF-16 without mark", f"{ENCODING} utf-16-be"),
+    rb"\xff\xfe\0\0|\0\0\xfe\xff": ("UTF-32", "--data.encoding utf-32"),
+    rb"(?!\xff\xfe)([^\0].|\0[^\0])*?\n\0": ("UTF-16 without mark", "--data.encoding utf-16-le"),
+    rb"(?!\xfe\xff)([^\0].|\0[^\0])*?\0\n": ("UTF-16 without mark", "--data.encoding utf-16-be"),
     rb"(?!\xff\xfe|\xfe\xff).{0,999}\0": ("a binary file", NAME),
     rb"version https://git-lfs": ("a pointer of Git LFS", "git lfs pull"),
     rb"<!doctype html|<html": ("a web page", "download the raw file"),
@@ -36,13 +35,12 @@ BYTES = {  # how a file begins: what it looks like, and what to do
 }
 COMMENT = re.compile(r"(#+|//+|;+|%+|--+|/\*+|<!--) .*[^\W\d].*|#!.*|>\w.*")
 CODE = r"(import|from|def|class|return|const|let|var|function|if|for|while|#include|public|int)"
-FLAGS = "/^[0-9]*$/d; s|/.*||"  # and the line with the number of words
 NUMBERS = "s/([ :=(]+-?[0-9.,]+[%)]?)+$//"  # at the end of a line
 LINES = {  # a line, and how many of them: what they look like, and what to do
     (r"(\w+://|www\.)\S+", 0.8): ("URLs", "sed -E 's|^[a-z]+://||; s|/.*||'"),
     (r"[^@\s]+@[^@\s]+\.\w+", 0.8): ("email addresses", "cut -d@ -f1"),
     (r"<[^>]+>.*|.*</[^>]+>", 0.5): ("HTML or XML", "sed -E 's/ *<[^>]*>//g'"),
-    (r"[^\s/\d][^\s/]*/[A-Za-z0-9,]+", 0.2): ("a dictionary of hunspell", f"sed '{FLAGS}'"),
+    (r"[^\s/\d][^\s/]*/[A-Za-z0-9,]+", 0.2): ("a dictionary of hunspell", "sed '1d; s|/.*||'"),
     (r"([A-Z]:|\\)?\\.+|(~|\.*)/.+/.*[^/]", 0.8): ("paths", r"sed -E 's|.*[/\\]||'"),
     (r".*\|.*", 0.8): ("a table with |", "cut -d'|' -f2"),
     (r"[-*+•·–] +.*", 0.4): ("a list in Markdown", r"sed -E 's/^ *[^ ]+ +(\[.\] +)?//'"),

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from functools import cache
 from io import BytesIO, TextIOWrapper
 from pathlib import Path
+from typing import Any
 
 from lit_makemore.words.formats import check_bytes, separator
 
@@ -21,7 +22,7 @@ MAX_BYTES = 2**28  # of a list; it takes about five times as much memory
 MAX_LINE = 1_000  # characters; a longer line is not a word
 LATIN, OTHER = ("cp1252", "cp1250"), ("cp1251", "koi8-r", "shift-jis", "euc-kr", "gbk", "big5")
 READABLE = re.compile(r"(?!.*[a-zа-я][À-ÞŽА-Я])[\w\0-\x7f’]*")  # no capital after a small letter
-Rows = Iterator[tuple[int, dict[str, str]]]
+Row = tuple[int, dict[str, Any]]  # of a table: the line in which it begins, its cells by name
 
 
 @dataclass(frozen=True)
@@ -114,13 +115,38 @@ def _cells(path: Path, lines: TextIOWrapper, how: Reading) -> Iterator[tuple[int
     first = next((line for line in lines if line.strip()), "")
     lines.seek(0)
     columns = [name for name in (how.column, how.count) if name is not None]
-    is_json = re.match(r'\s*\{ *"', first)
-    for number, row in _objects(path, lines) if is_json else _rows(path, lines, first, columns):
-        where = f"{path}, line {number}"
-        if missing := [name for name in columns if name not in row]:
-            names = " ".join(map(repr, list(row)[:20]))
-            raise ValueError(f"{where} has no text in column {missing[0]!r}, only in {names}")
-        yield number, row[columns[0]], _count(where, *(row[name] for name in columns[1:]))
+    rows = _rows(lines, first, columns)
+    if re.match(r'\s*\{ *"', first):  # JSON lines
+        rows = ((i, {**json.loads(line)}) for i, line in enumerate(lines, 1) if line.strip())
+    number = 0
+    try:
+        for number, row in rows:
+            texts = {key: x for key, x in row.items() if not isinstance(x, bool | dict | list)}
+            if missing := [name for name in columns if name not in texts]:
+                names = " ".join(map(repr, list(texts)[:20]))
+                where = f"{path}, line {number}"
+                raise ValueError(f"{where} has no text in column {missing[0]!r}, only in {names}")
+            word, *count = ["" if texts[name] is None else str(texts[name]) for name in columns]
+            yield number, word, _count(f"{path}, line {number}", *count)
+    except (csv.Error, json.JSONDecodeError, TypeError, RecursionError) as error:
+        told = str(error).partition(": line")[0]
+        raise ValueError(f"{path}, the row after line {number}: {told}; correct it") from None
+
+
+def _rows(lines: Iterable[str], first: str, columns: list[str]) -> Iterator[Row]:
+    """The rows of a CSV by the names in the first one, or else by numbers from 1."""
+    rows = csv.reader(lines, delimiter=separator(first), skipinitialspace=True, strict=True)
+    names: list[str] = []
+    begin = 1
+    for row in rows:
+        number, begin = begin, rows.line_num + 1
+        if not names and any(map(str.strip, row)):
+            names = [cell.strip() for cell in row]
+            if {*columns} & {*names} or not "".join(columns).isdecimal():
+                continue
+            names = [str(i + 1) for i in range(len(row))]
+        if any(map(str.strip, row)):
+            yield number, dict(zip(names, row, strict=False))
 
 
 def _count(where: str, text: str = "1") -> float:
@@ -128,35 +154,3 @@ def _count(where: str, text: str = "1") -> float:
         if 0 <= float(text) < 1e15:
             return float(text)
     raise ValueError(f"{where}: {text!r} is no count; write a number such as 1234")
-
-
-def _objects(path: Path, lines: Iterable[str]) -> Rows:
-    """The texts and numbers of JSON lines, an object on each; "" for null."""
-    for number, line in enumerate(lines, 1):
-        try:
-            row = {**json.loads(line)} if line.strip() else {}
-        except (ValueError, TypeError, RecursionError):
-            raise ValueError(f"{path}, line {number} is no JSON object; try jq -c . FILE") from None
-        texts = {key: x for key, x in row.items() if not isinstance(x, bool | dict | list)}
-        if row:
-            yield number, {key: "" if x is None else str(x) for key, x in texts.items()}
-
-
-def _rows(path: Path, lines: Iterable[str], first: str, columns: list[str]) -> Rows:
-    """The cells of a CSV by the names in its first row, or else by their numbers from 1."""
-    rows = csv.reader(lines, delimiter=separator(first), skipinitialspace=True, strict=True)
-    names: list[str] = []
-    begin = 1
-    try:
-        for row in rows:
-            number, begin = begin, rows.line_num + 1
-            if not any(map(str.strip, row)):
-                continue
-            if not names:
-                names = [cell.strip() for cell in row]
-                if {*columns} & {*names} or not "".join(columns).isdecimal():
-                    continue
-                names = [str(i + 1) for i in range(len(row))]
-            yield number, dict(zip(names, row, strict=False))
-    except csv.Error as error:
-        raise ValueError(f"{path}, line {begin}: {error}; correct the row") from None

@@ -39,8 +39,14 @@ def test_the_first_line_says_what_separates_the_columns(line):
     ("text", "message"),
     [
         ("kind,name\nk,ada", "line 2 has no text in column 'word', only in 'kind' 'name'"),
-        ('word,kind\nada,k\n"bela,k\nclara,k\n', "line 3: unexpected end of data; correct the row"),
-        ('word,kind\n"a","k\nk"\n\nbela,"k\nclara,"k\n', "line 5: ',' expected after '\"'"),
+        (
+            'word,kind\nada,k\n"bela,k\nclara,k\n',
+            "the row after line 2: unexpected end of data; correct it",
+        ),
+        (
+            'word,kind\n"a","k\nk"\n\nbela,"k\nclara,"k\n',
+            "the row after line 2: ',' expected after '\"'",
+        ),
         ("kind,word\nk,ada\nk\n", "line 3 has no text in column 'word', only in 'kind'"),
         (
             '{"word": "ada"}\n\n{"name": "ada"}\n',
@@ -48,10 +54,10 @@ def test_the_first_line_says_what_separates_the_columns(line):
         ),
         ('{"word": ["ada"], "n": 1}\n', "line 1 has no text in column 'word', only in 'n'"),
         ('{"word": {"first": "ada"}}\n', "line 1 has no text in column 'word', only in $"),
-        ('{"word": "ada"}\n{"word": \n', "line 2 is no JSON object"),
-        ('{"word": "ada"}\n["ada"]\n', "line 2 is no JSON object"),
-        ('{"word": ' + "[" * 99_999, "line 1 is no JSON object"),
-        ('word,kind\n"' + "a" * 200_000, "line 2: field larger than field limit"),
+        ('{"word": "ada"}\n{"word": \n', "row after line 1: Expecting value; correct it"),
+        ('{"word": "ada"}\n["ada"]\n', "row after line 1: 'list' object is not a mapping"),
+        ('{"word": ' + "[" * 99_999, "row after line 0: "),
+        ('word,kind\n"' + "a" * 200_000, "after line 0: field larger than field limit"),
         ("word,kind\n" + "a" * 1_001, "line 2 is longer than 1000 characters"),
     ],
 )
