@@ -244,7 +244,7 @@ def test_overfitting_two_batches_drives_their_loss_down(fit, run):
 
 def test_validating_on_a_list_with_another_vocabulary_lists_the_difference(usual, tmp_path, capsys):
     other = tmp_path / "other.txt"
-    other.write_text("\n".join(f"{word}é" for word in ["anna", "bert", "carl", "dora"] * 5))
+    other.write_text("\n".join(f"{word}é" for word in WORDS if not {*word} & {*"fg"}))
     arguments = ["--config", usual.config, "--data.path", str(other), "--ckpt_path", usual.best]
     assert main(["validate", *arguments]) == 1
     error = capsys.readouterr().err
@@ -371,12 +371,13 @@ def test_repeated_words_are_counted_and_said(
     out, err = capsys.readouterr()
     assert ("\npublished " in out) == published_list
     said = [line for line in err.splitlines() if str(word_list) in line]
-    assert len(said) == 1
-    assert ("sort -u" in said[0]) != published_list
+    assert "61 words, 6 of them in val and 7 in test" in said[0]
+    assert len(said) == 2
+    assert ("sort -u" in said[1]) != published_list
     words = [*WORDS, *WORDS, "étienne"]
     random.Random(42).shuffle(words)
     known = sum(word in words[:48] for word in words[48:54])
-    assert f"30 of 61 words repeat an earlier one, and {known} of 6 val words are" in said[0]
+    assert f"repeat an earlier one: 30 of 61; val words that are training words: {known}" in said[1]
     assert summary(run)["data"]["repeated_words"] == 30
 
 
