@@ -30,7 +30,7 @@ from lit_makemore.sampling.scoring import score
 from lit_makemore.words.vocab import Vocabulary, difference
 
 KEY = "lit_makemore"  # the entry of a checkpoint that describes the model
-FORMAT = 1  # of version 1.0.0
+FORMAT = 2  # of version 1.0.0
 PREFIX = "model."  # where LitMLP has its NameModel
 DTYPES = (torch.float32, torch.float64, torch.float16, torch.bfloat16)  # of a network
 KINDS = {"chars": str, "block_size": int, "architecture": dict, "threads": int, "engine": str}
@@ -43,7 +43,7 @@ class NameModel(nn.Module):
 
     `architecture` has the arguments of MLP, by name. `mixture`, if any, makes predictions of the
     logits of `net` and the windows. `train_hashes` (words,) are those of the distinct training
-    words, sorted.
+    words, sorted; `list_hashes` those of all words of the list, from which no parameter learns.
     """
 
     def __init__(self, vocab: Vocabulary, block_size: int, architecture: dict[str, Any]) -> None:
@@ -53,7 +53,7 @@ class NameModel(nn.Module):
         self.vocab, self.block_size, self.architecture = vocab, block_size, architecture
         self.net = MLP(len(vocab), block_size, **arguments)
         self.mixture: Mixture | None = None
-        self.train_hashes = torch.empty(0, dtype=torch.int64)
+        self.train_hashes = self.list_hashes = torch.empty(0, dtype=torch.int64)
 
     def forward(self, x: Tensor) -> Tensor:
         logits = self.net(x)
@@ -86,7 +86,7 @@ class NameModel(nn.Module):
             decoding = Decoding(temperature, top_k, top_p)
             condition = Condition(prefix, suffix, pattern, min_length, max_length)
             source = sampler(self, self.vocab, self.block_size, decoding, condition)
-            hashes, wanted = self.train_hashes, (unique, only_new, not_near)
+            hashes, wanted = self.list_hashes, (unique, only_new, not_near)
             draws = generate(source, n, seeded(seed), hashes, *wanted)
             return [name for draw in draws for name in draw.names]
 
@@ -106,15 +106,17 @@ class NameModel(nn.Module):
         folded = {"norm": "none" if norm == "batch" else norm, "logits_batch_norm": False}
         model = _blank(self.vocab, self.block_size, self.architecture | folded)
         model.net = fold(self.net).float()
-        model.mixture, model.train_hashes = self.mixture, self.train_hashes
+        model.mixture = self.mixture
+        model.set_extra_state(self.get_extra_state())
         return model.eval()
 
-    def get_extra_state(self) -> Tensor:
-        """train_hashes: no buffer, because it stays on the CPU."""
-        return self.train_hashes
+    def get_extra_state(self) -> dict[str, Tensor]:
+        """The hashes: no buffers, because they stay on the CPU."""
+        return {"train_hashes": self.train_hashes, "list_hashes": self.list_hashes}
 
-    def set_extra_state(self, state: Tensor) -> None:
-        self.train_hashes = state.cpu()
+    def set_extra_state(self, state: dict[str, Tensor]) -> None:
+        self.train_hashes = state["train_hashes"].cpu()
+        self.list_hashes = state["list_hashes"].cpu()
 
     def described(self, engine: str) -> dict[str, Any]:
         """The entry of a checkpoint under KEY; `engine` is what stepped the run."""

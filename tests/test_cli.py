@@ -289,8 +289,14 @@ def test_names_are_marked_by_where_they_are_and_only_new_ones_are_drawn(tmp_path
     assert sample(learnt, *draw, "--only_new") == 0
     new = capsys.readouterr().out.splitlines()
     assert len(new) == 2000
+    assert not set(new) & set(WORDS)
     train = set(checkpoint.load(learnt.best).train_hashes.tolist())
-    assert not {word_hash(name) for name in new} & train
+    for name in [*WORDS, new[0]]:
+        exactly = ["--prefix", name, "--max_length", str(len(name)), "--num", "1", "--scores"]
+        assert sample(learnt, *exactly) == 0
+        expected = "list" if name in WORDS else "new"
+        expected = "train" if word_hash(name) in train else expected
+        assert capsys.readouterr().out.split("\t")[::2] == [name, f"{expected}\n"]
     rows = (learnt.folder / "samples.txt").read_text().splitlines()
     for name, mark in (row.split("\t") for row in rows):
         expected = "new" if name not in WORDS else "held out"

@@ -17,7 +17,7 @@ ARCHITECTURE = {"n_hidden": 8, "n_layer": 2, "init": {"gain": 1.0}}
 
 def model() -> NameModel:
     made = NameModel(Vocabulary("ab"), 2, ARCHITECTURE)
-    made.train_hashes = torch.tensor([1, 3])
+    made.train_hashes, made.list_hashes = torch.tensor([1, 3]), torch.tensor([1, 2, 3])
     return made
 
 
@@ -37,7 +37,9 @@ def test_a_model_comes_back_from_the_file_alone(tmp_path):
     x = torch.randint(0, 3, (9, 2))
     assert torch.equal(loaded(x), made.eval()(x))
     assert (loaded.vocab.chars, loaded.block_size) == ("ab", 2)
-    assert loaded.train_hashes.tolist() == [1, 3]
+    for one in (loaded, loaded.folded()):
+        assert one.train_hashes.tolist() == [1, 3]
+        assert one.list_hashes.tolist() == [1, 2, 3]
 
 
 def test_the_counts_of_a_mixture_come_back_with_their_own_order_and_discount(tmp_path):

@@ -3,11 +3,9 @@
 import sys
 from collections.abc import Iterable, Iterator
 
-from torch import Tensor
-
 from lit_makemore.commands import threads
 from lit_makemore.files import write_parts
-from lit_makemore.model import load
+from lit_makemore.model import NameModel, load
 from lit_makemore.sampling.conditioned import ConditionedSampler, sampler
 from lit_makemore.sampling.conditions import Condition
 from lit_makemore.sampling.generate import generate, seeded
@@ -49,10 +47,11 @@ def sample(
         min_length: draw only names that have at least this many characters.
         max_length: draw only names that have at most this many characters.
         unique: print no name twice.
-        only_new: leave out names that are among the training words.
-        not_near: leave out training words and names within one edit of one: a character inserted,
-            deleted or replaced.
-        scores: print name, log-probability in nats and "train", "new" or "cut", between tabs.
+        only_new: leave out the words of the list.
+        not_near: leave out the words of the list and names within one edit of one: a character
+            inserted, deleted or replaced.
+        scores: print, between tabs, name, log-probability in nats and "train", "list" (in the list,
+            but not learnt from), "new" or "cut".
         output: file to write instead of printing.
     """
     if num < 1:
@@ -63,24 +62,25 @@ def sample(
     decoding = Decoding(temperature, top_k, top_p)
     source = sampler(model, model.vocab, model.block_size, decoding, condition)
     wanted = unique, only_new, not_near
-    draws = generate(source, num, seeded(seed), model.train_hashes, *wanted)
-    write_parts(output, _lines(draws, model.train_hashes if scores else None, source.limit))
+    draws = generate(source, num, seeded(seed), model.list_hashes, *wanted)
+    write_parts(output, _lines(draws, model if scores else None, source.limit))
     if not condition.is_simple:
         print(_probability(source), file=sys.stderr)
 
 
-def _lines(draws: Iterable[Draw], train_hashes: Tensor | None, limit: int) -> Iterator[str]:
-    """The lines to print, a batch of names at a time; with their scores if there are hashes."""
+def _lines(draws: Iterable[Draw], model: NameModel | None, limit: int) -> Iterator[str]:
+    """The lines to print, a batch of names at a time; with their scores if there is a model."""
     cut = 0
     for draw in draws:
         cut += int(draw.cut.sum())
         lines = draw.names
-        if train_hashes is not None:
-            known = are_among(draw.names, train_hashes).tolist()
-            columns = draw.log_probabilities.tolist(), known, draw.cut.tolist()
+        if model is not None:
+            hashes = model.train_hashes, model.list_hashes
+            in_train, in_list = (are_among(draw.names, each).tolist() for each in hashes)
+            columns = draw.log_probabilities.tolist(), in_train, in_list, draw.cut.tolist()
             lines = [
-                f"{name}\t{p:.4f}\t{'cut' if c else 'train' if k else 'new'}"
-                for name, p, k, c in zip(draw.names, *columns, strict=True)
+                f"{name}\t{p:.4f}\t{'cut' if c else 'train' if t else 'list' if w else 'new'}"
+                for name, p, t, w, c in zip(draw.names, *columns, strict=True)
             ]
         yield "".join(f"{line}\n" for line in lines)
     if cut:

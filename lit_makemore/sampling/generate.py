@@ -1,6 +1,6 @@
 """Names as they were asked for: what a sampler draws, without those that are not wanted.
 
-Training words, and words one edit away from one, are found by their hashes alone.
+Words of the list, and words one edit away from one, are found by their hashes alone.
 """
 
 from collections.abc import Collection, Iterator
@@ -26,27 +26,27 @@ def generate(
     sampler: Sampler,
     num: int,
     generator: torch.Generator,
-    train_hashes: Tensor,
+    list_hashes: Tensor,
     unique: bool = False,
     only_new: bool = False,
     not_near: bool = False,
 ) -> Iterator[Draw]:
     """Draws num names in batches, as `sampler.draw` does, with a generator on the CPU.
 
-    `unique` draws each name once; `only_new` no training words, which have the train_hashes
+    `unique` draws each name once; `only_new` no words of the list, which have the list_hashes
     (words,); `not_near` nor any name within one edit of one. ValueError if too many names in a row
     are not wanted.
     """
     if not (unique or only_new or not_near):
         yield from sampler.draw(num, generator)
         return
-    trained, seen, barren = set(train_hashes.tolist()), set[str](), 0
+    listed, seen, barren = set(list_hashes.tolist()), set[str](), 0
 
     def is_wanted(name: str) -> bool:
         if not_near:
-            known = is_near(name, sampler.vocab.chars, trained)
+            known = is_near(name, sampler.vocab.chars, listed)
         else:
-            known = only_new and word_hash(name) in trained
+            known = only_new and word_hash(name) in listed
         return not known and name not in seen
 
     while num > 0:

@@ -222,6 +222,13 @@ class NamesDataModule(pl.LightningDataModule):
             return self.splits["train"].hashes.unique()
         return corpus.word_hashes(self.corpus.words())[self.numbers[0]].unique()
 
+    @property
+    def list_hashes(self) -> Tensor:
+        """Those of all distinct words of the list, sorted, (words,) int64."""
+        if self.splits:
+            return torch.cat([split.hashes for split in self.splits.values()]).unique()
+        return corpus.word_hashes(self.corpus.words()).unique()
+
     @cached_property
     def count_model(self) -> KneserNey:
         """Kneser–Ney for targets: the usual discount, whole windows. No val word has chosen it."""

@@ -176,6 +176,7 @@ class LitMLP(pl.LightningModule):
             option_conflicts.check_fit(self, self.trainer, data)
             if data is not None:
                 self.model.train_hashes = data.train_hashes
+                self.model.list_hashes = data.list_hashes
             if self.hparams["count_mixture"]:
                 self.model.mixture = Mixture(data.best_counts)
 
