@@ -93,7 +93,8 @@ def described(model: NameModel) -> dict[str, Any]:
     mixture, net, words = model.mixture, model.net, WordFilter(model.list_hashes)
     if unknown := [x for x in net.layers if type(x) not in PAGE_LAYERS]:
         raise ValueError(
-            f"it cannot compute {type(unknown[0]).__name__}; use --format onnx or safetensors"
+            f"a page cannot compute {type(unknown[0]).__name__}, nor can the Python file; "
+            "use --format onnx or safetensors"
         )
     linear = [layer for layer in net.layers if isinstance(layer, Linear)]
     parameters = [net.embedding.weight]

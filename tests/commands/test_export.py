@@ -307,5 +307,5 @@ def test_the_examples_of_the_documentation_run(run, ckpt, model, tmp_path, capfd
 def test_a_page_refuses_a_layer_that_it_cannot_compute(layer):
     model = random_model(n_layer=1).folded()
     model.net.layers[1] = layer
-    with pytest.raises(ValueError, match=f"it cannot compute {type(layer).__name__}; use"):
+    with pytest.raises(ValueError, match=f"a page cannot compute {type(layer).__name__}, nor"):
         web_page(model)
