@@ -27,7 +27,7 @@ def generate(
     num: int = 10, seed: int | None = None, *, temperature: float = 1.0, top_p: float | None = None,
     prefix: str = "", max_length: int = 100, unique: bool = False, only_new: bool = False,
 ) -> list[str]:  # fmt: skip
-    """Names, fewer if no more are found; `top_p` cuts unlikely characters, `only_new` known words."""
+    """Names, fewer if no more are found; `top_p` cuts rare characters, `only_new` known words."""
     if not (temperature > 0 and (top_p is None or 0 < top_p <= 1)):
         raise ValueError("temperature must be positive, and top_p lie in (0, 1]")
     random = _random(randrange(2**32) if seed is None else seed)
