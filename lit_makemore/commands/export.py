@@ -6,6 +6,7 @@ import logging
 import re
 import sys
 import warnings
+import zlib
 from html import escape
 from pathlib import Path
 from typing import Any, Literal
@@ -83,9 +84,13 @@ def web_page(model: NameModel, title: str = TITLE) -> tuple[bytes, str]:
 
 def python(model: NameModel) -> tuple[bytes, str]:
     """page/names.py with the network of a folded model; nothing is left out."""
-    program = (PARTS / "names.py").read_text("utf-8")
+    content, program = described(model), (PARTS / "names.py").read_text("utf-8")
+    if model.mixture is not None:  # for numpy, not for a script: column by column it is small
+        counts = model.mixture.counts
+        table = torch.cat([counts.rows, counts.counts[:, None]], 1).T.contiguous()
+        content["counts"]["rows"] = _base64(zlib.compress(table.numpy().astype("<i4").tobytes()))
     run = 'if __name__ == "__main__":\n    main()\n'
-    return f"{program}\n\nDATA = {described(model)!r}\n\n{run}".encode(), ""
+    return f"{program}\n\nDATA = {content!r}\n\n{run}".encode(), ""
 
 
 def described(model: NameModel) -> dict[str, Any]:

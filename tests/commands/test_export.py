@@ -278,7 +278,7 @@ def test_the_page_of_the_documentation_is_of_this_version():
 
 
 @pytest.mark.slow
-def test_the_examples_of_the_documentation_run(run, ckpt, model, tmp_path, capfd):
+def test_the_examples_of_the_documentation_run(run, ckpt, model, tmp_path, monkeypatch, capfd):
     onnx, *_ = map(pytest.importorskip, ("onnx", "onnxruntime", "onnxscript", "safetensors"))
     shutil.copy(ckpt, tmp_path / "best.ckpt")
     assert run("--format", "safetensors", path="best.ckpt") == 0
@@ -292,11 +292,16 @@ def test_the_examples_of_the_documentation_run(run, ckpt, model, tmp_path, capfd
     examples = re.findall(
         "```python\n(.*?)```", (ROOT / "docs/export.md").read_text(encoding="utf-8"), re.DOTALL
     )
-    in_python, in_onnx, in_safetensors = ({} for _ in examples)
+    in_python, in_onnx, in_safetensors = {}, {}, {}
+    assert run("--format", "python", "--output", "names.py", path="best.ckpt") == 0
+    monkeypatch.syspath_prepend(tmp_path)
     exec(examples[0], in_python)
-    assert len(in_python["names"]) == 10
-    exec(examples[1], in_onnx)
-    exec(examples[2], in_safetensors)
+    assert len(in_python["drawn"]) == 10
+    assert in_python["scores"] == pytest.approx(model.score(["emma", "olivia"]), abs=1e-4)
+    exec(examples[1], in_python)
+    assert isinstance(in_python["sons"], list)
+    exec(examples[2], in_onnx)
+    exec(examples[3], in_safetensors)
     x = windows(model, ["ma"])
     with torch.no_grad():
         np.testing.assert_allclose(in_onnx["logits"], model.net(x).numpy(), atol=1e-5)

@@ -172,7 +172,7 @@ def test_the_page_works_with_the_keyboard_at_any_width(size, tmp_path):
                            for part in ("th", "td:last-child"))  # fmt: skip
         best = int(p.argmax())
         assert letters[0] == ["(end)", *model.vocab.chars][best]
-        assert shares[0] == f"{100 * float(p[best]):.1f} %"
+        assert shares[0] == f"{100 * float(p[best]):.1f}\u00a0%"
 
         fields = ["prefix", "suffix", "pattern", "temperature", "top-p", "shortest", "longest",
                   "num", "seed", "unique", "only-new"]  # fmt: skip
@@ -224,10 +224,10 @@ def test_options_of_the_page_are_those_of_the_generator(tmp_path):
         assert all(re.fullmatch("m.r.{1,3}a", name) for name in names)
         told = page.inner_text("#drawn")
         assert re.fullmatch(
-            rf"Only {len(names)} of 1,000 were found: .* [\d.]+ % of all its names are .* 3", told
+            rf"Only {len(names)} of 1,000 were found: .* [\d.]+\s% of all its names are .* 3", told
         )
         shares = page.locator("#bars td:last-child").all_text_contents()
-        assert page.inner_text("#share") == "50 %"
+        assert page.inner_text("#share") == "50\u00a0%"
         assert sum(float(share.split()[0]) for share in shares) == pytest.approx(100, abs=0.5)
 
 

@@ -119,7 +119,8 @@ export function load(text) {
       if (exact?.chance === 0) return true;
       if (exact) {
         draw = () => exact.draw(random);
-        yield { prepared: 1, chance: exact.chance };
+        const begins = begin.map((token, i) => decode(windowAfter(begin.slice(0, i)))[token]);
+        yield { prepared: 1, chance: begins.reduce((p, each) => p * each, exact.chance) };
       }
     }
 

@@ -1,15 +1,14 @@
 """Invents names and scores words, with numpy alone: `python names.py --num 10 --seed 1`, or
 
     import names
-    names.generate(10, seed=1, prefix="ma")
-    names.score(["emma"])  # log-probabilities in nats; None where a character is unknown
+    names.generate(10, seed=1), names.score(["emma"])
 
 The page of the same network draws the same names (names.js). The last digits of a probability may
 differ, which changes a name about once in 10^12. Token i is chars[i - 1], 0 the end mark; V tokens.
 """
 
 import argparse
-import re
+import zlib
 from base64 import b64decode
 from collections.abc import Iterable, Iterator, Sequence
 from functools import cache
@@ -28,10 +27,7 @@ def generate(
     num: int = 10, seed: int | None = None, *, temperature: float = 1.0, top_p: float | None = None,
     prefix: str = "", max_length: int = 100, unique: bool = False, only_new: bool = False,
 ) -> list[str]:  # fmt: skip
-    """Names, fewer than `num` if no more are found; `only_new` leaves out the words of the list.
-
-    `top_p` draws each character from the likeliest ones that together have this probability.
-    """
+    """Names, fewer if no more are found; `top_p` cuts rare characters, `only_new` known words."""
     if not (temperature > 0 and (top_p is None or 0 < top_p <= 1)):
         raise ValueError("temperature must be positive, and top_p lie in (0, 1]")
     random = _random(randrange(2**32) if seed is None else seed)
@@ -55,7 +51,7 @@ def generate(
 
 
 def score(words: Iterable[str]) -> list[float | None]:
-    """The log-probability of each word and its end mark, as the network itself has it."""
+    """The network's log-probability of each word in nats; None where a character is unknown."""
     scores: list[float | None] = []
     for word in words:
         tokens = [*_tokens(word), 0] if set(word) <= set(DATA["chars"]) else []
@@ -126,7 +122,7 @@ def _parameters() -> np.ndarray:
 @cache
 def _counted(window: tuple[int, ...]) -> np.ndarray:
     """Interpolated Kneser-Ney smoothing, (V,), of windows that end so."""
-    size, discount = len(DATA["chars"]) + 1, DATA["counts"]["discount"]
+    size, d = len(DATA["chars"]) + 1, DATA["counts"]["discount"]
     shorter = _counted(window[1:]) if window else np.full(size, 1 / size)
     rows = _rows(window)
     if len(rows) == 0:
@@ -135,8 +131,7 @@ def _counted(window: tuple[int, ...]) -> np.ndarray:
     if len(window) < DATA["blockSize"]:  # counts the distinct tokens before it
         pairs = np.unique(rows[:, -3 - len(window)] * size + rows[:, -2])
         counts = np.bincount(pairs % size, minlength=size)
-    kept = np.maximum(counts - discount, 0)
-    return (kept + discount * np.count_nonzero(counts) * shorter) / counts.sum()
+    return (np.maximum(counts - d, 0) + d * np.count_nonzero(counts) * shorter) / counts.sum()
 
 
 @cache
@@ -145,23 +140,17 @@ def _rows(window: tuple[int, ...]) -> np.ndarray:
     if window:
         rows = _rows(window[1:])
         return rows[rows[:, -2 - len(window)] == window[0]]
-    packed = re.findall(rb"(?s)[\x80-\xff]*.", b64decode(DATA["counts"]["rows"]))
-    numbers = (sum((x & 127) << 7 * i for i, x in enumerate(each)) for each in packed)
-    row, found = list[int](), list[list[int]]()
-    for shared in numbers:  # how many tokens it has in common with the row before
-        row = row[:shared] + [next(numbers) for _ in range(DATA["counts"]["width"] - shared)]
-        found.append([*row, next(numbers)])
-    return np.array(found)
+    table = zlib.decompress(b64decode(DATA["counts"]["rows"]))  # column by column
+    return np.frombuffer(table, "<i4").reshape(DATA["blockSize"] + 2, -1).T
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description="Invents names, or scores words.")
     parser.add_argument("--score", nargs="+", metavar="WORD", help="print their log-probabilities")
-    kinds = {"num": int, "seed": int, "max_length": int, "temperature": float, "top_p": float}
-    for name, kind in {**kinds, "prefix": str}.items():
-        parser.add_argument(f"--{name}", type=kind, default=argparse.SUPPRESS)
-    for name in ("unique", "only_new"):
-        parser.add_argument(f"--{name}", action="store_true")
+    for name, default in {"num": 10, "seed": None, **(generate.__kwdefaults__ or {})}.items():
+        kind = {"seed": int, "top_p": float}.get(name) or type(default)
+        how: dict = {"action": "store_true"} if kind is bool else {"type": kind, "default": default}
+        parser.add_argument(f"--{name}", **how)
     options = vars(parser.parse_args())
     words = options.pop("score")
     try:

@@ -6,13 +6,13 @@ const language = navigator.languages.map((code) => code.slice(0, 2)).find((code)
 const say = TEXTS[language];
 const element = (id) => document.getElementById(id);
 const value = (id) => Number(element(id).value);
-const number = (count) => count.toLocaleString(language);
-const percent = (share) => `${(100 * share).toFixed(1)} %`;
+const number = (value, options) => value.toLocaleString(language, options);
+const percent = (share) => `${(100 * share).toFixed(1)}\u00a0%`;
 
 function showBars() {
   const prefix = element("prefix").value;
   element("degrees").value = element("temperature").value;
-  element("share").value = `${Math.round(100 * value("top-p"))} %`;
+  element("share").value = `${Math.round(100 * value("top-p"))}\u00a0%`;
   element("error").textContent = "";
   let p;
   try {
@@ -89,7 +89,7 @@ async function showNames() {
     element("list").append(...slice.names.map(makeName));
     names += slice.names.length;
     drawn += slice.drawn;
-    if (slice.chance) share = say.share(percent(slice.chance));
+    if (slice.chance) share = say.share(number(100 * slice.chance, { maximumSignificantDigits: 2 }));
     element("progress").value = slice.prepared ?? names / num;
     element("drawn").textContent = "prepared" in slice && drawn === 0
       ? say.preparing(percent(slice.prepared)) : say.drawing(number(names), number(num), number(drawn));
@@ -189,7 +189,8 @@ element("form").addEventListener("submit", (event) => {
   event.preventDefault();
   showBars();
   showNames();
-  element("names-title").scrollIntoView({ block: "nearest" });
+  const title = element("names-title"); // on a phone it may lie below the form
+  if (title.getBoundingClientRect().top > innerHeight / 2) title.scrollIntoView();
 });
 element("stop").addEventListener("click", () => { current.stopped = true; });
 for (const button of document.querySelectorAll("[data-copy]")) {
