@@ -47,9 +47,6 @@ def choose_counts(train: Examples, val: Examples, vocab_size: int) -> KneserNey:
             found = -float(p.squeeze(1).log() @ val_n.double())
             if isfinite(found) and found < least:
                 least, order, chosen = found, shorter, discount
-    model.discount = chosen
-    if order == model.order:
-        return model
     # the same model; what its examples no longer differ in is counted, and takes no memory
     rows = model.rows[:, -order - 1 :].long()
     numbers, inverse = row_numbers(rows, vocab_size).unique(return_inverse=True)
