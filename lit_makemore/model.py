@@ -24,8 +24,8 @@ from lit_makemore.network.fold import fold
 from lit_makemore.network.mlp import MLP, Init, evaluating
 from lit_makemore.sampling.conditioned import sampler
 from lit_makemore.sampling.conditions import Condition
-from lit_makemore.sampling.generate import generate, seeded
-from lit_makemore.sampling.sampler import Decoding
+from lit_makemore.sampling.generate import generate, ranked, seeded
+from lit_makemore.sampling.sampler import USUAL, Decoding
 from lit_makemore.sampling.scoring import score
 from lit_makemore.words.vocab import Vocabulary, difference
 
@@ -61,34 +61,35 @@ class NameModel(nn.Module):
 
     def generate(
         self,
-        n: int,
+        num: int,
         seed: int | None = None,
         *,
-        temperature: float = 1.0,
+        temperature: float = USUAL.temperature,
         top_k: int | None = None,
-        top_p: float | None = None,
+        top_p: float = USUAL.top_p,
         prefix: str = "",
         suffix: str = "",
         pattern: str = "",
-        min_length: int = 0,
+        min_length: int = 1,
         max_length: int | None = None,
         unique: bool = False,
         only_new: bool = False,
         not_near: bool = False,
+        exclude: Iterable[str] = (),
+        best: int | None = None,
     ) -> list[str]:
-        """Draws n names, the same ones as the command `sample` with the same options.
+        """Draws names, the same ones as the command `sample` with the same options.
 
-        An option out of range, or names that are not found, raise ValueError.
+        `exclude` has words and parts that no name contains. An option out of range, or names that
+        are not found, raise ValueError.
         """
-        if n < 0:
-            raise ValueError(f"a number of names is at least 0, not {n}")
         with evaluating(self):
             decoding = Decoding(temperature, top_k, top_p)
             condition = Condition(prefix, suffix, pattern, min_length, max_length)
             source = sampler(self, self.vocab, self.block_size, decoding, condition)
-            hashes, wanted = self.list_hashes, (unique, only_new, not_near)
-            draws = generate(source, n, seeded(seed), hashes, *wanted)
-            return [name for draw in draws for name in draw.names]
+            hashes, wanted = self.list_hashes, (unique, only_new, not_near, exclude)
+            draws = generate(source, num, seeded(seed), hashes, *wanted)
+            return [name for draw in ranked(draws, best) for name in draw.names]
 
     def score(self, words: Iterable[str]) -> list[float | None]:
         """The log-probability of each word in nats; None if the vocabulary cannot spell it."""

@@ -204,10 +204,8 @@ class NamesDataModule(pl.LightningDataModule):
 
     @property
     def list_hashes(self) -> Tensor:
-        """Those of all distinct words of the list, sorted, (words,) int64."""
-        if self.splits:
-            return torch.cat([split.hashes for split in self.splits.values()]).unique()
-        return corpus.word_hashes(self.corpus.words()).unique()
+        """Those of all distinct words of the list, after setup, sorted, (words,) int64."""
+        return torch.cat([split.hashes for split in self.splits.values()]).unique()
 
     @cached_property
     def count_model(self) -> KneserNey:

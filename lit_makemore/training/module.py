@@ -114,9 +114,9 @@ class LitMLP(pl.LightningModule):
         x, y = batch
         return cross_entropy(self(x), y)
 
-    def generate(self, n: int, seed: int | None = None, **options: Any) -> list[str]:
+    def generate(self, num: int, seed: int | None = None, **options: Any) -> list[str]:
         """See NameModel.generate."""
-        return self.model.generate(n, seed, **options)
+        return self.model.generate(num, seed, **options)
 
     def score(self, words: Iterable[str]) -> list[float | None]:
         """See NameModel.score."""

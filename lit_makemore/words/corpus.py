@@ -29,6 +29,7 @@ NAMES_SHA256 = "0a30b5557f192f32ab962680889aac5f6fda0f4cecf40a6d0b5694f58ea8cc4d
 MAX_FETCH = 16 * 2**20  # bytes; of a longer file the checksum is wrong
 MIN_WORDS = 10
 MARKS = re.compile('[,;"]')  # of a table
+_NO_WORD = hashlib.blake2b(digest_size=8)
 
 
 @dataclass(frozen=True)
@@ -120,8 +121,8 @@ def read_words(path: str | Path, lowercase: bool = False, strip: bool = True) ->
 
 def word_hash(word: str) -> int:
     """BLAKE2b of the word's UTF-8 bytes, cut to a signed 64-bit integer."""
-    digest = hashlib.blake2b(word.encode(), digest_size=8).digest()
-    return int.from_bytes(digest, "little", signed=True)
+    (one := _NO_WORD.copy()).update(word.encode())  # twice as fast as a new one
+    return int.from_bytes(one.digest(), "little", signed=True)
 
 
 def word_hashes(words: Iterable[str]) -> Tensor:
