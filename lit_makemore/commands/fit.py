@@ -13,7 +13,7 @@ import lightning.pytorch as pl
 from lit_makemore.commands import threads
 from lit_makemore.commands.lightning_cli import MakemoreCLI
 from lit_makemore.commands.options import NOTHING_KEPT
-from lit_makemore.commands.output import notes, say
+from lit_makemore.commands.output import notes, program, say
 from lit_makemore.commands.quiet import quiet_lightning
 from lit_makemore.commands.teachers import is_config, train_teachers
 from lit_makemore.diagnostics.checks import Health
@@ -46,7 +46,7 @@ def run(args: list[str], begun: float) -> None:
                 say(*slurm.notes(cli.config.seed_everything))
             reached = train(cli, begun)
     if reached:
-        print(report.text(*reached))
+        print(report.text(*reached, program()))
 
 
 def train(cli: MakemoreCLI, begun: float, folder: RunFolder | None = None) -> Reached | None:

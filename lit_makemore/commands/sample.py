@@ -8,6 +8,7 @@ from torch import Tensor
 from lit_makemore.commands import threads
 from lit_makemore.files import write_parts
 from lit_makemore.model import load
+from lit_makemore.runs.tables import counted
 from lit_makemore.sampling.conditioned import ConditionedSampler, sampler
 from lit_makemore.sampling.conditions import Condition
 from lit_makemore.sampling.generate import generate, seeded
@@ -85,8 +86,8 @@ def _lines(draws: Iterable[Draw], train_hashes: Tensor | None, limit: int) -> It
         yield "".join(f"{line}\n" for line in lines)
     if cut:
         print(
-            f"{cut:,} names were cut at {limit:,} characters, where they had not ended; "
-            "--max_length N draws only names that end within N",
+            f"{counted(cut, 'name was', 'names were')} cut at {limit:,} characters, where no end "
+            "was; --max_length N draws only names that end within N",
             file=sys.stderr,
         )
 

@@ -24,7 +24,7 @@ from lit_makemore.runs.resume import that_count
 from lit_makemore.runs.signals import Stopped
 from lit_makemore.runs.stopping import Diverged
 from lit_makemore.runs.sweep import FrozenTrial, Study, Sweep, Value
-from lit_makemore.runs.tables import losses, mean_and_sd, read, shown
+from lit_makemore.runs.tables import counted, losses, mean_and_sd, read, shown
 from lit_makemore.training.option_conflicts import check_fit
 
 # the sweep sets them itself, or nothing would be reached
@@ -50,7 +50,8 @@ def sweep(config: str, name: str | None = None, runs_dir: str = "runs") -> None:
             gc.collect()  # else its Trainer and its words would stay in memory
     trials = sweep_results.best_first(study)
     if left := searched.n_trials - len(trials):
-        print(f"{left} trials are not finished: other workers have them; the last writes the table")
+        unfinished = counted(left, "trial is", "trials are")
+        print(f"{unfinished} not finished: other workers go on; the last one writes the table")
         return
     arguments = searched.arguments(trials[0].parameters, (searched.seeds or [None])[0])
     command = shlex.join([*program().split(), "fit", *arguments, "--name", f"{name}-best"])
