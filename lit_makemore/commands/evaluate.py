@@ -14,7 +14,6 @@ from lit_makemore.commands.parsing import check_output
 from lit_makemore.commands.quiet import quiet_lightning
 from lit_makemore.commands.score import UNSPELLED, csv_row
 from lit_makemore.files import write_parts
-from lit_makemore.runs.tables import counted
 from lit_makemore.training.loaders import WordLoader
 from lit_makemore.training.module import LitMLP
 from lit_makemore.words.corpus import are_among, read_words
@@ -64,7 +63,7 @@ def predict(cli: MakemoreCLI) -> None:
         return
     write_parts(cli.config.output, _rows(chunks, model.model.train_hashes))
     if unspelled := sum(log_p is None for _, log_p in chain.from_iterable(chunks)):
-        say(f"{counted(unspelled, 'word has', 'words have')} no score: {UNSPELLED}")
+        say(f"words without a score: {unspelled:,}; {UNSPELLED}")
 
 
 def _rows(chunks: list[Scores], train_hashes: Tensor) -> Iterator[str]:

@@ -8,7 +8,6 @@ from torch import Tensor
 from lit_makemore.commands import threads
 from lit_makemore.files import write_parts
 from lit_makemore.model import load
-from lit_makemore.runs.tables import counted
 from lit_makemore.sampling.conditioned import ConditionedSampler, sampler
 from lit_makemore.sampling.conditions import Condition
 from lit_makemore.sampling.generate import generate, seeded
@@ -86,8 +85,8 @@ def _lines(draws: Iterable[Draw], train_hashes: Tensor | None, limit: int) -> It
         yield "".join(f"{line}\n" for line in lines)
     if cut:
         print(
-            f"{counted(cut, 'name was', 'names were')} cut at {limit:,} characters, where no end "
-            "was; --max_length N draws only names that end within N",
+            f"names cut at {limit:,} characters, where they had not ended: {cut:,}; "
+            "--max_length N draws only names that end within N",
             file=sys.stderr,
         )
 

@@ -12,7 +12,7 @@ from typing import Any, Literal
 from lit_makemore.commands import threads
 from lit_makemore.files import write_parts
 from lit_makemore.model import NameModel, load
-from lit_makemore.runs.tables import counted, displayed_width
+from lit_makemore.runs.tables import displayed_width
 from lit_makemore.sampling.scoring import character_scores
 from lit_makemore.words.corpus import are_among, read_words
 from lit_makemore.words.reader import lowered
@@ -57,8 +57,7 @@ def score(
     if unspelled:
         folded = any(model.vocab.spells(word.lower()) for word in unspelled)
         hint = "; try --lowercase" if folded else ""
-        have = "has" if len(unspelled) == 1 else "have"
-        how_many = f"{len(unspelled):,} of {counted(len(given), 'word')} {have} no score"
+        how_many = f"words without a score: {len(unspelled):,} of {len(given):,}"
         print(f"{how_many}, as {unspelled[0]!r}: {UNSPELLED}{hint}", file=sys.stderr)
 
 

@@ -22,7 +22,7 @@ from lit_makemore.diagnostics.checks import TABLE_WIDTH, Health
 from lit_makemore.diagnostics.words import samples
 from lit_makemore.files import write_text
 from lit_makemore.model import NameModel
-from lit_makemore.runs.tables import aligned, counted, displayed_width
+from lit_makemore.runs.tables import aligned, displayed_width
 from lit_makemore.training.curves import TrainingCurves
 from lit_makemore.training.datamodule import NamesDataModule
 from lit_makemore.training.metrics import evaluate as losses_on
@@ -46,7 +46,7 @@ class Result(NamedTuple):
     counts: KneserNey  # the best count model
     published: dict[str, float]  # losses on names.txt of what is re-implemented, and its steps
     steps: int  # updates that this run made
-    words: dict[str, int]  # how many, by split
+    words: tuple[int, int]  # how many val and test have
 
 
 def evaluate(
@@ -61,7 +61,7 @@ def evaluate(
     network = split_losses(net.net, data) if net.mixture is not None else None
     published = published if data.corpus.is_names else {}
     found = net.eval(), network, data.baselines, data.best_counts
-    words = {name: len(split.hashes) for name, split in data.splits.items()}
+    words = len(data.numbers[1]), len(data.numbers[2])
     return Result(of_best, final, best is not None, *found, published, trainer.global_step, words)
 
 
@@ -156,8 +156,8 @@ def _keyed(figures: Figures) -> Figures:
     return {f"{key}_loss".replace("_novel_loss", "_loss_novel"): x for key, x in figures.items()}
 
 
-def text(result: Result, health: Health | None, names: Samples, folder: Path, program: str) -> str:
-    """The closing tables, and what to type next to `program`; health is None without a monitor."""
+def text(result: Result, health: Health | None, names: Samples, folder: Path) -> str:
+    """The closing tables of a fit; health is None without a monitor."""
     order, mixture, published = result.counts.order, result.net.mixture, result.published
     rows = {"best weights" if result.kept else "last weights": result.best}
     if result.network:
@@ -172,31 +172,23 @@ def text(result: Result, health: Health | None, names: Samples, folder: Path, pr
         rows["published"] = {split: published.get(split) for split in SPLITS}
         after = f"after {published['steps']:,.0f} updates; this run made {result.steps:,}"
         said.append(f"published: by what this configuration re-implements, {after}")
-    path = shlex.quote(str(folder / "checkpoints" / "best.ckpt"))
-    next_commands = [
-        f"draw names: {program} sample --ckpt_path {path} --only_new",
-        f"web page: {program} export --ckpt_path {path} --output {shlex.quote(folder.name)}.html",
-    ]
+    few = "\n(val words: {:,}, test words: {:,}; so few say little)".format(*result.words)
     parts = [
-        headline(result, health.failed if health else None),
+        headline(result, health.failed if health else None) + few * (min(result.words) < FEW),
         table({**rows, **result.baselines}),
         *(f"({sentence})" for sentence in said),
         columns(names),
         *([health.table()] if health else []),
         f"\nresults: {folder} (summary.json, samples.txt, checkpoints/)",
         f"see them with: tensorboard --logdir {shlex.quote(str(folder.parent))}",
-        *next_commands * result.kept,
     ]
     return "\n".join(parts)
 
 
 def headline(result: Result, failed: Collection[str] | None) -> str:
-    """What the run has reached, in words; failed has the checks, None if nothing was judged.
-
-    The test words have chosen nothing. A published loss is compared by the val words.
-    """
-    split, of = "test", " (mixture)" if result.network else ""
-    if result.published.get("steps") == result.steps:
+    """What the run has reached, in words; failed has the checks, None if nothing was judged."""
+    split, of = "test", " (mixture)" if result.network else ""  # the test words chose nothing
+    if result.published.get("steps") == result.steps:  # a published loss is that of val words
         split, of = "val", f"{of} (published {result.published['val']:.4f})"
     loss, counting = result.best[split], result.baselines["kneser_ney"][split]
     reached = f"{split} unknown"
@@ -206,15 +198,10 @@ def headline(result: Result, failed: Collection[str] | None) -> str:
         if abs(percent) < 0.05:
             than = "as good as"
         reached = f"{split} {number(loss, 4)}{of}: {than} counting (Kneser–Ney {counting:.4f})"
-    verdict = "health not judged" if failed is None else "healthy"
-    if failed:
-        verdict = f"not healthy ({', '.join(failed)})"
-        if len(f"{reached}; {verdict}") > TABLE_WIDTH:
-            verdict = f"not healthy ({len(failed)} checks)"
-    line, val, test = f"{reached}; {verdict}", result.words["val"], result.words["test"]
-    if min(val, test) < FEW:
-        line += f"\n(only {val:,} val and {counted(test, 'test word')}: so few say little)"
-    return line
+    if not failed:
+        return f"{reached}; " + ("health not judged" if failed is None else "healthy")
+    line = f"{reached}; not healthy ({', '.join(failed)})"
+    return line if len(line) <= TABLE_WIDTH else f"{reached}; not healthy ({len(failed)} checks)"
 
 
 def table(rows: dict[str, Figures]) -> str:

@@ -84,11 +84,6 @@ def short_names(options: Sequence[str]) -> dict[str, str]:
     return {o: s if last.count(s) == 1 else o for o, s in zip(options, last, strict=True)}
 
 
-def counted(n: int, one: str, many: str | None = None) -> str:
-    """How many there are, in words: "1 word", "2,000 words"; `many` is an irregular plural."""
-    return f"{n:,} {one if n == 1 else many or f'{one}s'}"
-
-
 def typed(value: object) -> str:
     """A value of an option as it is typed."""
     return value if isinstance(value, str) else json.dumps(value, default=str)

@@ -1,6 +1,5 @@
 """What a fit reports: evaluated once, told in words that fit the terminal."""
 
-import shlex
 from pathlib import Path
 
 import pytest
@@ -34,8 +33,8 @@ def result(test: float | None, mixed: bool = False, published: float | None = No
     counts = KneserNey(torch.tensor([[0]]), torch.tensor([1]), torch.tensor([1]), 2)
     figures = {"kneser_ney": {**losses, "val": 2.2, "test": 2.3347}}
     network, theirs = losses if mixed else None, {"val": published, "steps": 1e5}
-    theirs, words = {} if published is None else theirs, {"train": 160, "val": 20, "test": 20}
-    found = NoMixture(), network, figures, counts, theirs, 100_000, words
+    theirs = {} if published is None else theirs
+    found = NoMixture(), network, figures, counts, theirs, 100_000, (20, 20)
     return Result(losses, losses, True, *found)
 
 
@@ -69,19 +68,19 @@ def test_the_first_line_says_in_words_what_the_run_reached(test, failed, line):
 
 
 @pytest.mark.parametrize(
-    ("val", "test", "said"),
+    ("words", "said"),
     [
-        (20, 20, None),
-        (2, 1, "(only 2 val and 1 test word: so few say little)"),
-        (2000, 19, "(only 2,000 val and 19 test words: so few say little)"),
-        (19, 20, "(only 19 val and 20 test words: so few say little)"),
+        ((20, 20), ""),
+        ((2, 1), "(val words: 2, test words: 1; so few say little)"),
+        ((2000, 19), "(val words: 2,000, test words: 19; so few say little)"),
+        ((19, 20), "(val words: 19, test words: 20; so few say little)"),
     ],
 )
-def test_a_split_of_few_words_is_named_below_the_headline(val, test, said):
-    found = result(2.0608)._replace(words={"train": 100, "val": val, "test": test})
-    first, *below = headline(found, []).split("\n")
-    assert first == headline(result(2.0608), [])
-    assert below == [said] * (said is not None)
+def test_below_the_headline_stands_how_few_words_it_is_of(words, said):
+    found = result(2.0608)._replace(words=words)
+    lines = text(found, None, [], Path("runs/x")).split("\n")
+    assert lines[0] == headline(result(2.0608), None)
+    assert lines[1] == said
 
 
 @pytest.mark.parametrize(
@@ -95,7 +94,7 @@ def test_a_split_of_few_words_is_named_below_the_headline(val, test, said):
 )
 def test_each_figure_says_what_it_is_of(mixed, published, steps, what):
     found = result(2.3744, mixed, published)._replace(steps=steps)
-    lines = text(found, None, [], Path("runs/x"), "lit_makemore").split("\n")
+    lines = text(found, None, [], Path("runs/x")).split("\n")
     assert lines[0].startswith(what)
     names = [line[:14].rstrip() for line in lines[2:7] if line[:1].isalpha()]
     rows = ["mixture" if mixed else "best weights", "its perplexity", *["network alone"] * mixed]
@@ -108,20 +107,6 @@ def test_each_figure_says_what_it_is_of(mixed, published, steps, what):
 def test_large_figures_stay_in_their_columns():
     row = dict.fromkeys(("train", "val", "test", "val_novel", "test_novel"), 123_456.7)
     assert len({len(line) for line in table({"best weights": row}).split("\n") if line}) == 1
-
-
-@pytest.mark.parametrize(("kept", "name"), [(True, "words-2"), (True, "it's"), (False, "x")])
-def test_the_last_lines_are_commands_for_this_run(kept, name):
-    found, folder = result(2.0)._replace(kept=kept), Path("my runs", name)
-    lines = text(found, None, [], folder, "python train.py").split("\n")[-2:]
-    if not kept:
-        assert "tensorboard" in lines[-1]
-        return
-    for line, command in zip(lines, ("sample", "export"), strict=True):
-        words = shlex.split(line.partition(": ")[2])
-        best = str(folder / "checkpoints" / "best.ckpt")
-        assert words[:5] == ["python", "train.py", command, "--ckpt_path", best]
-    assert words[5:] == ["--output", f"{name}.html"]
 
 
 @pytest.mark.parametrize("char", ["q", "中"])
