@@ -322,7 +322,7 @@ def test_names_that_do_not_end_are_counted(usual, tmp_path, capsys):
     assert main(["sample", "--ckpt_path", str(tmp_path / "endless.ckpt"), *draw]) == 0
     captured = capsys.readouterr()
     assert [row.split("\t")[2] for row in captured.out.splitlines()] == ["cut"] * 5
-    assert "5 names were cut at " in captured.err
+    assert "where they had not ended: 5; " in captured.err
     assert captured.err.count("\n") == 1
 
 
@@ -337,7 +337,7 @@ def test_predict_scores_words_in_order(usual, tmp_path, processes):
     arguments += ["--data.predict_path", str(given), "--trainer.devices", str(processes)]
     command = [sys.executable, "train.py", "predict", *arguments, "--trainer.accelerator", "cpu"]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
-    assert "9 words have no score" in done.stderr
+    assert "words without a score: 9; " in done.stderr
 
     with output.open(encoding="utf-8") as file:
         rows = list(csv.DictReader(file))

@@ -88,7 +88,7 @@ def _lines(draws: Iterable[Draw], model: NameModel | None, limit: int) -> Iterat
         yield "".join(f"{line}\n" for line in lines)
     if cut:
         print(
-            f"{cut:,} names were cut at {limit:,} characters, where they had not ended; "
+            f"names cut at {limit:,} characters, where they had not ended: {cut:,}; "
             "--max_length N draws only names that end within N",
             file=sys.stderr,
         )
