@@ -20,7 +20,7 @@ from lit_makemore.model import NameModel, load
 from lit_makemore.network.layers import Linear, Tanh
 from lit_makemore.network.mlp import ACTIVATIONS
 from lit_makemore.sampling.generate import POSITIONS, WordFilter
-from lit_makemore.sampling.sampler import Decoding
+from lit_makemore.sampling.sampler import USUAL
 
 Format = Literal["html", "python", "onnx", "safetensors"]
 TITLE = "Names that a neural network invents"
@@ -111,7 +111,7 @@ def described(model: NameModel) -> dict[str, Any]:
         "chars": model.vocab.chars,
         "spaces": [i for i, char in enumerate(model.vocab.chars, 1) if char.isspace()],
         "blockSize": model.block_size,
-        "topP": Decoding().top_p or 1,
+        "topP": USUAL.top_p,
         "network": {
             "embedding": list(net.embedding.weight.shape),
             "layers": [list(layer.weight.shape) for layer in linear],

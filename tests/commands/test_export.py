@@ -55,17 +55,19 @@ def examples(model: NameModel, words: list[str]) -> tuple[torch.Tensor, ...]:
     return distinct(windows, len(model.vocab))
 
 
-def mixed(model: NameModel) -> NameModel:
-    """The same network mixed with the counts of words."""
-    model = copy(model)
-    model.mixture = Mixture(KneserNey(*examples(model, WORDS), len(model.vocab)), 0.7)
+def mixed(model: NameModel, order: int = 3) -> NameModel:
+    """The same network mixed with the counts of words, which look back less far."""
+    model, (x, y, n) = copy(model), examples(model, WORDS)
+    rows, inverse = torch.cat([x[:, -order:], y[:, None]], 1).unique(dim=0, return_inverse=True)
+    counts = KneserNey(rows[:, :-1], rows[:, -1], inverse.bincount(n).long(), len(model.vocab))
+    model.mixture = Mixture(counts, 0.7)
     return model
 
 
 MODELS = {
     **{f"layers {x['n_layer']}": partial(random_model, **x) for x in ARCHITECTURES},
     "mixture": lambda: mixed(random_model(n_layer=3)),
-    "mixture of 8": lambda: mixed(random_model(block_size=8, n_layer=2, n_hidden=30)),
+    "mixture of 8": lambda: mixed(random_model(block_size=8, n_layer=2, n_hidden=30), 6),
     "characters": lambda: random_model(STRANGE, n_layer=1),
 }
 

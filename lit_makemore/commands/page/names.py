@@ -88,10 +88,10 @@ def _random(seed: int) -> Iterator[float]:
 def _decoded(last: Sequence[int], temperature: float, top_p: float) -> np.ndarray:
     """What is drawn with, (V,): a name has a character, and no white space at its ends."""
     p, spaces = _probabilities(last), DATA["spaces"]
-    if not last or last[-1] in spaces:
-        p[0] = 0
-    if not last:
-        p[spaces] = 0
+    if last:
+        p[0] *= last[-1] not in spaces
+    else:
+        p[[0, *spaces]] = 0
     p = (p / p.max()) ** (1 / temperature)
     p /= p.sum()
     if top_p < 1:
@@ -106,12 +106,12 @@ def _probabilities(last: Sequence[int]) -> np.ndarray:
     window = (*[0] * DATA["blockSize"], *last)[-DATA["blockSize"] :]
     embedding, rest = np.split(_parameters(), [np.prod(network["embedding"])])
     x = embedding.reshape(network["embedding"])[list(window)].ravel()
-    for i, (outputs, inputs) in enumerate(network["layers"]):
-        weight, bias, rest = np.split(rest, [outputs * inputs, outputs * (inputs + 1)])
-        x = ACTIVATE[network["activation"]](x) if i else x
-        x = weight.reshape(outputs, inputs) @ x + bias
+    for i, (n_out, n_in) in enumerate(network["layers"]):
+        weight, bias, rest = np.split(rest, [n_out * n_in, n_out * (n_in + 1)])
+        x = weight.reshape(n_out, n_in) @ (ACTIVATE[network["activation"]](x) if i else x) + bias
     p = np.exp(x - x.max())
-    return a * p / p.sum() + ((1 - a) * _counted(window) if a < 1 else 0)
+    counted = _counted(window[1 - DATA["counts"]["width"] :]) if a < 1 else 0
+    return a * p / p.sum() + (1 - a) * counted
 
 
 @cache
@@ -128,7 +128,7 @@ def _counted(window: tuple[int, ...]) -> np.ndarray:
     if len(rows) == 0:
         return shorter
     counts = np.bincount(rows[:, -2], rows[:, -1], size)
-    if len(window) < DATA["blockSize"]:  # counts the distinct tokens before it
+    if len(window) < DATA["counts"]["width"] - 1:  # counts the distinct tokens before it
         pairs = np.unique(rows[:, -3 - len(window)] * size + rows[:, -2])
         counts = np.bincount(pairs % size, minlength=size)
     return (np.maximum(counts - d, 0) + d * np.count_nonzero(counts) * shorter) / counts.sum()
@@ -141,7 +141,7 @@ def _rows(window: tuple[int, ...]) -> np.ndarray:
         rows = _rows(window[1:])
         return rows[rows[:, -2 - len(window)] == window[0]]
     table = zlib.decompress(b64decode(DATA["counts"]["rows"]))  # column by column
-    return np.frombuffer(table, "<i4").reshape(DATA["blockSize"] + 2, -1).T
+    return np.frombuffer(table, "<i4").reshape(DATA["counts"]["width"] + 1, -1).T
 
 
 def main() -> None:
