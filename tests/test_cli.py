@@ -289,8 +289,14 @@ def test_names_are_marked_by_where_they_are_and_only_new_ones_are_drawn(tmp_path
     assert sample(learnt, *draw, "--only_new") == 0
     new = capsys.readouterr().out.splitlines()
     assert len(new) == 2000
+    assert not set(new) & set(WORDS)
     train = set(checkpoint.load(learnt.best).train_hashes.tolist())
-    assert not {word_hash(name) for name in new} & train
+    for name in [*WORDS, new[0]]:
+        exactly = ["--prefix", name, "--max_length", str(len(name)), "--top_p", "1"]
+        assert sample(learnt, *exactly, "--num", "1", "--scores") == 0
+        expected = "list" if name in WORDS else "new"
+        expected = "train" if word_hash(name) in train else expected
+        assert capsys.readouterr().out.split("\t")[::2] == [name, f"{expected}\n"]
     rows = (learnt.folder / "samples.txt").read_text().splitlines()
     for name, mark in (row.split("\t") for row in rows):
         expected = "new" if name not in WORDS else "held out"
@@ -299,8 +305,9 @@ def test_names_are_marked_by_where_they_are_and_only_new_ones_are_drawn(tmp_path
 
 def test_a_network_with_nothing_new_to_say_is_an_error(usual, capsys):
     word = next(w for w in WORDS if word_hash(w) in checkpoint.load(usual.best).train_hashes)
-    assert sample(usual, "--prefix", word, "--max_length", str(len(word)), "--only_new") == 1
-    assert "leave out --only_new" in capsys.readouterr().err
+    exactly = ["--prefix", word, "--max_length", str(len(word)), "--top_p", "1"]
+    assert sample(usual, *exactly, "--only_new") == 1
+    assert "or leave out --only_new" in capsys.readouterr().err
 
 
 @pytest.mark.slow
@@ -315,7 +322,7 @@ def test_names_that_do_not_end_are_counted(usual, tmp_path, capsys):
     assert main(["sample", "--ckpt_path", str(tmp_path / "endless.ckpt"), *draw]) == 0
     captured = capsys.readouterr()
     assert [row.split("\t")[2] for row in captured.out.splitlines()] == ["cut"] * 5
-    assert "5 names were cut at " in captured.err
+    assert "where they had not ended: 5; " in captured.err
     assert captured.err.count("\n") == 1
 
 
@@ -330,7 +337,7 @@ def test_predict_scores_words_in_order(usual, tmp_path, processes):
     arguments += ["--data.predict_path", str(given), "--trainer.devices", str(processes)]
     command = [sys.executable, "train.py", "predict", *arguments, "--trainer.accelerator", "cpu"]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
-    assert "9 words have no score" in done.stderr
+    assert "words without a score: 9; " in done.stderr
 
     with output.open(encoding="utf-8") as file:
         rows = list(csv.DictReader(file))
@@ -421,16 +428,23 @@ def test_too_little_memory_names_the_remedy(monkeypatch, capsys, error):
     assert line.startswith("error: there is not enough memory: use a smaller network")
 
 
-def test_help_and_sample_do_not_import_lightning():
-    """What runs before signals are noted is open to a cluster's early warning, too."""
-    code = """if True:
+def test_what_takes_long_to_import_is_imported_where_it_is_used(small_run, tmp_path):
+    """And what runs before signals are noted is open to a cluster's early warning."""
+    ckpt = small_run() / "checkpoints" / "best.ckpt"
+    code = f"""if True:
         import sys
         from lit_makemore.cli import main
-        for arguments in (["--help"], ["sample", "--ckpt_path", "none"]):
-            main(arguments)
-            print(sorted({"lightning", "torch"} & set(sys.modules)))"""
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT)
+        heavy = {{*"torch torch._dynamo lightning torchmetrics matplotlib tensorboard".split()}}
+        usual = ["--ckpt_path", {str(ckpt)!r}]
+        commands = ["--help"], ["sample", *usual], ["score", *usual, "emma"], ["export", *usual]
+        for command in commands:
+            main(command)
+            print(sorted(heavy & set(sys.modules)))"""
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, cwd=tmp_path, env=environment
+    )
     assert [line for line in done.stdout.splitlines() if line.startswith("[")] == [
         "[]",
-        "['torch']",
-    ]
+        *["['torch']"] * 3,
+    ], done.stderr

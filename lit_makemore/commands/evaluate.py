@@ -65,7 +65,7 @@ def predict(cli: MakemoreCLI) -> None:
         return
     write_parts(cli.config.output, _rows(chunks, model.model.train_hashes))
     if unspelled := sum(log_p is None for _, log_p in chain.from_iterable(chunks)):
-        say(f"{unspelled} words have no score: {UNSPELLED}")
+        say(f"words without a score: {unspelled:,}; {UNSPELLED}")
 
 
 def _rows(chunks: list[Scores], train_hashes: Tensor) -> Iterator[str]:

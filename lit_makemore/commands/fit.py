@@ -4,6 +4,7 @@ Options → data, network and Trainer → teachers → fit → report.
 """
 
 import logging
+import shlex
 from pathlib import Path
 from time import perf_counter
 from typing import Any
@@ -13,9 +14,9 @@ import lightning.pytorch as pl
 from lit_makemore.commands import threads
 from lit_makemore.commands.lightning_cli import MakemoreCLI
 from lit_makemore.commands.options import NOTHING_KEPT
-from lit_makemore.commands.output import notes, say
+from lit_makemore.commands.output import notes, program, say
 from lit_makemore.commands.quiet import quiet_lightning
-from lit_makemore.commands.teachers import is_config, train_teachers
+from lit_makemore.commands.teachers import is_config, train_on_all_words, train_teachers
 from lit_makemore.diagnostics.checks import Health
 from lit_makemore.diagnostics.monitor import Monitor, Unhealthy
 from lit_makemore.diagnostics.progress import ProgressLine
@@ -44,16 +45,23 @@ def run(args: list[str], begun: float) -> None:
         with notes(logging.INFO if shown else logging.WARNING):
             if not cli.config.trainer.fast_dev_run:
                 say(*slurm.notes(cli.config.seed_everything))
-            reached = train(cli, begun)
-    if reached:
-        print(report.text(*reached))
+            if reached := train(cli, begun):
+                print(report.text(*reached), flush=True)
+            best = cli.folder / "checkpoints" / "best.ckpt" if cli.folder else None
+            if cli.config.all_words and best:
+                best = train_on_all_words(best, train)
+                print(f"{best.name} has learnt all words; the losses are those of the run before")
+    if best and best.exists():
+        path, page = shlex.quote(str(best)), shlex.quote(f"{best.parent.parent.name}.html")
+        print(f"draw names: {program()} sample --ckpt_path {path} --only_new")
+        print(f"web page: {program()} export --ckpt_path {path} --output {page}")
 
 
 def train(cli: MakemoreCLI, begun: float, folder: RunFolder | None = None) -> Reached | None:
     """Trains what the options describe: the teachers first, then the network.
 
-    `folder` is the run folder, if the caller has locked it. Afterwards `cli.model` is what was
-    trained, with its last weights.
+    `folder` is the run folder, if the caller has locked it. Afterwards `cli.folder` is where it
+    lies, and `cli.model` is what was trained, with its last weights.
 
     Returns what was reached, on the first process; None after a fast_dev_run, and if the run had
     been finished before. If a signal came, and the run has been saved, it raises Stopped.
@@ -63,6 +71,7 @@ def train(cli: MakemoreCLI, begun: float, folder: RunFolder | None = None) -> Re
         _try_out(cli)
         return None
     found = _find_run(cli)
+    cli.folder = found.folder if found else None
     if found and (larger := resume.finished(found, cli.dump())):
         longer = f"to train longer, set a larger {' or '.join(larger)}"
         say(f"{found.folder} is already finished (update {found.step:,}); {longer}")
@@ -89,6 +98,7 @@ def train(cli: MakemoreCLI, begun: float, folder: RunFolder | None = None) -> Re
         data.teachers = train_teachers(cli, folder, train)
         with noted(*ASKING):
             trainer.fit(model, data, ckpt_path=ckpt_path, weights_only=True)
+        cli.folder = folder.path
         return _report(cli, folder, begun) if trainer.is_global_zero else None
     except BaseException as error:
         # A run without an update can be continued if it was stopped, or has trained teachers.

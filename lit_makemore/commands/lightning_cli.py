@@ -76,6 +76,8 @@ class MakemoreCLI(LightningCLI):
             auto_configure_optimizers=False,
             load_from_checkpoint_support=False,
         )
+        self.folder: Path | None = None  # of the run, once `fit` has found or made it
+        self.common: Path | None = None  # the folder of teachers that several runs share
         self.configs = list(map(str, self.config.config or []))
 
     def add_default_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
@@ -94,6 +96,7 @@ class MakemoreCLI(LightningCLI):
         add("--recipe", Role | None, None, text)
         text = "Losses on names.txt of what a configuration re-implements, and its steps."
         add("--published", dict[str, float], {}, text)
+        add("--all_words", bool, False, "After a fit train once more, on all words.")
         if self.command == "fit":
             resume = "Continue a run: true, auto (if there is one), its folder or checkpoint."
             add("--resume", str | None, None, resume)
@@ -196,6 +199,9 @@ class MakemoreCLI(LightningCLI):
         leave_signals_alone(trainer)
         stop_while_connecting(trainer)
         refuse(options.trainer_rows(self.command, trainer, given))
+        kept = trainer.world_size == 1 and given.enable_checkpointing is not False
+        once_more = "--all_words true needs one process, and --trainer.enable_checkpointing true"
+        refuse([(fits and self.config.all_words and not kept, once_more)])
         slurm.check(trainer.num_devices * trainer.num_nodes)
         devices.check_launcher(trainer)
         return trainer

@@ -57,7 +57,7 @@ def score(
     if unspelled:
         folded = any(model.vocab.spells(word.lower()) for word in unspelled)
         hint = "; try --lowercase" if folded else ""
-        how_many = f"{len(unspelled):,} of {len(given):,} words have no score"
+        how_many = f"words without a score: {len(unspelled):,} of {len(given):,}"
         print(f"{how_many}, as {unspelled[0]!r}: {UNSPELLED}{hint}", file=sys.stderr)
 
 

@@ -50,7 +50,7 @@ def sweep(config: str, name: str | None = None, runs_dir: str = "runs") -> None:
             gc.collect()  # else its Trainer and its words would stay in memory
     trials = sweep_results.best_first(study)
     if left := searched.n_trials - len(trials):
-        print(f"{left} trials are not finished: other workers have them; the last writes the table")
+        print(f"trials not finished: {left}; other workers have them, the last writes the table")
         return
     arguments = searched.arguments(trials[0].parameters, (searched.seeds or [None])[0])
     command = shlex.join([*program().split(), "fit", *arguments, "--name", f"{name}-best"])
@@ -87,6 +87,8 @@ def check(searched: Sweep) -> dict[str, Any]:
     for parameters in searched.ends():
         cli = MakemoreCLI("fit", searched.arguments(parameters, (searched.seeds or [None])[0]))
         cli.build(callbacks=[], **NOTHING_KEPT)
+        if cli.config.all_words:
+            raise ValueError("--all_words true leaves no words that compare trials; leave it out")
         if cli.trainer.world_size > 1:
             remedy = "set trainer.devices to 1 in the options, and start more workers"
             several = f"not on {cli.trainer.world_size}"
@@ -108,7 +110,9 @@ def _train(study: Study, trial: FrozenTrial, seed: Value | None, folder: RunFold
     said = ", ".join(f"{name} {shown(value)}" for name, value in trial.params.items())
     said = f"{run.name}: {said}" if said else run.name
     try:
-        train(MakemoreCLI("fit", arguments), begun, folder)
+        cli = MakemoreCLI("fit", arguments)
+        cli.common = study.folder / "teachers"
+        train(cli, begun, folder)
     except Diverged as error:
         study.enter(trial, float("inf"))
         print(f"{said}: diverged ({error})")

@@ -1,6 +1,8 @@
-"""The teachers of a run: each is a run of its own, in a folder inside the run's."""
+"""Runs that belong to a run: its teachers, and once more its network, on all words."""
 
 import gc
+import hashlib
+import json
 import shlex
 from collections.abc import Callable
 from pathlib import Path
@@ -16,15 +18,18 @@ from lit_makemore.commands.lightning_cli import MakemoreCLI
 from lit_makemore.commands.output import say
 from lit_makemore.counts.targets import Teacher
 from lit_makemore.files import write_text
-from lit_makemore.runs.folder import RunFolder
+from lit_makemore.model import KEY, PREFIX, load, read, write
+from lit_makemore.runs.folder import RunFolder, alone, is_finished
 from lit_makemore.runs.signals import Stopped
 from lit_makemore.runs.tables import typed
+from lit_makemore.training.datamodule import NamesDataModule
 from lit_makemore.training.option_conflicts import check_fit
 
 Train = Callable[[MakemoreCLI, float], Any]
 SHARED = (  # options that a teacher has from the run that it teaches
     "data.path data.column data.count data.encoding data.splits data.split_seed data.lowercase "
-    "data.strip data.url trainer.accelerator trainer.devices resume_override max_requeues"
+    "data.strip data.url trainer.accelerator trainer.devices trainer.limit_val_batches "
+    "resume_override max_requeues"
 ).split()
 
 
@@ -63,30 +68,33 @@ def is_config(teacher: str) -> bool:
 
 
 def _train_teacher(cli: MakemoreCLI, config: str, run: Path, train: Train) -> str | Teacher:
-    """One teacher; the checkpoint, if an earlier, stopped run has trained it."""
-    say(f"teacher {run.name}: {config}")
+    """One teacher; the checkpoint, if an earlier, stopped run or one of a sweep has trained it."""
+    number, whole = run.name, run.parent.parent
+    say(f"teacher {number}: {config}")
     threads_of_ours = torch.get_num_threads()
     device = cli.trainer.strategy.root_device
     # the random state of the run that it teaches must not change
     with torch.random.fork_rng([device] if device.type == "cuda" else []):
         try:
-            one = MakemoreCLI("fit", _teacher_options(cli.config, config, run))
-            reached = train(one, perf_counter())
+            one = MakemoreCLI("fit", _teacher_options(cli.config, config, number))
+            if cli.common:  # equal teachers of a sweep are one; who comes later waits for it
+                options = one.dump().encode(errors="replace")
+                run = cli.common / hashlib.sha256(options).hexdigest()[:12] / number
+            run.parent.mkdir(parents=True, exist_ok=True)
+            with alone(run.parent):
+                trained = cli.common and is_finished(run)
+                reached = None if trained else _train_inside(one, run, whole, train)
         except (ValueError, OSError, MisconfigurationException) as error:
             raise ValueError(f"{config}: {error}") from error
-        except Stopped as stopped:
-            whole = f"fit --resume {shlex.quote(str(run.parent.parent))}"
-            line = f"teacher {run.name} was stopped; continue the whole run with {whole}"
-            raise Stopped(stopped.signum, line) from stopped
     threads.use(threads_of_ours)
     if reached is None:
         return str(run / "checkpoints" / "last.ckpt")
     val = reached[0].final["val"]
-    say(f"teacher {run.name}: " + ("val unknown" if val is None else f"val {val:.4f}"))
+    say(f"teacher {number}: " + ("val unknown" if val is None else f"val {val:.4f}"))
     return Teacher(one.model.net.cpu().eval(), one.datamodule.block_size)
 
 
-def _teacher_options(ours: Any, config: str, run: Path) -> list[str]:
+def _teacher_options(ours: Any, config: str, number: str) -> list[str]:
     """The command line of a teacher: its configuration, on the words and devices of this run."""
     defaults = {key: ours[key] for key in ("data.block_size", "model.engine")}
     given = {key: ours[key] for key in SHARED} | {
@@ -95,13 +103,54 @@ def _teacher_options(ours: Any, config: str, run: Path) -> list[str]:
         "trainer.strategy": "auto",
         "trainer.enable_checkpointing": True,
         "diagnostics.enabled": False,
-        "runs_dir": str(run.parent),
-        "name": run.name,
-        "resume": "auto" if run.exists() else "false",  # auto would say that it begins a new run
-        "seed_everything": (1000 * ours.seed_everything + int(run.name)) % 2**32,
+        "seed_everything": (1000 * ours.seed_everything + int(number)) % 2**32,
     }
     silent = ("trainer.enable_progress_bar", "trainer.logger")
     given |= {key: False for key in silent if ours[key] is False}
     given |= {"threads": ours.threads} if ours.threads else {}
     before, after = ([f"--{k}={typed(v)}" for k, v in o.items()] for o in (defaults, given))
     return [*before, "--config", config, *after]
+
+
+def train_on_all_words(best: Path, train: Train) -> Path:
+    """Trains the network of a finished run once more, on all words; returns its checkpoint.
+
+    What val words have chosen stays: the updates of `best`, and the mixture, but for its counts.
+    """
+    folder = best.parent.parent
+    best = best if best.exists() else best.with_name("last.ckpt")  # nothing was validated
+    entries, run = read(best), folder / "all_words"
+    options = (  # the mixture trains nothing; it is added below
+        f"--trainer.max_steps {entries['global_step']} --data.splits [1,0,0] "
+        "--trainer.limit_val_batches 0 --trainer.logger false --model.count_mixture false "
+        "--trainer.max_epochs -1 --trainer.max_time null --diagnostics.enabled false"
+    ).split()
+    say(f"once more, on all words, until update {entries['global_step']:,}")
+    one = MakemoreCLI("fit", ["--config", str(folder / "config.yaml"), *options])
+    _train_inside(one, run, folder, train)
+    model = load(run / "checkpoints" / "last.ckpt")
+    model.mixture = load(best).mixture
+    if model.mixture is not None:
+        chosen = model.mixture.counts
+        data = NamesDataModule(**{**one.config.data, "block_size": chosen.order})
+        data.setup("test")
+        model.mixture.counts = data.best_counts
+        model.mixture.counts.discount = chosen.discount
+    state = {f"{PREFIX}{name}": value for name, value in model.state_dict().items()}
+    ours = {KEY: model.described(entries[KEY]["engine"]), "state_dict": state}
+    path = best.with_name("all_words.ckpt")
+    write({**entries, **ours, "optimizer_states": None}, path)  # no run can go on from there
+    summary = json.loads((folder / "summary.json").read_text("utf-8")) | {"trained_on": "all"}
+    write_text(folder / "summary.json", json.dumps(summary, indent=2) + "\n")
+    return path
+
+
+def _train_inside(one: MakemoreCLI, run: Path, whole: Path, train: Train) -> Any:
+    """Trains `one` in the folder `run`, or goes on there; a signal stops the run `whole`."""
+    ours, resume = one.config, "auto" if run.exists() else "false"  # auto would speak of a new run
+    ours.runs_dir, ours.name, ours.resume, ours.all_words = str(run.parent), run.name, resume, False
+    try:
+        return train(one, perf_counter())
+    except Stopped as stopped:
+        line = f"{run} was stopped; continue the whole run with fit --resume"
+        raise Stopped(stopped.signum, f"{line} {shlex.quote(str(whole))}") from stopped

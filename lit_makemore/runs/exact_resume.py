@@ -1,6 +1,7 @@
 """What a fit reads from its run folder and writes into it, so that a resumed run ends the same."""
 
 import logging
+import shutil
 from collections.abc import Callable
 from copy import deepcopy
 from functools import partial
@@ -77,7 +78,8 @@ class FolderCallback(pl.Callback):
         """The checkpoint is restored, so old results may now be replaced."""
         if trainer.is_global_zero:
             path, last = self._folder.checkpoints.parent, self._folder.checkpoints / "last.ckpt"
-            for name in ("summary.json", "samples.txt", "failed.txt"):
+            shutil.rmtree(path / "all_words", ignore_errors=True)
+            for name in ("summary.json", "samples.txt", "failed.txt", "checkpoints/all_words.ckpt"):
                 (path / name).unlink(missing_ok=True)
             goes_on_from = self._found and self._found.path
             if goes_on_from and not (last.exists() and goes_on_from.samefile(last)):

@@ -27,8 +27,8 @@ class RunFolder:
 
         config.yaml          the whole configuration; feed it to fit, validate or test
         events.out.*         TensorBoard's
-        teachers/            1, 2 …: the runs of the teachers that it trained
-        checkpoints/         best.ckpt by validation loss, last.ckpt
+        teachers/, all_words/  1, 2 …: the runs of its teachers; the run on all words
+        checkpoints/         best.ckpt by validation loss, last.ckpt; all_words.ckpt
         summary.json         what the run reached
         samples.txt          names from the best checkpoint
         failed.txt           why diagnostics.fail_on has stopped it

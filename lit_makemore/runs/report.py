@@ -29,6 +29,7 @@ from lit_makemore.training.metrics import evaluate as losses_on
 from lit_makemore.words.splits import known_words, repeated_words, whereabouts
 
 LONGEST_SHOWN = 30  # characters
+FEW = 20  # words of a split: with fewer, its loss is mostly chance
 SPLITS = ("train", "val", "test", "val_novel", "test_novel")
 
 Samples = list[tuple[str, str]]
@@ -45,6 +46,7 @@ class Result(NamedTuple):
     counts: KneserNey  # the best count model
     published: dict[str, float]  # losses on names.txt of what is re-implemented, and its steps
     steps: int  # updates that this run made
+    words: tuple[int, int]  # how many val and test have
 
 
 def evaluate(
@@ -59,7 +61,8 @@ def evaluate(
     network = split_losses(net.net, data) if net.mixture is not None else None
     published = published if data.corpus.is_names else {}
     found = net.eval(), network, data.baselines, data.best_counts
-    return Result(of_best, final, best is not None, *found, published, trainer.global_step)
+    words = len(data.numbers[1]), len(data.numbers[2])
+    return Result(of_best, final, best is not None, *found, published, trainer.global_step, words)
 
 
 def split_losses(net: nn.Module, data: NamesDataModule) -> Figures:
@@ -169,8 +172,9 @@ def text(result: Result, health: Health | None, names: Samples, folder: Path) ->
         rows["published"] = {split: published.get(split) for split in SPLITS}
         after = f"after {published['steps']:,.0f} updates; this run made {result.steps:,}"
         said.append(f"published: by what this configuration re-implements, {after}")
+    few = "\n(val words: {:,}, test words: {:,}; so few say little)".format(*result.words)
     parts = [
-        headline(result, health.failed if health else None),
+        headline(result, health.failed if health else None) + few * (min(result.words) < FEW),
         table({**rows, **result.baselines}),
         *(f"({sentence})" for sentence in said),
         columns(names),
@@ -183,17 +187,17 @@ def text(result: Result, health: Health | None, names: Samples, folder: Path) ->
 
 def headline(result: Result, failed: Collection[str] | None) -> str:
     """What the run has reached, in words; failed has the checks, None if nothing was judged."""
-    val, counting = result.best["val"], result.baselines["kneser_ney"]["val"]
-    of = " (mixture)" if result.network else ""
-    if result.published.get("steps") == result.steps:
-        of += f" (published {result.published['val']:.4f})"
-    reached = "val unknown"
-    if val is not None and counting is not None:
-        percent = 100 * (val / counting - 1)
+    split, of = "test", " (mixture)" if result.network else ""  # the test words chose nothing
+    if result.published.get("steps") == result.steps:  # a published loss is that of val words
+        split, of = "val", f"{of} (published {result.published['val']:.4f})"
+    loss, counting = result.best[split], result.baselines["kneser_ney"][split]
+    reached = f"{split} unknown"
+    if loss is not None and counting is not None:
+        percent = 100 * (loss / counting - 1)
         than = f"{abs(percent):,.1f} % {'worse' if percent > 0 else 'better'} than"
         if abs(percent) < 0.05:
             than = "as good as"
-        reached = f"val {number(val, 4)}{of}: {than} counting (Kneser–Ney {counting:.4f})"
+        reached = f"{split} {number(loss, 4)}{of}: {than} counting (Kneser–Ney {counting:.4f})"
     if not failed:
         return f"{reached}; " + ("health not judged" if failed is None else "healthy")
     line = f"{reached}; not healthy ({', '.join(failed)})"
@@ -229,4 +233,5 @@ def columns(names: Samples) -> str:
     cells = [cell + " " * (width - displayed_width(cell)) for cell in cells]
     across = min(5, TABLE_WIDTH // width)
     lines = ["".join(cells[i : i + across]).rstrip() for i in range(0, len(cells), across)]
-    return "\n" + "\n".join(lines) + "\n(= a training word, ~ a val or test word, others new)"
+    marks = "(= a training word, ~ a val or test word, others new; drawn with --top_p 1)"
+    return "\n".join(["", *lines, marks])

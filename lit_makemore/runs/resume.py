@@ -14,7 +14,7 @@ from lit_makemore.runs.folder import is_finished, read_config
 
 # options that may differ: they change no digit of the result
 SAME_RESULT = (
-    "config runs_dir ckpt_path published threads diagnostics trainer.enable_progress_bar "
+    "config runs_dir ckpt_path published threads all_words diagnostics trainer.enable_progress_bar "
     "trainer.profiler trainer.log_every_n_steps trainer.max_time trainer.logger "
     "data.predict_path data.url"
 ).split()

@@ -55,10 +55,10 @@ def write(folder: Path, sweep: Sweep, trials: Sequence[Trial], command: str) -> 
     with replacing(folder / "sweep.png") as file:
         picture(sweep, trials).savefig(file, format="png")
     write_text(folder / "sweep.csv", _csv(sweep, trials))
-    seeds = f", {len(sweep.seeds)} seeds each" if sweep.seeds else ""
+    seeds = f", seeds of each: {len(sweep.seeds)}" if sweep.seeds else ""
     write_text(
         folder / "sweep.md",
-        f"# {folder.name}\n\nSampler {sweep.sampler}, {len(trials)} trials{seeds}. Losses are in "
+        f"# {folder.name}\n\nSampler {sweep.sampler}, trials: {len(trials)}{seeds}. Losses are in "
         f"nats per character. The trials are sorted by {sweep.objective}.\n\n{best}\n\n"
         f"```\n{command}\n```\n\n![the losses](sweep.png)\n\n{tables.markdown(rows)}\n",
     )

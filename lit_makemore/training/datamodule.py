@@ -59,7 +59,7 @@ class NamesDataModule(pl.LightningDataModule):
             configurations: it trains them first. A teacher may see more characters, or fewer.
         counts_share: the share of the count model in the targets of teachers.
         seed: seed of the order of the minibatches.
-        splits: shares of the words for training, validation and test.
+        splits: shares of the words for training, validation and test; the last two may be 0.
         split_seed: seed of the shuffle before the split.
         lowercase: make every word lower-case.
         strip: remove white space at both ends of a word, and commas after it.
@@ -208,7 +208,7 @@ class NamesDataModule(pl.LightningDataModule):
         loaded = model.load(teacher)
         if apart := difference(loaded.vocab.chars, self.chars):
             raise ValueError(f"the teacher {teacher} has another vocabulary: {apart}")
-        if not loaded.train_hashes.equal(self.train_hashes):
+        if any(map(len, self.numbers[1:])) and not loaded.train_hashes.equal(self.train_hashes):
             raise ValueError(
                 f"the teacher {teacher} was trained on other words, perhaps on held-out ones; use "
                 "the same list, --data.splits and --data.split_seed"
@@ -221,6 +221,11 @@ class NamesDataModule(pl.LightningDataModule):
         if self.splits:
             return self.splits["train"].hashes.unique()
         return corpus.word_hashes(self.corpus.words())[self.numbers[0]].unique()
+
+    @property
+    def list_hashes(self) -> Tensor:
+        """Those of all distinct words of the list, after setup, sorted, (words,) int64."""
+        return torch.cat([split.hashes for split in self.splits.values()]).unique()
 
     @cached_property
     def count_model(self) -> KneserNey:

@@ -62,7 +62,8 @@ def check_fit(module: Any, trainer: pl.Trainer, data: Any) -> None:
     changed = next((name for name in made if o[name] != made[name]), None)
     processes, clip, precision = trainer.world_size, trainer.gradient_clip_val, trainer.precision
     mixed, manual = o.count_mixture, o.engine == "manual"
-    without_val = trainer.limit_val_batches == 0 or not hasattr(type(data), "best_counts")
+    no_val = hasattr(data, "numbers") and not len(data.numbers[1])
+    without_val = no_val or trainer.limit_val_batches == 0 or not hasattr(type(data), "best_counts")
     endless = o.schedule == "one_cycle" and trainer.max_steps < 1
     examples = getattr(data, "batch_size", 2 * processes) // processes
     alone = examples < 2 and (o.norm == "batch" or o.logits_batch_norm)
@@ -77,6 +78,7 @@ def check_fit(module: Any, trainer: pl.Trainer, data: Any) -> None:
             "--model.count_mixture true chooses its weight on the val words: it needs "
             "NamesDataModule, and --trainer.limit_val_batches other than 0",
         ),
+        (no_val and trainer.limit_val_batches, "without val words: --trainer.limit_val_batches 0"),
         (endless, "a one-cycle schedule needs the length of the run: --trainer.max_steps N"),
         (alone, f"{norm}; raise --data.batch_size"),
         ((clip or 0) < 0, f"--trainer.gradient_clip_val must not be negative, but is {clip}"),

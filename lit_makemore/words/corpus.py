@@ -30,6 +30,7 @@ MAX_FETCH = 16 * 2**20  # bytes; of a longer file the checksum is wrong
 MIN_WORDS = 10  # distinct ones
 MOST_TIMES = 16
 MARKS = re.compile('[,;"]')  # of a table
+_NO_WORD = hashlib.blake2b(digest_size=8)
 
 
 @dataclass(frozen=True)
@@ -130,8 +131,8 @@ def read_words(path: str | Path, how: Reading = Reading()) -> list[str]:
 
 def word_hash(word: str) -> int:
     """BLAKE2b of the word's UTF-8 bytes, cut to a signed 64-bit integer."""
-    digest = hashlib.blake2b(word.encode(), digest_size=8).digest()
-    return int.from_bytes(digest, "little", signed=True)
+    (one := _NO_WORD.copy()).update(word.encode())  # twice as fast as a new one
+    return int.from_bytes(one.digest(), "little", signed=True)
 
 
 def word_hashes(words: Iterable[str]) -> Tensor:

@@ -39,16 +39,16 @@ def split_words(n: int, splits: Sequence[float], seed: int) -> tuple[Tensor, ...
 
     The order is that of random.seed(seed); random.shuffle(words), as in the lecture; a cut is at
     int(n · sum of the shares before it). ValueError if the shares do not sum to 1, or if a split
-    would be empty.
+    would be empty that has a share.
     """
-    if len(splits) != 3 or min(splits) <= 0 or abs(sum(splits) - 1) > 1e-9:
-        like = "must be three positive shares that sum to 1, as [0.8, 0.1, 0.1] do"
+    if len(splits) != 3 or not splits[0] or min(splits) < 0 or abs(sum(splits) - 1) > 1e-9:
+        like = "must be three shares that sum to 1, as [0.8, 0.1, 0.1] or [1, 0, 0] do"
         raise ValueError(f"the splits {list(splits)} {like}")
     order = array("i", range(n))  # is shuffled as a list is, in a tenth of the memory
     random.Random(seed).shuffle(order)
     cuts = [int(n * round(sum(splits[:i]), 9)) for i in range(1, len(splits))]
     parts = torch.frombuffer(order, dtype=torch.int32).tensor_split(cuts)
-    if not all(map(len, parts)):
+    if any(share and not len(part) for share, part in zip(splits, parts, strict=True)):
         raise ValueError(
             f"{n} words split by {list(splits)} leave one split empty; "
             "use a longer list or other shares"
@@ -71,7 +71,7 @@ def build_splits(
         lengths = word_lengths(part)
         novel = (~torch.isin(own, train)).repeat_interleave(lengths)
         windows = Windows(part.to(device), block_size)
-        splits[name] = Split(windows, own, novel, len(vocab), int(lengths.max()) - 1)
+        splits[name] = Split(windows, own, novel, len(vocab), max(lengths.tolist(), default=1) - 1)
     return splits
 
 

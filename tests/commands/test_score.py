@@ -32,7 +32,7 @@ def test_csv_and_json_say_the_same_in_the_order_of_the_words(score, model, tmp_p
     more = ["--file", str(path), *GIVEN[:2]]
     assert score(*more, "--format", "csv") == 0
     captured = capsys.readouterr()
-    assert captured.err.startswith("2 of 4 words have no score, as 'xyz'")
+    assert captured.err.startswith("words without a score: 2 of 4, as 'xyz'")
     assert "try --lowercase" in captured.err
     rows = list(csv.DictReader(captured.out.splitlines()))
     assert score(*more, "--format", "json", "--output", str(tmp_path / "scores.json")) == 0

@@ -123,6 +123,7 @@ def test_a_sweep_ends_in_a_table_and_the_command_of_the_winner(describe, tmp_pat
         ({"space": {"model.n_hidden": {"low": 0, "high": 5}}}, "n_hidden"),
         ({"options": {"name": "x"}}, "--name does not work in a sweep"),
         ({"options": {"trainer.devices": 2}}, "one device, not on 2"),
+        ({"options": {"all_words": True}}, "leaves no words that compare trials"),
         (
             {"options": {"trainer.fast_dev_run": 2}},
             "--trainer.fast_dev_run does not work in a sweep",
@@ -204,7 +205,7 @@ def test_workers_that_are_killed_leave_a_study_that_ends_right(describe, tmp_pat
         error = one.communicate()[1]
         assert one.returncode == 0, error
     last = worker(path)
-    assert "trials are not finished" not in last.communicate()[0]
+    assert "trials not finished" not in last.communicate()[0]
     assert last.returncode == 0
     assert (
         sorted(float(row["model.lr"]) for row in rows(tmp_path / "runs" / "s")) == space["model.lr"]
@@ -213,6 +214,71 @@ def test_workers_that_are_killed_leave_a_study_that_ends_right(describe, tmp_pat
     for run in (tmp_path / "runs" / "whole").glob("*-seed*"):
         apart = weights(run), weights(tmp_path / "runs" / "s" / run.name)
         assert all(torch.equal(apart[0][name], apart[1][name]) for name in apart[0]), run
+
+
+@pytest.fixture
+def taught(tmp_path) -> dict[str, object]:
+    """Options of a run with a teacher."""
+    teacher = {"trainer": {"max_steps": 1000}, "model": {"n_hidden": 8, "n_layer": 1}}
+    teacher["model"]["engine"] = "autograd"
+    (tmp_path / "teacher.yaml").write_text(yaml.dump(teacher))
+    return {"data.targets": "teacher", "data.teachers": [str(tmp_path / "teacher.yaml")]}
+
+
+def fit_alone(tmp_path: Path, taught: dict[str, object], *more: str) -> dict[str, torch.Tensor]:
+    options = [f"--{name}={value}" for name, value in taught.items()]
+    place = ["--runs_dir", str(tmp_path / "alone"), "--name", "one"]
+    assert main(["fit", "--config", str(tmp_path / "tiny.yaml"), *options, *more, *place]) == 0
+    return weights(tmp_path / "alone" / "one")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("space", "teachers", "last"),
+    [
+        ({"model.lr": [0.1, 0.2], "seed_everything": [1, 2]}, 2, "001-seed2"),  # of two seeds
+        ({"data.block_size": [2, 3]}, 2, "001"),  # which a teacher takes from the run
+        ({"model.n_hidden": [8, 9]}, 1, "001"),
+    ],
+    ids=str,
+)
+def test_equal_teachers_of_a_sweep_are_one(describe, tmp_path, taught, space, teachers, last):
+    assert main(command(describe(space=space, options=taught))) == 0
+    folder = tmp_path / "runs" / "s"
+    assert len([*folder.glob("**/teachers/**/summary.json")]) == teachers
+    assert len({path.name for path in (folder / "teachers").iterdir()}) == teachers
+    axis = next(iter(space))
+    value = next(row[axis] for row in rows(folder) if int(row["trial"]) == 1)
+    seed = ["--seed_everything", last[-1]] if "seed" in last else []
+    alone = fit_alone(tmp_path, taught, f"--{axis}", value, *seed)
+    ours = weights(folder / last)
+    assert all(torch.equal(ours[name], alone[name]) for name in alone)
+
+
+@pytest.mark.slow
+def test_a_worker_waits_for_a_teacher_and_goes_on_with_it_after_a_kill(describe, tmp_path, taught):
+    path = describe(space={"model.lr": [0.1, 0.2]}, options=taught)
+    first = worker(path)
+    while not [*tmp_path.glob("runs/s/teachers/*/1/checkpoints/last.ckpt")]:
+        assert first.poll() is None, first.communicate()
+        time.sleep(0.1)
+    first.send_signal(signal.SIGSTOP)  # in its teacher, whose lock it holds
+    second = worker(path)
+    while not (tmp_path / "runs" / "s" / "001" / "config.yaml").exists():
+        assert second.poll() is None, second.communicate()
+        time.sleep(0.1)
+    time.sleep(1)
+    assert not [*tmp_path.glob("runs/s/teachers/*/1/summary.json")]
+    first.kill()
+    first.communicate()
+    out, error = second.communicate()
+    assert "The best trial is" in out, error
+    (teacher,) = tmp_path.glob("runs/s/teachers/*/1")
+    assert f"resuming {teacher} at update" in error
+    rate = next(row["model.lr"] for row in rows(tmp_path / "runs" / "s") if row["trial"] == "1")
+    alone = fit_alone(tmp_path, taught, "--model.lr", rate)
+    ours = weights(tmp_path / "runs" / "s" / "001")
+    assert all(torch.equal(ours[name], alone[name]) for name in alone)
 
 
 @pytest.mark.slow

@@ -28,13 +28,14 @@ def test_whatever_the_names_the_table_fits_100_columns(name):
     assert sum(line.count(name[:5]) for line in lines) >= 20
 
 
-def result(val: float | None, mixed: bool = False, published: float | None = None) -> Result:
-    losses = {"train": 2.0, "val": val, "test": 2.0, "val_novel": val, "test_novel": 2.0}
+def result(test: float | None, mixed: bool = False, published: float | None = None) -> Result:
+    losses = {"train": 2.0, "val": 2.2, "test": test, "val_novel": 2.2, "test_novel": test}
     counts = KneserNey(torch.tensor([[0]]), torch.tensor([1]), torch.tensor([1]), 2)
-    figures = {"kneser_ney": {**losses, "val": 2.3347}}
+    figures = {"kneser_ney": {**losses, "val": 2.2, "test": 2.3347}}
     network, theirs = losses if mixed else None, {"val": published, "steps": 1e5}
     theirs = {} if published is None else theirs
-    return Result(losses, losses, True, NoMixture(), network, figures, counts, theirs, 100_000)
+    found = NoMixture(), network, figures, counts, theirs, 100_000, (20, 20)
+    return Result(losses, losses, True, *found)
 
 
 class NoMixture(nn.Identity):
@@ -42,37 +43,53 @@ class NoMixture(nn.Identity):
 
 
 @pytest.mark.parametrize(
-    ("val", "failed", "line"),
+    ("test", "failed", "line"),
     [
-        (2.3744, [], "val 2.3744: 1.7 % worse than counting (Kneser–Ney 2.3347); healthy"),
-        (2.0608, [], "val 2.0608: 11.7 % better than counting (Kneser–Ney 2.3347); healthy"),
-        (2.3340, [], "val 2.3340: as good as counting (Kneser–Ney 2.3347); healthy"),
+        (2.3744, [], "test 2.3744: 1.7 % worse than counting (Kneser–Ney 2.3347); healthy"),
+        (2.0608, [], "test 2.0608: 11.7 % better than counting (Kneser–Ney 2.3347); healthy"),
+        (2.3340, [], "test 2.3340: as good as counting (Kneser–Ney 2.3347); healthy"),
         (
             4.6302,
             ["overfit", "baseline"],
-            "val 4.6302: 98.3 % worse than counting (Kneser–Ney 2.3347); "
+            "test 4.6302: 98.3 % worse than counting (Kneser–Ney 2.3347); "
             "not healthy (overfit, baseline)",
         ),
         (
             75.8,
             ["initial_loss", "saturation", "dead", "update_ratio", "baseline"],
-            "val 75.8000: 3,146.7 % worse than counting (Kneser–Ney 2.3347); "
+            "test 75.8000: 3,146.7 % worse than counting (Kneser–Ney 2.3347); "
             "not healthy (5 checks)",
         ),
-        (None, None, "val unknown; health not judged"),
+        (None, None, "test unknown; health not judged"),
     ],
 )
-def test_the_first_line_says_in_words_what_the_run_reached(val, failed, line):
-    assert headline(result(val), failed) == line
+def test_the_first_line_says_in_words_what_the_run_reached(test, failed, line):
+    assert headline(result(test), failed) == line
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        ((20, 20), ""),
+        ((2, 1), "(val words: 2, test words: 1; so few say little)"),
+        ((2000, 19), "(val words: 2,000, test words: 19; so few say little)"),
+        ((19, 20), "(val words: 19, test words: 20; so few say little)"),
+    ],
+)
+def test_below_the_headline_stands_how_few_words_it_is_of(words, said):
+    found = result(2.0608)._replace(words=words)
+    lines = text(found, None, [], Path("runs/x")).split("\n")
+    assert lines[0] == headline(result(2.0608), None)
+    assert lines[1] == said
 
 
 @pytest.mark.parametrize(
     ("mixed", "published", "steps", "what"),
     [
-        (False, None, 100_000, "val 2.3744:"),
-        (True, None, 100_000, "val 2.3744 (mixture):"),
-        (False, 2.37, 100_000, "val 2.3744 (published 2.3700):"),
-        (False, 2.37, 1000, "val 2.3744:"),  # it is another run
+        (False, None, 100_000, "test 2.3744:"),
+        (True, None, 100_000, "test 2.3744 (mixture):"),
+        (False, 2.37, 100_000, "val 2.2000 (published 2.3700):"),  # val is what is published
+        (False, 2.37, 1000, "test 2.3744:"),  # it is another run
     ],
 )
 def test_each_figure_says_what_it_is_of(mixed, published, steps, what):
@@ -100,11 +117,11 @@ def test_the_closing_tables_fit_100_columns_whatever_the_words(char, tmp_path, c
     arguments += ["--runs_dir", str(tmp_path), "--trainer.max_steps", "2"]
     assert main([*arguments, "--model.n_hidden", "8", "--diagnostics.pictures", "false"]) == 0
     lines = capsys.readouterr().out.rstrip().split("\n")
-    assert lines[0].startswith("val ")
+    assert lines[0].startswith("test ")
     assert "counting (Kneser–Ney" in lines[0]
     assert "health" in lines
     paths = [line for line in lines if str(tmp_path) in line]  # are as long as they are
-    assert len(paths) == 2
+    assert len(paths) == 4
     assert max(displayed_width(line) for line in lines if line not in paths) <= 100
 
 

@@ -13,6 +13,7 @@ def test_the_vocabulary_is_known_at_once_and_the_splits_after_setup(word_list):
     assert [len(data.splits[s].hashes) for s in ("train", "val", "test")] == [24, 3, 3]
     hashes = torch.cat([data.splits[s].hashes for s in ("train", "val", "test")])
     assert sorted(hashes.tolist()) == sorted(word_hashes(iter(WORDS)).tolist())
+    assert data.list_hashes.equal(hashes.sort().values)
 
 
 def test_ratio_and_seed_of_the_split_are_options(word_list):
