@@ -151,10 +151,10 @@ class NamesDataModule(pl.LightningDataModule):
         for note in self.corpus.notes:
             log.info(note)
         n, n_val, n_test = self.corpus.n_words, *map(len, self.numbers[1:])
-        if n < 200:
+        if n_val and n < 200:
             where = f"{n_val} of them in val and {n_test} in test"
             log.info(f"{self.path}: {n} words, {where}: a few per cent of a loss are chance")
-        if repeated := repeated_words(self.splits):
+        if n_val and (repeated := repeated_words(self.splits)):
             remedy = "" if self.corpus.is_names else " (try sort -u)"
             log.info(
                 f"{self.path}: words that repeat an earlier one: {repeated:,} of {n:,}; val words "

@@ -52,9 +52,19 @@ def test_only_what_is_drawn_to_learn_from_follows_the_counts(tmp_path, targets, 
     letters = sum(len(WORDS[i]) + 1 for i in own)
     loader = counted.train_dataloader()
     assert len(loader.examples) == letters > len(plain.train_dataloader().examples)
-    assert len(loader) == letters // 8
+    assert len(loader) == sum(1 for _ in loader) == letters // 8
     x, _ = loader.examples[torch.arange(letters)]
     assert (x == 0).all(1).sum() == len(own)
+
+
+@pytest.mark.parametrize(("splits", "lines"), [((0.8, 0.1, 0.1), 2), ((1.0, 0.0, 0.0), 0)])
+def test_what_is_said_of_val_words_needs_val_words(word_list, caplog, splits, lines):
+    word_list.write_text(2 * word_list.read_text())
+    data = NamesDataModule(str(word_list), splits=splits)
+    data.setup()
+    with caplog.at_level("INFO", "lit_makemore"):
+        data.train_dataloader()
+    assert len(caplog.messages) == lines
 
 
 def test_counts_need_a_table(word_list):
