@@ -15,7 +15,7 @@ PASSES = 30  # of a teacher through the examples
 UPDATES = (100, 3000)  # the fewest and the most updates of a teacher
 VALIDATIONS = 10  # of the network; a teacher is only validated at its end
 TEACHERS: tuple[str, ...] = 4 * ("configs/teachers/words.yaml",)
-LONG, LONG_WIDTH, LONG_PASSES = 250_000, 368, 18  # examples (names.txt has 182,625); for so many
+LONG, LONG_WIDTH, LONG_PASSES = 250_000, 368, 12  # examples (names.txt has 182,625); for so many
 
 
 def options_for(role: Role, examples: int) -> dict[str, Any]:

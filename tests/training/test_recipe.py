@@ -1,3 +1,4 @@
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -31,12 +32,20 @@ def test_of_a_long_list_one_network_grows_and_takes_the_same_time_for_an_example
     assert {row["data.teachers"] for row in found} == {()}
     for name in ("model.n_hidden", "trainer.max_steps"):
         values = [row[name] for row in found]
-        assert values == sorted({*values}), name
+        assert values == sorted({*values}), name  # each is more than the one before
     cost = [
         row["trainer.max_steps"] * row["data.batch_size"] * row["model.n_hidden"] ** 2 / n
         for n, row in zip(lists, found, strict=True)
     ]
     assert max(cost) < 1.1 * min(cost)
+
+
+def test_no_longer_list_has_a_smaller_network_or_shows_it_fewer_examples():
+    found = [options_for("network", n) for n in sorted([*range(1, 10**7, 9973), LONG, LONG + 1])]
+    for row, longer in pairwise(found):
+        assert longer["model.n_hidden"] >= row["model.n_hidden"]
+        seen = [one["trainer.max_steps"] * one["data.batch_size"] for one in (row, longer)]
+        assert seen[1] >= seen[0]
 
 
 @pytest.mark.parametrize("examples", [1, 1000, 2861, LONG, LONG + 1, 10**9])
