@@ -7,7 +7,6 @@
 A sick network must fail its checks, and may fail others; a healthy one must fail none.
 """
 
-import itertools
 import json
 import multiprocessing
 import re
@@ -18,14 +17,13 @@ from contextlib import redirect_stderr, redirect_stdout
 from dataclasses import dataclass
 from io import BytesIO, StringIO
 from pathlib import Path
-from random import Random
 
 from PIL import Image
 from results import by_config
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from lit_makemore.cli import main as lit_makemore
-from lit_makemore.commands.exercises.mystery import networks
+from lit_makemore.commands.exercises.mystery import networks, write_lists
 
 ROOT = Path(__file__).parent.parent
 PAGE = ROOT / "docs" / "verdicts.md"
@@ -67,18 +65,6 @@ NETWORKS = [
     for one in networks()
 ]
 RECORDED = ("names_distilled", "names_mixture", "best_small", "best")  # runs of docs/results.json
-
-
-def lists(folder: Path) -> None:
-    """Writes the word lists that networks are trained on, LIST.<name>."""
-    random, names = Random(1), (ROOT / "data" / "names_small.txt").read_text().split()
-    syllables = ["".join(pair) for pair in itertools.product("bdfgklmnprstvz", "aeiou")]
-    invented = {"".join(random.choices(syllables, k=random.randint(2, 4))) for _ in range(60)}
-    numbers = random.sample([f"{i:03}" for i in range(1000)], 900)
-    few, many = random.sample(names, 300), random.sample(names, 2000)
-    found = {"invented": sorted(invented), "few": few, "numbers": numbers, "repeated": many * 10}
-    for name, words in found.items():
-        (folder / f"LIST.{name}").write_text("\n".join(words) + "\n")
 
 
 def train(network: Network, folder: Path, draws: bool) -> dict:
@@ -124,7 +110,7 @@ def is_right(network: Network, found: dict[str, str]) -> bool:
 
 def train_all(networks: list[Network], folder: Path, draws: bool) -> list[dict]:
     """The summaries of the runs; some draw their pictures, if any are to be drawn."""
-    lists(folder)
+    write_lists(folder)
     drawn = [draws and network.name in DRAWN for network in networks]
     spawned = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(AT_ONCE, mp_context=spawned) as pool:

@@ -24,13 +24,13 @@ from lit_makemore.network.fold import fold
 from lit_makemore.network.mlp import MLP, Init, evaluating
 from lit_makemore.sampling.conditioned import sampler
 from lit_makemore.sampling.conditions import Condition
-from lit_makemore.sampling.generate import generate, seeded
-from lit_makemore.sampling.sampler import Decoding
+from lit_makemore.sampling.generate import generate, ranked, seeded
+from lit_makemore.sampling.sampler import USUAL, Decoding
 from lit_makemore.sampling.scoring import score
 from lit_makemore.words.vocab import Vocabulary, difference
 
 KEY = "lit_makemore"  # the entry of a checkpoint that describes the model
-FORMAT = 1  # of version 1.0.0
+FORMAT = 2  # of version 1.0.0
 PREFIX = "model."  # where LitMLP has its NameModel
 DTYPES = (torch.float32, torch.float64, torch.float16, torch.bfloat16)  # of a network
 KINDS = {"chars": str, "block_size": int, "architecture": dict, "threads": int, "engine": str}
@@ -43,7 +43,7 @@ class NameModel(nn.Module):
 
     `architecture` has the arguments of MLP, by name. `mixture`, if any, makes predictions of the
     logits of `net` and the windows. `train_hashes` (words,) are those of the distinct training
-    words, sorted.
+    words, sorted; `list_hashes` those of all words of the list, from which no parameter learns.
     """
 
     def __init__(self, vocab: Vocabulary, block_size: int, architecture: dict[str, Any]) -> None:
@@ -53,7 +53,7 @@ class NameModel(nn.Module):
         self.vocab, self.block_size, self.architecture = vocab, block_size, architecture
         self.net = MLP(len(vocab), block_size, **arguments)
         self.mixture: Mixture | None = None
-        self.train_hashes = torch.empty(0, dtype=torch.int64)
+        self.train_hashes = self.list_hashes = torch.empty(0, dtype=torch.int64)
 
     def forward(self, x: Tensor) -> Tensor:
         logits = self.net(x)
@@ -61,34 +61,35 @@ class NameModel(nn.Module):
 
     def generate(
         self,
-        n: int,
+        num: int,
         seed: int | None = None,
         *,
-        temperature: float = 1.0,
+        temperature: float = USUAL.temperature,
         top_k: int | None = None,
-        top_p: float | None = None,
+        top_p: float = USUAL.top_p,
         prefix: str = "",
         suffix: str = "",
         pattern: str = "",
-        min_length: int = 0,
+        min_length: int = 1,
         max_length: int | None = None,
         unique: bool = False,
         only_new: bool = False,
         not_near: bool = False,
+        exclude: Iterable[str] = (),
+        best: int | None = None,
     ) -> list[str]:
-        """Draws n names, the same ones as the command `sample` with the same options.
+        """Draws names, the same ones as the command `sample` with the same options.
 
-        An option out of range, or names that are not found, raise ValueError.
+        `exclude` has words and parts that no name contains. An option out of range, or names that
+        are not found, raise ValueError.
         """
-        if n < 0:
-            raise ValueError(f"a number of names is at least 0, not {n}")
         with evaluating(self):
             decoding = Decoding(temperature, top_k, top_p)
             condition = Condition(prefix, suffix, pattern, min_length, max_length)
             source = sampler(self, self.vocab, self.block_size, decoding, condition)
-            hashes, wanted = self.train_hashes, (unique, only_new, not_near)
-            draws = generate(source, n, seeded(seed), hashes, *wanted)
-            return [name for draw in draws for name in draw.names]
+            hashes, wanted = self.list_hashes, (unique, only_new, not_near, exclude)
+            draws = generate(source, num, seeded(seed), hashes, *wanted)
+            return [name for draw in ranked(draws, best) for name in draw.names]
 
     def score(self, words: Iterable[str]) -> list[float | None]:
         """The log-probability of each word in nats; None if the vocabulary cannot spell it."""
@@ -106,15 +107,17 @@ class NameModel(nn.Module):
         folded = {"norm": "none" if norm == "batch" else norm, "logits_batch_norm": False}
         model = _blank(self.vocab, self.block_size, self.architecture | folded)
         model.net = fold(self.net).float()
-        model.mixture, model.train_hashes = self.mixture, self.train_hashes
+        model.mixture = self.mixture
+        model.set_extra_state(self.get_extra_state())
         return model.eval()
 
-    def get_extra_state(self) -> Tensor:
-        """train_hashes: no buffer, because it stays on the CPU."""
-        return self.train_hashes
+    def get_extra_state(self) -> dict[str, Tensor]:
+        """The hashes: no buffers, because they stay on the CPU."""
+        return {"train_hashes": self.train_hashes, "list_hashes": self.list_hashes}
 
-    def set_extra_state(self, state: Tensor) -> None:
-        self.train_hashes = state.cpu()
+    def set_extra_state(self, state: dict[str, Tensor]) -> None:
+        self.train_hashes = state["train_hashes"].cpu()
+        self.list_hashes = state["list_hashes"].cpu()
 
     def described(self, engine: str) -> dict[str, Any]:
         """The entry of a checkpoint under KEY; `engine` is what stepped the run."""
@@ -154,6 +157,15 @@ def _blank(vocab: Vocabulary, block_size: int, architecture: dict[str, Any]) -> 
     """A model to be filled. Its first parameters do not change a run's random state."""
     with torch.random.fork_rng([]):
         return NameModel(vocab, block_size, architecture)
+
+
+def _weights(vocab: Vocabulary, block_size: int, architecture: dict[str, Any]) -> int:
+    """How many weights an MLP has, without its biases and norms."""
+    usual = {name: parameter.default for name, parameter in signature(MLP).parameters.items()}
+    sizes = {**usual, **architecture}
+    embd, hidden = sizes["n_embd"], sizes["n_hidden"]
+    inside = hidden * (block_size * embd + (sizes["n_layer"] - 1) * hidden)
+    return len(vocab) * (embd + hidden) + inside
 
 
 def read(path: str | Path) -> dict[str, Any]:
@@ -196,12 +208,9 @@ def load(path: str | Path) -> NameModel:
         state = {k.removeprefix(PREFIX): value for k, value in given if k.startswith(PREFIX)}
         arguments = Vocabulary(ours["chars"]), ours["block_size"], ours["architecture"]
         dtype = state["net.embedding.weight"].dtype
-        if dtype not in DTYPES or ours["architecture"]["n_layer"] > len(state):
-            raise ValueError  # as a network would not have them
-        with torch.device("meta"):  # only the shapes: the file may say sizes that it does not hold
-            said = NameModel(*arguments).net.state_dict()
-        if any(state[f"net.{name}"].shape != one.shape for name, one in said.items()):
-            raise ValueError
+        held = sum(value.numel() for name, value in state.items() if name.startswith("net."))
+        if dtype not in DTYPES or _weights(*arguments) > held:
+            raise ValueError  # it says sizes that it does not hold
         model = _blank(*arguments)
         model.take_parts_of(ours)
         model.to(dtype).load_state_dict(state)

@@ -244,7 +244,7 @@ def test_overfitting_two_batches_drives_their_loss_down(fit, run):
 
 def test_validating_on_a_list_with_another_vocabulary_lists_the_difference(usual, tmp_path, capsys):
     other = tmp_path / "other.txt"
-    other.write_text("\n".join(f"{word}é" for word in ["anna", "bert", "carl", "dora"] * 5))
+    other.write_text("\n".join(f"{word}é" for word in WORDS if not {*word} & {*"fg"}))
     arguments = ["--config", usual.config, "--data.path", str(other), "--ckpt_path", usual.best]
     assert main(["validate", *arguments]) == 1
     error = capsys.readouterr().err
@@ -289,8 +289,14 @@ def test_names_are_marked_by_where_they_are_and_only_new_ones_are_drawn(tmp_path
     assert sample(learnt, *draw, "--only_new") == 0
     new = capsys.readouterr().out.splitlines()
     assert len(new) == 2000
+    assert not set(new) & set(WORDS)
     train = set(checkpoint.load(learnt.best).train_hashes.tolist())
-    assert not {word_hash(name) for name in new} & train
+    for name in [*WORDS, new[0]]:
+        exactly = ["--prefix", name, "--max_length", str(len(name)), "--top_p", "1"]
+        assert sample(learnt, *exactly, "--num", "1", "--scores") == 0
+        expected = "list" if name in WORDS else "new"
+        expected = "train" if word_hash(name) in train else expected
+        assert capsys.readouterr().out.split("\t")[::2] == [name, f"{expected}\n"]
     rows = (learnt.folder / "samples.txt").read_text().splitlines()
     for name, mark in (row.split("\t") for row in rows):
         expected = "new" if name not in WORDS else "held out"
@@ -299,8 +305,9 @@ def test_names_are_marked_by_where_they_are_and_only_new_ones_are_drawn(tmp_path
 
 def test_a_network_with_nothing_new_to_say_is_an_error(usual, capsys):
     word = next(w for w in WORDS if word_hash(w) in checkpoint.load(usual.best).train_hashes)
-    assert sample(usual, "--prefix", word, "--max_length", str(len(word)), "--only_new") == 1
-    assert "leave out --only_new" in capsys.readouterr().err
+    exactly = ["--prefix", word, "--max_length", str(len(word)), "--top_p", "1"]
+    assert sample(usual, *exactly, "--only_new") == 1
+    assert "or leave out --only_new" in capsys.readouterr().err
 
 
 @pytest.mark.slow
@@ -371,12 +378,13 @@ def test_repeated_words_are_counted_and_said(
     out, err = capsys.readouterr()
     assert ("\npublished " in out) == published_list
     said = [line for line in err.splitlines() if str(word_list) in line]
-    assert len(said) == 1
-    assert ("sort -u" in said[0]) != published_list
+    assert "61 words, 6 of them in val and 7 in test" in said[0]
+    assert len(said) == 2
+    assert ("sort -u" in said[1]) != published_list
     words = [*WORDS, *WORDS, "étienne"]
     random.Random(42).shuffle(words)
     known = sum(word in words[:48] for word in words[48:54])
-    assert f"30 of 61 words repeat an earlier one, and {known} of 6 val words are" in said[0]
+    assert f"repeat an earlier one: 30 of 61; val words that are training words: {known}" in said[1]
     assert summary(run)["data"]["repeated_words"] == 30
 
 
@@ -420,16 +428,23 @@ def test_too_little_memory_names_the_remedy(monkeypatch, capsys, error):
     assert line.startswith("error: there is not enough memory: use a smaller network")
 
 
-def test_help_and_sample_do_not_import_lightning():
-    """What runs before signals are noted is open to a cluster's early warning, too."""
-    code = """if True:
+def test_what_takes_long_to_import_is_imported_where_it_is_used(small_run, tmp_path):
+    """And what runs before signals are noted is open to a cluster's early warning."""
+    ckpt = small_run() / "checkpoints" / "best.ckpt"
+    code = f"""if True:
         import sys
         from lit_makemore.cli import main
-        for arguments in (["--help"], ["sample", "--ckpt_path", "none"]):
-            main(arguments)
-            print(sorted({"lightning", "torch"} & set(sys.modules)))"""
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT)
+        heavy = {{*"torch torch._dynamo lightning torchmetrics matplotlib tensorboard".split()}}
+        usual = ["--ckpt_path", {str(ckpt)!r}]
+        commands = ["--help"], ["sample", *usual], ["score", *usual, "emma"], ["export", *usual]
+        for command in commands:
+            main(command)
+            print(sorted(heavy & set(sys.modules)))"""
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, cwd=tmp_path, env=environment
+    )
     assert [line for line in done.stdout.splitlines() if line.startswith("[")] == [
         "[]",
-        "['torch']",
-    ]
+        *["['torch']"] * 3,
+    ], done.stderr

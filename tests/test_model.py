@@ -17,7 +17,7 @@ ARCHITECTURE = {"n_hidden": 8, "n_layer": 2, "init": {"gain": 1.0}}
 
 def model() -> NameModel:
     made = NameModel(Vocabulary("ab"), 2, ARCHITECTURE)
-    made.train_hashes = torch.tensor([1, 3])
+    made.train_hashes, made.list_hashes = torch.tensor([1, 3]), torch.tensor([1, 2, 3])
     return made
 
 
@@ -37,7 +37,9 @@ def test_a_model_comes_back_from_the_file_alone(tmp_path):
     x = torch.randint(0, 3, (9, 2))
     assert torch.equal(loaded(x), made.eval()(x))
     assert (loaded.vocab.chars, loaded.block_size) == ("ab", 2)
-    assert loaded.train_hashes.tolist() == [1, 3]
+    for one in (loaded, loaded.folded()):
+        assert one.train_hashes.tolist() == [1, 3]
+        assert one.list_hashes.tolist() == [1, 2, 3]
 
 
 def test_the_counts_of_a_mixture_come_back_with_their_own_order_and_discount(tmp_path):
@@ -114,9 +116,22 @@ def test_only_a_list_of_words_is_scored(words):
         model().score(words)
 
 
-def test_fewer_than_no_names_are_refused():
-    with pytest.raises(ValueError, match="a number of names is at least 0, not -1"):
-        model().generate(-1)
+@pytest.mark.parametrize(
+    ("options", "line"),
+    [
+        *(({"num": num}, f"num must be at least 1, not {num}") for num in (0, -1)),
+        ({"seed": 2**70}, "seed 1180591620717411303424 does not fit into 64 bits"),
+        ({"temperature": 0}, "temperature must be positive, not 0"),
+        ({"top_k": 0}, "top_k must be at least 1, not 0"),
+        ({"top_p": 1.1}, r"top_p must lie in \(0, 1\], not 1.1"),
+        ({"min_length": 0}, "min_length must be at least 1, not 0"),
+        ({"best": 2}, "best must lie between 1 and num, not 2"),
+        ({"exclude": "ab"}, "exclude takes a list of words"),
+    ],
+)
+def test_python_names_the_argument(options, line):
+    with pytest.raises(ValueError, match=f"^{line}"):
+        model().eval().generate(**{"num": 1, **options})
 
 
 @pytest.mark.parametrize("room", [0, 5000, 27_000])

@@ -17,6 +17,7 @@ from lit_makemore.files import write_parts
 from lit_makemore.training.loaders import WordLoader
 from lit_makemore.training.module import LitMLP
 from lit_makemore.words.corpus import are_among, read_words
+from lit_makemore.words.reader import Reading
 
 Scores = list[tuple[str, float | None]]
 """Words with their log-probabilities in nats; None where the vocabulary cannot spell the word."""
@@ -47,7 +48,8 @@ def predict(cli: MakemoreCLI) -> None:
     if data.predict_path is None:
         raise ValueError("predict scores the words of a file: --data.predict_path FILE")
     check_output(cli.config)
-    words = read_words(data.predict_path, data.lowercase, data.strip)
+    how = Reading(data.lowercase, data.strip, encoding=data.encoding)
+    words = read_words(data.predict_path, how)
     loaded = checkpoint.load(path).float()
     model = LitMLP(loaded.vocab.chars, loaded.block_size, **loaded.architecture)
     model.model = loaded

@@ -3,8 +3,11 @@
 import base64
 import json
 import logging
+import re
 import sys
 import warnings
+import zlib
+from html import escape
 from pathlib import Path
 from typing import Any, Literal
 
@@ -17,29 +20,42 @@ from lit_makemore.model import NameModel, load
 from lit_makemore.network.layers import Linear, Tanh
 from lit_makemore.network.mlp import ACTIVATIONS
 from lit_makemore.sampling.generate import POSITIONS, WordFilter
+from lit_makemore.sampling.sampler import Decoding
 
-Format = Literal["html", "onnx", "safetensors"]
+Format = Literal["html", "python", "onnx", "safetensors"]
+TITLE = "Names that a neural network invents"
 PARTS = Path(__file__).with_name("page")
-# what page/names.js computes; it leaves out Dropout and Identity
+# what page/names.js and names.py compute; they leave out Dropout and Identity
 PAGE_LAYERS = (Linear, Tanh, nn.ReLU, nn.Identity, nn.Dropout)
 MOST_COUNTS = 400_000  # bytes: a browser reads them in about a second
 
 
-def export(ckpt_path: str, format: Format = "html", output: str | None = None) -> None:
+def export(
+    ckpt_path: str, format: Format = "html", output: str | None = None, title: str | None = None
+) -> None:
     """Writes a trained network to one file, with Batch Normalization folded into its layers.
 
     html: a web page that draws names; it needs no server and no network.
+    python: a program and module that draws names and scores words; it needs numpy.
     onnx: the network from windows (B, T) to logits (B, V), for other programs.
     safetensors: its parameters, with what is needed to build the network again.
 
     Args:
         ckpt_path: the checkpoint file; nothing else is read.
-        format: html, onnx or safetensors.
+        format: html, python, onnx or safetensors.
         output: the file to write; by default the checkpoint's name, in the current folder.
+        title: the heading of the page.
     """
-    path = Path(output or f"{Path(ckpt_path).stem}.{format}")
+    if title is not None and format != "html":
+        raise ValueError(f"--title is of a page; leave it out, or --format {format}")
+    ending = "py" if format == "python" else format
+    path = Path(output or f"{Path(ckpt_path).stem}.{ending}")
     model = load(ckpt_path).folded()
-    content, left_out = {"html": web_page, "onnx": onnx, "safetensors": safetensors}[format](model)
+    if format == "html":
+        content, left_out = web_page(model, title or TITLE)
+    else:
+        make = {"python": python, "onnx": onnx, "safetensors": safetensors}[format]
+        content, left_out = make(model)
     with replacing(path) as file:
         file.write(content)
     count = sum(parameter.numel() for parameter in model.net.parameters())
@@ -48,53 +64,74 @@ def export(ckpt_path: str, format: Format = "html", output: str | None = None) -
         print(f"without {left_out}; its losses differ from those of the run", file=sys.stderr)
 
 
-def web_page(model: NameModel) -> tuple[bytes, str]:
+def web_page(model: NameModel, title: str = TITLE) -> tuple[bytes, str]:
     """The page of a folded model, and what it does not hold; empty if it holds everything.
 
-    page/page.html with its two scripts and a line of JSON, which page/names.js computes with.
+    page/page.html with its scripts and a line of JSON, which page/names.js computes with.
     """
-    train_words, left_out = WordFilter(model.train_hashes), []
-    mixture, net = model.mixture, model.net
+    content, left_out = described(model), ""
+    if (size := len(content.get("counts", {}).get("rows", "")) * 3 // 4) > MOST_COUNTS:
+        sizes = f"they take {size:,} bytes, a page has at most {MOST_COUNTS:,}"
+        left_out = f"the counts of its mixture: {sizes}"
+        del content["counts"], content["weight"]
+    # The text cannot have "</script": base64 has no "<", and in sorted characters "/" comes first.
+    parts = {"title": escape(title), "network": json.dumps(content)}
+    for name in ("names", "texts", "page"):
+        parts[name] = (PARTS / f"{name}.js").read_text("utf-8")
+    page = (PARTS / "page.html").read_text("utf-8")
+    return re.sub(r"{{ (\w+) }}", lambda part: parts[part[1]], page).encode(), left_out
+
+
+def python(model: NameModel) -> tuple[bytes, str]:
+    """page/names.py with the network of a folded model; nothing is left out."""
+    content, program = described(model), (PARTS / "names.py").read_text("utf-8")
+    if model.mixture is not None:  # for numpy, not for a script: column by column it is small
+        counts = model.mixture.counts
+        table = torch.cat([counts.rows, counts.counts[:, None]], 1).T.contiguous()
+        content["counts"]["rows"] = _base64(zlib.compress(table.numpy().astype("<i4").tobytes()))
+    run = 'if __name__ == "__main__":\n    main()\n'
+    return f"{program}\n\nDATA = {content!r}\n\n{run}".encode(), ""
+
+
+def described(model: NameModel) -> dict[str, Any]:
+    """A folded model as page/names.js and names.py read it."""
+    mixture, net, words = model.mixture, model.net, WordFilter(model.list_hashes)
     if unknown := [x for x in net.layers if type(x) not in PAGE_LAYERS]:
         raise ValueError(
-            f"a page cannot compute {type(unknown[0]).__name__}; use --format onnx or safetensors"
+            f"a page cannot compute {type(unknown[0]).__name__}, nor can the Python file; "
+            "use --format onnx or safetensors"
         )
     linear = [layer for layer in net.layers if isinstance(layer, Linear)]
     parameters = [net.embedding.weight]
     for layer in linear:
         assert layer.bias is not None  # folding gives every layer one
         parameters += [layer.weight, layer.bias]
-    activation = next(name for name, kind in ACTIVATIONS.items() if kind in map(type, net.layers))
     flat = torch.cat([parameter.detach().flatten() for parameter in parameters])
     content: dict[str, Any] = {
         "chars": model.vocab.chars,
+        "spaces": [i for i, char in enumerate(model.vocab.chars, 1) if char.isspace()],
         "blockSize": model.block_size,
+        "topP": Decoding().top_p or 1,
         "network": {
             "embedding": list(net.embedding.weight.shape),
             "layers": [list(layer.weight.shape) for layer in linear],
-            "activation": activation,
+            "activation": next(
+                x for x, kind in ACTIVATIONS.items() if kind in map(type, net.layers)
+            ),
             "parameters": _base64(flat.numpy().astype("<f4").tobytes()),
         },
         "filter": {
-            "bits": _base64(train_words.packed()),
+            "bits": _base64(words.packed()),
             "positions": POSITIONS,
-            "errorRate": train_words.error_rate,
+            "errorRate": words.error_rate,
         },
     }
     if mixture is not None:
         counts = mixture.counts
-        if len(rows := packed_counts(counts)) > MOST_COUNTS:
-            sizes = f"they take {len(rows):,} bytes, a page has at most {MOST_COUNTS:,}"
-            left_out.append(f"the counts of its mixture: {sizes}")
-        else:
-            width = counts.rows.size(1)
-            described = {"rows": _base64(rows), "width": width, "discount": counts.discount}
-            content |= {"weight": mixture.weight, "counts": described}
-    page = (PARTS / "page.html").read_text("utf-8")
-    for name in ("names", "page"):
-        page = page.replace(f"{{{{ {name} }}}}", (PARTS / f"{name}.js").read_text("utf-8"))
-    # The text cannot have "</script": base64 has no "<", and in sorted characters "/" comes first.
-    return page.replace("{{ network }}", json.dumps(content)).encode(), "; ".join(left_out)
+        rows, width = _base64(packed_counts(counts)), counts.rows.size(1)
+        content["weight"] = mixture.weight
+        content["counts"] = {"rows": rows, "width": width, "discount": counts.discount}
+    return content
 
 
 def packed_counts(counts: KneserNey) -> bytes:

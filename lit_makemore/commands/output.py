@@ -49,8 +49,10 @@ def say(*lines: str) -> None:
 
 @contextmanager
 def notes(level: int) -> Iterator[None]:
-    """Shows the notes of this package on stderr, from a level of logging on."""
+    """Shows the notes of this package on stderr, each once, from a level of logging on."""
     logger, handler = logging.getLogger("lit_makemore"), logging.StreamHandler()
+    said: dict[str, logging.LogRecord] = {}  # teachers say what the run that they teach says, too
+    handler.addFilter(lambda record: said.setdefault(record.getMessage(), record) is record)
     logger.setLevel(logging.WARNING if rank() else level)
     logger.addHandler(handler)
     try:

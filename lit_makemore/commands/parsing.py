@@ -18,9 +18,10 @@ from jsonargparse.typing import register_type
 from lit_makemore.commands.output import one_line, program
 from lit_makemore.files import local
 from lit_makemore.runs.folder import read_config
+from lit_makemore.sampling.arguments import ArgumentError
 
 # options that name files, of all commands; where others are used, files.find looks
-PATHS = "runs_dir resume ckpt_path output file data.predict_path".split()
+PATHS = "runs_dir resume ckpt_path output file exclude data.predict_path".split()
 # what jsonargparse says of an option that does not exist
 UNKNOWN = re.compile(r"(?:unrecognized arguments: --|[Oo]ption ')([\w.]+)")
 EVALUATION = "config ckpt_path data.path threads trainer.devices"
@@ -157,7 +158,10 @@ def call(function: Callable[..., Any], args: list[str]) -> Any:
     options.update({name: local(options[name]) for name in PATHS if options.get(name)})
     check_output(options)
     values = [value for name in words for value in options.pop(name)]
-    return function(*values, **options)
+    try:
+        return function(*values, **options)
+    except ArgumentError as error:
+        raise ValueError(*error.args) from error
 
 
 def check_output(options: Any) -> None:

@@ -3,33 +3,33 @@
 import sys
 from collections.abc import Iterable, Iterator
 
-from torch import Tensor
-
 from lit_makemore.commands import threads
 from lit_makemore.files import write_parts
-from lit_makemore.model import load
+from lit_makemore.model import NameModel, load
 from lit_makemore.sampling.conditioned import ConditionedSampler, sampler
 from lit_makemore.sampling.conditions import Condition
-from lit_makemore.sampling.generate import generate, seeded
-from lit_makemore.sampling.sampler import Decoding, Draw, Sampler
-from lit_makemore.words.corpus import are_among
+from lit_makemore.sampling.generate import generate, ranked, seeded
+from lit_makemore.sampling.sampler import USUAL, Decoding, Draw, Sampler
+from lit_makemore.words.corpus import are_among, read_words
 
 
 def sample(
     ckpt_path: str,
     num: int = 20,
     seed: int | None = None,
-    temperature: float = 1.0,
+    temperature: float = USUAL.temperature,
     top_k: int | None = None,
-    top_p: float | None = None,
+    top_p: float = USUAL.top_p,
     prefix: str = "",
     suffix: str = "",
     pattern: str = "",
-    min_length: int = 0,
+    min_length: int = 1,
     max_length: int | None = None,
     unique: bool = False,
     only_new: bool = False,
     not_near: bool = False,
+    exclude: str | None = None,
+    best: int | None = None,
     scores: bool = False,
     output: str | None = None,
 ) -> None:
@@ -41,7 +41,7 @@ def sample(
         seed: makes the draw repeatable; without it every draw differs.
         temperature: below 1 likely characters become likelier, above 1 less likely.
         top_k: draw each character from the k likeliest ones only.
-        top_p: draw it from the likeliest ones that together reach this probability.
+        top_p: draw it from the likeliest ones that together reach this probability; 1 takes all.
         prefix: what every name begins with.
         suffix: what every name ends with.
         pattern: what every name looks like: ? is one character and * any number of them, as in
@@ -49,37 +49,40 @@ def sample(
         min_length: draw only names that have at least this many characters.
         max_length: draw only names that have at most this many characters.
         unique: print no name twice.
-        only_new: leave out names that are among the training words.
-        not_near: leave out training words and names within one edit of one: a character inserted,
-            deleted or replaced.
-        scores: print name, log-probability in nats and "train", "new" or "cut", between tabs.
+        only_new: leave out the words of the list.
+        not_near: leave out the words of the list and names within one edit of one: a character
+            inserted, deleted or replaced.
+        exclude: a file of words and parts that no name contains, one a line, whatever their case.
+        best: print so many of the names that were drawn, the different ones with the highest
+            log-probability a character, the end mark included.
+        scores: print, between tabs, name, log-probability in nats and "train", "list" (in the list,
+            but not learnt from), "new" or "cut".
         output: file to write instead of printing.
     """
-    if num < 1:
-        raise ValueError(f"--num must be at least 1, not {num}")
     threads.use(threads.asked(None) or threads.cores())
     model = load(ckpt_path)
     condition = Condition(prefix, suffix, pattern, min_length, max_length)
     decoding = Decoding(temperature, top_k, top_p)
     source = sampler(model, model.vocab, model.block_size, decoding, condition)
-    wanted = unique, only_new, not_near
-    draws = generate(source, num, seeded(seed), model.train_hashes, *wanted)
-    write_parts(output, _lines(draws, model.train_hashes if scores else None, source.limit))
+    wanted = unique, only_new, not_near, read_words(exclude) if exclude else ()
+    draws = generate(source, num, seeded(seed), model.list_hashes, *wanted)
+    write_parts(output, _lines(ranked(draws, best), model if scores else None, source.limit))
     if not condition.is_simple:
         print(_probability(source), file=sys.stderr)
 
 
-def _lines(draws: Iterable[Draw], train_hashes: Tensor | None, limit: int) -> Iterator[str]:
-    """The lines to print, a batch of names at a time; with their scores if there are hashes."""
+def _lines(draws: Iterable[Draw], model: NameModel | None, limit: int) -> Iterator[str]:
+    """The lines to print, a batch of names at a time; with their scores if there is a model."""
     cut = 0
     for draw in draws:
         cut += int(draw.cut.sum())
         lines = draw.names
-        if train_hashes is not None:
-            known = are_among(draw.names, train_hashes).tolist()
-            columns = draw.log_probabilities.tolist(), known, draw.cut.tolist()
+        if model is not None:
+            in_list = are_among(draw.names, model.list_hashes)
+            known = in_list.int() + are_among(draw.names, model.train_hashes)  # 2 if in both
+            columns = draw.log_probabilities.tolist(), known.tolist(), draw.cut.tolist()
             lines = [
-                f"{name}\t{p:.4f}\t{'cut' if c else 'train' if k else 'new'}"
+                f"{name}\t{p:.4f}\t{'cut' if c else ('new', 'list', 'train')[k]}"
                 for name, p, k, c in zip(draw.names, *columns, strict=True)
             ]
         yield "".join(f"{line}\n" for line in lines)
@@ -93,7 +96,7 @@ def _lines(draws: Iterable[Draw], train_hashes: Tensor | None, limit: int) -> It
 
 def _probability(source: Sampler) -> str:
     if isinstance(source, ConditionedSampler):
-        return f"{100 * source.probability:.3g} % of the network's names fit"
+        return f"{100 * source.probability:.3g} % of the network's names, none of them empty, fit"
     begun = source.vocab.decode(source.prefix.tolist())
     which = f" that begin with {begun}" if begun else ""
     share = 100 * source.kept / max(source.tried, 1)

@@ -27,8 +27,9 @@ from lit_makemore.training.option_conflicts import check_fit
 
 Train = Callable[[MakemoreCLI, float], Any]
 SHARED = (  # options that a teacher has from the run that it teaches
-    "data.path data.column data.splits data.split_seed data.lowercase data.strip data.url "
-    "trainer.accelerator trainer.devices trainer.limit_val_batches resume_override max_requeues"
+    "data.path data.column data.count data.encoding data.splits data.split_seed data.lowercase "
+    "data.strip data.url trainer.accelerator trainer.devices trainer.limit_val_batches "
+    "resume_override max_requeues"
 ).split()
 
 

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from lit_makemore.counts.ngrams import DISCOUNT, AddOne, Baseline, KneserNey
 from lit_makemore.words.splits import Split
+from lit_makemore.words.windows import row_numbers
 
 DISCOUNTS = (0.5, 0.6, 0.7, 0.75, 0.8, 0.85, 0.9, 0.95)
 Examples = tuple[Tensor, Tensor, Tensor]
@@ -38,29 +39,31 @@ def choose_counts(train: Examples, val: Examples, vocab_size: int) -> KneserNey:
     """
     x, y, n = train
     val_x, val_y, val_n = val
-    least, best, chosen = float("inf"), KneserNey(x, y, n, vocab_size), DISCOUNT
-    for order in range(1, x.size(1) + 1 if len(val_y) else 1):
-        model = KneserNey(x[:, -order:], y, n, vocab_size)
-        for discount, p in zip(DISCOUNTS, model.with_each(DISCOUNTS, val_x, val_y), strict=True):
+    model = KneserNey(x, y, n, vocab_size)
+    least, order, chosen = float("inf"), model.order, DISCOUNT
+    for shorter in range(1, model.order + 1 if len(val_y) else 1):
+        each = model.with_each(DISCOUNTS, val_x, val_y, shorter)
+        for discount, p in zip(DISCOUNTS, each, strict=True):
             found = -float(p.squeeze(1).log() @ val_n.double())
             if isfinite(found) and found < least:
-                least, best, chosen = found, model, discount
-    best.discount = chosen
-    if best.order == x.size(1):
-        return best
+                least, order, chosen = found, shorter, discount
     # the same model; what its examples no longer differ in is counted, and takes no memory
-    once, inverse = best.rows.long().unique(dim=0, return_inverse=True)
-    counts = inverse.bincount(best.counts.double()).long()  # sums are exact
+    rows = model.rows[:, -order - 1 :].long()
+    numbers, inverse = row_numbers(rows, vocab_size).unique(return_inverse=True)
+    once = rows.new_empty((len(numbers), order + 1)).index_copy_(0, inverse, rows)
+    counts = inverse.bincount(n.double()).long()  # sums are exact
     return KneserNey(once[:, :-1], once[:, -1], counts, vocab_size, chosen)
 
 
 def loss(baseline: Baseline, x: Tensor, y: Tensor, n: Tensor) -> float:
     """Mean cross-entropy in nats over distinct examples that occur n times each; NaN if n is 0."""
+    if not n.any():
+        return float("nan")
     total = 0.0
     for index in torch.arange(len(y)).split(max(1, 2**21 // baseline.vocab_size)):
         p = baseline.probabilities(x[index], y[index]).squeeze(1)
         total -= float((p.log() * n[index]).sum())
-    return total / int(n.sum()) if n.any() else float("nan")
+    return total / int(n.sum())
 
 
 def losses_of(models: Mapping[str, Baseline], splits: Mapping[str, Split]) -> dict[str, Figures]:
@@ -69,8 +72,9 @@ def losses_of(models: Mapping[str, Baseline], splits: Mapping[str, Split]) -> di
     for split, part in splits.items():
         x, y, n = part.examples
         for name, model in models.items():
-            figures[name][split] = loss(model, x, y, n[:, 0])
-            figures[name][f"{split}_novel"] = loss(model, x, y, n[:, 1])
+            figures[name][split] = same = loss(model, x, y, n[:, 0])
+            repeats = not n[:, 0].equal(n[:, 1])
+            figures[name][f"{split}_novel"] = loss(model, x, y, n[:, 1]) if repeats else same
     return {name: without_nan(row) for name, row in figures.items()}
 
 

@@ -42,9 +42,9 @@ class Mixture(nn.Module):
         """
         losses = torch.zeros_like(WEIGHTS)
         for x, inverse, y, weights in batches:
-            at = inverse.cpu(), y.cpu()  # the entry of each example in a (D, V) tensor
-            p = probabilities(net(x)).cpu()[at].double()  # (B,)
-            q = self.counts.probabilities(x.cpu())[at]
+            inverse, y = inverse.cpu(), y.cpu()
+            p = probabilities(net(x)).cpu()[inverse, y].double()  # (B,)
+            q = self.counts.probabilities(x.cpu()[inverse], y).squeeze(1)
             mixed = WEIGHTS[:, None] * p + (1 - WEIGHTS[:, None]) * q
             losses -= mixed.log() @ weights[:, 0].cpu().double()
         best = float(WEIGHTS[losses.nan_to_num(torch.inf).argmin()])

@@ -9,6 +9,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from lit_makemore.words.windows import ranges
+
 DISCOUNT = 0.8
 
 
@@ -66,6 +68,7 @@ class KneserNey(nn.Module):
         small = torch.uint8 if vocab_size <= 256 else torch.int16
         self.rows, self.counts = torch.cat([x, y[:, None]], 1).to(small), n.int()
         self._levels: list[_Level] = []
+        self._occurrences: list[Tensor] = []  # c(h w) of the whole windows of each length
         # Each distinct window of a length has a number. It is the position of
         # (number of the window without its first character) · V + first character
         # in the sorted tensor of all such values of that length.
@@ -78,12 +81,11 @@ class KneserNey(nn.Module):
             pairs.append(number * vocab_size + y)
         for length, pair in enumerate(pairs):
             seen, row = pair.unique(return_inverse=True)
+            self._occurrences.append(counts := row.bincount(n, minlength=len(seen)).int())
             if length < len(pairs) - 1:  # counts distinct longer pairs: one per preceding character
                 longer, inverse = pairs[length + 1].unique(return_inverse=True)
                 shorter = torch.empty_like(longer).index_copy_(0, inverse, row)
                 counts = shorter.bincount(minlength=len(seen))
-            else:
-                counts = row.bincount(n, minlength=len(seen))
             self._levels.append(_Level(seen, counts, vocab_size))
 
     def get_extra_state(self) -> dict[str, Any]:
@@ -99,13 +101,13 @@ class KneserNey(nn.Module):
         return len(self._contexts)
 
     def probabilities(self, x: Tensor, y: Tensor | None = None) -> Tensor:
-        return next(self.with_each([self.discount], x, y))
+        return next(self.with_each([self.discount], x, y, self.order))
 
     def with_each(
-        self, discounts: Iterable[float], x: Tensor, y: Tensor | None = None
+        self, discounts: Iterable[float], x: Tensor, y: Tensor | None, order: int
     ) -> Iterator[Tensor]:
-        """The probabilities with each of several discounts; the windows are looked up once."""
-        seen = list(self._seen(x, y))
+        """The probabilities with each discount, as if it had been counted on `order` characters."""
+        seen = list(self._seen(x, y, order))  # once for all discounts
         width = self.vocab_size if y is None else 1
         for discount in discounts:
             p = torch.full((len(x), width), 1 / self.vocab_size, dtype=torch.float64)
@@ -113,11 +115,14 @@ class KneserNey(nn.Module):
                 p[at] = ((counts - discount).clamp(min=0) + discount * kinds * p[at]) / total
             yield p
 
-    def _seen(self, x: Tensor, y: Tensor | None) -> Iterator[tuple[Tensor, ...]]:
+    def _seen(self, x: Tensor, y: Tensor | None, order: int) -> Iterator[tuple[Tensor, ...]]:
         """For each length the windows that occur: where they are, c(h w), n(h) and c(h)."""
+        levels = self._levels[: order + 1]
+        if order < self.order:  # its longest windows are whole ones
+            levels[-1] = _Level(levels[-1].pairs, self._occurrences[order], self.vocab_size)
         number = torch.zeros(len(x), dtype=torch.int64)
         at = torch.arange(len(x))  # the windows whose last `length` characters were seen
-        for length, level in enumerate(self._levels):
+        for length, level in enumerate(levels):
             if length > 0:
                 known = self._contexts[length - 1]
                 wanted = number * self.vocab_size + x[at, -length]
@@ -141,14 +146,19 @@ class _Level:
     """
 
     def __init__(self, pairs: Tensor, counts: Tensor, vocab_size: int) -> None:
-        self._pairs, self._counts, self._tokens = pairs, counts, torch.arange(vocab_size)
+        self.pairs, self._counts, self._vocab_size = pairs, counts, vocab_size
         window = pairs // vocab_size
         self.totals = window.bincount(counts.double(), minlength=vocab_size)  # sums are exact
-        self.kinds = window.bincount(minlength=vocab_size).double()
+        kinds = window.bincount(minlength=vocab_size)
+        self.kinds, self._start = kinds.double(), kinds.cumsum(0) - kinds  # each one's first pair
 
     def counts(self, number: Tensor, y: Tensor | None = None) -> Tensor:
         """The counts (M, V) of all tokens after the windows `number` (M,), or (M, 1) of y (M,)."""
-        tokens = self._tokens if y is None else y[:, None]
-        wanted = number[:, None] * len(self._tokens) + tokens
-        found = torch.searchsorted(self._pairs, wanted).clamp(max=len(self._pairs) - 1)
-        return torch.where(self._pairs[found] == wanted, self._counts[found], 0).double()
+        if y is not None:
+            wanted = number[:, None] * self._vocab_size + y[:, None]
+            found = torch.searchsorted(self.pairs, wanted).clamp(max=len(self.pairs) - 1)
+            return torch.where(self.pairs[found] == wanted, self._counts[found], 0).double()
+        row, pair = ranges(self._start[number], self.kinds[number].long())
+        counts = torch.zeros(len(number), self._vocab_size, dtype=torch.float64)
+        counts[row, self.pairs[pair] % self._vocab_size] = self._counts[pair].double()
+        return counts

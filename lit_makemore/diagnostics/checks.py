@@ -269,7 +269,8 @@ def remedies(seen: Seen) -> dict[str, list[str]]:
     ratio = seen.under("update_ratio").get(_most_wrong(seen), 0.0)
     faster = ratio < seen.bands.update_ratio[0]
     dropout = [] if has("dropout") else ["model.dropout 0.2"]
-    general = ["a longer list of words", "a smaller trainer.max_steps", *dropout]
+    longer_list = [] if has("words", 0) > 20_000 else ["a longer list of words"]
+    general = [*longer_list, "a smaller trainer.max_steps", *dropout]
     longer = ["what the other verdicts say", "a larger trainer.max_steps if they are healthy"]
     if has("overfit_batches"):
         general = longer = ["trainer.overfit_batches 0: the run has seen no other minibatches"]
@@ -299,6 +300,7 @@ def options_of(trainer: pl.Trainer, module: pl.LightningModule) -> dict[str, Any
         **options,
         **(init if isinstance(init, Mapping) else {}),
         "gradient_clip_val": trainer.gradient_clip_val,
+        "words": getattr(getattr(trainer.datamodule, "corpus", None), "n_words", 0),  # type: ignore[attr-defined]
         "precision": str(trainer.precision),
         "overfit_batches": trainer.overfit_batches,  # type: ignore[attr-defined]
     }

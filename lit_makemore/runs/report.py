@@ -233,4 +233,5 @@ def columns(names: Samples) -> str:
     cells = [cell + " " * (width - displayed_width(cell)) for cell in cells]
     across = min(5, TABLE_WIDTH // width)
     lines = ["".join(cells[i : i + across]).rstrip() for i in range(0, len(cells), across)]
-    return "\n" + "\n".join(lines) + "\n(= a training word, ~ a val or test word, others new)"
+    marks = "(= a training word, ~ a val or test word, others new; drawn with --top_p 1)"
+    return "\n".join(["", *lines, marks])

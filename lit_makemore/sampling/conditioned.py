@@ -18,14 +18,17 @@ import torch
 from torch import Tensor, nn
 
 from lit_makemore.network.mlp import log_probabilities
+from lit_makemore.sampling.arguments import ArgumentError
 from lit_makemore.sampling.conditions import Automaton, Condition
 from lit_makemore.sampling.sampler import (
+    FIRST,
     LONGEST,
     Decoding,
     Sampler,
     choose,
     longest_name,
     names_at_once,
+    only_names,
 )
 from lit_makemore.sampling.scoring import logits_of
 from lit_makemore.words.vocab import Vocabulary
@@ -90,17 +93,17 @@ class ConditionedSampler(Sampler):
     ) -> None:
         self.vocab, self.min_length, self.max_length = vocab, min_length, None
         self.limit = max_length + 1  # with the end mark
-        self.batch = names_at_once(vocab)
-        self._begin = torch.zeros(self.batch, dtype=torch.int64)
+        self.batch, self._first = names_at_once(vocab), FIRST
+        self._begin = torch.zeros(1, dtype=torch.int64)
         windows, self._following, accepts = find_places(automaton, vocab, block_size, max_length)
         logits = logits_of(net, windows).float()
         self._log_p = log_probabilities(logits)  # (P, V)
-        self._p = decoding.probabilities(logits.double())  # (P, V)
+        self._p = decoding.probabilities(only_names(logits.double(), windows, vocab))  # (P, V)
         self._ending = self._p[:, 0] * accepts
         self._chances = self._backwards()
         self.probability = float(self._chances[0][0])
         if not self.probability > 0:  # or it is NaN
-            raise ValueError("the network draws no name that fits; ask for less")
+            raise ArgumentError("the network draws no name that fits; ask for less, or --top_p 1")
 
     def _backwards(self) -> list[Tensor]:
         """The chance of each place at each position, (P + 1,) float64; the last place is none."""
@@ -154,7 +157,7 @@ def sampler(
     least = max(condition.min_length, automaton.missing[0] or 0)
     most = min(least, LONGEST) + longest_name(vocab)
     if least > most:
-        raise ValueError(f"--min_length must be at most {most:,} for this network, not {least:,}")
+        raise ArgumentError(f"--min_length {least:,} is too large here: {most:,} at most")
     most = min(most, condition.max_length or most)
     try:
         return ConditionedSampler(*usual, automaton, condition.min_length, most)

@@ -1,5 +1,7 @@
 """What words must look like: how they begin and end, a pattern, how long they are.
 
+A name has at least one character, and no white space at either end.
+
 In a pattern `?` stands for one character and `*` for any number of them, none included; `\\` before
 one of `?`, `*` and `\\` makes it an ordinary character. A pattern describes whole words.
 """
@@ -9,10 +11,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import takewhile
 
+from lit_makemore.sampling.arguments import ArgumentError
 from lit_makemore.words.reader import MAX_LINE
 from lit_makemore.words.vocab import Vocabulary
 
-ONE, MANY = "one", "many"  # items of a pattern that are no character
+ONE, MANY, SOLID = "one", "many", "solid"  # no characters; the last is no white space
+NAME = (SOLID, MANY), (MANY, SOLID)  # patterns that all names fit
 MAX_ENDS = 100_000  # in all states of an automaton
 
 Items = tuple[str, ...]  # characters, ONE and MANY
@@ -93,7 +97,7 @@ def _closed(items: Items, left: int) -> set[int]:
 def _after(items: Items, ends: frozenset[int], c: str) -> frozenset[int]:
     found: set[int] = set()
     for left in ends - {0}:
-        if (item := items[-left]) in (MANY, ONE, c):
+        if (item := items[-left]) in (MANY, ONE, c) or (item == SOLID and not c.isspace()):
             found |= _closed(items, left - (item != MANY))
     return frozenset(found)
 
@@ -105,25 +109,25 @@ class Condition:
     prefix: str = ""
     suffix: str = ""
     pattern: str = ""
-    min_length: int = 0
+    min_length: int = 1
     max_length: int | None = None
 
     def __post_init__(self) -> None:
-        if self.min_length < 0:
-            raise ValueError(f"--min_length must be at least 0, not {self.min_length}")
-        self._check_max_length(max(self.min_length, 1))
+        if self.min_length < 1:
+            raise ArgumentError(f"--min_length must be at least 1, not {self.min_length}")
+        self._check_max_length(self.min_length)
         for name in ("prefix", "suffix", "pattern"):  # as the training words
             if len(text := unicodedata.normalize("NFC", getattr(self, name))) > MAX_LINE:
-                raise ValueError(f"--{name} has more characters than a word: {MAX_LINE:,} at most")
+                raise ArgumentError(f"--{name} has more characters than a word: {MAX_LINE:,}")
             object.__setattr__(self, name, text)
 
     def _check_max_length(self, least: int) -> None:
         if self.max_length is not None and self.max_length < least:
-            raise ValueError(f"--max_length must be at least {least}, not {self.max_length}")
+            raise ArgumentError(f"--max_length must be at least {least}, not {self.max_length}")
 
     @property
     def is_simple(self) -> bool:
-        return not (self.suffix or self.pattern or self.min_length)
+        return not self.suffix and not self.pattern and self.min_length == 1
 
     def begins_with(self) -> str:
         """Characters that every word that fits begins with."""
@@ -139,10 +143,11 @@ class Condition:
         }
         for name, items in patterns.items():
             vocab.encode("".join(c for c in items if c not in (ONE, MANY)), f"the {name}")
-        automaton = Automaton([*patterns.values()], vocab.chars)
+        automaton = Automaton([*patterns.values(), *NAME], vocab.chars)
         least = automaton.missing[0]
         if least is None:
             given = [f"--{name} {text!r}" for name in patterns if (text := getattr(self, name))]
-            raise ValueError(f"no word fits {' and '.join(given)}; leave one of them out")
+            remedy = "leave one of them out, or white space at an end"
+            raise ArgumentError(f"no name fits {' and '.join(given)}; {remedy}")
         self._check_max_length(least)
         return automaton

@@ -1,13 +1,17 @@
 """Names as they were asked for: what a sampler draws, without those that are not wanted.
 
-Training words, and words one edit away from one, are found by their hashes alone.
+Words of the list, and words one edit away from one, are found by their hashes alone.
 """
 
-from collections.abc import Collection, Iterator
+import sys
+import unicodedata
+from collections.abc import Collection, Iterable, Iterator
+from functools import lru_cache
 
 import torch
 from torch import Tensor
 
+from lit_makemore.sampling.arguments import ArgumentError
 from lit_makemore.sampling.sampler import GIVE_UP, Draw, Sampler
 from lit_makemore.words.corpus import word_hash
 
@@ -17,6 +21,8 @@ POSITIONS = 7  # of a word; ln 2 · BITS has the lowest error rate
 
 def seeded(seed: int | None) -> torch.Generator:
     """A source of random numbers on the CPU; without a seed another one every time."""
+    if seed is not None and not -(2**63) <= seed < 2**64:
+        raise ArgumentError(f"--seed {seed} does not fit into 64 bits")
     generator = torch.Generator()
     generator.manual_seed(generator.seed() if seed is None else seed)
     return generator
@@ -26,51 +32,66 @@ def generate(
     sampler: Sampler,
     num: int,
     generator: torch.Generator,
-    train_hashes: Tensor,
+    list_hashes: Tensor,
     unique: bool = False,
     only_new: bool = False,
     not_near: bool = False,
+    exclude: Iterable[str] = (),
 ) -> Iterator[Draw]:
     """Draws num names in batches, as `sampler.draw` does, with a generator on the CPU.
 
-    `unique` draws each name once; `only_new` no training words, which have the train_hashes
-    (words,); `not_near` nor any name within one edit of one. ValueError if too many names in a row
-    are not wanted.
+    `unique` draws each name once; `only_new` no words of the list, which have the list_hashes
+    (words,); `not_near` nor any name within one edit of one; `exclude` no name that contains one of
+    these texts, whatever their case. ValueError if too many names in a row are not wanted.
     """
-    if not (unique or only_new or not_near):
-        yield from sampler.draw(num, generator)
-        return
-    trained, seen, barren = set(train_hashes.tolist()), set[str](), 0
+    if num < 1:
+        raise ArgumentError(f"--num must be at least 1, not {num}")
+    if isinstance(exclude, str):
+        raise ArgumentError(f"--exclude takes a list of words: [{exclude!r}] for one")
+    texts = {unicodedata.normalize("NFC", text).casefold() for text in exclude} - {""}
+    longest, listed = max(map(len, texts), default=0), set(list_hashes.tolist())
 
+    @lru_cache(2**16)
     def is_wanted(name: str) -> bool:
+        folded = name.casefold()
+        pieces = (folded[i : i + n] for i in range(len(folded)) for n in range(1, longest + 1))
+        if name == "" or not texts.isdisjoint(pieces):
+            return False
         if not_near:
-            known = is_near(name, sampler.vocab.chars, trained)
-        else:
-            known = only_new and word_hash(name) in trained
-        return not known and name not in seen
+            return not is_near(name, sampler.vocab.chars, listed)
+        return not (only_new and word_hash(name) in listed)
 
+    seen, since, draws = set[str](), sampler.tried, sampler.draw(sys.maxsize, generator)
     while num > 0:
-        for draw in sampler.draw(sampler.batch, generator):
-            chosen: list[int] = []
-            for i, name in enumerate(draw.names):
-                if len(chosen) < num and is_wanted(name):
-                    chosen.append(i)
-                    if unique:
-                        seen.add(name)
-            barren = 0 if chosen else barren + 1
-            if barren == GIVE_UP:
-                option = "not_near" if not_near else "only_new"
-                raise ValueError(_none_of(GIVE_UP * sampler.batch, len(seen), option))
-            yield draw.at(chosen)
-            num -= len(chosen)
-            if num == 0:
-                break
+        chosen, draw = list[int](), next(draws)
+        for i, name in enumerate(draw.names):
+            if len(chosen) < num and name not in seen and is_wanted(name):
+                chosen.append(i)
+                if unique:
+                    seen.add(name)
+        since = sampler.tried if chosen else since
+        if (barren := sampler.tried - since) >= GIVE_UP * sampler.batch:
+            if n := len(seen):
+                raise ArgumentError(f"{n:,} different names were found; ask for fewer: --num {n}")
+            remedy = "raise --top_p or --temperature or leave out --only_new, --not_near, --exclude"
+            raise ArgumentError(f"none of {barren:,} names is wanted; {remedy}")
+        yield draw.at(chosen)
+        num -= len(chosen)
 
 
-def _none_of(tried: int, found: int, option: str) -> str:
-    if found:
-        return f"{found:,} different names were found, no more; ask for fewer: --num {found}"
-    return f"none of {tried:,} names is new; raise --temperature or leave out --{option}"
+def ranked(draws: Iterable[Draw], best: int | None) -> Iterable[Draw]:
+    """The best different names by log-probability a character, end mark included; None: all."""
+    if best is None:
+        return draws
+    found = list(draws)
+    names = [name for draw in found for name in draw.names]
+    if not 1 <= best <= len(names):
+        raise ArgumentError(f"--best must lie between 1 and --num, not {best}")
+    scores = torch.cat([draw.log_probabilities for draw in found])
+    cut = torch.cat([draw.cut for draw in found])
+    each = (scores / torch.tensor([len(name) + 1 for name in names])).tolist()
+    places = {name: i for i, name in enumerate(names) if not cut[i]}.values()  # ended
+    return [Draw(names, scores, cut).at(sorted(places, key=lambda i: -each[i])[:best])]
 
 
 def within_one_edit(word: str, chars: str) -> Iterator[str]:

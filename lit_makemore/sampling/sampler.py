@@ -10,19 +10,21 @@ import torch
 from torch import Tensor, nn
 
 from lit_makemore.network.mlp import log_probabilities
+from lit_makemore.sampling.arguments import ArgumentError
 from lit_makemore.sampling.scoring import logits_of
 from lit_makemore.words.vocab import END, Vocabulary
 from lit_makemore.words.windows import row_numbers
 
-BATCH = 4096  # always draws so many names at once: then a longer draw begins as a shorter one does
+# names at once, however many are asked for: then a longer draw begins as a shorter one does
+FIRST, GROWS, BATCH = 64, 4, 4096
 LARGEST = 2**20  # probabilities of all names at once: of a large vocabulary, fewer names
-TABLE = 2**20  # computes all distributions in advance if they are at most this many numbers
+TABLE = 2**20  # keeps all distributions that were computed if they are at most this many numbers
 LONGEST = 5_000  # characters; what does not end before is no name
 WORK = 50_000  # characters times vocabulary: words of few different characters are longer
 # A name that is so many times as long as the longest training word has not ended for once; a
 # network that forgets how long a word is already goes on for so long once in 20,000 names, at most.
 TIMES = 10
-GIVE_UP = 50  # batches without a single name that is short enough
+GIVE_UP = 50  # batches of the largest size without a single name that is wanted
 
 
 @dataclass(frozen=True)
@@ -36,31 +38,34 @@ class Decoding:
 
     temperature: float = 1.0  # divides the logits
     top_k: int | None = None  # keeps only the k most likely characters
-    top_p: float | None = None
+    top_p: float = 1.0  # 1 keeps all
 
     def __post_init__(self) -> None:
         if not 0 < self.temperature < float("inf"):
-            raise ValueError(f"--temperature must be positive, not {self.temperature}")
+            raise ArgumentError(f"--temperature must be positive, not {self.temperature}")
         if self.top_k is not None and self.top_k < 1:
-            raise ValueError(f"--top_k must be at least 1, not {self.top_k}")
-        if self.top_p is not None and not 0 < self.top_p <= 1:
-            raise ValueError(f"--top_p must lie in (0, 1], not {self.top_p}")
+            raise ArgumentError(f"--top_k must be at least 1, not {self.top_k}")
+        if not 0 < self.top_p <= 1:
+            raise ArgumentError(f"--top_p must lie in (0, 1], not {self.top_p}")
 
     def probabilities(self, logits: Tensor) -> Tensor:
         """Logits (B, V) to the probabilities (B, V) that characters are drawn with."""
         # The largest logit becomes 0, so that a tiny temperature causes no overflow.
         p = ((logits - logits.amax(1, keepdim=True)) / self.temperature).softmax(1)
-        if self.top_k is None and self.top_p is None:
+        if self.top_k is None and self.top_p == 1:
             return p / p.sum(1, keepdim=True)
         ranked, order = p.sort(1, descending=True)
         keep = torch.ones_like(ranked, dtype=torch.bool)
         if self.top_k is not None:
             keep[:, self.top_k :] = False
             ranked = ranked * keep / (ranked * keep).sum(1, keepdim=True)
-        if self.top_p is not None:
+        if self.top_p < 1:
             keep &= ranked.cumsum(1) - ranked < self.top_p  # the sum before it is too small
         p = p * torch.zeros_like(keep).scatter(1, order, keep)
         return p / p.sum(1, keepdim=True)
+
+
+USUAL = Decoding(top_p=0.9)  # what names are drawn with, unless one says otherwise: docs/names.md
 
 
 @dataclass(frozen=True)
@@ -78,15 +83,12 @@ class Draw:
         names, numbers = [self.names[i] for i in numbers], list(numbers)
         return Draw(names, self.log_probabilities[numbers], self.cut[numbers])
 
-    def first(self, num: int) -> "Draw":
-        return self.at(range(min(num, len(self.names))))
-
 
 class Sampler:
     """Draws names from a network.
 
     Many names of a batch have the same window, above all at their beginning, so the network sees
-    the distinct windows only. If they are short, it sees all possible ones in advance.
+    the distinct windows only; short ones once for all batches.
 
     Args:
         net: windows (B, T) to logits (B, V), in evaluation mode. BatchNorm must not normalise by
@@ -96,8 +98,8 @@ class Sampler:
         fits: what must be true of a name, beside a max_length. Names that do not fit or do not end
             are drawn again.
         longest: characters of the longest training word, where it is known; decides about `limit`.
-        batch: the number of names drawn at once; by default it depends on the vocabulary only.
-            Only the default computes in advance, since it does not pay for a few names.
+        batch: the number of names drawn at once; by default it grows up to one that depends on the
+            vocabulary only.
 
     `tried` names were drawn so far, of which `kept` were not drawn again. A network in training
     mode, or a prefix with an unknown character, raises ValueError.
@@ -126,46 +128,48 @@ class Sampler:
         else:  # the character after the last is the end mark
             self.limit = min(max_length, LONGEST + len(prefix)) + 1
         self.prefix = torch.tensor(vocab.encode(prefix, "the prefix"), dtype=torch.int64)
-        self.batch = batch or names_at_once(vocab)
-        self._begin = torch.zeros((self.batch, block_size), dtype=torch.int64)
-        self._table: tuple[Tensor, Tensor] | None = None
-        if len(vocab) ** (block_size + 1) <= TABLE and batch is None:
-            windows = torch.cartesian_prod(*[torch.arange(len(vocab))] * block_size)
-            self._table = self._distributions(windows.view(-1, block_size))
+        self.batch, self._first = batch or names_at_once(vocab), batch or FIRST
+        self._begin = torch.zeros((1, block_size), dtype=torch.int64)
+        rows = len(vocab) ** block_size
+        rows = rows if rows * len(vocab) <= TABLE else 0
+        self._is_known = torch.zeros(rows, dtype=torch.bool)  # the windows that are in the table
+        self._table = torch.empty(rows, len(vocab)), torch.empty(rows, len(vocab))
 
     def draw(self, num: int, generator: torch.Generator) -> Iterator[Draw]:
         """Draws num names in batches; ValueError if those that end in time and fit are too rare."""
-        barren = 0
+        barren, size = 0, self._first
         while num > 0:
-            batch = self._batch(generator)
-            self.tried += len(batch.names)
+            batch = self._batch(min(size, self.batch), generator)
+            size *= GROWS
+            self.tried += (tried := len(batch.names))
             if self.max_length is not None:
                 ended = (~batch.cut).nonzero().squeeze(1).tolist()
                 batch = batch.at([i for i in ended if not self.fits or self.fits(batch.names[i])])
-                barren = 0 if batch.names else barren + 1
-                if barren == GIVE_UP:
-                    what = f"ends within --max_length {self.max_length}; make it larger"
+                barren = 0 if batch.names else barren + tried
+                if barren >= GIVE_UP * self.batch:
+                    what = f"ends within --max_length {self.max_length}; enlarge it, or --top_p"
                     if self.fits:
-                        what = "fits; ask for less, or give a longer prefix"
-                    raise ValueError(f"none of {GIVE_UP * self.batch:,} names {what}")
+                        what = "fits; ask for less, or a longer --prefix, or --top_p 1"
+                    raise ArgumentError(f"none of {barren:,} names {what}")
                 if not batch.names:
                     continue
             self.kept += len(batch.names)
-            yield batch.first(num)
+            yield batch.at(range(min(num, len(batch.names))))
             num -= len(batch.names)
 
-    def _batch(self, generator: torch.Generator) -> Draw:
+    def _batch(self, size: int, generator: torch.Generator) -> Draw:
         """Draws names together, a character at a time, until each has ended or reached the limit.
 
         The end mark counts as a character.
         """
-        log_p, cut = torch.zeros(self.batch), torch.zeros(self.batch, dtype=torch.bool)
-        alive, place = torch.arange(self.batch), self._begin  # of the names that have not ended
+        log_p, cut = torch.zeros(size), torch.zeros(size, dtype=torch.bool)
+        alive = torch.arange(size)  # the names that have not ended, and where they are
+        place = self._begin.repeat_interleave(size, 0)
         columns = []  # the characters of all names at each position
         for position in range(self.limit):
             chosen, each, place = self._step(position, place, generator)
             log_p[alive] += each
-            columns.append(torch.zeros(self.batch, dtype=torch.int16))
+            columns.append(torch.zeros(size, dtype=torch.int16))
             columns[-1][alive] = chosen.short()
             going_on = chosen != 0
             alive, place = alive[going_on], place[going_on]
@@ -193,7 +197,14 @@ class Sampler:
     def _lookup(self, window: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Two tables as `_distributions` returns them, and for windows (B, T) their rows (B,)."""
         number = row_numbers(window, len(self.vocab))
-        if self._table is not None:
+        if len(self._is_known):
+            new = number[~self._is_known[number]].unique()
+            if len(new):
+                places = len(self.vocab) ** torch.arange(self.block_size - 1, -1, -1)
+                found = self._distributions(new[:, None] // places % len(self.vocab))
+                for table, rows in zip(self._table, found, strict=True):
+                    table[new] = rows
+                self._is_known[new] = True
             return number, *self._table
         row = number.unique(return_inverse=True)[1]
         distinct = torch.zeros((int(row.max()) + 1, self.block_size), dtype=torch.int64)
@@ -202,7 +213,20 @@ class Sampler:
     def _distributions(self, windows: Tensor) -> tuple[Tensor, Tensor]:
         """Cumulative probabilities to draw with, and log-probabilities before Decoding; (B, V)."""
         logits = logits_of(self.net, windows).float()
-        return self.decoding.probabilities(logits).cumsum(1), log_probabilities(logits)
+        drawn = only_names(logits, windows, self.vocab)
+        return self.decoding.probabilities(drawn).cumsum(1), log_probabilities(logits)
+
+
+def only_names(logits: Tensor, windows: Tensor, vocab: Vocabulary) -> Tensor:
+    """The logits (B, V) after windows (B, T), -inf for what no name has there.
+
+    A name has at least one character, and no white space at either end.
+    """
+    white_space = torch.tensor([c.isspace() for c in vocab.itos])  # END is a line feed
+    last = windows[:, -1]  # the end mark where nothing has been drawn
+    excluded = (last == 0)[:, None] & white_space
+    excluded[:, 0] = white_space[last]
+    return logits.masked_fill(excluded, -torch.inf)
 
 
 def longest_name(vocab: Vocabulary, longest: int | None = None) -> int:

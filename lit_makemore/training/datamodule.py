@@ -23,9 +23,10 @@ from lit_makemore.training.loaders import (
 from lit_makemore.training.option_conflicts import check_types, refuse
 from lit_makemore.words import corpus
 from lit_makemore.words.corpus import NAMES_PATH, NAMES_URL
+from lit_makemore.words.reader import Reading
 from lit_makemore.words.splits import Split, build_splits, known_words, repeated_words, split_words
 from lit_makemore.words.vocab import Vocabulary, difference
-from lit_makemore.words.windows import Windows
+from lit_makemore.words.windows import Windows, select_words
 
 log = logging.getLogger(__name__)
 
@@ -38,10 +39,14 @@ class NamesDataModule(pl.LightningDataModule):
     The constructor reads the file, because the vocabulary of the model comes from it.
 
     Args:
-        path: UTF-8 file, one word a line, or a pipe; - is the standard input. The default is
+        path: file with one word a line, or a pipe; - is the standard input. The default is
             makemore's names.txt, which is downloaded once.
         column: if the file is a table (CSV), the column of the words: its name in the first line,
-            or its number, from 1, if the first line has no names.
+            or its number, from 1, if the first line has no names. Of JSON lines, the key.
+        count: the column of a table that says how often a word occurs. Rows of one word are added
+            up, and count 0 leaves a word out. A word is learnt from 1 + log2(count / smallest
+            count) times, rounded, at most 16. All losses are of each word once.
+        encoding: of path and predict_path, as cp1252; by default UTF-8, or UTF-16 with its mark.
         block_size: how many characters the network sees.
         batch_size: examples of one update, over all processes together.
         sampling: replacement draws the examples of each minibatch; shuffled goes through all
@@ -71,6 +76,8 @@ class NamesDataModule(pl.LightningDataModule):
         self,
         path: str = NAMES_PATH,
         column: str | None = None,
+        count: str | None = None,
+        encoding: str | None = None,
         block_size: int = 3,
         batch_size: int = 32,
         sampling: Sampling = "replacement",
@@ -89,6 +96,7 @@ class NamesDataModule(pl.LightningDataModule):
         super().__init__()
         share, one_alone = 0 <= counts_share <= 1, (targets == "teacher") != bool(teachers)
         refuse([
+            (count and not column, "--data.count needs a table: choose --data.column, too"),
             (block_size < 1, f"--data.block_size must be at least 1, not {block_size}"),
             (batch_size < 1, f"--data.batch_size must be at least 1, not {batch_size}"),
             (not share, f"--data.counts_share is a share in [0, 1], not {counts_share}"),
@@ -96,9 +104,9 @@ class NamesDataModule(pl.LightningDataModule):
         ])  # fmt: skip
         self.teachers, self.counts_share = tuple(teachers), counts_share
         self.path, self.url, self.predict_path = path, url, predict_path
-        self.lowercase, self.strip = lowercase, strip
+        self.reading = Reading(lowercase, strip, column, count, encoding)
         self.prepare_data()
-        self.corpus = corpus.read_corpus(files.find(path), lowercase, strip, column)
+        self.corpus = corpus.read_corpus(files.find(path), self.reading)
         self.vocab = Vocabulary(self.corpus.chars)
         self.chars, self.block_size = self.vocab.chars, block_size
         self.batch_size, self.sampling, self.targets = batch_size, sampling, targets
@@ -117,7 +125,6 @@ class NamesDataModule(pl.LightningDataModule):
         if not self.splits:
             words = self.corpus, self.vocab, self.numbers
             self.splits = build_splits(*words, self.block_size, device)
-            self._say_what_was_read()
             self.corpus = replace(self.corpus, text="")  # no longer needed: a byte a character
         for name, split in self.splits.items():
             if split.windows.device != device:  # of another Trainer, or of none
@@ -143,17 +150,20 @@ class NamesDataModule(pl.LightningDataModule):
     def _say_what_was_read(self) -> None:
         for note in self.corpus.notes:
             log.info(note)
+        n, n_val, n_test = self.corpus.n_words, *map(len, self.numbers[1:])
+        if n_val and n < 200:
+            where = f"{n_val} of them in val and {n_test} in test"
+            log.info(f"{self.path}: {n} words, {where}: a few per cent of a loss are chance")
         if repeated := repeated_words(self.splits):
-            known, n_val = known_words(self.splits, "val"), len(self.splits["val"].hashes)
             remedy = "" if self.corpus.is_names else " (try sort -u)"
             log.info(
-                f"{self.path}: {repeated:,} of {self.corpus.n_words:,} words repeat an earlier "
-                f"one, and {known:,} of {n_val:,} val words are training words{remedy}"
+                f"{self.path}: words that repeat an earlier one: {repeated:,} of {n:,}; val words "
+                f"that are training words: {known_words(self.splits, 'val'):,} of {n_val:,}{remedy}"
             )
 
     def _pass_length(self) -> int:
         """Minibatches of a pass: as many as the Trainer's limits allow, and whole updates."""
-        available = max(1, len(self.splits["train"].windows) // self.batch_size)
+        available = max(1, len(self._training) // self.batch_size)
         trainer: Any = self.trainer
         if trainer is None:
             return available
@@ -168,8 +178,18 @@ class NamesDataModule(pl.LightningDataModule):
             )
         return length - length % n
 
+    @property
+    def _training(self) -> Windows:
+        """The training words; each as often as its count in the list wants it."""
+        windows, times = self.splits["train"].windows, self.corpus.times
+        if times is None:
+            return windows
+        numbers = torch.arange(len(self.numbers[0])).repeat_interleave(times[self.numbers[0]])
+        stream = select_words(windows.stream.cpu(), numbers.int())
+        return Windows(stream.to(windows.device), self.block_size)
+
     def _examples(self) -> Windows | Expected | Given:
-        windows, vocab_size = self.splits["train"].windows, len(self.vocab)
+        windows, vocab_size = self._training, len(self.vocab)
         if self.targets == "sampled":
             return windows
         if self.targets == "expected":
@@ -201,6 +221,11 @@ class NamesDataModule(pl.LightningDataModule):
         if self.splits:
             return self.splits["train"].hashes.unique()
         return corpus.word_hashes(self.corpus.words())[self.numbers[0]].unique()
+
+    @property
+    def list_hashes(self) -> Tensor:
+        """Those of all distinct words of the list, after setup, sorted, (words,) int64."""
+        return torch.cat([split.hashes for split in self.splits.values()]).unique()
 
     @cached_property
     def count_model(self) -> KneserNey:
@@ -239,6 +264,7 @@ class NamesDataModule(pl.LightningDataModule):
         if self.batch_size != self._train_loader.batch_size:  # as a BatchSizeFinder sets it
             self._train_loader.resize(self.batch_size, self._pass_length())
             self.batch_size = self._train_loader.batch_size
+        self._say_what_was_read()  # not before: what can be refused was refused in one line
         return self._train_loader
 
     def val_dataloader(self) -> EvaluationLoader:
@@ -250,7 +276,7 @@ class NamesDataModule(pl.LightningDataModule):
     def predict_dataloader(self) -> WordLoader:
         if self.predict_path is None:
             raise ValueError("predict scores the words of a file: --data.predict_path FILE")
-        words = corpus.read_words(self.predict_path, self.lowercase, self.strip)
+        words = corpus.read_words(self.predict_path, self.reading)
         return WordLoader(words, *self._process())
 
     def evaluation_loader(self, name: str, rank: int = 0, world_size: int = 1) -> EvaluationLoader:

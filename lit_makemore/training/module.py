@@ -114,9 +114,9 @@ class LitMLP(pl.LightningModule):
         x, y = batch
         return cross_entropy(self(x), y)
 
-    def generate(self, n: int, seed: int | None = None, **options: Any) -> list[str]:
+    def generate(self, num: int, seed: int | None = None, **options: Any) -> list[str]:
         """See NameModel.generate."""
-        return self.model.generate(n, seed, **options)
+        return self.model.generate(num, seed, **options)
 
     def score(self, words: Iterable[str]) -> list[float | None]:
         """See NameModel.score."""
@@ -176,6 +176,7 @@ class LitMLP(pl.LightningModule):
             option_conflicts.check_fit(self, self.trainer, data)
             if data is not None:
                 self.model.train_hashes = data.train_hashes
+                self.model.list_hashes = data.list_hashes
             if self.hparams["count_mixture"]:
                 self.model.mixture = Mixture(data.best_counts)
 

@@ -7,7 +7,7 @@ import urllib.error
 import urllib.request
 from array import array
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from http.client import HTTPException
 from io import StringIO
@@ -19,7 +19,7 @@ from torch import Tensor
 
 from lit_makemore.files import replacing
 from lit_makemore.words.formats import FIRST, check_lines
-from lit_makemore.words.reader import DOTTED, read_bytes, read_lines
+from lit_makemore.words.reader import DOTTED, Reading, read_bytes, read_lines
 from lit_makemore.words.vocab import CONTROL, END, MAX_CHARS
 
 NAMES_PATH = "data/names.txt"
@@ -27,8 +27,10 @@ NAMES_URL = "https://raw.githubusercontent.com/karpathy/makemore/master/names.tx
 NAMES_SHA256 = "0a30b5557f192f32ab962680889aac5f6fda0f4cecf40a6d0b5694f58ea8cc4d"
 
 MAX_FETCH = 16 * 2**20  # bytes; of a longer file the checksum is wrong
-MIN_WORDS = 10
+MIN_WORDS = 10  # distinct ones
+MOST_TIMES = 16
 MARKS = re.compile('[,;"]')  # of a table
+_NO_WORD = hashlib.blake2b(digest_size=8)
 
 
 @dataclass(frozen=True)
@@ -45,6 +47,7 @@ class Corpus:
     blank_lines: int  # are skipped
     sha256: str  # of the file's bytes
     notes: list[str]  # what is odd in the words, a sentence each
+    times: Tensor | None  # how often each is learnt, (words,) int64; None if once
 
     @property
     def is_names(self) -> bool:
@@ -55,45 +58,49 @@ class Corpus:
         return (match.group() for match in re.finditer(f"[^{re.escape(END)}]+", self.text))
 
 
-def read_corpus(
-    path: str | Path, lowercase: bool = False, strip: bool = True, column: str | None = None
-) -> Corpus:
+def read_corpus(path: str | Path, how: Reading = Reading()) -> Corpus:
     """Reads a file with one word per line, or a column of a table, as `read_lines` does.
 
     Skips blank lines. As long as the file does not change, the last corpus is returned again.
+    With counts, rows of one word are one, their counts are added up, and a word is learnt
+    1 + log2(its count / the smallest count) times, rounded, at most MOST_TIMES.
 
     A file that is not there, that looks like something else, that has too few words or a line that
     is none raises FileNotFoundError or ValueError. It names the file, the line and what to do.
     """
-    return _read_corpus(Path(path), read_bytes(Path(path)), lowercase, strip, column)
+    return _read_corpus(Path(path), read_bytes(Path(path)), how)
 
 
 @lru_cache(maxsize=1)
-def _read_corpus(
-    path: Path, content: bytes, lowercase: bool, strip: bool, column: str | None
-) -> Corpus:
+def _read_corpus(path: Path, content: bytes, how: Reading) -> Corpus:
     text, blank, number, marked = StringIO(), 0, 0, 0
-    lines = read_lines(path, content, lowercase, strip, column)
+    counts: dict[str, float] = {}  # of all words; without counts, of the first distinct ones
+    lines = read_lines(path, content, how)
     first = list(islice(lines, FIRST))
-    if column is None:
-        check_lines(path, [word for _, word in first])
-    for number, word in chain(first, lines):
-        if not word:
+    if how.column is None:
+        check_lines(path, [word for _, word, _ in first])
+    for number, word, count in chain(first, lines):
+        if not count:
             blank += 1
             continue
         if CONTROL.search(word):
             told = "a control character; remove it, or convert the file to UTF-8"
-            if "\t" in word:
-                told = "a tab; put one word on each line, or choose a column with --data.column"
+            if found := re.search("[\t\n]", word):
+                told = f"a {'tab' if found[0] != END else 'line break'}; put one word on each line"
+                told += ", or choose a column with --data.column"
             raise ValueError(f"{path}, line {number}: {word!r} contains {told}")
-        text.write(word + END)
-        marked += bool(MARKS.search(word))
+        if how.count is None or word not in counts:
+            text.write(word + END)
+            marked += bool(MARKS.search(word))
+        if how.count is not None or len(counts) < MIN_WORDS:
+            counts[word] = counts.get(word, 0) + count
     joined = text.getvalue()
     chars, n_words = sorted({*joined} - {END}), joined.count(END)
-    if n_words < MIN_WORDS:
+    if len(counts) < MIN_WORDS:
+        what = "words" if how.count is None else "words with a count above 0"
         raise ValueError(
-            f"{path} ends after line {number} with {n_words} words; at least {MIN_WORDS} are "
-            "needed, one per line"
+            f"{path} ends in line {number}; distinct {what} by then: {len(counts)}, needed: "
+            f"{MIN_WORDS} at least, one per line"
         )
     if len(chars) > MAX_CHARS:
         raise ValueError(
@@ -101,27 +108,32 @@ def _read_corpus(
             "possible, since the network must see each many times"
         )
     notes = []
-    if column is None and marked == n_words:
+    if how.column is None and marked == n_words:
         notes.append(
             f"{path}: every word has a comma, a semicolon or a quotation mark; if the file is a "
             "table, choose the column of the words with --data.column"
         )
-    if lowercase and any(letter.encode() in content for letter in DOTTED):
+    if how.lowercase and any(letter.encode() in content for letter in DOTTED):
         notes.append(f"{path}: İ becomes i, without a second dot")
+    times = None
+    if how.count is not None:
+        of = torch.tensor([*counts.values()], dtype=torch.float64)
+        times = (1 + (of / of.min()).log2()).round().clamp(max=MOST_TIMES).long()
     digest = hashlib.sha256(content).hexdigest()
-    return Corpus(str(path), joined, "".join(chars), n_words, blank, digest, notes)
+    return Corpus(str(path), joined, "".join(chars), n_words, blank, digest, notes, times)
 
 
-def read_words(path: str | Path, lowercase: bool = False, strip: bool = True) -> list[str]:
-    """The words of a file, to be scored: any words, without blank lines; raises as `read_lines`."""
-    path = Path(path)
-    return [word for _, word in read_lines(path, read_bytes(path), lowercase, strip) if word]
+def read_words(path: str | Path, how: Reading = Reading()) -> list[str]:
+    """The lines of a file, to be scored: any, but blank ones; raises as `read_lines`."""
+    how = replace(how, column=None, count=None)
+    lines = read_lines(Path(path), read_bytes(Path(path)), how)
+    return [word for _, word, _ in lines if word]
 
 
 def word_hash(word: str) -> int:
     """BLAKE2b of the word's UTF-8 bytes, cut to a signed 64-bit integer."""
-    digest = hashlib.blake2b(word.encode(), digest_size=8).digest()
-    return int.from_bytes(digest, "little", signed=True)
+    (one := _NO_WORD.copy()).update(word.encode())  # twice as fast as a new one
+    return int.from_bytes(one.digest(), "little", signed=True)
 
 
 def word_hashes(words: Iterable[str]) -> Tensor:

@@ -2,21 +2,38 @@
 
 import codecs
 import csv
+import json
 import os
 import re
 import sys
 import unicodedata
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from contextlib import suppress
+from dataclasses import dataclass
 from functools import cache
 from io import BytesIO, TextIOWrapper
 from pathlib import Path
+from typing import Any
 
-from lit_makemore.words.formats import check_bytes
+from lit_makemore.words.formats import check_bytes, separator
 
 DOTTED = "İ", "I\u0307", "i\u0307"  # İ in both forms, and its lower case in Unicode
 MAX_BYTES = 2**28  # of a list; it takes about five times as much memory
 MAX_LINE = 1_000  # characters; a longer line is not a word
-SEPARATORS = "\t;,"  # of the columns of a table: the first one that is in its first line
+LATIN, OTHER = ("cp1252", "cp1250"), ("cp1251", "koi8-r", "shift-jis", "euc-kr", "gbk", "big5")
+READABLE = re.compile(r"(?!.*[a-zа-я][À-ÞŽА-Я])[\w\0-\x7f’]*")  # no capital after a small letter
+Row = tuple[int, dict[str, Any]]  # of a table: the line in which it begins, its cells by name
+
+
+@dataclass(frozen=True)
+class Reading:
+    """How a list is read, by options of the data module."""
+
+    lowercase: bool = False
+    strip: bool = True  # removes white space from both ends of a word, and commas after it
+    column: str | None = None  # None: every line is a word
+    count: str | None = None
+    encoding: str | None = None  # None: UTF-8, or UTF-16 with its mark
 
 
 def read_bytes(path: Path) -> bytes:
@@ -44,29 +61,30 @@ def _piped(path: Path) -> bytes:
     return sys.stdin.buffer.read(MAX_BYTES + 1) if str(path) == "-" else _read(path)
 
 
-def read_lines(
-    path: Path, content: bytes, lowercase: bool, strip: bool, column: str | None = None
-) -> Iterator[tuple[int, str]]:
-    """The words of a file with the numbers of their lines; a word is "" where there is none.
+def read_lines(path: Path, content: bytes, how: Reading) -> Iterator[tuple[int, str, float]]:
+    """The number of each line, its word and the word's count; "" and 0 where there is no word.
 
-    The content is UTF-8, or UTF-16 with its mark. Lines end with LF, CRLF or CR. Words are in
-    normal form NFC. `strip` removes white space from both ends of a word, and commas after it;
-    `column` is the name or the number of a table's column, None if every line is a word.
-    A file of another kind, or a line that is too long, cannot be decoded or lacks the column,
-    raises ValueError.
+    Lines end with LF, CRLF or CR. Words are in normal form NFC. A file of another kind, or a line
+    that is too long, cannot be decoded or lacks the column, raises ValueError.
     """
-    check_bytes(path, content)
-    lines = _lines(path, content)
-    for number, line in enumerate(lines, 1) if column is None else _cells(path, lines, column):
-        word = line.strip() if strip else line.rstrip("\n")
-        if strip and column is None:
+    if how.encoding is not None:
+        content = _utf8(path, content, how.encoding)
+    check_bytes(path, content, how.column)
+    marked = content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
+    content = _utf8(path, content, "utf-16" if marked else "utf-8")
+    lines = TextIOWrapper(BytesIO(content), "utf-8-sig")  # ends every line with LF
+    cells = ((i, line, 1.0) for i, line in enumerate(lines, 1))
+    for number, cell, count in cells if how.column is None else _cells(path, lines, how):
+        word = cell.strip() if how.strip else cell.rstrip("\n")
+        if how.strip and how.column is None:
             word = word.rstrip(", \t")
         if len(word) > MAX_LINE:
             raise ValueError(
                 f"{path}, line {number} is longer than {MAX_LINE} characters; put one word on each "
                 "line, or choose a column of a table with --data.column"
             )
-        yield number, unicodedata.normalize("NFC", lowered(word) if lowercase else word)
+        word = unicodedata.normalize("NFC", lowered(word) if how.lowercase else word)
+        yield number, word, count if word else 0
 
 
 def lowered(word: str) -> str:
@@ -74,54 +92,65 @@ def lowered(word: str) -> str:
     return word.lower().replace("i\u0307", "i")
 
 
-def _lines(path: Path, content: bytes) -> TextIOWrapper:
-    marked = content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
-    encoding, name = ("utf-16", "UTF-16") if marked else ("utf-8-sig", "UTF-8")
+def _utf8(path: Path, content: bytes, encoding: str) -> bytes:
+    """The content in UTF-8; if it is not in this encoding, an error says in which it may be."""
     try:
-        content.decode(encoding)
+        text = content.decode(encoding)
+        return content if encoding == "utf-8" else text.encode()
     except UnicodeDecodeError as error:
-        before = error.object[: error.start].decode(encoding)
-        number = len(re.split("\r\n|\r|\n", before))
-        raise ValueError(
-            f"{path}, line {number} is not {name}; convert the file from its encoding: "
-            "iconv -f ENCODING -t utf-8 FILE > NEW_FILE"
-        ) from None
-    return TextIOWrapper(BytesIO(content), encoding)  # ends every line with LF
+        start = error.start
+    except (LookupError, ValueError):
+        raise ValueError(f"--data.encoding {encoding!r} is none of text, as cp1252 is") from None
+    number = len(re.split("\r\n|\r|\n", content[:start].decode(encoding, "ignore")))
+    line = content[: start + 99].splitlines()[number - 1]
+    names = OTHER if re.search(rb"[\x80-\xff]{3}", line) else LATIN
+    read = {line.decode(name, "replace")[:30]: name for name in reversed(names)}
+    told = [f"--data.encoding {read[t]} reads {t!r}" for t in read if READABLE.fullmatch(t)][:-4:-1]
+    told.append("convert the file from its encoding: iconv -f ENCODING -t utf-8 FILE > NEW_FILE")
+    raise ValueError(f"{path}, line {number} is not {encoding.upper()}; {', or '.join(told)}")
 
 
-def _cells(path: Path, lines: TextIOWrapper, column: str) -> Iterator[tuple[int, str]]:
-    """A cell of each row with the number of its line; "" of a blank row, none of the names' row."""
+def _cells(path: Path, lines: TextIOWrapper, how: Reading) -> Iterator[tuple[int, str, float]]:
+    """Each row of a table that is not blank: the line in which it begins, the word, the count."""
     first = next((line for line in lines if line.strip()), "")
-    separator = next((mark for mark in SEPARATORS if mark in first), ",")
     lines.seek(0)
-    rows, index = csv.reader(lines, delimiter=separator, skipinitialspace=True), None
+    columns = [name for name in (how.column, how.count) if name is not None]
+    rows = _rows(lines, first, columns)
+    if re.match(r'\s*\{ *"', first):  # JSON lines
+        rows = ((i, {**json.loads(line)}) for i, line in enumerate(lines, 1) if line.strip())
+    number = 0
     try:
-        for number, row in enumerate(rows, 1):
-            where, names = f"{path}, line {number}", [cell.strip() for cell in row]
-            if rows.line_num > number:
-                raise ValueError(
-                    f"{where}: the row goes on in line {number + 1}; close its quotation marks"
-                )
-            if not any(names):
-                yield number, ""
+        for number, row in rows:
+            texts = {key: x for key, x in row.items() if not isinstance(x, bool | dict | list)}
+            if missing := [name for name in columns if name not in texts]:
+                names = " ".join(map(repr, list(texts)[:20]))
+                where = f"{path}, line {number}"
+                raise ValueError(f"{where} has no text in column {missing[0]!r}, only in {names}")
+            word, *count = ["" if texts[name] is None else str(texts[name]) for name in columns]
+            yield number, word, _count(f"{path}, line {number}", *count)
+    except (csv.Error, json.JSONDecodeError, TypeError, RecursionError) as error:
+        told = str(error).partition(": line")[0]
+        raise ValueError(f"{path}, the row after line {number}: {told}; correct it") from None
+
+
+def _rows(lines: Iterable[str], first: str, columns: list[str]) -> Iterator[Row]:
+    """The rows of a CSV by the names in the first one, or else by numbers from 1."""
+    rows = csv.reader(lines, delimiter=separator(first), skipinitialspace=True, strict=True)
+    names: list[str] = []
+    begin = 1
+    for row in rows:
+        number, begin = begin, rows.line_num + 1
+        if not names and any(map(str.strip, row)):
+            names = [cell.strip() for cell in row]
+            if {*columns} & {*names} or not "".join(columns).isdecimal():
                 continue
-            if index is None:
-                index = _index(names, column, where)
-                if column in names:
-                    continue
-            if len(row) <= index:
-                raise ValueError(
-                    f"{where} has no column {column!r}, only {len(row)}; complete the row"
-                )
-            yield number, row[index]
-    except csv.Error as error:
-        raise ValueError(f"{path}, line {rows.line_num}: {error}; correct the row") from None
+            names = [str(i + 1) for i in range(len(row))]
+        if any(map(str.strip, row)):
+            yield number, dict(zip(names, row, strict=False))
 
 
-def _index(names: list[str], column: str, where: str) -> int:
-    if column in names:
-        return names.index(column)
-    if column.isdecimal() and 1 <= int(column) <= len(names):
-        return int(column) - 1
-    listed = " ".join(map(repr, names[:20]))
-    raise ValueError(f"{where} has no column {column!r}, only {listed}; correct --data.column")
+def _count(where: str, text: str = "1") -> float:
+    with suppress(ValueError):
+        if 0 <= float(text) < 1e15:
+            return float(text)
+    raise ValueError(f"{where}: {text!r} is no count; write a number such as 1234")

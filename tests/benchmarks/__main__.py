@@ -10,6 +10,8 @@ It measures:
 * the quick start from its beginning to its table, on a machine that has not built native.cpp;
 * the seconds to the first step, compared with the import of Lightning alone;
 * the seconds that the diagnostics take;
+* where the seconds of names.yaml go: the phases of a run, compared with the import of Lightning;
+* the seconds of `sample`, `score` and `export`, compared with the import of torch;
 * the floating-point operations a second of a native step, compared with a product of two matrices.
 
 Most rows are compared with the notebook's loop. There the ratio says how many times as fast ours
@@ -29,6 +31,7 @@ import os
 import subprocess
 import sys
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
 from statistics import median
 from time import perf_counter
@@ -160,15 +163,70 @@ def diagnostics(rounds: int) -> list[dict]:
 def startup(rounds: int) -> list[dict]:
     """Seconds to the first step, beside the import of Lightning."""
     command = [sys.executable, "-m", "tests.benchmarks.startup"]
-    run = {"check": True, "capture_output": True, "text": True}
+    quiet = {"check": True, "capture_output": True, "text": True}
     measured = [
-        [float(subprocess.run([*command, what], **run).stdout) for what in ("import", "fit")]  # type: ignore[call-overload]
+        [float(subprocess.run([*command, what], **quiet).stdout) for what in ("import", "fit")]  # type: ignore[call-overload]
         for _ in range(rounds)
     ]
     imports, fits = map(list, zip(*measured, strict=True))
     ratios = [b / a for a, b in measured]
     label = "first step, s (import lightning.pytorch)"
     return [row(label, median(imports), median(fits), ratios)]
+
+
+def phases(rounds: int) -> list[dict]:
+    """Where the seconds of a run go, beside the import of Lightning."""
+    measured = []
+    for _ in range(rounds):
+        command = [sys.executable, "-m", "tests.benchmarks.seconds"]
+        done = subprocess.run(command, check=True, capture_output=True, text=True)
+        measured.append(json.loads(done.stdout))
+    imports = [run.pop("import lightning.pytorch") for run in measured]
+    measured = [
+        {**run, "all but training": sum(run.values()) - run["training"]} for run in measured
+    ]
+    rows = []
+    for phase in measured[0]:
+        ours = [run[phase] for run in measured]
+        ratios = [b / a for a, b in zip(imports, ours, strict=True)]
+        label = f"names.yaml, {phase}, s (import lightning.pytorch)"
+        rows.append(row(label, median(imports), median(ours), ratios))
+    return rows
+
+
+def without_lightning(rounds: int) -> list[dict]:
+    """Commands on a small trained network, beside the import of torch."""
+    measured = []
+    with tempfile.TemporaryDirectory() as folder:
+        ckpt = f"{folder}/run/checkpoints/best.ckpt"
+        limit = f"--trainer.max_steps 20 --runs_dir {folder} --name run".split()
+        run(["train.py", "fit", "--config", "configs/names.yaml", *limit])
+        commands = {
+            "sample": ["--num", "20"],
+            "score": ["emma"],
+            "export": ["--output", f"{folder}/x.html"],
+        }
+        for _ in range(rounds):
+            ours = [
+                run(["train.py", name, "--ckpt_path", ckpt, *more])
+                for name, more in commands.items()
+            ]
+            measured.append((run(["-c", "import torch"]), ours))
+    rows = []
+    for i, name in enumerate(commands):
+        theirs, ours = [torch for torch, _ in measured], [each[i] for _, each in measured]
+        ratios = [b / a for a, b in zip(theirs, ours, strict=True)]
+        rows.append(
+            row(f"{name}, whole process, s (import torch)", *map(median, (theirs, ours)), ratios)
+        )
+    return rows
+
+
+def run(arguments: list[str]) -> float:
+    """The seconds of a Python process."""
+    begun = perf_counter()
+    subprocess.run([sys.executable, *arguments], check=True, capture_output=True)
+    return perf_counter() - begun
 
 
 def roofline(rounds: int) -> list[dict]:
@@ -212,29 +270,31 @@ def markdown(rows: list[dict]) -> str:
     return "\n".join([*lines, "", f"{where}."]) + "\n"
 
 
+MEASURES: dict[str, Callable[[argparse.Namespace], list[dict]]] = {
+    "one_layer": lambda asked: rates("one_layer", asked.steps, asked.rounds),
+    "deep": lambda asked: rates("deep", asked.steps, asked.rounds),
+    "startup": lambda asked: startup(asked.rounds),
+    "seconds": lambda asked: phases(asked.rounds),
+    "commands": lambda asked: without_lightning(asked.rounds),
+    "quickstart": lambda asked: quickstart(asked.long_rounds),
+    "wholes": lambda asked: wholes(asked.long_rounds),
+    "diagnostics": lambda asked: diagnostics(asked.long_rounds),
+    "roofline": lambda asked: roofline(asked.rounds),
+}
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m tests.benchmarks")
-    parts = ("one_layer", "deep", "startup", "quickstart", "wholes", "diagnostics", "roofline")
-    parser.add_argument("--only", nargs="+", choices=parts, default=parts)
     parser.add_argument("--steps", type=int, default=5000)
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--long_rounds", type=int, default=3)
+    parser.add_argument("--only", nargs="+", choices=[*MEASURES], default=[*MEASURES])
     parser.add_argument("--output", help="JSON file to write; FILE.md gets the table")
     arguments = parser.parse_args()
-    steps, rounds, long_rounds = arguments.steps, arguments.rounds, arguments.long_rounds
-    measures = {
-        "one_layer": lambda: rates("one_layer", steps, rounds),
-        "deep": lambda: rates("deep", steps, rounds),
-        "startup": lambda: startup(rounds),
-        "wholes": lambda: wholes(long_rounds),
-        "diagnostics": lambda: diagnostics(long_rounds),
-        "quickstart": lambda: quickstart(long_rounds),
-        "roofline": lambda: roofline(rounds),
-    }
     path = Path(arguments.output) if arguments.output else None
     rows = {r["label"]: r for r in json.loads(path.read_text())} if path and path.exists() else {}
     for part in arguments.only:
-        found = measures[part]()
+        found = MEASURES[part](arguments)
         print(markdown(found), flush=True)
         rows |= {r["label"]: r for r in found}
         if path:

@@ -16,7 +16,7 @@ from PIL import Image
 
 from tests.benchmarks.tensorboard_page import CHROMIUM, FLAGS, PATIENCE_MS
 
-DESKTOP, PHONE = (1000, 740), (375, 800)
+DESKTOP, PHONE = (1000, 740), (390, 844)
 
 
 @contextmanager
@@ -42,10 +42,12 @@ def opened(page: Path, size: tuple[int, int] = DESKTOP) -> Iterator[Any]:
 
 
 def draw(page: Any, seed: int, **fields: str) -> list[str]:
-    """Fills the form, presses the button and reads the names."""
+    """Fills the form, presses the button and reads the names, once all are there."""
+    page.evaluate("options.open = true")
     for name, value in {"seed": str(seed), **fields}.items():
-        page.fill(f"#{name}", value)
-    page.click("button")
+        page.fill(f"#{name.replace('_', '-')}", value)
+    page.click("#invent")
+    page.wait_for_selector("#running", state="hidden")
     return page.locator("#list li").all_text_contents()
 
 

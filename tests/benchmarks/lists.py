@@ -31,6 +31,8 @@ from statistics import mean
 from time import perf_counter
 from typing import Any
 
+import yaml
+
 from lit_makemore.runs.report import cpu_name, git_commit
 from tests.benchmarks.report import write_page
 
@@ -62,15 +64,17 @@ def words_of(name: str) -> list[str]:
     return sorted({" ".join(word.split()) for word in words} - {""})
 
 
-def fit(path: Path, seed: int, folder: Path) -> dict[str, Any]:
-    """The summary of one run, with its seconds."""
+def fit(path: Path, seed: int, folder: Path, threads: int = 1) -> dict[str, Any]:
+    """The summary of one run, with its seconds and the units of a hidden layer."""
     command = [sys.executable, "train.py", "fit", "--config", "configs/words.yaml"]
-    command += ["--data.path", str(path), "--data.split_seed", str(seed), "--threads", "1"]
+    command += ["--data.path", str(path), "--data.split_seed", str(seed), "--threads", str(threads)]
     command += ["--runs_dir", str(folder), "--name", f"{path.stem}-{seed}"]
     begun, used = perf_counter(), cpu_seconds()
     subprocess.run(command, check=True, capture_output=True)
-    summary = json.loads((folder / f"{path.stem}-{seed}" / "summary.json").read_text())
-    return {**summary, "seconds": perf_counter() - begun, "cpu_s": cpu_seconds() - used}
+    spent = {"seconds": perf_counter() - begun, "cpu_s": cpu_seconds() - used}
+    run = folder / f"{path.stem}-{seed}"
+    units = yaml.safe_load((run / "config.yaml").read_text())["model"]["n_hidden"]
+    return {**json.loads((run / "summary.json").read_text()), "units": units, **spent}
 
 
 def cpu_seconds() -> float:

@@ -8,7 +8,7 @@ import shutil
 import sys
 from copy import copy
 from functools import partial
-from importlib.util import find_spec
+from html import escape
 
 import numpy as np
 import pytest
@@ -16,18 +16,15 @@ import torch
 
 from lit_makemore.cli import main
 from lit_makemore.commands import export
-from lit_makemore.commands.export import MOST_COUNTS, packed_counts, web_page
+from lit_makemore.commands.export import MOST_COUNTS, PARTS, packed_counts, web_page
 from lit_makemore.counts.mixture import Mixture
 from lit_makemore.counts.ngrams import KneserNey
 from lit_makemore.model import NameModel
 from lit_makemore.network.mlp import MLP, Init
-from lit_makemore.sampling.generate import WordFilter
 from lit_makemore.words.corpus import word_hashes
 from lit_makemore.words.vocab import END, Vocabulary
 from lit_makemore.words.windows import Windows, distinct, encode
-from tests.benchmarks.exported_page import CHROMIUM, PHONE, draw, opened
 from tests.conftest import ROOT, WORDS
-from tests.sampling.repeatable import draw_names
 
 STRANGE = "</script>!-{}\"'&. é😀\u0627"
 ARCHITECTURES = [
@@ -49,7 +46,7 @@ def random_model(
             parameter.add_(torch.randn_like(parameter), alpha=0.1)
     for _ in range(20):
         model.net.train()(torch.randint(0, len(vocab), (64, block_size)))
-    model.train_hashes = word_hashes(iter(WORDS)).sort().values
+    model.list_hashes = word_hashes(iter(WORDS)).sort().values
     return model.eval()
 
 
@@ -63,6 +60,14 @@ def mixed(model: NameModel) -> NameModel:
     model = copy(model)
     model.mixture = Mixture(KneserNey(*examples(model, WORDS), len(model.vocab)), 0.7)
     return model
+
+
+MODELS = {
+    **{f"layers {x['n_layer']}": partial(random_model, **x) for x in ARCHITECTURES},
+    "mixture": lambda: mixed(random_model(n_layer=3)),
+    "mixture of 8": lambda: mixed(random_model(block_size=8, n_layer=2, n_hidden=30)),
+    "characters": lambda: random_model(STRANGE, n_layer=1),
+}
 
 
 def prefixes(model: NameModel, num: int) -> list[str]:
@@ -135,10 +140,9 @@ def test_counts_are_packed_whole():
 def test_a_page_of_the_lectures_network_is_small():
     model = random_model(n_hidden=100, n_layer=5)
     assert sum(parameter.numel() for parameter in model.net.parameters()) == 46_997
-    names = word_hashes(f"name {i}" for i in range(25_626))  # as many as the names to train on
-    model.train_hashes = names
+    model.list_hashes = word_hashes(f"name {i}" for i in range(32_033))  # as many as the names
     page, _ = web_page(model.folded())
-    assert len(page) <= 400_000
+    assert len(page) <= 450_000
 
 
 def test_counts_that_are_large_are_left_out_and_it_is_said(monkeypatch):
@@ -159,6 +163,14 @@ def test_no_character_ends_the_script():
     assert page.count(b"</script>") == 3
 
 
+def test_each_text_of_the_page_is_in_the_table_and_each_entry_is_used():
+    html, texts, script = (
+        (PARTS / name).read_text("utf-8") for name in ("page.html", "texts.js", "page.js")
+    )
+    used = re.findall(r'data-text="(\w+)"', html) + re.findall(r"\bsay\.(\w+)", script)
+    assert sorted(set(used)) == sorted(re.findall(r"^    (\w+): ", texts, re.MULTILINE))
+
+
 @pytest.fixture
 def run(ckpt, tmp_path, monkeypatch):
     """Exports the shared checkpoint, or another file, in an empty folder."""
@@ -167,13 +179,24 @@ def run(ckpt, tmp_path, monkeypatch):
 
 
 def test_the_command_writes_beside_the_user(run, model, tmp_path, capsys):
-    assert run() == 0
-    out, err = capsys.readouterr()
-    assert re.fullmatch(r"last.html: [\d,]+ parameters, [\d,]+ bytes\n", out)
-    assert err == ""
+    for options, name in [([], "last.html"), (["--format", "python"], "last.py")]:
+        assert run(*options) == 0
+        out, err = capsys.readouterr()
+        assert re.fullmatch(name + r": [\d,]+ parameters, [\d,]+ bytes\n", out)
+        assert err == ""
     found = content((tmp_path / "last.html").read_bytes())
     assert found["chars"] == model.vocab.chars
     assert found["weight"] == model.mixture.weight
+
+
+def test_the_title_is_text(run, tmp_path, capsys):
+    title = "A & B</h1> {{ names }}"
+    assert run("--title", title) == 0
+    page = (tmp_path / "last.html").read_text("utf-8")
+    assert re.findall("<(?:title|h1).*?>(.*)</", page) == [escape(title)] * 2
+    assert run("--title", title, "--format", "python") == 1
+    assert "--title is of a page; leave it out, or --format python" in capsys.readouterr().err
+    assert not (tmp_path / "last.py").exists()
 
 
 def test_bad_input_is_one_line_and_nothing_is_written(run, ckpt, tmp_path, capsys):
@@ -248,14 +271,14 @@ def test_onnx_gives_the_same_logits_for_any_number_of_windows(architecture):
 
 def test_the_page_of_the_documentation_is_of_this_version():
     page = (ROOT / "docs" / "names.html").read_text(encoding="utf-8")
-    assert len(page.encode()) < 1_000_000
+    assert len(page.encode()) < 450_000
     (network,) = re.findall(r'id="network">(.*)</script>', page)
     current = web_page(random_model(n_layer=1).folded())[0].decode()
     assert page.replace(network, "") == re.sub(r'(id="network">).*(</script>)', r"\1\2", current)
 
 
 @pytest.mark.slow
-def test_the_examples_of_the_documentation_run(run, ckpt, model, tmp_path, capfd):
+def test_the_examples_of_the_documentation_run(run, ckpt, model, tmp_path, monkeypatch, capfd):
     onnx, *_ = map(pytest.importorskip, ("onnx", "onnxruntime", "onnxscript", "safetensors"))
     shutil.copy(ckpt, tmp_path / "best.ckpt")
     assert run("--format", "safetensors", path="best.ckpt") == 0
@@ -269,136 +292,25 @@ def test_the_examples_of_the_documentation_run(run, ckpt, model, tmp_path, capfd
     examples = re.findall(
         "```python\n(.*?)```", (ROOT / "docs/export.md").read_text(encoding="utf-8"), re.DOTALL
     )
-    in_python, in_onnx, in_safetensors = ({} for _ in examples)
+    in_python, in_onnx, in_safetensors = {}, {}, {}
+    assert run("--format", "python", "--output", "names.py", path="best.ckpt") == 0
+    monkeypatch.syspath_prepend(tmp_path)
     exec(examples[0], in_python)
-    assert len(in_python["names"]) == 10
-    exec(examples[1], in_onnx)
-    exec(examples[2], in_safetensors)
+    assert len(in_python["drawn"]) == 10
+    assert in_python["scores"] == pytest.approx(model.score(["emma", "olivia"]), abs=1e-4)
+    exec(examples[1], in_python)
+    assert isinstance(in_python["sons"], list)
+    exec(examples[2], in_onnx)
+    exec(examples[3], in_safetensors)
     x = windows(model, ["ma"])
     with torch.no_grad():
         np.testing.assert_allclose(in_onnx["logits"], model.net(x).numpy(), atol=1e-5)
         np.testing.assert_allclose(in_safetensors["net"](x), model.net(x).numpy(), atol=1e-5)
 
 
-def in_a_browser(test):
-    """Marks a test that needs the system's Chromium and the package playwright."""
-    found = CHROMIUM is not None and find_spec("playwright") is not None
-    return pytest.mark.browser(pytest.mark.skipif(not found, reason="no Chromium")(test))
-
-
-def written(model: NameModel, folder):
-    path = folder / "page.html"
-    path.write_bytes(web_page(model.folded())[0])
-    return path
-
-
-def log_p(model: NameModel, begun: list[str]) -> torch.Tensor:
-    """The logits of the whole model, Batch Normalization not folded."""
-    with torch.no_grad():
-        return model(windows(model, begun))
-
-
-@in_a_browser
-@pytest.mark.parametrize(
-    "make",
-    [
-        *(partial(random_model, **architecture) for architecture in ARCHITECTURES),
-        lambda: mixed(random_model(n_layer=3)),
-        lambda: mixed(random_model(block_size=8, n_layer=2, n_hidden=30)),
-        lambda: random_model(STRANGE, n_layer=1),
-    ],
-    ids=["tanh", "relu", "linear", "mixture", "mixture of 8", "characters"],
-)
-def test_a_browser_computes_the_same_logits_and_draws_the_same_names(make, tmp_path):
-    model = make()
-    begun = prefixes(model, 1000)
-    model.train_hashes = word_hashes(iter(prefixes(model, 300)))
-    with opened(written(model, tmp_path)) as page:
-        found = page.evaluate("(all) => all.map((p) => [...litMakemore.logits(p)])", begun)
-        np.testing.assert_allclose(found, log_p(model, begun).numpy(), atol=1e-5)
-
-        known = WordFilter(model.train_hashes)
-        others = [*begun, "Zoë", "x" * 200, "y" * 128, "z" * 129, ""]
-        marks = page.evaluate("(all) => all.map((name) => litMakemore.known(name))", others)
-        assert marks == known.contains(word_hashes(iter(others))).tolist()
-
-        folded = model.folded()
-        for options in [
-            {"seed": 0, "num": 50},
-            {"seed": 2**32 - 1, "num": 20, "temperature": 0.6, "prefix": model.vocab.chars[:2]},
-            {"seed": 7, "num": 20, "minLength": 2, "maxLength": 6},
-        ]:
-            names = page.evaluate("(options) => litMakemore.names(options)", options)
-            renamed = {"minLength": "min_length", "maxLength": "max_length"}
-            ours = {renamed.get(name, name): value for name, value in options.items()}
-            expected = draw_names(folded, model.vocab, model.block_size, **ours)
-            assert names == expected
-        new = page.evaluate("litMakemore.names({num: 20, seed: 3, maxLength: 3, onlyNew: true})")
-        assert new == draw_names(
-            folded, model.vocab, model.block_size, 20, 3, max_length=3,
-            known=lambda name: bool(known.contains(word_hashes([name]))),
-        )  # fmt: skip
-
-
-@in_a_browser
-def test_two_elements_of_the_page_are_enough_on_another_site(tmp_path):
-    model = random_model(n_layer=1)
-    page = web_page(model.folded())[0].decode()
-    elements = re.findall(r'<script [^>]*id="(?:network|names)">.*?</script>', page, re.DOTALL)
-    own = "<ol id=list></ol>{}<script type=module>list.innerHTML = '<li>' + {}</script>"
-    path = tmp_path / "own.html"
-    path.write_text(own.format("".join(elements), "litMakemore.names({num: 1, seed: 4})"))
-    with opened(path) as found:
-        expected = draw_names(model.folded(), model.vocab, 3, 1, 4)
-        assert found.locator("#list li").all_text_contents() == expected
-
-
-@in_a_browser
-@pytest.mark.parametrize("size", [PHONE, (1000, 740)], ids=["phone", "desktop"])
-def test_the_page_works_with_the_keyboard_at_any_width(size, tmp_path):
-    model = random_model(n_layer=1)
-    with opened(written(model, tmp_path), size) as page:
-        assert page.evaluate("document.documentElement.scrollWidth") <= size[0]
-        drawn = partial(draw_names, model.folded(), model.vocab, 3, 10, prefix="ma")
-        assert draw(page, 5, prefix="ma") == drawn(5)
-        assert page.inner_text("#drawn") == "Seed 5"
-        p = log_p(model, ["ma"])[0].softmax(0)
-        letters, shares = (page.locator(f"#bars {part}").all_text_contents()
-                           for part in ("th", "td:last-child"))  # fmt: skip
-        best = int(p.argmax())
-        assert letters[0] == ["(end)", *model.vocab.chars][best]
-        assert shares[0] == f"{100 * float(p[best]):.1f} %"
-
-        for name in ("prefix", "temperature", "shortest", "longest", "num", "seed", "only-new"):
-            assert page.locator(f"label:has(#{name}), label[for={name}]").count() == 1
-        page.focus("#prefix")
-        order = []
-        for _ in range(7):
-            page.keyboard.press("Tab")
-            order.append(page.evaluate("document.activeElement.id || 'button'"))
-        assert order == ["temperature", "shortest", "longest", "num", "seed", "only-new", "button"]
-        page.fill("#seed", "6")
-        page.focus("#prefix")
-        page.keyboard.press("Enter")
-        expected = drawn(6)
-        assert page.locator("#list li").all_text_contents() == expected
-
-        page.fill("#prefix", "maÉ")
-        assert page.inner_text("#error") == "No training word has a “É”."
-        page.fill("#prefix", "M")
-        assert page.inner_text("#error") == "No training word has a “M”. Try “m”."
-        page.fill("#prefix", "")
-        page.fill("#shortest", "200")
-        page.click("button")  # the browser refuses: at most 100, at least 200
-        assert page.locator("#list li").all_text_contents() == expected
-        page.fill("#longest", "1000")
-        page.click("button")
-        assert page.inner_text("#drawn").startswith("Only 0 of 10 were found")
-
-
 @pytest.mark.parametrize("layer", [torch.nn.GELU(), torch.nn.LayerNorm(100)])
 def test_a_page_refuses_a_layer_that_it_cannot_compute(layer):
     model = random_model(n_layer=1).folded()
     model.net.layers[1] = layer
-    with pytest.raises(ValueError, match=f"a page cannot compute {type(layer).__name__}; use"):
+    with pytest.raises(ValueError, match=f"a page cannot compute {type(layer).__name__}, nor"):
         web_page(model)

@@ -6,6 +6,7 @@ The ordinary run tries a few inputs; 10,000 take some minutes:
 """
 
 import io
+import json
 import os
 import warnings
 from contextlib import redirect_stderr, redirect_stdout
@@ -76,6 +77,11 @@ def each_size(test):
     return run
 
 
+scalars = st.one_of(
+    *(st.none(), st.booleans(), st.integers(-3, 10**6), st.floats(), st.text(max_size=8)),
+    st.lists(st.integers(), max_size=2),
+    st.dictionaries(st.text(max_size=3), st.none(), max_size=2),
+)
 lists = st.one_of(
     st.binary(max_size=400),
     st.text(max_size=200).map(str.encode),
@@ -86,7 +92,13 @@ lists = st.one_of(
     st.lists(st.lists(st.sampled_from([*WORDS, '"', "7", ""]), max_size=3), max_size=40).map(
         lambda rows: "\n".join(map(",".join, rows)).encode()
     ),
+    st.lists(st.dictionaries(st.sampled_from(["ada", "7"]), scalars), max_size=40).map(
+        lambda rows: "\n".join(map(json.dumps, rows)).encode()
+    ),
 )
+
+
+ENCODINGS = ["cp1252", "utf-16-le", "utf-7", "shift-jis", "big5", "punycode", "idna", "hex"]
 
 
 @each_size
@@ -94,14 +106,12 @@ def test_word_lists(material, tmp_path, data):
     path = tmp_path / "list.txt"
     path.write_bytes(data.draw(lists))
     column = data.draw(st.sampled_from([[], ["--data.column", "1"], ["--data.column", "ada"]]))
-    outcome(["fit", "--data.path", str(path), *column, *TINY], tmp_path)
+    count = data.draw(st.sampled_from([[], ["--data.count", "2"], ["--data.count", "7"]]))
+    encoding = data.draw(st.none() | st.sampled_from(ENCODINGS) | st.text(max_size=6))
+    given = [] if encoding is None else [f"--data.encoding={encoding}"]
+    outcome(["fit", "--data.path", str(path), *column, *count, *given, *TINY], tmp_path)
 
 
-scalars = st.one_of(
-    *(st.none(), st.booleans(), st.integers(-3, 10**6), st.floats(), st.text(max_size=8)),
-    st.lists(st.integers(), max_size=2),
-    st.dictionaries(st.text(max_size=3), st.none(), max_size=2),
-)
 SIZES = ("n_hidden", "n_layer", "n_embd", "block_size")  # a large one is no error, only slow
 
 

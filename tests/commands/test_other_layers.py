@@ -37,7 +37,7 @@ def test_other_layers_do_what_layers_do(fit, tmp_path, capsys, monkeypatch):
         assert main([*command.split(), "--ckpt_path", ckpt]) == 0
     capsys.readouterr()
     assert main(["export", "--ckpt_path", ckpt]) == 1
-    assert "a page cannot compute RMSNorm; use --format" in capsys.readouterr().err
+    assert "a page cannot compute RMSNorm, nor can the Python file" in capsys.readouterr().err
     assert not (tmp_path / "last.html").exists()
 
 

@@ -327,7 +327,7 @@ def test_words_do_not_steer_a_terminal_and_are_whole_in_a_pipe(ckpt, tmp_path, m
 def test_a_list_has_an_end(tmp_path, monkeypatch, capsys, name):
     monkeypatch.setattr(reader, "MAX_BYTES", 1000)
     reader._piped.cache_clear()
-    (tmp_path / "words").write_text(200 * "emma\n")
+    (tmp_path / "words").write_text(20 * "".join(f"em{c}a\n" for c in "abcdefghij"))
     path = tmp_path / name  # the second one is absolute
     arguments = ["fit", "--data.path", str(path), "--trainer.max_steps", "5"]
     status = main([*arguments, "--trainer.fast_dev_run", "1", "--data.batch_size", "4"])

@@ -1,11 +1,14 @@
 from math import inf, log, nan
 
+import lightning.pytorch as pl
 import pytest
 
-from lit_makemore.diagnostics.checks import CHECKS, Health, Seen, Verdict, judge
+from lit_makemore.diagnostics.checks import CHECKS, Health, Seen, Verdict, judge, options_of
 from lit_makemore.diagnostics.settings import Bands
 from lit_makemore.diagnostics.words import Known
 from lit_makemore.runs.tables import displayed_width
+from lit_makemore.training.datamodule import NamesDataModule
+from tests.conftest import WORDS
 
 UNIFORM = log(27)
 HEALTHY = {
@@ -204,6 +207,8 @@ BN = "model.norm batch"
 @pytest.mark.parametrize(
     ("options", "step", "checks", "words", "is_said"),
     [
+        ({"words": 20_000}, 100, "overfit memorised", "a longer list", True),
+        ({"words": 348_454}, 100, "overfit memorised", "a longer list", False),
         (DEEP, 1, "saturation dead depth gradient", BN, False),
         (PLAIN, 1, "saturation dead depth gradient", BN, True),
         (DEEP, 100, "saturation dead", BN, False),
@@ -225,6 +230,13 @@ BN = "model.norm batch"
 def test_what_is_advised_depends_on_the_options(options, step, checks, words, is_said):
     for check in checks.split():
         assert (words in advice(options, step)[check]) is is_said
+
+
+def test_the_options_say_how_long_the_list_is(word_list):
+    trainer = pl.Trainer(max_steps=0, logger=False, enable_checkpointing=False)
+    assert options_of(trainer, pl.LightningModule())["words"] == 0
+    trainer.datamodule = NamesDataModule(str(word_list))
+    assert options_of(trainer, pl.LightningModule())["words"] == len(WORDS)
 
 
 LOWER = "a lower model.lr"

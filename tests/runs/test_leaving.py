@@ -62,7 +62,7 @@ def send(signum: int, seconds: float) -> None:
     Timer(seconds, lambda: os.kill(os.getpid(), signum)).start()
 
 
-@pytest.mark.parametrize("signum", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
+@pytest.mark.parametrize("signum", [one for one in ASKING if one.name not in signals.WARNINGS])
 def test_a_signal_ends_the_wait_for_the_others(connecting, child, signum):
     with noted(*ASKING):
         send(signum, 0.2)

@@ -16,21 +16,23 @@ from lit_makemore.sampling.sampler import Decoding, Sampler
 from lit_makemore.sampling.scoring import score
 from lit_makemore.words.vocab import Vocabulary
 
-ABC = Vocabulary("abc")
+ABC = Vocabulary(" abc")
 LONGEST = 5
-NAMES = ["".join(letters) for n in range(LONGEST + 1) for letters in product("abc", repeat=n)]
+WORDS = ["".join(c) for n in range(1, LONGEST + 1) for c in product(ABC.chars, repeat=n)]
+NAMES = [word for word in WORDS if word == word.strip()]
 CONDITIONS = [
     (Condition(min_length=3, max_length=4), "*"),
     (Condition(suffix="ab", max_length=5), "*ab"),
     (Condition(prefix="a", suffix="a", max_length=5), "a*"),
     (Condition(pattern="?b??"), "?b??"),
     (Condition(pattern="a*b?", min_length=4, max_length=5), "a*b?"),
+    (Condition(prefix="b ", pattern="??*?", max_length=5), "b ?*"),
 ]
 DECODINGS = [Decoding(), Decoding(temperature=1.5, top_k=3)]
 
 
 def network(block_size: int = 2) -> MLP:
-    net = MLP(4, block_size, n_hidden=8, n_layer=1, generator=torch.Generator().manual_seed(2))
+    net = MLP(5, block_size, n_hidden=8, n_layer=1, generator=torch.Generator().manual_seed(2))
     net.layers[-1].weight.data *= 8
     return net.eval()
 
@@ -40,7 +42,10 @@ def probability(net: MLP, name: str, decoding: Decoding) -> float:
     """The probability with which a name is drawn: the product over its characters."""
     tokens, p = [0, 0, *ABC.encode(name), 0], 1.0
     for i in range(len(name) + 1):
-        p *= float(decoding.probabilities(net(torch.tensor([tokens[i : i + 2]])))[0, tokens[i + 2]])
+        logits = net(torch.tensor([tokens[i : i + 2]]))
+        no_name = [0, ABC.stoi[" "]] if i == 0 else [0] if name[i - 1] == " " else []
+        logits[0, no_name] = -torch.inf
+        p *= float(decoding.probabilities(logits)[0, tokens[i + 2]])
     return p
 
 
@@ -106,9 +111,11 @@ def test_the_chi_square_test_sees_another_distribution():
 def test_without_a_limit_the_probability_is_that_of_a_markov_chain():
     """A window of one character: the closed form is an inverse matrix."""
     net = network(1)
-    p = net(torch.arange(4)[:, None]).double().softmax(1).detach()
-    visits = torch.linalg.inv(torch.eye(3) - p[1:, 1:])  # expected, from each letter to each
-    ends_in_b = float((p[0, 1:] @ visits)[1] * p[2, 0])
+    p = net(torch.arange(5)[:, None]).double().softmax(1).detach()
+    p[0, :2] = p[1, 0] = 0  # no empty names, and no white space at an end
+    p /= p.sum(1, keepdim=True)
+    visits = torch.linalg.inv(torch.eye(4) - p[1:, 1:])  # expected, from each character to each
+    ends_in_b = float((p[0, 1:] @ visits)[2] * p[3, 0])
     source = sampler(net, ABC, 1, condition=Condition(suffix="b"))
     assert source.probability == pytest.approx(ends_in_b, rel=1e-6)
     names = drawn(source, 5000)
@@ -139,7 +146,7 @@ def test_there_is_no_place_that_leads_nowhere():
 
 def test_a_long_window_is_exact_where_the_pattern_leaves_little_open():
     """Twenty characters have no number in 64 bits."""
-    net = MLP(4, 20, n_hidden=4, n_layer=1).eval()
+    net = MLP(5, 20, n_hidden=4, n_layer=1).eval()
     assert isinstance(
         sampler(net, ABC, 20, condition=Condition(pattern="ab??")), ConditionedSampler
     )
@@ -158,13 +165,13 @@ def test_a_prefix_or_a_limit_alone_is_drawn_as_ever():
 
 def test_what_the_network_never_draws_is_an_error(monkeypatch):
     greedy = network(), ABC, 2, Decoding(top_k=1), Condition(min_length=1, pattern="?a?b?c?")
-    with pytest.raises(ValueError, match="draws no name that fits"):
+    with pytest.raises(ValueError, match="draws no name that fits; ask for less, or top_p 1"):
         sampler(*greedy)
     monkeypatch.setattr(conditioned, "MAX_CELLS", 0)
-    with pytest.raises(ValueError, match="none of 204,800 names fits"):
+    with pytest.raises(ValueError, match="none of 206,144 names fits"):
         drawn(sampler(*greedy), 1)
 
 
 def test_a_length_that_no_name_has_is_refused_at_once():
-    with pytest.raises(ValueError, match="--min_length must be at most 10,000 for this network"):
+    with pytest.raises(ValueError, match="^min_length 1,000,.* here: 10,000 at most"):
         sampler(network(), ABC, 2, condition=Condition(min_length=10**12))

@@ -65,7 +65,7 @@ def test_too_many_stars_are_an_error_and_not_an_hour(pattern):
 
 @pytest.mark.parametrize("part", ["prefix", "suffix", "pattern"])
 def test_what_is_longer_than_a_word_is_refused(part):
-    with pytest.raises(ValueError, match=f"--{part} has more characters than a word: 1,000"):
+    with pytest.raises(ValueError, match=f"^{part} has more characters than a word: 1,000"):
         Condition(**{part: 1001 * "a"})
 
 
@@ -73,18 +73,22 @@ def test_many_stars_in_a_row_are_one():
     assert len(reader(1000 * "*").accepts) == 1
 
 
-LETTERS = Vocabulary("abcdefghijklmnopqrstuvwxyz")
+LETTERS = Vocabulary(" abcdefghijklmnopqrstuvwxyz")
 
 
 @pytest.mark.parametrize(
     ("options", "line"),
     [
-        ({"min_length": -1}, "--min_length must be at least 0, not -1"),
-        ({"max_length": 0}, "--max_length must be at least 1, not 0"),
-        ({"min_length": 5, "max_length": 4}, "--max_length must be at least 5, not 4"),
-        ({"prefix": "emma", "max_length": 3}, "--max_length must be at least 4, not 3"),
+        ({"min_length": 0}, "^min_length must be at least 1, not 0"),
+        ({"max_length": 0}, "^max_length must be at least 1, not 0"),
+        ({"min_length": 5, "max_length": 4}, "^max_length must be at least 5, not 4"),
+        ({"prefix": "emma", "max_length": 3}, "^max_length must be at least 4, not 3"),
         ({"prefix": "ab", "suffix": "bc", "max_length": 2}, "at least 3, not 2"),
-        ({"prefix": "b", "pattern": "a*"}, "no word fits --prefix 'b' and --pattern 'a\\*'"),
+        ({"prefix": "b", "pattern": "a*"}, "no name fits prefix 'b' and pattern 'a\\*'"),
+        ({"prefix": " a"}, "no name fits prefix ' a'; leave .* white space"),
+        ({"suffix": "a "}, "no name fits suffix 'a '"),
+        ({"pattern": "* "}, "no name fits pattern '\\* '"),
+        ({"prefix": "a ", "max_length": 2}, "max_length must be at least 3, not 2"),
         ({"suffix": "é"}, "the suffix contains 'é'"),
         ({"pattern": "?é"}, "the pattern contains 'é'"),
         ({"pattern": "\\?"}, "the pattern contains '\\?'"),
@@ -103,6 +107,8 @@ def test_what_no_word_can_fit_is_one_line(options, line):
         (Condition(prefix="e\u0301"), "eé", ["ée"], ["ee"]),  # composed as the training words are
         (Condition(pattern="e\u0301?"), "eé", ["ée"], ["ee"]),
         (Condition(prefix="*"), "*a", ["*a"], ["aa"]),  # meant literally by a prefix
+        (Condition(), " a", ["a", "a a", "aaa"], ["", " ", " a", "a ", "a a "]),
+        (Condition("a "), " a", ["a a", "a  a"], ["a ", "a  "]),
     ],
 )
 def test_begin_end_and_pattern_all_count(condition, chars, fitting, others):

@@ -13,6 +13,7 @@ def test_the_vocabulary_is_known_at_once_and_the_splits_after_setup(word_list):
     assert [len(data.splits[s].hashes) for s in ("train", "val", "test")] == [24, 3, 3]
     hashes = torch.cat([data.splits[s].hashes for s in ("train", "val", "test")])
     assert sorted(hashes.tolist()) == sorted(word_hashes(iter(WORDS)).tolist())
+    assert data.list_hashes.equal(hashes.sort().values)
 
 
 def test_ratio_and_seed_of_the_split_are_options(word_list):
@@ -32,6 +33,33 @@ def test_the_seed_orders_the_minibatches_and_nothing_else(word_list):
     assert torch.equal(x[0], z[0])
     assert not torch.equal(x[0], y[0])
     assert torch.equal(a.splits["train"].hashes, b.splits["train"].hashes)
+
+
+@pytest.mark.parametrize("targets", ["sampled", "expected", "kneser_ney"])
+@pytest.mark.parametrize("sampling", ["replacement", "shuffled"])
+def test_only_what_is_drawn_to_learn_from_follows_the_counts(tmp_path, targets, sampling):
+    """All splits, their losses and what is counted have each word once."""
+    path = tmp_path / "words.csv"
+    path.write_text("word,n\n" + "".join(f"{w},{3 * 4 ** (i % 3)}\n" for i, w in enumerate(WORDS)))
+    options = {"column": "word", "batch_size": 8, "targets": targets, "sampling": sampling}
+    plain, counted = (NamesDataModule(str(path), **options, count=n) for n in (None, "n"))
+    for data in (plain, counted):
+        data.setup()
+    for name, split in plain.splits.items():
+        assert torch.equal(split.windows.stream, counted.splits[name].windows.stream)
+    assert plain.baselines == counted.baselines
+    own = [i for i in plain.numbers[0].tolist() for _ in range((1, 3, 5)[i % 3])]
+    letters = sum(len(WORDS[i]) + 1 for i in own)
+    loader = counted.train_dataloader()
+    assert len(loader.examples) == letters > len(plain.train_dataloader().examples)
+    assert len(loader) == letters // 8
+    x, _ = loader.examples[torch.arange(letters)]
+    assert (x == 0).all(1).sum() == len(own)
+
+
+def test_counts_need_a_table(word_list):
+    with pytest.raises(ValueError, match="--data.count needs a table: choose --data.column, too"):
+        NamesDataModule(str(word_list), count="n")
 
 
 def test_a_bad_block_size_is_named(word_list):

@@ -19,6 +19,7 @@ from lit_makemore.training.metrics import evaluate
 from lit_makemore.training.module import LitMLP
 from tests.conftest import ROOT
 from tests.devices import ACCELERATOR, DEVICES, WHERE, device_of, on_gpu
+from tests.same_run import same
 from tests.training.test_module import Recorder, trainer
 
 STEPS = 30
@@ -138,8 +139,7 @@ def test_a_checkpoint_goes_to_a_cpu_and_back(tmp_path, word_list, device, precis
     there = first.model.net.to(device).eval()(x.to(device)).cpu()
     torch.testing.assert_close(on_cpu, there, rtol=1e-4, atol=1e-4)
     loaded = LitMLP.load_from_checkpoint(tmp_path / "first.ckpt", map_location="cpu")
-    for name, tensor in loaded.state_dict().items():
-        assert torch.equal(tensor, stored["state_dict"][name])
+    assert same({**loaded.state_dict()}, {**stored["state_dict"]})
 
     second = Run(word_list, "cpu", "32-true", steps=20, ckpt_path=tmp_path / "first.ckpt")
     assert len(second.losses) == 10

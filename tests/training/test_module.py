@@ -110,7 +110,7 @@ def test_validation_metrics_are_exact_over_all_examples(word_list):
 
 def test_a_vocabulary_of_fewer_than_five_has_metrics_too(tmp_path):
     path = tmp_path / "ab.txt"
-    path.write_text("\n".join(["a", "ab", "abb", "b", "ba", "bab", "aa", "bb"] * 4))
+    path.write_text("\n".join(["a", "ab", "abb", "b", "ba", "bab", "aa", "bb", "aba", "bba"] * 4))
     (_, _, runner), _ = fitted(path, steps=3)
     assert float(runner.callback_metrics["val/top5"]) == 1  # of three classes
 

@@ -5,7 +5,8 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from lit_makemore.words.corpus import fetch, read_corpus, word_hash, word_hashes
+from lit_makemore.words.corpus import fetch, read_corpus, read_words, word_hash, word_hashes
+from lit_makemore.words.reader import Reading
 from lit_makemore.words.vocab import Vocabulary
 from lit_makemore.words.windows import encode
 from tests.conftest import NAMES, WORDS, needs_names
@@ -45,16 +46,17 @@ def test_byte_order_mark_any_line_end_and_blank_lines_do_no_harm(tmp_path, end):
 
 def test_lowercase_and_strip_are_options(tmp_path):
     path = write(tmp_path, "\n".join(f" {word.title()} " for word in WORDS).encode())
-    assert list(read_corpus(path, lowercase=True).words()) == WORDS
-    assert list(read_corpus(path, strip=False).words()) == [f" {word.title()} " for word in WORDS]
+    assert list(read_corpus(path, Reading(lowercase=True)).words()) == WORDS
+    assert list(read_corpus(path, Reading(strip=False)).words()) == [
+        f" {word.title()} " for word in WORDS
+    ]
 
 
 GOOD = "\n".join(WORDS).encode() + b"\n"
 BAD = {
-    "empty": (b"", "after line 0 with 0 words; at least 10"),
-    "short": (b"anna\nbert\n", "after line 2 with 2 words; at least 10"),
-    "latin-1": (GOOD + b"m\xe9l\n", "line 31 is not UTF-8; convert"),
-    "cp1251": (GOOD + "Анна\n".encode("cp1251"), "encoding: iconv -f ENCODING -t utf-8"),
+    "empty": (b"", "ends in line 0; distinct words by then: 0, needed: 10 at least"),
+    "short": (b"anna\nbert\n", "ends in line 2; distinct words by then: 2, needed: 10 at least"),
+    "one word": (b"emma\n" * 50, "ends in line 50; distinct words by then: 1, needed: 10 at least"),
     "broken UTF-16": (GOOD.decode().encode("utf-16") + b"\0\xdc", "line 31 is not UTF-16"),
     "one line": (b"a" * 2**20, "line 1 is longer than 1000 characters; put one word on each line"),
     "tsv": (GOOD.replace(b"\n", b"\t7\n"), "'ada\\\\t7' contains a tab; .* --data.column"),
@@ -93,6 +95,7 @@ def test_a_character_that_no_reader_sees_is_an_error(tmp_path):
     ids=["cities", "chemicals", "dots", "joiners", "cyrillic"],
 )
 def test_lists_unlike_names_are_read_as_they_are(tmp_path, words):
+    words = [*words, *WORDS[:5]]
     corpus = read_corpus(write(tmp_path, "\n".join(words).encode()))
     assert list(corpus.words()) == words
     assert corpus.chars == "".join(sorted(set("".join(words))))
@@ -100,8 +103,89 @@ def test_lists_unlike_names_are_read_as_they_are(tmp_path, words):
     assert Vocabulary(corpus.chars).decode(tokens[: len(words[0])].tolist()) == words[0]
 
 
+ENCODED = [  # words in an encoding; the readings that are offered begin with the right one
+    ("cp1252", "Zoé"), ("cp1252", "Ærøskøbing"), ("cp1250", "Łukasz"), ("cp1251", "Анна"),
+    ("koi8-r", "Анна"), ("shift-jis", "さくら"), ("euc-kr", "민준서"), ("gbk", "王伟"),
+    ("big5", "王偉"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("encoding", "word"), ENCODED)
+@pytest.mark.parametrize("end", ["\n", "\r"])
+def test_a_file_in_another_encoding_is_read_with_the_option_that_the_error_names(
+    tmp_path, encoding, word, end
+):
+    path = write(tmp_path, end.join([*WORDS, word]).encode(encoding))
+    with pytest.raises(ValueError, match="line 31 is not UTF-8; .* iconv -f ENCODING") as error:
+        read_corpus(path)
+    assert f"--data.encoding {encoding} reads {word!r}, or" in str(error.value)
+    assert str(error.value).count("--data.encoding") <= 3
+    assert list(read_corpus(path, Reading(encoding=encoding)).words()) == [*WORDS, word]
+    assert read_words(path, Reading(encoding=encoding))[-1] == word
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "utf-16-le", "utf-32"])
+def test_a_mark_at_the_beginning_is_no_character(tmp_path, encoding):
+    path = write(tmp_path, "\n".join(["\ufeffZoé", *WORDS]).encode(encoding.removesuffix("-sig")))
+    assert list(read_corpus(path, Reading(encoding=encoding)).words()) == ["Zoé", *WORDS]
+
+
+@pytest.mark.parametrize("encoding", ["utf-9", "hex", "rot13", "undefined", "", "\0", "é"])
+def test_what_is_no_encoding_of_text_is_an_error(tmp_path, encoding):
+    with pytest.raises(ValueError, match="--data.encoding .* is none of text, as cp1252 is"):
+        read_corpus(write(tmp_path, GOOD + b"Zo\xe9\n"), Reading(encoding=encoding))
+
+
+def test_a_table_in_another_encoding_is_read(tmp_path):
+    rows = "".join(f"k;{word}é\n" for word in WORDS)
+    path = write(tmp_path, f"art;name\n{rows}".encode("utf-16-le"))
+    how = Reading(encoding="utf-16-le", column="name")
+    assert list(read_corpus(path, how).words()) == [f"{word}é" for word in WORDS]
+    with pytest.raises(ValueError, match="line 1 is not ASCII; --data.encoding cp1252 reads 'é'"):
+        read_corpus(write(tmp_path, b"\xe9\n"), Reading(encoding="ascii"))
+
+
+COUNTS = "name,n\n" + "".join(f"{word},3\n" for word in WORDS)
+
+
+@pytest.mark.parametrize(
+    ("more", "times"),
+    [
+        ("zoe,3\n", 1),
+        ("zoe,4.2\n", 1),
+        ("zoe,5\n", 2),
+        ("zoe,24\n", 4),
+        ("zoe,10\nada,3\nzoe, 14 \n", 4),
+        ("zoe,1e12\n", 16),
+        ("zoe,24\nmax,0\n,7\n", 4),
+    ],
+)
+def test_a_word_is_learnt_more_often_by_the_logarithm_of_its_count(tmp_path, more, times):
+    corpus = read_corpus(
+        write(tmp_path, f"{COUNTS}{more}".encode()), Reading(column="name", count="n")
+    )
+    assert list(corpus.words()) == [*WORDS, "zoe"]
+    assert corpus.n_words == len(corpus.times) == 31
+    assert corpus.times.tolist() == [1 + ("ada" in more)] + [1] * 29 + [times]
+
+
+@pytest.mark.parametrize(
+    "count", ["-1", "x", "", "nan", "inf", "1e400", "1 000", '"1,000"', "9" * 16]
+)
+def test_what_is_no_count_is_an_error_with_its_line(tmp_path, count):
+    path = write(tmp_path, f"{COUNTS}zoe,{count}\n".encode())
+    with pytest.raises(ValueError, match="line 32: '.*' is no count; write a number such as 1234"):
+        read_corpus(path, Reading(column="name", count="n"))
+
+
+def test_counts_that_are_all_zero_leave_no_words(tmp_path):
+    path = write(tmp_path, COUNTS.replace(",3", ",0").encode())
+    with pytest.raises(ValueError, match="line 31; distinct words with a count above 0 by then: 0"):
+        read_corpus(path, Reading(column="name", count="n"))
+
+
 @pytest.mark.parametrize("mark", [b"\xff\xfe", b"\xfe\xff"])
-@pytest.mark.parametrize("words", [WORDS, ["Анна", "Борис", "Вера", "Глеб"] * 3])
+@pytest.mark.parametrize("words", [WORDS, [f"Анна{letter}" for letter in "абвгдежзик"]])
 def test_utf_16_with_its_mark_is_read(tmp_path, mark, words):
     encoding = "utf-16-le" if mark == b"\xff\xfe" else "utf-16-be"
     corpus = read_corpus(write(tmp_path, mark + "\r\n".join(words).encode(encoding)))
@@ -120,14 +204,14 @@ def test_commas_at_the_ends_of_lines_are_left_out(tmp_path, every):
     lines = [word + ", "[: 2 * (i % every == 0)] for i, word in enumerate(WORDS)]
     corpus = read_corpus(write(tmp_path, "\n".join(lines).encode()))
     assert list(corpus.words()) == WORDS
-    assert list(read_corpus(tmp_path / "list.txt", strip=False).words()) == lines
+    assert list(read_corpus(tmp_path / "list.txt", Reading(strip=False)).words()) == lines
 
 
 def test_a_column_of_a_table_is_read_as_a_list_is(tmp_path):
     long = "k" * 2_000  # another column may be longer than a word
     lines = ["kind,name", *(f"{long},{word.upper()} " for word in WORDS), "k,Jose\u0301", "k,"]
     path = write(tmp_path, "\r\n".join(lines).encode("utf-8-sig"))
-    corpus = read_corpus(path, lowercase=True, column="name")
+    corpus = read_corpus(path, Reading(lowercase=True, column="name"))
     assert list(corpus.words()) == [*WORDS, "josé"]
     assert corpus.blank_lines == 1
 
@@ -145,20 +229,20 @@ def test_what_may_be_a_table_is_said(tmp_path):
     corpus = read_corpus(path := write(tmp_path, "\n".join(words).encode()))
     assert list(corpus.words()) == words
     assert "choose the column of the words with --data.column" in corpus.notes[0]
-    assert list(read_corpus(path, column="2").words()) == WORDS
-    assert read_corpus(path, column="2").notes == []
+    assert list(read_corpus(path, Reading(column="2")).words()) == WORDS
+    assert read_corpus(path, Reading(column="2")).notes == []
 
 
 @pytest.mark.parametrize("dotted", ["İ", "I\u0307", "i\u0307"])
 def test_a_dotted_capital_i_becomes_a_plain_one(tmp_path, dotted):
     path = write(tmp_path, "\n".join([*WORDS, f"{dotted}nci"]).encode())
-    corpus = read_corpus(path, lowercase=True)
+    corpus = read_corpus(path, Reading(lowercase=True))
     assert list(corpus.words()) == [*WORDS, "inci"]
     assert corpus.notes == [f"{path}: İ becomes i, without a second dot"]
     assert "nci" in list(read_corpus(path).words())[-1]
     assert read_corpus(path).notes == []
     path.write_text("\n".join(f"{word}İ, x" for word in WORDS))
-    table, dots = read_corpus(path, lowercase=True).notes
+    table, dots = read_corpus(path, Reading(lowercase=True)).notes
     assert "--data.column" in table
     assert dots == f"{path}: İ becomes i, without a second dot"
 
@@ -168,9 +252,9 @@ def test_a_list_is_read_once_until_it_changes(word_list, monkeypatch):
     monkeypatch.chdir(word_list.parent)
     content = word_list.read_bytes()
     assert read_corpus(word_list) is first
-    assert read_corpus(word_list, lowercase=True) is not first
+    assert read_corpus(word_list, Reading(lowercase=True)) is not first
     word_list.write_bytes(content + b"ada\n")
-    assert read_corpus(word_list, lowercase=True).n_words == 31
+    assert read_corpus(word_list, Reading(lowercase=True)).n_words == 31
 
 
 def test_a_missing_list_is_an_error(tmp_path):

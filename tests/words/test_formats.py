@@ -1,6 +1,7 @@
 """What is no list of words is said to be something else; what is one is learnt as it is."""
 
 import bz2
+import csv
 import gzip
 import io
 import lzma
@@ -16,6 +17,7 @@ import pytest
 import torch
 
 from lit_makemore.words.corpus import read_corpus, read_words
+from lit_makemore.words.reader import Reading
 from tests.benchmarks.lists import words_of
 from tests.conftest import WORDS
 
@@ -66,15 +68,17 @@ BYTES = {
     "a picture, JPEG": (b"\xff\xd8\xff\xe0\0\x10JFIF", "one word per line"),
     "a program": (b"\x7fELF\2\1\1" + bytes(99), "one word per line"),
     "a program, Windows": (b"MZ\x90\0\3" + bytes(99), "one word per line"),
-    "UTF-32": (TEXT.decode().encode("utf-32"), "iconv -f utf-32"),
-    "UTF-16": (TEXT.decode().encode("utf-16-le"), "iconv -f utf-16le"),
-    "UTF-16 without its mark": (TEXT.decode().encode("utf-16-be"), "iconv -f utf-16be"),
+    "UTF-32": (TEXT.decode().encode("utf-32"), "--data.encoding utf-32"),
+    "UTF-16": (TEXT.decode().encode("utf-16-le"), "--data.encoding utf-16-le"),
+    "UTF-16 without mark": ("Анна\r\nЗоя\r\n".encode("utf-16-le"), "--data.encoding utf-16-le"),
+    "UTF-16, Cyrillic": ("Анна\nЗоя\n".encode("utf-16-be"), "--data.encoding utf-16-be"),
     "a binary file": (b"\1\2\3\4" + bytes(9), "one word per line"),
     "a pointer of Git LFS": (b"version https://git-lfs.github.com/spec/v1\n", "git lfs pull"),
     "a web page": (b"\n<!DOCTYPE html>\n<html>\n", "download the raw file"),
     "XML": (b'<?xml version="1.0"?>\n<names>\n', "sed -E"),
-    "JSON": (b'{"name": "emma"}\n{"name": "ava"}\n', "jq -r"),
-    "JSON of records": (b'[{"name": "emma"}, {"name": "ava"}]', "jq -r"),
+    "JSON lines": (b'{"name": "emma"}\n{"name": "ava"}\n', "with --data.column"),
+    "JSON": (b'{\n "names": [\n  "emma"\n ]\n}', "jq -r"),
+    "a JSON array, records": (b'[{"name": "emma"}, {"name": "ava"}]', "jq -c '.[]' FILE"),
     "a JSON array": (b'\xef\xbb\xbf[\n "emma",\n "ava"\n]', "jq -r '.[]' FILE"),
 }
 
@@ -91,7 +95,7 @@ def refusal(path: Path) -> str:
 def test_another_kind_of_file_is_named_by_its_first_bytes(kind, tmp_path):
     (path := tmp_path / "names.txt").write_bytes(BYTES[kind][0])
     said = refusal(path)
-    assert f"looks like {kind.partition(',')[0].partition(' of rec')[0]}" in said
+    assert f"looks like {kind.partition(',')[0]}" in said
     assert BYTES[kind][1] in said
     with pytest.raises(ValueError, match="looks like"):  # and is not scored either
         read_words(path)
@@ -121,6 +125,7 @@ LINES = {  # a line for each word: what it looks like
     "C:\\Users\\{}": "paths",
     "/home/users/{}": "paths",
     "{}  EH1 M AH0": "columns between blanks",
+    "{} # a name": "words with comments",
 }
 TABLES = ["{},7", "{};7", '"{}"', '"{}",', "{},girl", "{}, 7"]
 
@@ -138,7 +143,7 @@ def test_lines_of_something_else_are_named_and_the_remedy_gives_the_words(line, 
     subprocess.run(command, shell=True, cwd=tmp_path, check=True)
     found = (tmp_path / "new.txt").read_text().split("\n")[:-1]
     assert [word.removeprefix("New ") for word in found] == WORDS
-    assert read_corpus(path, column="1").n_words == len(lines)
+    assert read_corpus(path, Reading(column="1")).n_words == len(lines)
 
 
 @pytest.mark.parametrize("line", TABLES)
@@ -146,7 +151,20 @@ def test_of_a_table_a_column_is_to_be_chosen(line, tmp_path):
     (path := tmp_path / "t.csv").write_text("\n".join(map(line.format, ["name", *WORDS])))
     assert "looks like a table (CSV)" in (said := refusal(path))
     assert "choose a column with --data.column" in said
-    assert list(read_corpus(path, column="name").words()) == WORDS
+    assert list(read_corpus(path, Reading(column="name")).words()) == WORDS
+
+
+@pytest.mark.parametrize("text", ["one\ntwo", "one, two\n\nthree", 'a "b"\nc; d\ne', "a\n" * 9])
+@pytest.mark.parametrize("separator", ",;\t")
+def test_a_table_may_have_cells_of_several_lines(text, separator, tmp_path):
+    with (path := tmp_path / "t.csv").open("w", newline="") as file:
+        writer = csv.writer(file, delimiter=separator)
+        writer.writerows([["text", "name"], *([text, word] for word in WORDS)])
+    with pytest.raises(ValueError, match="a table .CSV. with lines in its cells; .* --data.column"):
+        read_corpus(path)
+    assert list(read_corpus(path, Reading(column="name")).words()) == WORDS
+    with pytest.raises(ValueError, match="line 2: .* contains a line break; .* --data.column"):
+        read_corpus(path, Reading(column="text"))
 
 
 @pytest.mark.parametrize(
@@ -164,9 +182,10 @@ def test_other_texts_are_named(text, what, tmp_path):
 
 
 @pytest.mark.parametrize("first", ["# comment", "// comment", ";;; names", "#!/bin/sh", ">sp|P6"])
-def test_a_comment_before_the_words_is_no_word(first, tmp_path):
-    (path := tmp_path / "names.txt").write_text(f"{first}\n{TEXT.decode()}")
-    with pytest.raises(ValueError, match=f"begins with a comment, .*: grep -v '.{first[0]}' FILE"):
+@pytest.mark.parametrize("again", [False, True])
+def test_comments_are_no_words(first, again, tmp_path):
+    (path := tmp_path / "names.txt").write_text(f"{first}\n{TEXT.decode()}{first * again}")
+    with pytest.raises(ValueError, match=f"has comments, as .*: grep -v '.{first[0]}' FILE"):
         read_corpus(path)
 
 
@@ -196,7 +215,7 @@ def test_a_list_of_words_is_learnt_as_it_is(name, tmp_path):
     if name in OF_PACKAGES:
         pytest.importorskip("faker")
         pytest.importorskip("pycountry")
-    words = 10 * (LISTS.get(name) or words_of(name))
+    words = 10 * (LISTS.get(name) or words_of(name)) + WORDS[:10]
     (path := tmp_path / "names.txt").write_text("\n".join(words), encoding="utf-8")
     assert len(list(read_corpus(path).words())) == len(words)
 

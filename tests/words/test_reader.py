@@ -6,14 +6,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lit_makemore.words.corpus import read_words
-from lit_makemore.words.reader import read_lines
+from lit_makemore.words.reader import Reading, read_lines
 from tests.conftest import WORDS
 
 cells = st.text("ab é.'\",;\t", min_size=1, max_size=6).map(str.strip).filter(bool)
 
 
 def column(text: str, name: str) -> list[tuple[int, str]]:
-    return list(read_lines("x.csv", text.encode(), False, True, name))
+    return [line[:2] for line in read_lines("x.csv", text.encode(), Reading(column=name))]
 
 
 @given(st.lists(st.tuples(cells, cells, cells), min_size=1, max_size=20), st.sampled_from("\t,;"))
@@ -25,7 +25,7 @@ def test_a_column_comes_back_as_it_was_written(rows, separator):
     for index, name in enumerate(["one", "two", "three"]):
         assert column(file.getvalue(), name) == [(i, row[index]) for i, row in enumerate(rows, 2)]
     by_number = column("\n" + file.getvalue(), "2")
-    assert by_number == [(1, ""), *((i, r[1]) for i, r in enumerate([("", "two"), *rows], 2))]
+    assert by_number == [(i, r[1]) for i, r in enumerate([("", "two"), *rows], 2)]
 
 
 @pytest.mark.parametrize("line", ["7,{}", "7; {}", "7\t{},x", '7,"{}"', "7,{} "])
@@ -38,21 +38,41 @@ def test_the_first_line_says_what_separates_the_columns(line):
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("kind,name\n", "x.csv, line 1 has no column 'word', only 'kind' 'name'"),
-        ('word,kind\nada,k\n"bela,k\nclara,k"\n', "line 3: the row goes on in line 4"),
-        ("kind,word\nk,ada\nk\n", "line 3 has no column 'word', only 1"),
-        ('word,kind\n"' + "a" * 200_000, "line 2: field larger than field limit"),
+        ("kind,name\nk,ada", "line 2 has no text in column 'word', only in 'kind' 'name'"),
+        (
+            'word,kind\nada,k\n"bela,k\nclara,k\n',
+            "the row after line 2: unexpected end of data; correct it",
+        ),
+        (
+            'word,kind\n"a","k\nk"\n\nbela,"k\nclara,"k\n',
+            "the row after line 2: ',' expected after '\"'",
+        ),
+        ("kind,word\nk,ada\nk\n", "line 3 has no text in column 'word', only in 'kind'"),
+        (
+            '{"word": "ada"}\n\n{"name": "ada"}\n',
+            "line 3 has no text in column 'word', only in 'name'",
+        ),
+        ('{"word": ["ada"], "n": 1}\n', "line 1 has no text in column 'word', only in 'n'"),
+        ('{"word": {"first": "ada"}}\n', "line 1 has no text in column 'word', only in $"),
+        ('{"word": "ada"}\n{"word": \n', "row after line 1: Expecting value; correct it"),
+        ('{"word": "ada"}\n["ada"]\n', "row after line 1: 'list' object is not a mapping"),
+        ('{"word": ' + "[" * 99_999, "row after line 0: "),
+        ('word,kind\n"' + "a" * 200_000, "after line 0: field larger than field limit"),
         ("word,kind\n" + "a" * 1_001, "line 2 is longer than 1000 characters"),
     ],
-    ids=["column", "open quotation", "short row", "endless", "long"],
 )
 def test_a_broken_table_is_an_error_with_its_line(text, message):
     with pytest.raises(ValueError, match=message):
         column(text, "word")
 
 
+def test_json_lines_are_a_table():
+    lines = '\ufeff {"word": "ad\\u00e4", "of": [1]}\n\n{"n": 1, "word": 7}\r\n{"word": null}\n'
+    assert column(lines, "word") == [(1, "adä"), (3, "7"), (4, "")]
+
+
 def test_words_to_score_may_be_any(tmp_path):
     path = tmp_path / "list.txt"
     path.write_bytes("st.john\n\n a\tb \r\nZoë\n".encode())
     assert read_words(path) == ["st.john", "a\tb", "Zoë"]
-    assert read_words(path, lowercase=True, strip=False) == ["st.john", " a\tb ", "zoë"]
+    assert read_words(path, Reading(lowercase=True, strip=False)) == ["st.john", " a\tb ", "zoë"]

@@ -2,8 +2,10 @@
 
 import json
 from base64 import b64decode, b64encode
+from itertools import product
 from pathlib import Path
 from random import Random
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import lightning.pytorch as pl
@@ -17,7 +19,7 @@ from lit_makemore.diagnostics.checks import Verdict
 from lit_makemore.diagnostics.monitor import Monitor
 from lit_makemore.diagnostics.progress import ProgressLine
 from lit_makemore.diagnostics.tensorboard import CardLogger, Events, write
-from lit_makemore.files import write_text
+from lit_makemore.files import find, write_text
 from lit_makemore.runs.stopping import Diverged, StopOnNaN
 
 HEALTHY = "healthy"
@@ -38,24 +40,34 @@ def networks() -> list[dict[str, Any]]:
     return rows
 
 
-def hidden() -> list[dict[str, Any]]:
-    """Those that take seconds, on a list that ships or is fetched."""
-    return [n for n in networks() if "whole" not in n["name"] and "LIST" not in n["options"]]
+def write_lists(folder: Path) -> None:
+    """Writes the word lists that some of them are trained on, LIST.<name>."""
+    random, names = Random(1), find("data/names_small.txt").read_text("utf-8").split()
+    syllables = ["".join(pair) for pair in product("bdfgklmnprstvz", "aeiou")]
+    invented = {"".join(random.choices(syllables, k=random.randint(2, 4))) for _ in range(60)}
+    numbers = random.sample([f"{i:03}" for i in range(1000)], 900)
+    few, many = random.sample(names, 300), random.sample(names, 2000)
+    found = {"invented": sorted(invented), "few": few, "numbers": numbers, "repeated": many * 10}
+    for name, words in found.items():
+        write_text(folder / f"LIST.{name}", "\n".join(words) + "\n")
 
 
 def mystery(seed: int | None, answer: str | None, hint: bool) -> bool | None:
     """Trains a network in runs/mystery-SEED, or judges an answer; None without one."""
     if seed is None:
         raise ValueError("which network? any number will do: exercise mystery --seed 7")
-    folder, network = Path("runs", f"mystery-{seed}"), Random(seed).choice(hidden())
-    answers = sorted({one.get("answer", HEALTHY) for one in hidden()})
+    folder, network = Path("runs", f"mystery-{seed}"), Random(seed).choice(networks())
+    answers = sorted({one.get("answer", HEALTHY) for one in networks()})
     if answer is not None and answer not in answers:
         raise ValueError(f"--answer is one of: {', '.join(answers)}; not {answer!r}")
     sealed = folder / ".answer"  # so that nobody reads it by accident
     if not sealed.exists():
         if answer is not None:
             raise ValueError(f"{folder} is not there yet: exercise mystery --seed {seed} trains it")
-        check, says = _train(network, folder)
+        with TemporaryDirectory() as lists:
+            write_lists(Path(lists))
+            options = network["options"].replace("LIST", f"{lists}/LIST").split()
+            check, says = _train(network, options, folder)
         write_text(sealed, b64encode(json.dumps([check, says]).encode()).decode())
     if answer is None:
         print(f"look at it with: tensorboard --logdir {folder.parent}")
@@ -73,10 +85,10 @@ def mystery(seed: int | None, answer: str | None, hint: bool) -> bool | None:
     return right
 
 
-def _train(network: dict[str, Any], folder: Path) -> tuple[str, str]:
+def _train(network: dict[str, Any], options: list[str], folder: Path) -> tuple[str, str]:
     """The check that tells what is the matter, and what it says."""
     with quiet_lightning():
-        cli = MakemoreCLI("fit", [*network["options"].split(), "--threads", "1"])
+        cli = MakemoreCLI("fit", [*options, "--threads", "1"])
         monitor = Silent(cli.config.diagnostics)
         logger = CardLogger(folder.parent, name=folder.name, version="", default_hp_metric=False)
         logger.n_layer = cli.config.model.get("n_layer", 5)

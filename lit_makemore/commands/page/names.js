@@ -5,73 +5,217 @@
 //     litMakemore.names({ num: 10, seed: 1 })
 //
 // returns an array of strings. `load` below documents it and its options.
-// Nothing is fetched; no name leaves the browser.
+// Nothing is fetched; no name leaves the browser. names.py does the same steps in Python.
 
-const TRIES = 50; // names drawn for each one that is wanted, at most
+const GIVE_UP = 100_000; // draws in a row of which none is wanted
+const MAX_CACHED = 2 ** 22; // probabilities that are kept for windows that come again
+const MAX_CELLS = 2 ** 21; // places of a condition times tokens, and
+const MAX_CHANCES = 2 ** 23; // places times positions, to bound time and memory
+const SETTLED = 1e-12; // a chance that changes by less, relative to itself, will not change any more
+const ONE = -1, MANY = -2; // items of a pattern that are no token
 
 /**
  * Makes the generator of the text in the element "network".
  *
- * logits(prefix) and probabilities(prefix, temperature = 1) return an array: the first number is of
- * the end of the name, the others are of `chars`. The logits of a mixture with counts are its
- * log-probabilities. Both throw an Error if the prefix has a character that no training word has.
- *
  * names(options) returns the names. The same seed repeats them in every browser. Options:
- *     num           how many; fewer are returned if 50 * num draws do not give so many
+ *     num           how many; fewer are returned if no more are found
  *     seed          an integer from 0 to 4294967295
  *     temperature   below 1 likely letters become likelier, above 1 less likely
+ *     topP          each letter is one of the likeliest that together have this probability
  *     prefix        what every name begins with
+ *     suffix        what every name ends with
+ *     pattern       what every name looks like: ? is one character, * any number of them; a backslash
+ *                   before one of ?, * and \ makes it an ordinary character
  *     minLength     characters of the shortest name
  *     maxLength     characters of the longest name
- *     onlyNew       whether to leave out training words
+ *     unique        whether to give no name twice
+ *     onlyNew       whether to leave out the words of the list
  *
- * known(name) says whether a name is a training word. It is wrong for a few other names: errorRate
- * is their share.
+ * search(options) finds the same names in small steps, so that a page can do something else between
+ * them. It is an iterator of { name }, a name; { name: null }, a draw that is not wanted;
+ * { prepared }, the share of a preparation that is done; at its end also { chance }, the share of all
+ * names that fit, where it is known. Its last value is whether no name can fit.
+ *
+ * probabilities(prefix, { temperature, topP }) returns what the next letter is drawn with: first the
+ * probability of the end, then those of `chars`. A name has at least one character, and no white
+ * space at either end. logits(prefix) returns the logits of the network itself; of a mixture with
+ * counts, its log-probabilities.
+ *
+ * known(name) says whether a name is a word of the list. It is wrong for a few other names:
+ * errorRate is their share.
+ *
+ * A character that no word has makes an Error with this `char` and, if its small letter would do,
+ * that one as `instead`.
  */
 export function load(text) {
   const data = JSON.parse(text);
   const chars = Array.from(data.chars); // token i is chars[i - 1]; token 0 is the end mark
   const tokenOf = new Map(chars.map((char, i) => [char, i + 1]));
+  const spaces = new Set(data.spaces); // the tokens of white space
   const network = makeNetwork(data.network);
   const model = data.counts ? mix(network, makeCounts(data.counts, chars.length + 1), data.weight)
                             : network;
   const known = makeFilter(data.filter);
 
-  function tokens(prefix) {
-    return Array.from(prefix.normalize("NFC"), (char) => {
-      if (tokenOf.has(char)) return tokenOf.get(char);
-      const lower = char.toLowerCase(), remedy = tokenOf.has(lower) ? ` Try “${lower}”.` : "";
-      throw new Error(`No training word has a “${char}”.${remedy}`);
-    });
+  function tokenFor(char) {
+    if (tokenOf.has(char)) return tokenOf.get(char);
+    const lower = char.toLowerCase(), instead = tokenOf.has(lower) ? lower : undefined;
+    throw Object.assign(new Error(`No word has a “${char}”.`), { char, instead });
   }
 
-  function after(begun) { // the logits of the token after these
+  function tokens(text) {
+    return Array.from(text.normalize("NFC"), tokenFor);
+  }
+
+  function items(pattern) { // tokens, ONE and MANY; a backslash at the end stands for itself
+    const parts = pattern.normalize("NFC").match(/\\[^]|[^]/gu) ?? [];
+    const wild = { "?": ONE, "*": MANY };
+    return parts.map((part) => wild[part] ?? tokenFor(part.replace(/^\\(?=.)/su, "")));
+  }
+
+  function windowAfter(begun) {
     const padding = new Array(data.blockSize).fill(0);
-    return model([...padding, ...begun].slice(-data.blockSize));
+    return [...padding, ...begun].slice(-data.blockSize);
   }
 
-  function names({ num = 10, seed = 0, temperature = 1, prefix = "",
-                   minLength = 1, maxLength = 100, onlyNew = false } = {}) {
-    const begin = tokens(prefix), random = makeRandom(seed), found = [];
-    for (let tries = TRIES * num; tries > 0 && found.length < num; tries--) {
+  // Windows to the probabilities that the next token is drawn with.
+  function makeDecoder({ temperature = 1, topP = data.topP } = {}) {
+    const cache = new Map();
+    return (window) => {
+      const place = key(window);
+      if (!cache.has(place)) {
+        const logits = model(window), last = window[window.length - 1]; // 0 where a name begins
+        if (last === 0 || spaces.has(last)) logits[0] = -Infinity;
+        if (last === 0) for (const token of spaces) logits[token] = -Infinity;
+        if (cache.size * logits.length > MAX_CACHED) cache.clear();
+        cache.set(place, likeliest(softmax(logits, temperature), topP));
+      }
+      return cache.get(place);
+    };
+  }
+
+  function* search({ num = 10, seed = 0, temperature, topP, prefix = "", suffix = "", pattern = "",
+                     minLength = 1, maxLength = 100, unique = false, onlyNew = false } = {}) {
+    const starts = tokens(prefix), looks = pattern ? items(pattern) : [MANY];
+    const automaton = makeAutomaton([[...starts, MANY], looks, [MANY, ...tokens(suffix)]]);
+    const wild = [...looks, MANY].findIndex((item) => item < 0); // where the pattern leaves it open
+    const begin = wild > starts.length ? looks.slice(0, wild) : starts;
+    const state = begin.reduce(automaton.after, 0);
+    if (state < 0 || begin.length > maxLength || spaces.has(begin[0])) return true;
+
+    const decode = makeDecoder({ temperature, topP }), random = makeRandom(seed);
+    let draw = () => { // a name, or null as soon as it cannot fit
       const name = [...begin];
-      while (name.length <= maxLength) {
-        const token = choose(softmax(after(name), temperature), random());
-        if (token === 0) break;
+      for (let at = state; at >= 0 && name.length <= maxLength; at = automaton.after(at, name.at(-1))) {
+        const token = choose(decode(windowAfter(name)), random());
+        if (token === 0) return automaton.accepts(at) && name.length >= minLength ? name : null;
         name.push(token);
       }
-      if (name.length < minLength || name.length > maxLength) continue;
-      const spelled = name.map((token) => chars[token - 1]).join("");
-      if (!(onlyNew && known(spelled))) found.push(spelled);
+      return null;
+    };
+    if (suffix || pattern || minLength > Math.max(begin.length, 1)) {
+      const limits = { begin, state, minLength, maxLength };
+      const exact = yield* condition(automaton, decode, limits);
+      if (exact?.chance === 0) return true;
+      if (exact) {
+        draw = () => exact.draw(random);
+        const begins = begin.map((token, i) => decode(windowAfter(begin.slice(0, i)))[token]);
+        yield { prepared: 1, chance: begins.reduce((p, each) => p * each, exact.chance) };
+      }
     }
-    return found;
+
+    const seen = new Set();
+    for (let found = 0, barren = 0; found < num && barren < GIVE_UP;) {
+      const drawn = draw(), name = drawn && drawn.map((token) => chars[token - 1]).join("");
+      if (drawn && !(onlyNew && known(name)) && !seen.has(name)) {
+        if (unique) seen.add(name);
+        found++;
+        barren = 0;
+        yield { name };
+      } else {
+        barren++;
+        yield { name: null };
+      }
+    }
+    return false;
+  }
+
+  // Draws names that fit, and none in vain (lit_makemore/sampling/conditioned.py): the chance that a
+  // name will fit in the end follows from the chances one character later, and each character is
+  // drawn with its share in this sum. A place is a window with a state of the automaton. Null if the
+  // places are too many.
+  function* condition(automaton, decode, { begin, state, minLength, maxLength }) {
+    const size = chars.length + 1, places = [], numbers = new Map();
+    const numberOf = (window, state, depth) => {
+      const place = `${state} ${key(window)}`;
+      if (!numbers.has(place)) {
+        numbers.set(place, places.length);
+        places.push({ window, state, depth, following: new Int32Array(size).fill(-1) });
+      }
+      return numbers.get(place);
+    };
+    numberOf(windowAfter(begin), state, begin.length);
+    for (const { window, state, depth, following } of places) { // it grows meanwhile
+      for (let token = 1; token < size && depth < maxLength; token++) {
+        const after = automaton.after(state, token);
+        if (after >= 0) following[token] = numberOf([...window.slice(1), token], after, depth + 1);
+      }
+      if (places.length * size > MAX_CELLS) return null;
+      yield { prepared: 0 };
+    }
+    for (const [i, place] of places.entries()) {
+      place.p = decode(place.window);
+      yield { prepared: i / places.length };
+    }
+
+    const weight = new Float64Array(size); // is written again and again
+    const weights = ({ p, state, following }, later, mayEnd) => {
+      weight[0] = mayEnd && automaton.accepts(state) ? p[0] : 0;
+      for (let token = 1; token < size; token++) {
+        const next = following[token];
+        weight[token] = next < 0 ? 0 : p[token] * later[next];
+      }
+      return weight;
+    };
+    const never = new Float64Array(places.length), chances = []; // of each position
+    let later = never, settled = false, different = 0;
+    for (let position = maxLength; position >= begin.length; position--) {
+      const mayEnd = position >= minLength;
+      if (!(settled && mayEnd)) {
+        const chance = new Float64Array(places.length);
+        for (const [i, place] of places.entries()) chance[i] = sum(weights(place, later, mayEnd));
+        settled = mayEnd && chance.every((value, i) => value - later[i] <= SETTLED * value);
+        later = chance;
+        if (++different * places.length > MAX_CHANCES) return null;
+        yield { prepared: 1 };
+      }
+      chances[position] = later;
+    }
+    return {
+      chance: later[0],
+      draw(random) {
+        const name = [...begin];
+        for (let place = places[0]; ; place = places[place.following[name.at(-1)]]) {
+          const rest = chances[name.length + 1] ?? never;
+          const token = choose(weights(place, rest, name.length >= minLength), random());
+          if (token === 0) return name;
+          name.push(token);
+        }
+      },
+    };
+  }
+
+  function names(options) {
+    return Array.from(search(options)).filter(({ name }) => name).map(({ name }) => name);
   }
 
   return {
     chars,
-    logits: (prefix) => after(tokens(prefix)),
-    probabilities: (prefix, temperature = 1) => softmax(after(tokens(prefix)), temperature),
+    topP: data.topP,
+    logits: (prefix) => model(windowAfter(tokens(prefix))),
+    probabilities: (prefix, options) => makeDecoder(options)(windowAfter(tokens(prefix))),
     names,
+    search,
     known,
     errorRate: data.filter.errorRate,
   };
@@ -81,21 +225,82 @@ function bytes(base64) {
   return Uint8Array.from(atob(base64), (char) => char.charCodeAt(0));
 }
 
+function key(window) {
+  return String.fromCharCode(...window);
+}
+
+function sum(numbers) {
+  let total = 0;
+  for (let i = 0; i < numbers.length; i++) total += numbers[i];
+  return total;
+}
+
 function softmax(logits, temperature) {
   const largest = logits.reduce((a, b) => Math.max(a, b));
   const p = logits.map((logit) => Math.exp((logit - largest) / temperature));
-  const sum = p.reduce((a, b) => a + b);
-  return p.map((value) => value / sum);
+  const total = sum(p);
+  return p.map((value) => value / total);
+}
+
+// The probabilities of the fewest likeliest tokens that together have at least this share.
+function likeliest(p, share) {
+  if (share >= 1) return p;
+  const order = Array.from(p.keys()).sort((a, b) => p[b] - p[a]), kept = p.map(() => 0);
+  let reached = 0;
+  for (const token of order) {
+    if (reached >= share) break;
+    kept[token] = p[token];
+    reached += p[token];
+  }
+  return kept.map((value) => value / reached);
 }
 
 // The first token whose cumulative probability exceeds a number in [0, 1).
 function choose(p, uniform) {
-  const threshold = uniform * p.reduce((a, b) => a + b);
-  let sum = 0;
+  const threshold = uniform * sum(p);
+  let cumulative = 0;
   for (let token = 0; token < p.length; token++) {
-    sum += p[token];
-    if (sum > threshold) return token;
+    cumulative += p[token];
+    if (cumulative > threshold) return token;
   }
+}
+
+// Reads a name token by token. A state has, for each pattern, the lengths of the ends of it that the
+// rest of the name may fit (Rabin & Scott, 1959). States are numbered from 0, where every name
+// begins; a name that cannot fit any more is in state -1.
+function makeAutomaton(patterns) {
+  const states = [], numbers = new Map();
+  const numberOf = (found) => {
+    if (found.some((lengths) => lengths.length === 0)) return -1;
+    const ends = found.map((lengths) => [...new Set(lengths)].sort((a, b) => a - b));
+    const state = JSON.stringify(ends);
+    if (!numbers.has(state)) {
+      numbers.set(state, states.length);
+      states.push({ ends, accepts: ends.every((lengths) => lengths.includes(0)), moves: new Map() });
+    }
+    return numbers.get(state);
+  };
+  const closed = (items, length) => { // a MANY may be none
+    const none = length > 0 && items.at(-length) === MANY;
+    return none ? [length, ...closed(items, length - 1)] : [length];
+  };
+  const move = (ends, items, token) => ends.filter((length) => length > 0).flatMap((length) => {
+    const item = items.at(-length);
+    if (item === MANY) return closed(items, length);
+    return item === ONE || item === token ? closed(items, length - 1) : [];
+  });
+  numberOf(patterns.map((items) => closed(items, items.length)));
+  return {
+    accepts: (state) => states[state].accepts,
+    after(state, token) {
+      if (state < 0) return state;
+      const { ends, moves } = states[state];
+      if (!moves.has(token)) {
+        moves.set(token, numberOf(patterns.map((items, i) => move(ends[i], items, token))));
+      }
+      return moves.get(token);
+    },
+  };
 }
 
 // The generator PCG-RXS-M-XS-32 (O'Neill, 2014, https://www.pcg-random.org), as numbers in [0, 1).
@@ -130,10 +335,12 @@ function makeNetwork({ embedding: [vocabSize, embeddingSize], layers: sizes, act
       x.set(embedding.subarray(token * embeddingSize, (token + 1) * embeddingSize), t * embeddingSize);
     });
     layers.forEach(({ weight, bias }, layer) => {
-      const y = Float64Array.from(bias, (sum, j) => {
-        for (let i = 0; i < x.length; i++) sum += weight[j * x.length + i] * x[i];
-        return sum;
-      });
+      const input = x, y = Float64Array.from(bias);
+      for (let j = 0, k = 0; j < y.length; j++) {
+        let sum = y[j];
+        for (let i = 0; i < input.length; i++) sum += weight[k++] * input[i];
+        y[j] = sum;
+      }
       x = layer < layers.length - 1 ? y.map(activate) : y;
     });
     return x;
@@ -160,7 +367,6 @@ function makeCounts({ rows, width, discount }, vocabSize) {
     const followers = level.get(window);
     followers.set(token, (followers.get(token) ?? 0) + count);
   };
-  const key = (window) => String.fromCharCode(...window);
 
   const packed = bytes(rows);
   let at = 0;
@@ -196,7 +402,7 @@ function makeCounts({ rows, width, discount }, vocabSize) {
   };
 }
 
-// Whether a word was trained on: a Bloom filter of the words' hashes.
+// Whether a word is in the list: a Bloom filter of the words' hashes.
 function makeFilter({ bits, positions }) {
   const packed = bytes(bits), size = 8 * packed.length;
   return (word) => {

@@ -1,0 +1,160 @@
+"""Invents names and scores words, with numpy alone: `python names.py --num 10 --seed 1`, or
+
+    import names
+    names.generate(10, seed=1), names.score(["emma"])
+
+The page of the same network draws the same names (names.js). The last digits of a probability may
+differ, which changes a name about once in 10^12. Token i is chars[i - 1], 0 the end mark; V tokens.
+"""
+
+import argparse
+import zlib
+from base64 import b64decode
+from collections.abc import Iterable, Iterator, Sequence
+from functools import cache
+from hashlib import blake2b
+from random import randrange
+from unicodedata import normalize
+
+import numpy as np
+
+DATA: dict = {}  # `export` writes it at the end of the file
+ACTIVATE: dict = {"tanh": np.tanh, "relu": lambda x: np.maximum(x, 0), "linear": lambda x: x}
+GIVE_UP = 100_000  # draws in a row of which none is wanted
+
+
+def generate(
+    num: int = 10, seed: int | None = None, *, temperature: float = 1.0, top_p: float | None = None,
+    prefix: str = "", max_length: int = 100, unique: bool = False, only_new: bool = False,
+) -> list[str]:  # fmt: skip
+    """Names, fewer if no more are found; `top_p` cuts rare characters, `only_new` known words."""
+    if not (temperature > 0 and (top_p is None or 0 < top_p <= 1)):
+        raise ValueError("temperature must be positive, and top_p lie in (0, 1]")
+    random = _random(randrange(2**32) if seed is None else seed)
+    decoded = cache(lambda last: _decoded(last, temperature, top_p or DATA["topP"]))
+    names, seen, begin = list[str](), set[str](), _tokens(prefix)
+    barren = GIVE_UP if begin and begin[0] in DATA["spaces"] else 0
+    while len(names) < num and barren < GIVE_UP:
+        tokens, barren = [*begin], barren + 1
+        while len(tokens) <= max_length:
+            cumulative = decoded(tuple(tokens[-DATA["blockSize"] :])).cumsum()
+            token = int((cumulative <= next(random) * cumulative[-1]).sum())
+            if token == 0:
+                name = "".join(DATA["chars"][i - 1] for i in tokens)
+                if not (only_new and known(name) or unique and name in seen):
+                    names.append(name)
+                    seen.add(name)
+                    barren = 0
+                break
+            tokens.append(token)
+    return names
+
+
+def score(words: Iterable[str]) -> list[float | None]:
+    """The network's log-probability of each word in nats; None where a character is unknown."""
+    scores: list[float | None] = []
+    for word in words:
+        tokens = [*_tokens(word), 0] if set(word) <= set(DATA["chars"]) else []
+        p = [_probabilities(tokens[:i])[token] for i, token in enumerate(tokens)]
+        scores.append(float(np.log(p).sum()) if p else None)
+    return scores
+
+
+def known(word: str) -> bool:
+    """Whether a word is in the list; wrong for the share `errorRate` of other words."""
+    hashed = int.from_bytes(blake2b(word.encode(), digest_size=8).digest(), "little")
+    lower, upper, bits = hashed & 0xFFFFFFFF, hashed >> 32 | 1, b64decode(DATA["filter"]["bits"])
+    at = [(lower + i * upper) % (8 * len(bits)) for i in range(DATA["filter"]["positions"])]
+    return all(bits[i >> 3] >> (i & 7) & 1 for i in at)
+
+
+def _tokens(text: str) -> list[int]:
+    text = normalize("NFC", text)
+    if unknown := set(text) - set(DATA["chars"]):
+        raise ValueError(f"no word has {' '.join(map(repr, sorted(unknown)))}; leave it out")
+    return [DATA["chars"].index(c) + 1 for c in text]
+
+
+def _random(seed: int) -> Iterator[float]:
+    """Numbers in [0, 1): PCG-RXS-M-XS-32 (O'Neill, 2014, https://www.pcg-random.org)."""
+    state = (2891336453 + seed) * 747796405 + 2891336453
+    while True:
+        state &= 0xFFFFFFFF
+        word = (state >> ((state >> 28) + 4) ^ state) * 277803737 & 0xFFFFFFFF
+        yield (word >> 22 ^ word) / 2**32
+        state = state * 747796405 + 2891336453
+
+
+def _decoded(last: Sequence[int], temperature: float, top_p: float) -> np.ndarray:
+    """What is drawn with, (V,): a name has a character, and no white space at its ends."""
+    p, spaces = _probabilities(last), DATA["spaces"]
+    if not last or last[-1] in spaces:
+        p[0] = 0
+    if not last:
+        p[spaces] = 0
+    p = (p / p.max()) ** (1 / temperature)
+    p /= p.sum()
+    if top_p < 1:
+        order = np.argsort(-p, kind="stable")
+        p[order[p[order].cumsum() - p[order] >= top_p]] = 0
+    return p
+
+
+def _probabilities(last: Sequence[int]) -> np.ndarray:
+    """The distribution of the token after the last ones, (V,)."""
+    network, a = DATA["network"], DATA.get("weight", 1)  # of the network, in a mixture
+    window = (*[0] * DATA["blockSize"], *last)[-DATA["blockSize"] :]
+    embedding, rest = np.split(_parameters(), [np.prod(network["embedding"])])
+    x = embedding.reshape(network["embedding"])[list(window)].ravel()
+    for i, (outputs, inputs) in enumerate(network["layers"]):
+        weight, bias, rest = np.split(rest, [outputs * inputs, outputs * (inputs + 1)])
+        x = ACTIVATE[network["activation"]](x) if i else x
+        x = weight.reshape(outputs, inputs) @ x + bias
+    p = np.exp(x - x.max())
+    return a * p / p.sum() + ((1 - a) * _counted(window) if a < 1 else 0)
+
+
+@cache
+def _parameters() -> np.ndarray:
+    return np.frombuffer(b64decode(DATA["network"]["parameters"]), "<f4").astype(float)
+
+
+@cache
+def _counted(window: tuple[int, ...]) -> np.ndarray:
+    """Interpolated Kneser-Ney smoothing, (V,), of windows that end so."""
+    size, d = len(DATA["chars"]) + 1, DATA["counts"]["discount"]
+    shorter = _counted(window[1:]) if window else np.full(size, 1 / size)
+    rows = _rows(window)
+    if len(rows) == 0:
+        return shorter
+    counts = np.bincount(rows[:, -2], rows[:, -1], size)
+    if len(window) < DATA["blockSize"]:  # counts the distinct tokens before it
+        pairs = np.unique(rows[:, -3 - len(window)] * size + rows[:, -2])
+        counts = np.bincount(pairs % size, minlength=size)
+    return (np.maximum(counts - d, 0) + d * np.count_nonzero(counts) * shorter) / counts.sum()
+
+
+@cache
+def _rows(window: tuple[int, ...]) -> np.ndarray:
+    """The windows that were counted and end so, each with its next token and how often."""
+    if window:
+        rows = _rows(window[1:])
+        return rows[rows[:, -2 - len(window)] == window[0]]
+    table = zlib.decompress(b64decode(DATA["counts"]["rows"]))  # column by column
+    return np.frombuffer(table, "<i4").reshape(DATA["blockSize"] + 2, -1).T
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description="Invents names, or scores words.")
+    parser.add_argument("--score", nargs="+", metavar="WORD", help="print their log-probabilities")
+    for name, default in {"num": 10, "seed": None, **(generate.__kwdefaults__ or {})}.items():
+        kind = {"seed": int, "top_p": float}.get(name) or type(default)
+        how: dict = {"action": "store_true"} if kind is bool else {"type": kind, "default": default}
+        parser.add_argument(f"--{name}", **how)
+    options = vars(parser.parse_args())
+    words = options.pop("score")
+    try:
+        lines = map("{}\t{}".format, score(words), words) if words else generate(**options)
+        print(*lines, sep="\n")
+    except ValueError as error:
+        parser.error(str(error))
