@@ -111,13 +111,14 @@ class NameModel(nn.Module):
         model.set_extra_state(self.get_extra_state())
         return model.eval()
 
-    def get_extra_state(self) -> dict[str, Tensor]:
-        """The hashes: no buffers, because they stay on the CPU."""
-        return {"train_hashes": self.train_hashes, "list_hashes": self.list_hashes}
+    def get_extra_state(self) -> Tensor:
+        """Each word's hash, and whether it is a training word (words, 2): on the CPU, no buffer."""
+        is_trained = torch.isin(self.list_hashes, self.train_hashes)
+        return torch.stack([self.list_hashes, is_trained.long()], 1)
 
-    def set_extra_state(self, state: dict[str, Tensor]) -> None:
-        self.train_hashes = state["train_hashes"].cpu()
-        self.list_hashes = state["list_hashes"].cpu()
+    def set_extra_state(self, state: Tensor) -> None:
+        hashes, is_trained = state.cpu().T
+        self.list_hashes, self.train_hashes = hashes.clone(), hashes[is_trained == 1]
 
     def described(self, engine: str) -> dict[str, Any]:
         """The entry of a checkpoint under KEY; `engine` is what stepped the run."""

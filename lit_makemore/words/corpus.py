@@ -97,10 +97,9 @@ def _read_corpus(path: Path, content: bytes, how: Reading) -> Corpus:
     joined = text.getvalue()
     chars, n_words = sorted({*joined} - {END}), joined.count(END)
     if len(counts) < MIN_WORDS:
-        what = "words" if how.count is None else "words with a count above 0"
         raise ValueError(
-            f"{path} ends in line {number}; distinct {what} by then: {len(counts)}, needed: "
-            f"{MIN_WORDS} at least, one per line"
+            f"{path} ends in line {number}; distinct words by then: {len(counts)}, needed: "
+            f"{MIN_WORDS} at least, one per line (none on {blank} lines, or with count 0)"
         )
     if len(chars) > MAX_CHARS:
         raise ValueError(

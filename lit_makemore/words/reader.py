@@ -121,13 +121,12 @@ def _cells(path: Path, lines: TextIOWrapper, how: Reading) -> Iterator[tuple[int
     number = 0
     try:
         for number, row in rows:
-            texts = {key: x for key, x in row.items() if not isinstance(x, bool | dict | list)}
-            if missing := [name for name in columns if name not in texts]:
-                names = " ".join(map(repr, list(texts)[:20]))
-                where = f"{path}, line {number}"
-                raise ValueError(f"{where} has no text in column {missing[0]!r}, only in {names}")
-            word, *count = ["" if texts[name] is None else str(texts[name]) for name in columns]
-            yield number, word, _count(f"{path}, line {number}", *count)
+            where = f"{path}, line {number}"
+            if bad := [x for x in columns if isinstance(row.get(x, []), bool | dict | list)]:
+                names = " ".join(map(repr, list(row)[:20]))
+                raise ValueError(f"{where} has no text in column {bad[0]!r}; its columns: {names}")
+            word, *count = ["" if row[name] is None else str(row[name]) for name in columns]
+            yield number, word, _count(where, *count)
     except (csv.Error, json.JSONDecodeError, TypeError, RecursionError) as error:
         told = str(error).partition(": line")[0]
         raise ValueError(f"{path}, the row after line {number}: {told}; correct it") from None
@@ -137,16 +136,16 @@ def _rows(lines: Iterable[str], first: str, columns: list[str]) -> Iterator[Row]
     """The rows of a CSV by the names in the first one, or else by numbers from 1."""
     rows = csv.reader(lines, delimiter=separator(first), skipinitialspace=True, strict=True)
     names: list[str] = []
-    begin = 1
+    end = 0
     for row in rows:
-        number, begin = begin, rows.line_num + 1
-        if not names and any(map(str.strip, row)):
-            names = [cell.strip() for cell in row]
-            if {*columns} & {*names} or not "".join(columns).isdecimal():
-                continue
+        begin, end, cells = end + 1, rows.line_num, [cell.strip() for cell in row]
+        if not names and any(cells):
             names = [str(i + 1) for i in range(len(row))]
-        if any(map(str.strip, row)):
-            yield number, dict(zip(names, row, strict=False))
+            if {*columns} & {*cells} or not "".join(columns).isdecimal():
+                names = cells
+                continue
+        if any(cells):
+            yield begin, dict(zip(names, row, strict=False))
 
 
 def _count(where: str, text: str = "1") -> float:

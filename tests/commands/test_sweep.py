@@ -68,8 +68,7 @@ def rows(folder: Path) -> list[dict[str, str]]:
 
 
 def weights(run: Path) -> dict[str, torch.Tensor]:
-    state = checkpoint.read(run / "checkpoints" / "last.ckpt")["state_dict"]
-    return {name: value for name, value in state.items() if isinstance(value, torch.Tensor)}
+    return checkpoint.read(run / "checkpoints" / "last.ckpt")["state_dict"]
 
 
 def test_a_sweep_ends_in_a_table_and_the_command_of_the_winner(describe, tmp_path, capsys):

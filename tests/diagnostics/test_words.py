@@ -39,7 +39,8 @@ def test_training_words_are_natural_where_the_list_holds_all_words_there_are(tmp
 @pytest.mark.parametrize("repeated", [True, False])
 def test_whoever_draws_training_words_only_has_learnt_them_by_heart(tmp_path, repeated):
     """But of a list of repeated words they are natural."""
-    words = ["ab", "ba", "aa", "bb"]
+    chars = "abcd" if repeated else "ab"
+    words = [a + b for a in chars for b in chars]
     others = [a + b + c for a in "cdefg" for b in "cdefg" for c in "cdefg"]
-    found = known(tmp_path, words * 20 if repeated else [*words, *others], "ab")
+    found = known(tmp_path, words * 20 if repeated else [*words, *others], chars)
     assert (found.train, found.natural) == (1, repeated)

@@ -42,7 +42,7 @@ const TEXTS = {
     drawing: (found, num, drawn) => `${found} of ${num}, after ${drawn} tries`,
     stopped: (found, num) => `Stopped at ${found} of ${num}.`,
     few: (found, num) => `Only ${found} of ${num} were found: names like these are rare.`,
-    none: "No name can be like this. Ask for less.",
+    none: "No name can be like this. Ask for less, or move Likeliest to 100\u00a0%.",
     share: (share) => `${share}\u00a0% of all its names are like these.`,
     drawnWith: (seed) => `Seed ${seed}`,
   },
