@@ -3,6 +3,7 @@
 Options → data, network and Trainer → teachers → fit → report.
 """
 
+import json
 import logging
 import shlex
 from pathlib import Path
@@ -48,8 +49,8 @@ def run(args: list[str], begun: float) -> None:
             if reached := train(cli, begun):
                 print(report.text(*reached), flush=True)
             best = cli.folder / "checkpoints" / "best.ckpt" if cli.folder else None
-            if cli.config.all_words and best:
-                best = train_on_all_words(best, train)
+            if cli.config.all_words and cli.folder:
+                best = train_on_all_words(cli.folder, train)
                 print(f"{best.name} has learnt all words; the losses are those of the run before")
     if best and best.exists():
         path, page = shlex.quote(str(best)), shlex.quote(f"{best.parent.parent.name}.html")
@@ -173,7 +174,9 @@ def _report(cli: MakemoreCLI, folder: RunFolder, begun: float) -> Reached:
         "seed": cli.config.seed_everything,
         "wall_s": round(perf_counter() - begun, 2),
     }
-    report.write(path, entries | report.facts(result, health, trainer), samples)
+    entries |= report.facts(result, health, trainer)
+    write_text(path / "samples.txt", "".join(f"{name}\t{where}\n" for name, where in samples))
+    write_text(path / "summary.json", json.dumps(entries, indent=2) + "\n")  # ends the run
     losses = {f"best/{split}": loss for split, loss in result.best.items() if loss is not None}
     for logger in trainer.loggers:
         # one step on, so that a resume with more steps takes them back

@@ -58,11 +58,12 @@ class _Parser(OneLineErrors, LightningArgumentParser):
 class MakemoreCLI(LightningCLI):
     """Parses the options of a command; `build` makes the data, the network and the Trainer of them.
 
-    args is what follows the command on the command line.
+    args is what follows the command on the command line; common is where runs of a sweep have their
+    teachers, if they share them.
     """
 
-    def __init__(self, command: str, args: list[str]) -> None:
-        self.command = command
+    def __init__(self, command: str, args: list[str], common: Path | None = None) -> None:
+        self.command, self.common = command, common
         self._short = bool({"-h", "--help"} & {*args})
         super().__init__(
             LitMLP,
@@ -77,7 +78,6 @@ class MakemoreCLI(LightningCLI):
             load_from_checkpoint_support=False,
         )
         self.folder: Path | None = None  # of the run, once `fit` has found or made it
-        self.common: Path | None = None  # the folder of teachers that several runs share
         self.configs = list(map(str, self.config.config or []))
 
     def add_default_arguments_to_parser(self, parser: LightningArgumentParser) -> None:

@@ -110,9 +110,7 @@ def _train(study: Study, trial: FrozenTrial, seed: Value | None, folder: RunFold
     said = ", ".join(f"{name} {shown(value)}" for name, value in trial.params.items())
     said = f"{run.name}: {said}" if said else run.name
     try:
-        cli = MakemoreCLI("fit", arguments)
-        cli.common = study.folder / "teachers"
-        train(cli, begun, folder)
+        train(MakemoreCLI("fit", arguments, study.folder / "teachers"), begun, folder)
     except Diverged as error:
         study.enter(trial, float("inf"))
         print(f"{said}: diverged ({error})")

@@ -112,13 +112,12 @@ def _teacher_options(ours: Any, config: str, number: str) -> list[str]:
     return [*before, "--config", config, *after]
 
 
-def train_on_all_words(best: Path, train: Train) -> Path:
+def train_on_all_words(folder: Path, train: Train) -> Path:
     """Trains the network of a finished run once more, on all words; returns its checkpoint.
 
-    What val words have chosen stays: the updates of `best`, and the mixture, but for its counts.
+    What val words have chosen stays: how many updates are best, and the mixture but for its counts.
     """
-    folder = best.parent.parent
-    best = best if best.exists() else best.with_name("last.ckpt")  # nothing was validated
+    best = min((folder / "checkpoints").glob("[bl][ea]st.ckpt"))  # last, if nothing was validated
     entries, run = read(best), folder / "all_words"
     options = (  # the mixture trains nothing; it is added below
         f"--trainer.max_steps {entries['global_step']} --data.splits [1,0,0] "

@@ -1,6 +1,5 @@
 """What a fit has reached: evaluated, written into its folder, told in words."""
 
-import json
 import os
 import platform
 import re
@@ -20,7 +19,6 @@ from lit_makemore.counts.baselines import Figures, without_nan
 from lit_makemore.counts.ngrams import KneserNey
 from lit_makemore.diagnostics.checks import TABLE_WIDTH, Health
 from lit_makemore.diagnostics.words import samples
-from lit_makemore.files import write_text
 from lit_makemore.model import NameModel
 from lit_makemore.runs.tables import aligned, displayed_width
 from lit_makemore.training.curves import TrainingCurves
@@ -144,11 +142,6 @@ def git_commit() -> str | None:
     except (OSError, subprocess.SubprocessError):
         return None
     return done.stdout.strip()
-
-
-def write(folder: Path, entries: dict[str, Any], names: Samples) -> None:
-    write_text(folder / "samples.txt", "".join(f"{name}\t{where}\n" for name, where in names))
-    write_text(folder / "summary.json", json.dumps(entries, indent=2) + "\n")
 
 
 def _keyed(figures: Figures) -> Figures:
