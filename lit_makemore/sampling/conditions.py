@@ -1,7 +1,5 @@
 """What words must look like: how they begin and end, a pattern, how long they are.
 
-A name has at least one character, and no white space at either end.
-
 In a pattern `?` stands for one character and `*` for any number of them, none included; `\\` before
 one of `?`, `*` and `\\` makes it an ordinary character. A pattern describes whole words.
 """
@@ -16,7 +14,7 @@ from lit_makemore.words.reader import MAX_LINE
 from lit_makemore.words.vocab import Vocabulary
 
 ONE, MANY, SOLID = "one", "many", "solid"  # no characters; the last is no white space
-NAME = (SOLID, MANY), (MANY, SOLID)  # patterns that all names fit
+NAME = (SOLID, MANY), (MANY, SOLID)  # what all names fit: no white space at an end
 MAX_ENDS = 100_000  # in all states of an automaton
 
 Items = tuple[str, ...]  # characters, ONE and MANY

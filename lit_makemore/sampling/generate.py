@@ -5,7 +5,7 @@ Words of the list, and words one edit away from one, are found by their hashes a
 
 import sys
 import unicodedata
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from functools import lru_cache
 
 import torch
@@ -108,9 +108,9 @@ def within_one_edit(word: str, chars: str) -> Iterator[str]:
             yield from (before + c + after[1:] for c in chars)
 
 
-def is_near(word: str, chars: str, hashes: Collection[int]) -> bool:
+def is_near(word: str, chars: str, hashes: set[int]) -> bool:
     """Whether a word is within one edit of a word that has one of the hashes."""
-    return any(word_hash(other) in hashes for other in within_one_edit(word, chars))
+    return not hashes.isdisjoint(map(word_hash, within_one_edit(word, chars)))
 
 
 class WordFilter:

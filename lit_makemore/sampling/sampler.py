@@ -130,8 +130,7 @@ class Sampler:
         self.prefix = torch.tensor(vocab.encode(prefix, "the prefix"), dtype=torch.int64)
         self.batch, self._first = batch or names_at_once(vocab), batch or FIRST
         self._begin = torch.zeros((1, block_size), dtype=torch.int64)
-        rows = len(vocab) ** block_size
-        rows = rows if rows * len(vocab) <= TABLE else 0
+        rows = len(vocab) ** block_size if len(vocab) ** (block_size + 1) <= TABLE else 0
         self._is_known = torch.zeros(rows, dtype=torch.bool)  # the windows that are in the table
         self._table = torch.empty(rows, len(vocab)), torch.empty(rows, len(vocab))
 

@@ -158,7 +158,7 @@ def test_these_are_the_words_at_distance_one_at_most_and_hashes_are_enough():
     for word in ("", "a", "abba", "bbb"):
         assert set(within_one_edit(word, "ab")) == {w for w in AB_WORDS if distance(word, w) <= 1}
     trained = ["abba", "bbbbb"]
-    hashes = word_hashes(trained).tolist()
+    hashes = set(word_hashes(trained).tolist())
     for word in AB_WORDS:
         assert is_near(word, "ab", hashes) == any(distance(word, t) <= 1 for t in trained)
 
