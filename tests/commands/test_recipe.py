@@ -7,6 +7,7 @@ import yaml
 
 from lit_makemore.cli import main
 from lit_makemore.commands.lightning_cli import MakemoreCLI
+from lit_makemore.training import recipe
 from lit_makemore.training.recipe import options_for
 from tests.conftest import WORDS
 
@@ -18,15 +19,22 @@ def examples() -> int:
     return round(0.8 * len(".".join([*WORDS, ""])))
 
 
-def test_the_list_chooses_the_options_and_the_user_replaces_any(word_list):
+@pytest.mark.parametrize(("long", "targets"), [(10**6, "teacher"), (50, "expected")])
+def test_the_list_chooses_the_options_and_the_user_replaces_any(
+    word_list, monkeypatch, long, targets
+):
+    monkeypatch.setattr(recipe, "LONG", long)
+    monkeypatch.setattr(recipe, "LONG_PASSES", 1000)  # else there would be no update
     arguments = [*CONFIG, "--data.path", str(word_list)]
     chosen = MakemoreCLI("fit", arguments).config
     for name, value in options_for("network", examples()).items():
         assert chosen[name] == value, name
-    assert chosen.recipe is None
+    assert (chosen.recipe, chosen.data.targets) == (None, targets)
     defaults = ["--data.batch_size", "32", "--trainer.val_check_interval", "1000"]
+    defaults += ["--model.n_hidden", "100"]
     given = MakemoreCLI("fit", [*arguments, *defaults]).config  # count, though they are defaults
     assert (given.data.batch_size, given.trainer.val_check_interval) == (32, 1000)
+    assert given.model.n_hidden == 100
     assert given.trainer.max_steps == chosen.trainer.max_steps
 
 
