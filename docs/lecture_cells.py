@@ -128,7 +128,7 @@ fit(model, 20_000)
 drawing.embedding(model.net.embedding.weight, characters)
 
 # %% 5
-print(*split.generate(10, seed=1))
+print(*split.generate(10, seed=1, top_p=1))
 
 begin = torch.zeros(1, data.block_size, dtype=torch.long)  # the window ...
 plt.bar(characters, split(begin).softmax(1)[0].tolist())

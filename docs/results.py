@@ -152,10 +152,10 @@ of best.yaml this is the first seed, alone on both cores.
 An arrow (→) marks our result for the row above it. The figures of the lectures come from their
 notebooks ([nn-zero-to-hero](https://github.com/karpathy/nn-zero-to-hero)). The other figures are
 those that their authors printed. The GRU is a yardstick that nobody has published: `python -m
-tests.benchmarks.yardsticks gru`, one seed. It sees the whole word so far. Uniform, unigram, bigram and Kneser–Ney (discount 0.8) are count
-models. `fit` prints their losses; of Kneser–Ney, with the order and the discount that are best on
-val. The tests compare these losses with the figures of this table, and also the lowest loss that
-three characters allow.
+tests.benchmarks.yardsticks gru`, one seed. It sees the whole word so far. Uniform, unigram, bigram
+and Kneser–Ney (discount 0.8) are count models. `fit` prints their losses; of Kneser–Ney, with the
+order and the discount that are best on val. The tests compare these losses with the figures of this
+table, and also the lowest loss that three characters allow.
 
 `one_layer` and `deep` reach the published final losses if they start from the random numbers of
 their authors. `pytest -m slow tests/training/test_replay.py` tests this.
