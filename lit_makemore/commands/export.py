@@ -14,6 +14,7 @@ from typing import Any, Literal
 import torch
 from torch import nn
 
+from lit_makemore.counts.mixture import Mixture
 from lit_makemore.counts.ngrams import KneserNey
 from lit_makemore.files import replacing
 from lit_makemore.model import NameModel, load
@@ -70,10 +71,12 @@ def web_page(model: NameModel, title: str = TITLE) -> tuple[bytes, str]:
     page/page.html with its scripts and a line of JSON, which page/names.js computes with.
     """
     content, left_out = described(model), ""
-    if (size := len(content.get("counts", {}).get("rows", "")) * 3 // 4) > MOST_COUNTS:
-        sizes = f"they take {size:,} bytes, a page has at most {MOST_COUNTS:,}"
-        left_out = f"the counts of its mixture: {sizes}"
-        del content["counts"], content["weight"]
+    if (mixture := model.mixture) is not None:
+        if len(rows := packed_counts(mixture.counts)) > MOST_COUNTS:
+            sizes = f"they take {len(rows):,} bytes, a page has at most {MOST_COUNTS:,}"
+            left_out = f"the counts of its mixture: {sizes}"
+        else:
+            content |= mixed(mixture, rows)
     # The text cannot have "</script": base64 has no "<", and in sorted characters "/" comes first.
     parts = {"title": escape(title), "network": json.dumps(content)}
     for name in ("names", "texts", "page"):
@@ -85,17 +88,17 @@ def web_page(model: NameModel, title: str = TITLE) -> tuple[bytes, str]:
 def python(model: NameModel) -> tuple[bytes, str]:
     """page/names.py with the network of a folded model; nothing is left out."""
     content, program = described(model), (PARTS / "names.py").read_text("utf-8")
-    if model.mixture is not None:  # for numpy, not for a script: column by column it is small
-        counts = model.mixture.counts
+    if (mixture := model.mixture) is not None:  # for numpy: column by column it is small
+        counts = mixture.counts
         table = torch.cat([counts.rows, counts.counts[:, None]], 1).T.contiguous()
-        content["counts"]["rows"] = _base64(zlib.compress(table.numpy().astype("<i4").tobytes()))
+        content |= mixed(mixture, zlib.compress(table.numpy().astype("<i4").tobytes()))
     run = 'if __name__ == "__main__":\n    main()\n'
     return f"{program}\n\nDATA = {content!r}\n\n{run}".encode(), ""
 
 
 def described(model: NameModel) -> dict[str, Any]:
-    """A folded model as page/names.js and names.py read it."""
-    mixture, net, words = model.mixture, model.net, WordFilter(model.list_hashes)
+    """A folded model as page/names.js and names.py read it, but for its mixture."""
+    net, words = model.net, WordFilter(model.list_hashes)
     if unknown := [x for x in net.layers if type(x) not in PAGE_LAYERS]:
         raise ValueError(
             f"a page cannot compute {type(unknown[0]).__name__}, nor can the Python file; "
@@ -107,7 +110,7 @@ def described(model: NameModel) -> dict[str, Any]:
         assert layer.bias is not None  # folding gives every layer one
         parameters += [layer.weight, layer.bias]
     flat = torch.cat([parameter.detach().flatten() for parameter in parameters])
-    content: dict[str, Any] = {
+    return {
         "chars": model.vocab.chars,
         "spaces": [i for i, char in enumerate(model.vocab.chars, 1) if char.isspace()],
         "blockSize": model.block_size,
@@ -126,12 +129,13 @@ def described(model: NameModel) -> dict[str, Any]:
             "errorRate": words.error_rate,
         },
     }
-    if mixture is not None:
-        counts = mixture.counts
-        rows, width = _base64(packed_counts(counts)), counts.rows.size(1)
-        content["weight"] = mixture.weight
-        content["counts"] = {"rows": rows, "width": width, "discount": counts.discount}
-    return content
+
+
+def mixed(mixture: Mixture, rows: bytes) -> dict[str, Any]:
+    """The same of a mixture; each program reads rows of its own kind."""
+    counts = mixture.counts
+    described = {"width": counts.rows.size(1), "discount": counts.discount}
+    return {"weight": mixture.weight, "counts": {"rows": _base64(rows), **described}}
 
 
 def packed_counts(counts: KneserNey) -> bytes:
