@@ -1,6 +1,7 @@
 """Shared fixtures: a small word list, and a check that a test leaves nothing behind."""
 
 import os
+import signal
 from contextlib import redirect_stderr, redirect_stdout, suppress
 from copy import deepcopy
 from functools import cache
@@ -83,6 +84,26 @@ def small_run(tmp_path_factory):
         return folder / "run"
 
     return trained
+
+
+@pytest.fixture
+def sigterm_after(monkeypatch):
+    """`sigterm_after(n)`: SIGTERM comes with the n-th update of all fits; the updates so far."""
+    from lit_makemore.runs.checkpoints import Checkpoints
+
+    hook, updates = Checkpoints.on_train_batch_end, []
+
+    def sigterm_after(n: int) -> list[int]:
+        def strike(self, trainer, *args):
+            updates.append(trainer.global_step)
+            if len(updates) == n:
+                os.kill(os.getpid(), signal.SIGTERM)
+            hook(self, trainer, *args)
+
+        monkeypatch.setattr(Checkpoints, "on_train_batch_end", strike)
+        return updates
+
+    return sigterm_after
 
 
 @pytest.hookimpl(tryfirst=True)

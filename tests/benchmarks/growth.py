@@ -13,9 +13,7 @@ long lists. *seconds* and *CPU* are of one `fit`, from its start to its end.
 """
 
 import argparse
-import datetime
 import json
-import os
 import resource
 import subprocess
 import sys
@@ -24,7 +22,7 @@ from pathlib import Path
 from time import perf_counter
 
 from tests.benchmarks import lists
-from tests.benchmarks.report import write_page
+from tests.benchmarks.report import where, write_page
 
 COMMAND = "python -m tests.benchmarks.growth --ckpt_path FILE"
 SIZES = (10**4, 10**5, 10**6)
@@ -78,12 +76,6 @@ def markdown(rows: list[dict]) -> str:
             f"| {row['bytes'] / 1e6:.1f} MB | {per_byte} | {row['steps_per_s']:.0f} |"
         )
     return "\n".join(lines) + f"\n\n{where()}.\n"
-
-
-def where() -> str:
-    from lit_makemore.runs.report import cpu_name, git_commit
-
-    return f"{os.cpu_count()} cores, {cpu_name()}, {datetime.date.today()}, commit {git_commit()}"
 
 
 def long_lists(paths: list[Path], threads: int, folder: Path) -> str:

@@ -18,10 +18,8 @@ a machine that other programs used, too; *CPU* is the processor time of the same
 """
 
 import argparse
-import datetime
 import importlib
 import json
-import os
 import resource
 import subprocess
 import sys
@@ -33,8 +31,7 @@ from typing import Any
 
 import yaml
 
-from lit_makemore.runs.report import cpu_name, git_commit
-from tests.benchmarks.report import write_page
+from tests.benchmarks.report import where, write_page
 
 COMMAND = "python -m tests.benchmarks.lists"
 SEEDS = (1, 2, 3)
@@ -128,8 +125,7 @@ def markdown(rows: list[dict[str, Any]]) -> str:
         f"On average {means['val']:+.1f} % on val and {means['test']:+.1f} % on test; the worst "
         f"split of all: {worst['val']:+.1f} % on val, {worst['test']:+.1f} % on test."
     )
-    where = f"{os.cpu_count()} cores, {cpu_name()}, {datetime.date.today()}, commit {git_commit()}"
-    return "\n".join(lines) + f"\n\n{where}.\n"
+    return "\n".join(lines) + f"\n\n{where()}.\n"
 
 
 def main() -> None:

@@ -13,8 +13,6 @@ training words, *different* that of names that were not drawn before.
 """
 
 import argparse
-import datetime
-import os
 import sys
 import tempfile
 from itertools import pairwise
@@ -23,12 +21,11 @@ from statistics import mean
 from typing import NamedTuple
 
 from lit_makemore.model import NameModel, load
-from lit_makemore.runs.report import cpu_name, git_commit
 from lit_makemore.sampling.sampler import USUAL, Decoding
 from lit_makemore.words.corpus import word_hash
 from lit_makemore.words.vocab import END
 from tests.benchmarks.lists import NAMES, fit, words_of
-from tests.benchmarks.report import write_page
+from tests.benchmarks.report import where, write_page
 
 COMMAND = "python -m tests.benchmarks.names"
 NUM, SEED = 10_000, 1
@@ -94,11 +91,10 @@ def markdown(rows: dict[str, dict[str, Found]]) -> str:
         cells = [f"**{cell}**" for cell in overall.cells()]
         title = "**all: sum, means**" if i == 0 else ""
         lines.append("| " + " | ".join([title, way, *cells]) + " |")
-    where = f"{os.cpu_count()} cores, {cpu_name()}, {datetime.date.today()}, commit {git_commit()}"
     usual = f"`sample`, `generate` and the page draw with top_p {USUAL.top_p:g} and temperature "
     usual += f"{USUAL.temperature:g}, unless they are told otherwise; `fit` and TensorBoard show "
     usual += "names as the network says, as the lecture does."
-    return "\n".join([*lines, "", usual, "", f"{where}.\n"])
+    return "\n".join([*lines, "", usual, "", f"{where()}.\n"])
 
 
 def main() -> None:

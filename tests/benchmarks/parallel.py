@@ -15,7 +15,6 @@ With --output, the table goes into a Markdown file.
 """
 
 import argparse
-import datetime
 import json
 import os
 import subprocess
@@ -31,9 +30,8 @@ import torch
 from torch.nn.parallel import DistributedDataParallel
 
 from lit_makemore.network.mlp import MLP, cross_entropy
-from lit_makemore.runs.report import cpu_name, git_commit
 from lit_makemore.training.loaders import MinibatchLoader
-from tests.benchmarks.report import write_page
+from tests.benchmarks.report import where, write_page
 from tests.conftest import ROOT
 
 BATCHES = (32, 512, 4096, 32768)
@@ -134,11 +132,10 @@ def table() -> str:
                 f"{1e3 * batch / found['whole']:,.0f} |"
             )
             print(lines[-1], file=sys.stderr)
-    where = f"{os.cpu_count()} cores, {cpu_name()}, {datetime.date.today()}, commit {git_commit()}"
     return "\n".join(lines) + (
         "\n\nAll times are milliseconds a step, on data/names_small.txt. Each part is a median,\n"
         'measured by itself; "whole" is the mean of a whole fit. If the parts add up to more than\n'
-        f"the whole, the Trainer's part is shown as 0. {where}.\n"
+        f"the whole, the Trainer's part is shown as 0. {where()}.\n"
     )
 
 

@@ -1,5 +1,7 @@
-"""The page of docs/ that a measuring command writes."""
+"""The page of docs/ that a measuring command writes, and where it has measured."""
 
+import datetime
+import os
 from pathlib import Path
 
 
@@ -14,3 +16,9 @@ def write_page(path: str | Path, title: str, command: str, doc: str | None, text
     page = Path(path)
     before, mark, further = (page.read_text() if page.exists() else "").partition("\n## ")
     page.write_text(f"# {title}\n\n{source}\n\n{about}\n\n{text}{mark}{further}")
+
+
+def where() -> str:
+    from lit_makemore.runs.report import cpu_name, git_commit  # torch: growth.py measures memory
+
+    return f"{os.cpu_count()} cores, {cpu_name()}, {datetime.date.today()}, commit {git_commit()}"

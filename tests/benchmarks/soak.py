@@ -12,7 +12,6 @@ files, threads or the time of a step rise by more than the table allows.
 """
 
 import argparse
-import datetime
 import json
 import os
 import subprocess
@@ -25,8 +24,7 @@ from statistics import linear_regression, mean, median
 
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-from lit_makemore.runs.report import cpu_name, git_commit
-from tests.benchmarks.report import write_page
+from tests.benchmarks.report import where, write_page
 from tests.conftest import ROOT
 
 EVERY_S = 0.2
@@ -125,8 +123,7 @@ def report(found: dict) -> tuple[str, bool]:
     text = "\n".join(lines)
     text += f"\n\n{found['steps']:,} updates in {found['minutes']:.1f} minutes, val loss "
     text += f"{found['val']:.4f}; all event files together have {found['events'] / 1e6:.1f} MB.\n\n"
-    text += f"{os.cpu_count()} cores, {cpu_name()}, {datetime.date.today()}, "
-    return text + f"commit {git_commit()}.\n", flat
+    return f"{text}{where()}.\n", flat
 
 
 def main() -> None:

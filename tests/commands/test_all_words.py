@@ -1,9 +1,7 @@
 """fit --all_words: the honest run, and its network once more on all words."""
 
 import json
-import os
 import shlex
-import signal
 from collections import Counter
 from pathlib import Path
 
@@ -14,7 +12,6 @@ import yaml
 from lit_makemore import load
 from lit_makemore.cli import main
 from lit_makemore.model import read
-from lit_makemore.runs.checkpoints import Checkpoints
 from lit_makemore.training.datamodule import NamesDataModule
 from lit_makemore.words.corpus import word_hashes
 from lit_makemore.words.vocab import END
@@ -104,20 +101,12 @@ def test_all_words_are_learnt_after_the_run_which_stays_as_it_is(
 )
 @pytest.mark.slow
 def test_a_run_that_is_stopped_in_the_second_training_goes_on_with_it(
-    fit, taught, tmp_path, capsys, monkeypatch, kind, stop
+    fit, taught, tmp_path, capsys, sigterm_after, kind, stop
 ):
     more = [*(taught if kind == "taught" else []), "--all_words", "true"]
     more += ["--trainer.log_every_n_steps", "1"]  # no groups
     assert fit("whole", *more) == 0
-    hook, updates = Checkpoints.on_train_batch_end, []
-
-    def strike(self, trainer, *args):
-        updates.append(trainer.global_step)
-        if len(updates) == stop:
-            os.kill(os.getpid(), signal.SIGTERM)
-        hook(self, trainer, *args)
-
-    monkeypatch.setattr(Checkpoints, "on_train_batch_end", strike)
+    updates = sigterm_after(stop)
     assert fit("parts", *more) == 143
     parts = tmp_path / "parts"
     assert f"continue the whole run with fit --resume {parts}\n" in capsys.readouterr().err

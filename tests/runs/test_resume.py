@@ -149,7 +149,7 @@ def test_a_stopped_run_ends_as_one_that_was_not(
 @pytest.mark.parametrize("stop", [35, 125], ids=["in a teacher", "in the student"])
 @pytest.mark.slow
 def test_a_student_goes_on_and_so_do_its_teachers(
-    command, tmp_path, parts, capsys, stop, monkeypatch
+    command, tmp_path, parts, capsys, stop, sigterm_after
 ):
     config = {"data": {"batch_size": 16}, "trainer": {"max_steps": 40, "log_every_n_steps": 1}}
     config["model"] = {"n_hidden": 12, "n_layer": 1, "dropout": 0.1}
@@ -158,15 +158,7 @@ def test_a_student_goes_on_and_so_do_its_teachers(
     more = ["--data.targets", "teacher", "--data.teachers", f"[{teacher}, {teacher}]"]
     more += ["--trainer.log_every_n_steps", "1"]  # no groups
     assert main(command("whole", *more)) == 0
-    hook, updates = Checkpoints.on_train_batch_end, []
-
-    def strike(self, trainer, *args):
-        updates.append(trainer.global_step)
-        if len(updates) == stop:
-            os.kill(os.getpid(), signal.SIGTERM)
-        hook(self, trainer, *args)
-
-    monkeypatch.setattr(Checkpoints, "on_train_batch_end", strike)
+    updates = sigterm_after(stop)
     assert main(command("parts", *more)) == 143
     said = capsys.readouterr().err
     assert "teacher 1" in said
