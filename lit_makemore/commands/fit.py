@@ -13,11 +13,12 @@ from typing import Any
 import lightning.pytorch as pl
 
 from lit_makemore.commands import threads
+from lit_makemore.commands.all_words import train_on_all_words
 from lit_makemore.commands.lightning_cli import MakemoreCLI
 from lit_makemore.commands.options import NOTHING_KEPT
 from lit_makemore.commands.output import notes, program, say
 from lit_makemore.commands.quiet import quiet_lightning
-from lit_makemore.commands.teachers import is_config, train_on_all_words, train_teachers
+from lit_makemore.commands.teachers import is_config, train_teachers
 from lit_makemore.diagnostics.checks import Health
 from lit_makemore.diagnostics.monitor import Monitor, Unhealthy
 from lit_makemore.diagnostics.progress import ProgressLine

@@ -1,8 +1,7 @@
-"""Runs that belong to a run: its teachers, and once more its network, on all words."""
+"""The teachers of a run: each is a run of its own, in a folder inside the run's."""
 
 import gc
 import hashlib
-import json
 import shlex
 from collections.abc import Callable
 from pathlib import Path
@@ -18,11 +17,9 @@ from lit_makemore.commands.lightning_cli import MakemoreCLI
 from lit_makemore.commands.output import say
 from lit_makemore.counts.targets import Teacher
 from lit_makemore.files import write_text
-from lit_makemore.model import KEY, PREFIX, load, read, write
 from lit_makemore.runs.folder import RunFolder, alone, is_finished
 from lit_makemore.runs.signals import Stopped
 from lit_makemore.runs.tables import typed
-from lit_makemore.training.datamodule import NamesDataModule
 from lit_makemore.training.option_conflicts import check_fit
 
 Train = Callable[[MakemoreCLI, float], Any]
@@ -83,7 +80,7 @@ def _train_teacher(cli: MakemoreCLI, config: str, run: Path, train: Train) -> st
             run.parent.mkdir(parents=True, exist_ok=True)
             with alone(run.parent):
                 trained = cli.common and is_finished(run)
-                reached = None if trained else _train_inside(one, run, whole, train)
+                reached = None if trained else train_inside(one, run, whole, train)
         except (ValueError, OSError, MisconfigurationException) as error:
             raise ValueError(f"{config}: {error}") from error
     threads.use(threads_of_ours)
@@ -112,39 +109,7 @@ def _teacher_options(ours: Any, config: str, number: str) -> list[str]:
     return [*before, "--config", config, *after]
 
 
-def train_on_all_words(folder: Path, train: Train) -> Path:
-    """Trains the network of a finished run once more, on all words; returns its checkpoint.
-
-    What val words have chosen stays: how many updates are best, and the mixture but for its counts.
-    """
-    best = min((folder / "checkpoints").glob("[bl][ea]st.ckpt"))  # last, if nothing was validated
-    entries, run = read(best), folder / "all_words"
-    options = (  # the mixture trains nothing; it is added below
-        f"--trainer.max_steps {entries['global_step']} --data.splits [1,0,0] "
-        "--trainer.limit_val_batches 0 --trainer.logger false --model.count_mixture false "
-        "--trainer.max_epochs -1 --trainer.max_time null --diagnostics.enabled false"
-    ).split()
-    say(f"once more, on all words, until update {entries['global_step']:,}")
-    one = MakemoreCLI("fit", ["--config", str(folder / "config.yaml"), *options])
-    _train_inside(one, run, folder, train)
-    model = load(run / "checkpoints" / "last.ckpt")
-    model.mixture = load(best).mixture
-    if model.mixture is not None:
-        chosen = model.mixture.counts
-        data = NamesDataModule(**{**one.config.data, "block_size": chosen.order})
-        data.setup("test")
-        model.mixture.counts = data.best_counts
-        model.mixture.counts.discount = chosen.discount
-    state = {f"{PREFIX}{name}": value for name, value in model.state_dict().items()}
-    ours = {KEY: model.described(entries[KEY]["engine"]), "state_dict": state}
-    path = best.with_name("all_words.ckpt")
-    write({**entries, **ours, "optimizer_states": None}, path)  # no run can go on from there
-    summary = json.loads((folder / "summary.json").read_text("utf-8")) | {"trained_on": "all"}
-    write_text(folder / "summary.json", json.dumps(summary, indent=2) + "\n")
-    return path
-
-
-def _train_inside(one: MakemoreCLI, run: Path, whole: Path, train: Train) -> Any:
+def train_inside(one: MakemoreCLI, run: Path, whole: Path, train: Train) -> Any:
     """Trains `one` in the folder `run`, or goes on there; a signal stops the run `whole`."""
     ours, resume = one.config, "auto" if run.exists() else "false"  # auto would speak of a new run
     ours.runs_dir, ours.name, ours.resume, ours.all_words = str(run.parent), run.name, resume, False
