@@ -1,7 +1,8 @@
 """The options that follow from the length of a word list. Pure functions.
 
 A network learns a short list by heart in a few hundred updates. A longer list takes more updates,
-and less dropout, a long one a wider network. What chose the factors: docs/lists.md and growth.md.
+and less dropout, a long one a wider network. docs/lists.md
+says what chose the factors of short lists, docs/growth.md what long ones reach.
 """
 
 from math import log10
