@@ -13,8 +13,8 @@ ru_RU, first names bg_BG and en. The idea of a network of eight characters, 3 ×
 mixture is older. It was tried, with one split, on eight lists of this table: cities de_DE, sk_SK
 and it_IT, surnames ru_RU and it_IT, first names el_GR and de_DE, and subdivisions.
 
-*weight* is the network's share of the mixture. *seconds* is one `fit` from its start to its end, on
-a machine that other programs used, too; *CPU* is the processor time of the same.
+*weight* is the network's mean share of the mixture. *seconds* is one `fit` from its start to its
+end, on a machine that other programs used, too; *CPU* is the processor time of the same.
 """
 
 import argparse

@@ -150,7 +150,7 @@ def test_a_page_of_the_lectures_network_is_small():
 def test_counts_that_are_large_are_left_out_and_it_is_said(monkeypatch):
     model = mixed(random_model(n_layer=1)).folded()
     page, left_out = web_page(model)
-    assert content(page)["weights"] == 0.7
+    assert content(page)["weights"] == model.mixture.weights.tolist()
     assert content(page)["counts"]["width"] == 4
     assert left_out == ""
     monkeypatch.setattr("lit_makemore.commands.export.MOST_COUNTS", 100)
