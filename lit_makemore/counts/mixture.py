@@ -80,9 +80,8 @@ class Mixture(nn.Module):
 
     def sentences(self) -> list[str]:
         return [
-            f"predictions mix {self.share:.2f} of the network with {1 - self.share:.2f} of "
-            f"Kneser–Ney (discount {self.counts.discount:g}), on average: less of the network "
-            "where counting knows more; the val words chose these weights"
+            f"predictions mix {self.share:.2f} of the network, on average, with Kneser–Ney of "
+            f"discount {self.counts.discount:g}; the val words chose these weights"
         ]
 
     def get_extra_state(self) -> Tensor:
