@@ -30,7 +30,7 @@ from lit_makemore.sampling.scoring import score
 from lit_makemore.words.vocab import Vocabulary, difference
 
 KEY = "lit_makemore"  # the entry of a checkpoint that describes the model
-FORMAT = 2  # of version 1.0.0
+FORMAT = 3  # of version 1.0.0
 PREFIX = "model."  # where LitMLP has its NameModel
 DTYPES = (torch.float32, torch.float64, torch.float16, torch.bfloat16)  # of a network
 KINDS = {"chars": str, "block_size": int, "architecture": dict, "threads": int, "engine": str}

@@ -45,7 +45,8 @@ def test_a_model_comes_back_from_the_file_alone(tmp_path):
 def test_the_counts_of_a_mixture_come_back_with_their_own_order_and_discount(tmp_path):
     x, y = torch.tensor([[1], [2], [1]]), torch.tensor([2, 0, 1])  # of a network that sees two
     made = model()
-    made.mixture = Mixture(KneserNey(x, y, torch.tensor([3, 2, 1]), 3, discount=0.6), 0.0)
+    counts = KneserNey(x, y, torch.tensor([3, 2, 1]), 3, discount=0.6)
+    made.mixture = Mixture(counts, (-40, 0, 0, 0))
     checkpoint.write(entries(made), tmp_path / "x.ckpt")
     found = checkpoint.load(tmp_path / "x.ckpt")
     # (2 after 1, 3 times; 1 after 1, once): (3 - 0.6 + 0.6 * 2 * p) / 4, p of no character before

@@ -135,7 +135,7 @@ def mixed(mixture: Mixture, rows: bytes) -> dict[str, Any]:
     """The same of a mixture; each program reads rows of its own kind."""
     counts = mixture.counts
     described = {"width": counts.rows.size(1), "discount": counts.discount}
-    return {"weight": mixture.weight, "counts": {"rows": _base64(rows), **described}}
+    return {"weights": mixture.weights.tolist(), "counts": {"rows": _base64(rows), **described}}
 
 
 def packed_counts(counts: KneserNey) -> bytes:
@@ -194,7 +194,7 @@ def safetensors(model: NameModel) -> tuple[bytes, str]:
     if (mixture := model.mixture) is not None:
         counts = mixture.counts
         tensors |= {"counts.rows": counts.rows, "counts.numbers": counts.counts}
-        described = {"weight": mixture.weight, "discount": counts.discount}
+        described = {"weights": mixture.weights.tolist(), "discount": counts.discount}
         description["mixture"] = json.dumps(described)
     return save(tensors, description), ""
 

@@ -42,9 +42,10 @@ def choose_counts(train: Examples, val: Examples, vocab_size: int) -> KneserNey:
     model = KneserNey(x, y, n, vocab_size)
     least, order, chosen = float("inf"), model.order, DISCOUNT
     for shorter in range(1, model.order + 1 if len(val_y) else 1):
-        each = model.with_each(DISCOUNTS, val_x, val_y, shorter)
-        for discount, p in zip(DISCOUNTS, each, strict=True):
-            found = -float(p.squeeze(1).log() @ val_n.double())
+        seen = model.seen(val_x, val_y, shorter)
+        for discount in DISCOUNTS:
+            p = model.smoothed(seen, discount).squeeze(1)
+            found = -float(p.log() @ val_n.double())
             if isfinite(found) and found < least:
                 least, order, chosen = found, shorter, discount
     # the same model; what its examples no longer differ in is counted, and takes no memory

@@ -3,65 +3,131 @@
 The network generalises and the count model remembers. They make different mistakes, so the mixture
 is better than each of them (linear interpolation: Jelinek & Mercer, 1980).
 
-Shapes: B batch, D distinct windows, T block_size, V vocab_size.
+Shapes: B batch, M examples, T block_size, V vocab_size.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from copy import copy
 
 import torch
 from torch import Tensor, nn
 
-from lit_makemore.counts.ngrams import KneserNey
+from lit_makemore.counts import baselines
+from lit_makemore.counts.ngrams import KneserNey, Seen
 from lit_makemore.network.mlp import probabilities
 from lit_makemore.words.windows import EvaluationBatch
 
-WEIGHTS = torch.arange(21, dtype=torch.float64) / 20  # the weights that are tried
+DISCOUNTS = (0.1, 0.2, 0.3, 0.4, *baselines.DISCOUNTS)
+PRIOR = torch.tensor([0.1, 1.0, 1.0, 1.0], dtype=torch.float64)  # 1 / variance of each weight
+ALONE = 40.0  # σ(40) is 1, σ(-40) is 0: the network, or the counts, alone
+STEPS, HALVINGS = 12, 8  # of Newton's method, at most
+ENOUGH = 0.01  # nats of all examples together: a step that gains less is the last one
 
 
 class Mixture(nn.Module):
     """Logits (B, V) of a network and their windows (B, T) to log-probabilities (B, V).
 
-    `weight` is a, the network's.
+    The network's weight is less where counting knows more, and where the network is less sure. Of
+    the window, h is the longest end that occurs in the training words, c(h) times, before n(h)
+    different characters; H is the entropy of the network's distribution p, in nats:
+
+        a = σ(b₀ + b₁ ln c(h) + b₂ ln n(h) + b₃ H(p))
+
+    `weights` is b; `share` is the mean of a over the examples that have chosen b.
     """
 
-    def __init__(self, counts: KneserNey, weight: float = 1.0) -> None:
+    def __init__(self, counts: KneserNey, weights: Sequence[float] = (ALONE, 0, 0, 0)) -> None:
         super().__init__()
-        self.counts, self.weight = counts, weight
+        self.counts = copy(counts)  # with a discount of its own
+        self.weights, self.share = torch.tensor(weights, dtype=torch.float64), float("nan")
 
     def forward(self, logits: Tensor, x: Tensor) -> Tensor:
-        p = probabilities(logits)
-        q = self.counts.probabilities(x.cpu())
-        q = q.to(p.dtype).to(p.device)  # in this order: not every device has float64
-        return (self.weight * p + (1 - self.weight) * q).log()
+        p, seen = probabilities(logits), self.counts.seen(x.cpu())
+        q = self.counts.smoothed(seen, self.counts.discount)
+        a = (evidence(seen, p.cpu()) @ self.weights).sigmoid()[:, None]
+        q, a = (one.to(p.dtype).to(p.device) for one in (q, a))  # not every device has float64
+        return (a * p + (1 - a) * q).log()
 
     @torch.no_grad()
     def fit(self, net: nn.Module, batches: Iterable[EvaluationBatch]) -> None:
-        """Chooses the weight, of WEIGHTS, for which the mixture has the lowest loss on the batches.
+        """Chooses weights and discount for which the mixture has the lowest loss on the batches.
 
-        It is NaN if no weight has a finite loss. The network `net` is in evaluation mode.
+        The network `net` is in evaluation mode.
         """
-        losses = torch.zeros_like(WEIGHTS)
-        for x, inverse, y, weights in batches:
+        columns = []
+        for x, inverse, y, times in batches:
             inverse, y = inverse.cpu(), y.cpu()
-            p = probabilities(net(x)).cpu()[inverse, y].double()  # (B,)
-            q = self.counts.probabilities(x.cpu()[inverse], y).squeeze(1)
-            mixed = WEIGHTS[:, None] * p + (1 - WEIGHTS[:, None]) * q
-            losses -= mixed.log() @ weights[:, 0].cpu().double()
-        best = float(WEIGHTS[losses.nan_to_num(torch.inf).argmin()])
-        self.weight = best if losses.isfinite().any() else float("nan")
+            seen = self.counts.seen(x.cpu()[inverse], y)
+            p = probabilities(net(x)).cpu()[inverse]
+            each = [self.counts.smoothed(seen, discount).squeeze(1) for discount in DISCOUNTS]
+            of_next = p.gather(1, y[:, None]).squeeze(1).double()
+            n = times[:, 0].cpu().double()
+            columns.append((of_next, torch.stack(each, 1), evidence(seen, p), n))
+        p, q, known, n = map(torch.cat, zip(*columns, strict=True))
+        found, b = [], torch.zeros(4, dtype=torch.float64)
+        ends = [b.new_tensor([sign * ALONE, 0, 0, 0]) for sign in (1, -1)]
+        for one, discount in zip(q.T, DISCOUNTS, strict=True):
+            b = best_weights(p, one, known, n, b)
+            # rounded, so that the order in which a sum is made does not matter
+            for weights in (b.round(decimals=2), *ends):
+                found.append((loss(p, one, known, n, weights), discount, weights))
+        _, self.counts.discount, self.weights = min(found, key=lambda one: one[0])
+        self.share = float((known @ self.weights).sigmoid() @ n / n.sum())
 
     def figures(self) -> dict[str, float]:
         """What was fitted, by name: for curves and reports."""
-        return {"mixture_weight": self.weight}
+        return {"mixture_weight": self.share}
 
     def sentences(self) -> list[str]:
         return [
-            f"predictions mix {self.weight:.2f} of the network with {1 - self.weight:.2f} of "
-            "Kneser–Ney; the val words chose these weights"
+            f"predictions mix {self.share:.2f} of the network, on average, with Kneser–Ney of "
+            f"discount {self.counts.discount:g}; the val words chose these weights"
         ]
 
     def get_extra_state(self) -> Tensor:
-        return torch.tensor(self.weight, dtype=torch.float64)
+        return torch.cat([self.weights, self.weights.new_tensor([self.share])])
 
     def set_extra_state(self, state: Tensor) -> None:
-        self.weight = float(state)
+        self.weights, self.share = state[:-1].cpu(), float(state[-1])
+
+
+def evidence(seen: Sequence[Seen], p: Tensor) -> Tensor:
+    """What the weight depends on: 1, ln c(h), ln n(h), H(p) of M windows, (M, 4) float64."""
+    found = torch.ones((len(p), 4), dtype=torch.float64)
+    for at, _, kinds, total in seen:
+        found[at, 1:3] = torch.cat([total, kinds], 1).log()
+    found[:, 3] = torch.special.entr(p).sum(1)
+    return found
+
+
+def loss(p: Tensor, q: Tensor, known: Tensor, n: Tensor, b: Tensor) -> float:
+    """The sum of the losses of M examples that occur n times each; p and q (M,) are of their y."""
+    return -float((q + (known @ b).sigmoid() * (p - q)).log() @ n)
+
+
+def best_weights(p: Tensor, q: Tensor, known: Tensor, n: Tensor, b: Tensor) -> Tensor:
+    """The weights (4,) of the lowest loss, searched from b on; their PRIOR is normal, around 0.
+
+    Newton's method, with the sum of the gradients' outer products in place of the second
+    derivatives (Berndt, Hall, Hall & Hausman, 1974).
+    """
+
+    def penalised(b: Tensor) -> float:
+        return loss(p, q, known, n, b) + float(PRIOR @ b.square()) / 2
+
+    now = penalised(b)
+    for _ in range(STEPS):
+        a = (known @ b).sigmoid()
+        gradients = known.T * (a * (1 - a) * (p - q) / (q + a * (p - q)))  # (4, M)
+        curvature = (gradients * n) @ gradients.T + PRIOR.diag()
+        step = torch.linalg.solve(curvature, gradients @ n - PRIOR * b)
+        for _ in range(HALVINGS):
+            if (then := penalised(b + step)) < now:
+                break
+            step /= 2
+        else:
+            break
+        b, before, now = b + step, now, then
+        if before - now < ENOUGH:
+            break
+    return b

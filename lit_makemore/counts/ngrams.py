@@ -3,8 +3,8 @@
 Shapes: D distinct training examples, M windows, T block_size, V vocab_size.
 """
 
-from collections.abc import Iterable, Iterator
-from typing import Any
+from collections.abc import Sequence
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -12,6 +12,15 @@ from torch import Tensor, nn
 from lit_makemore.words.windows import ranges
 
 DISCOUNT = 0.8
+
+
+class Seen(NamedTuple):
+    """Of the windows h of one length that occur: which of M they are, c(h w), n(h) and c(h)."""
+
+    at: Tensor  # (S,)
+    counts: Tensor  # (S, V), or (S, 1) of one w for each
+    kinds: Tensor  # (S, 1)
+    total: Tensor  # (S, 1)
 
 
 class AddOne:
@@ -101,23 +110,22 @@ class KneserNey(nn.Module):
         return len(self._contexts)
 
     def probabilities(self, x: Tensor, y: Tensor | None = None) -> Tensor:
-        return next(self.with_each([self.discount], x, y, self.order))
+        return self.smoothed(self.seen(x, y), self.discount)
 
-    def with_each(
-        self, discounts: Iterable[float], x: Tensor, y: Tensor | None, order: int
-    ) -> Iterator[Tensor]:
-        """The probabilities with each discount, as if it had been counted on `order` characters."""
-        seen = list(self._seen(x, y, order))  # once for all discounts
-        width = self.vocab_size if y is None else 1
-        for discount in discounts:
-            p = torch.full((len(x), width), 1 / self.vocab_size, dtype=torch.float64)
-            for at, counts, kinds, total in seen:
-                p[at] = ((counts - discount).clamp(min=0) + discount * kinds * p[at]) / total
-            yield p
+    def smoothed(self, seen: Sequence[Seen], discount: float) -> Tensor:
+        """The probabilities of windows that were looked up by `seen`, with this discount."""
+        p = torch.full_like(seen[0].counts, 1 / self.vocab_size)
+        for at, counts, kinds, total in seen:
+            p[at] = ((counts - discount).clamp(min=0) + discount * kinds * p[at]) / total
+        return p
 
-    def _seen(self, x: Tensor, y: Tensor | None, order: int) -> Iterator[tuple[Tensor, ...]]:
-        """For each length the windows that occur: where they are, c(h w), n(h) and c(h)."""
-        levels = self._levels[: order + 1]
+    def seen(self, x: Tensor, y: Tensor | None = None, order: int | None = None) -> list[Seen]:
+        """Looks up windows (M, T), or their next tokens y (M,) alone: once for all discounts.
+
+        With an order, it is as if only so many characters had been counted.
+        """
+        order = self.order if order is None else order
+        levels, found = self._levels[: order + 1], list[Seen]()
         if order < self.order:  # its longest windows are whole ones
             levels[-1] = _Level(levels[-1].pairs, self._occurrences[order], self.vocab_size)
         number = torch.zeros(len(x), dtype=torch.int64)
@@ -127,11 +135,11 @@ class KneserNey(nn.Module):
                 known = self._contexts[length - 1]
                 wanted = number * self.vocab_size + x[at, -length]
                 number = torch.searchsorted(known, wanted).clamp(max=len(known) - 1)
-                found = known[number] == wanted
-                at, number = at[found], number[found]
-            counts = level.counts(number, None if y is None else y[at])  # (seen windows, V or 1)
-            kinds, total = level.kinds[number, None], level.totals[number, None]  # n(h), c(h)
-            yield at, counts, kinds, total
+                is_seen = known[number] == wanted
+                at, number = at[is_seen], number[is_seen]
+            counts = level.counts(number, None if y is None else y[at])
+            found.append(Seen(at, counts, level.kinds[number, None], level.totals[number, None]))
+        return found
 
 
 Baseline = AddOne | KneserNey

@@ -45,7 +45,7 @@ class LitMLP(pl.LightningModule):
         redundant_bias: whether Linear layers keep the bias that BatchNorm makes redundant.
         dropout: share of the hidden units that is left out at random in training.
         count_mixture: whether predictions mix the network with the best count model. Each
-            validation chooses the network's weight, from 0 to 1. Only the network is trained.
+            validation chooses how its weight follows from a window. Only the network is trained.
         init: the initial values of the parameters.
         optimizer: sgd is plain, without momentum; adamw has betas 0.9 and 0.999.
         lr: the base learning rate; the peak of a one-cycle schedule.

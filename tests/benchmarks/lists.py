@@ -11,10 +11,11 @@ discount for each split. Losses are nats per character, means over the splits.
 other lists: faker's cities de_CH and nl_NL, language names es, surnames he_IL and en_GB, jobs
 ru_RU, first names bg_BG and en. The idea of a network of eight characters, 3 × 200 units and a
 mixture is older. It was tried, with one split, on eight lists of this table: cities de_DE, sk_SK
-and it_IT, surnames ru_RU and it_IT, first names el_GR and de_DE, and subdivisions.
+and it_IT, surnames ru_RU and it_IT, first names el_GR and de_DE, and subdivisions. What the
+mixture's weight depends on was chosen on names.txt and two long lists of English words.
 
-*weight* is the network's share of the mixture. *seconds* is one `fit` from its start to its end, on
-a machine that other programs used, too; *CPU* is the processor time of the same.
+*weight* is the network's mean share of the mixture. *seconds* is one `fit` from its start to its
+end, on a machine that other programs used, too; *CPU* is the processor time of the same.
 """
 
 import argparse

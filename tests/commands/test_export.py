@@ -60,7 +60,7 @@ def mixed(model: NameModel, order: int = 3) -> NameModel:
     model, (x, y, n) = copy(model), examples(model, WORDS)
     rows, inverse = torch.cat([x[:, -order:], y[:, None]], 1).unique(dim=0, return_inverse=True)
     counts = KneserNey(rows[:, :-1], rows[:, -1], inverse.bincount(n).long(), len(model.vocab))
-    model.mixture = Mixture(counts, 0.7)
+    model.mixture = Mixture(counts, (0.5, -0.4, 0.7, -0.3))
     return model
 
 
@@ -150,7 +150,7 @@ def test_a_page_of_the_lectures_network_is_small():
 def test_counts_that_are_large_are_left_out_and_it_is_said(monkeypatch):
     model = mixed(random_model(n_layer=1)).folded()
     page, left_out = web_page(model)
-    assert content(page)["weight"] == 0.7
+    assert content(page)["weights"] == model.mixture.weights.tolist()
     assert content(page)["counts"]["width"] == 4
     assert left_out == ""
     monkeypatch.setattr("lit_makemore.commands.export.MOST_COUNTS", 100)
@@ -188,7 +188,7 @@ def test_the_command_writes_beside_the_user(run, model, tmp_path, capsys):
         assert err == ""
     found = content((tmp_path / "last.html").read_bytes())
     assert found["chars"] == model.vocab.chars
-    assert found["weight"] == model.mixture.weight
+    assert found["weights"] == model.mixture.weights.tolist()
 
 
 def test_the_title_is_text(run, tmp_path, capsys):
@@ -247,7 +247,7 @@ def test_safetensors_is_enough_to_build_the_model_again():
     mixture = json.loads(described["mixture"])
     x, y = rows[:, :-1].long(), rows[:, -1].long()
     counts = KneserNey(x, y, numbers, vocab_size, mixture["discount"])
-    mixture = Mixture(counts, mixture["weight"])
+    mixture = Mixture(counts, mixture["weights"])
     x = windows(model, [*prefixes(model, 100), *WORDS])
     torch.testing.assert_close(mixture(net(x), x), model(x), rtol=1e-4, atol=1e-4)
 

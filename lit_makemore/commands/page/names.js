@@ -53,7 +53,7 @@ export function load(text) {
   const tokenOf = new Map(chars.map((char, i) => [char, i + 1]));
   const spaces = new Set(data.spaces); // the tokens of white space
   const network = makeNetwork(data.network);
-  const model = data.counts ? mix(network, makeCounts(data.counts, chars.length + 1), data.weight)
+  const model = data.counts ? mix(network, makeCounts(data.counts, chars.length + 1), data.weights)
                             : network;
   const known = makeFilter(data.filter);
 
@@ -347,15 +347,19 @@ function makeNetwork({ embedding: [vocabSize, embeddingSize], layers: sizes, act
   };
 }
 
-// Windows to the log-probabilities of weight * network + (1 - weight) * counts.
-function mix(network, counts, weight) {
+// Windows to the log-probabilities of a * network + (1 - a) * counts (lit_makemore/counts/mixture.py).
+function mix(network, counts, weights) {
   return (window) => {
-    const q = counts(window);
-    return softmax(network(window), 1).map((p, i) => Math.log(weight * p + (1 - weight) * q[i]));
+    const p = softmax(network(window), 1), { q, total, kinds } = counts(window);
+    const entropy = -sum(p.map((value) => (value > 0 ? value * Math.log(value) : 0)));
+    const evidence = [1, Math.log(total), Math.log(kinds), entropy];
+    const a = 1 / (1 + Math.exp(-sum(weights.map((b, i) => b * evidence[i]))));
+    return p.map((value, i) => Math.log(a * value + (1 - a) * q[i]));
   };
 }
 
-// Interpolated Kneser-Ney smoothing: windows to probabilities.
+// Interpolated Kneser-Ney smoothing: windows to probabilities q, and of the longest end of the window
+// that was counted, how many tokens follow it, and how many different ones.
 // rows: for each distinct window with its next token, how many tokens it has in common with the row
 // before, its other tokens, and how often it occurs; numbers of seven bits a byte, the lowest first.
 function makeCounts({ rows, width, discount }, vocabSize) {
@@ -387,18 +391,18 @@ function makeCounts({ rows, width, discount }, vocabSize) {
   }
 
   return (window) => {
-    let p = new Float64Array(vocabSize).fill(1 / vocabSize);
+    let q = new Float64Array(vocabSize).fill(1 / vocabSize), total = 1, kinds = 1;
     for (let n = 0; n <= length; n++) {
       const followers = levels[n].get(key(window.slice(window.length - n)));
       if (!followers) break;
-      let total = 0;
-      for (const count of followers.values()) total += count;
-      p = p.map((shorter, token) => {
+      total = sum(Array.from(followers.values()));
+      kinds = followers.size;
+      q = q.map((shorter, token) => {
         const kept = Math.max((followers.get(token) ?? 0) - discount, 0);
-        return (kept + discount * followers.size * shorter) / total;
+        return (kept + discount * kinds * shorter) / total;
       });
     }
-    return p;
+    return { q, total, kinds };
   };
 }
 

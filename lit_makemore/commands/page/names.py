@@ -102,7 +102,7 @@ def _decoded(last: Sequence[int], temperature: float, top_p: float) -> np.ndarra
 
 def _probabilities(last: Sequence[int]) -> np.ndarray:
     """The distribution of the token after the last ones, (V,)."""
-    network, a = DATA["network"], DATA.get("weight", 1)  # of the network, in a mixture
+    network = DATA["network"]
     window = (*[0] * DATA["blockSize"], *last)[-DATA["blockSize"] :]
     embedding, rest = np.split(_parameters(), [np.prod(network["embedding"])])
     x = embedding.reshape(network["embedding"])[list(window)].ravel()
@@ -110,8 +110,14 @@ def _probabilities(last: Sequence[int]) -> np.ndarray:
         weight, bias, rest = np.split(rest, [n_out * n_in, n_out * (n_in + 1)])
         x = weight.reshape(n_out, n_in) @ (ACTIVATE[network["activation"]](x) if i else x) + bias
     p = np.exp(x - x.max())
-    counted = _counted(window[1 - DATA["counts"]["width"] :]) if a < 1 else 0
-    return a * p / p.sum() + (1 - a) * counted
+    p /= p.sum()
+    if "counts" not in DATA:
+        return p
+    q, total, kinds = _counted(window[1 - DATA["counts"]["width"] :])
+    entropy = -p @ np.log(np.maximum(p, 1e-300))
+    known = np.array([1, np.log(total), np.log(kinds), entropy])
+    a = 1 / (1 + np.exp(-known @ DATA["weights"]))  # of the network
+    return a * p + (1 - a) * q
 
 
 @cache
@@ -120,18 +126,22 @@ def _parameters() -> np.ndarray:
 
 
 @cache
-def _counted(window: tuple[int, ...]) -> np.ndarray:
-    """Interpolated Kneser-Ney smoothing, (V,), of windows that end so."""
+def _counted(window: tuple[int, ...]) -> tuple[np.ndarray, int, int]:
+    """Interpolated Kneser-Ney smoothing, (V,), of windows that end so.
+
+    And how many tokens follow the longest such end that was counted, and how many different ones.
+    """
     size, d = len(DATA["chars"]) + 1, DATA["counts"]["discount"]
-    shorter = _counted(window[1:]) if window else np.full(size, 1 / size)
+    known = _counted(window[1:]) if window else (np.full(size, 1 / size), 1, 1)
     rows = _rows(window)
     if len(rows) == 0:
-        return shorter
+        return known
     counts = np.bincount(rows[:, -2], rows[:, -1], size)
     if len(window) < DATA["counts"]["width"] - 1:  # counts the distinct tokens before it
         pairs = np.unique(rows[:, -3 - len(window)] * size + rows[:, -2])
         counts = np.bincount(pairs % size, minlength=size)
-    return (np.maximum(counts - d, 0) + d * np.count_nonzero(counts) * shorter) / counts.sum()
+    total, kinds = int(counts.sum()), int(np.count_nonzero(counts))
+    return (np.maximum(counts - d, 0) + d * kinds * known[0]) / total, total, kinds
 
 
 @cache
