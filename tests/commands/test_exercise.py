@@ -8,7 +8,7 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 
 from lit_makemore.cli import main
 from lit_makemore.commands.exercise import EXERCISES
-from lit_makemore.commands.exercises import foreign, mystery
+from lit_makemore.commands.exercises import mystery
 from lit_makemore.commands.exercises.judging import judge, texts
 from tests.conftest import ROOT, needs_names
 
@@ -30,12 +30,12 @@ NEW = "self.momentum * "
 # a solution, the message of a mistake in it, and the replacement that makes the mistake
 MISTAKES = [
     # of any file
-    ("linear", "empty", None, '"""A docstring."""\n'),
+    ("linear", "missing", None, '"""A docstring."""\n'),
     ("linear", "syntax", "def parameters(self):", "def parameters(self)"),
     ("linear", "missing", "class Linear:", "class linear:"),
-    ("linear", "no_method", "def parameters(", "def params("),
-    ("linear", "no_method", "def __call__(", "def forward("),
-    ("linear_module", "no_method", "def forward(", "def call("),
+    ("linear", "exception", "def parameters(", "def params("),
+    ("linear", "signature", "def __call__(", "def forward("),
+    ("linear_module", "exception", "def forward(", "def call("),
     ("linear", "no_attribute", "self.weight", "self.W"),
     ("linear", "signature", "bias=True", "bias=True, *, seed"),
     ("tanh", "signature", "tanh_backward(dy, y)", "tanh_backward(dy)"),
@@ -53,17 +53,15 @@ MISTAKES = [
     ("linear", "shape", COPY, "self.weight = torch.randn((fan_in, 1))"),
     ("linear", "bias_start", "torch.zeros(fan_out)", "torch.randn(fan_out)"),
     ("linear", "parameters_missing", "[] if self.bias is None else [self.bias]", "[]"),
-    ("linear", "parameters_none", "[] if self.bias is None else [self.bias]", "[self.bias]"),
-    ("linear", "parameters_others", "return [self.weight]", "return [self.weight.clone()]"),
-    ("linear", "no_leaf", "torch.randn((fan_in, fan_out))",
-     "torch.randn((fan_in, fan_out), requires_grad=True)"),
-    ("linear_module", "no_parameter", "nn.Parameter(torch.zeros(fan_out))", "torch.zeros(fan_out)"),
+    ("linear", "parameters_many", "[] if self.bias is None else [self.bias]", "[self.bias]"),
+    ("linear", "parameters_missing", "return [self.weight]", "return [self.weight.clone()]"),
+    ("linear_module", "parameters_missing", "nn.Parameter(torch.zeros(fan_out))",
+     "torch.zeros(fan_out)"),
     ("linear_module", "parameters_many", "super().__init__()",
      "super().__init__(); self.gain = nn.Parameter(torch.ones(1))"),
     ("linear", "bias_ignored", "self.out += self.bias", "pass"),
     ("linear", "sign", "+= self.bias", "-= self.bias"),
     ("linear", "values", "self.out += self.bias", "self.out += 2 * self.bias"),
-    ("linear", "input_changed", "return self.out", "x.data.mul_(2); return self.out"),
     ("linear", "gradient_none", "x @ self.weight", "x @ self.weight.data"),
     ("linear", "gradient_none", "return self.out", "return self.out.detach()"),
     ("linear", "gradient", "x @ self.weight", "(x + x.detach()) / 2 @ self.weight"),
@@ -73,9 +71,8 @@ MISTAKES = [
     ("linear", "scale_out", "/ fan_in**0.5", "/ fan_out**0.5"),
     ("linear", "scale_uniform", "torch.randn((fan_in, fan_out))",
      "(2 * torch.rand((fan_in, fan_out)) - 1)"),
-    ("linear", "scale_mean", "torch.randn((fan_in", "torch.rand((fan_in"),
+    ("linear", "scale_rand", "torch.randn((fan_in", "torch.rand((fan_in"),
     ("linear", "scale", "/ fan_in**0.5", "* 5 / 3 / fan_in**0.5"),
-    ("linear", "same_start", COPY, f"torch.manual_seed(1); {COPY}"),
     ("linear", "bias_kept", "torch.zeros(fan_out) if bias else None", "torch.zeros(fan_out)"),
     # batchnorm
     ("batchnorm", "start", "torch.ones(dim)", "torch.randn(dim)"),
@@ -176,12 +173,12 @@ MISTAKES = [
     ("backprop", "squeezed", "(v.counts * d.probs).sum(1, keepdim=True)",
      "(v.counts * d.probs).sum(1)"),
     ("backprop", "squeezed", "d.b2 = d.logits.sum(0)", "d.b2 = d.logits.sum(0, keepdim=True)"),
-    ("backprop", "unsummed", "(v.bnraw * d.hpreact).sum(0, keepdim=True)", "v.bnraw * d.hpreact"),
-    ("backprop", "unsummed", "d.b2 = d.logits.sum(0)", "d.b2 = d.logits"),
-    ("backprop", "axis", "(v.counts * d.probs).sum(1, keepdim=True)",
+    ("backprop", "summed", "(v.bnraw * d.hpreact).sum(0, keepdim=True)", "v.bnraw * d.hpreact"),
+    ("backprop", "summed", "d.b2 = d.logits.sum(0)", "d.b2 = d.logits"),
+    ("backprop", "summed", "(v.counts * d.probs).sum(1, keepdim=True)",
      "(v.counts * d.probs).sum(0, keepdim=True)"),
-    ("backprop", "axis", "d.b2 = d.logits.sum(0)", "d.b2 = d.logits.sum(1)"),
-    ("backprop", "axis", "d.bnbias = d.hpreact.sum(0, ", "d.bnbias = d.hpreact.sum(1, "),
+    ("backprop", "summed", "d.b2 = d.logits.sum(0)", "d.b2 = d.logits.sum(1)"),
+    ("backprop", "summed", "d.bnbias = d.hpreact.sum(0, ", "d.bnbias = d.hpreact.sum(1, "),
     ("backprop", "shape", "d.embcat.view(v.emb.shape)", "d.embcat.view(-1, 10)"),
     ("backprop", "gradient", "(1.0 - v.h**2)", "(1.0 - v.h)"),
     ("backprop", "gradient", "** -1.5", "** -0.5"),
@@ -205,7 +202,7 @@ MISTAKES = [
     ("backprop", "closed_gain", "v.bngain * v.bnvar_inv / n", "v.bnvar_inv / n"),
     ("backprop", "closed_mean", "n * dhpreact - dhpreact.sum(0) -", "n * dhpreact -"),
     # numbers, and folding
-    ("initial_loss", "no_number", "-math.log(1 / 27)", "'ln 27'"),
+    ("initial_loss", "exception", "-math.log(1 / 27)", "'ln 27'"),
     ("initial_loss", "guess", "1 / 27", "1 / 30"),
     ("initial_loss", "guess_bits", "-math.log(1 / 27)", "math.log2(27)"),
     ("initial_loss", "guess_ten", "-math.log(1 / 27)", "math.log10(27)"),
@@ -216,8 +213,8 @@ MISTAKES = [
     ("initial_loss", "too_large", "0.01", "0.1"),
     ("initial_loss", "too_small", "0.01", "0"),
     ("initial_loss", "too_small", "0.01", "1e-8"),
-    ("gain", "no_number", "5 / 3", "None"),
-    ("gain", "no_gain", ', "linear": 1', ""),
+    ("gain", "signature", "5 / 3", "None"),
+    ("gain", "exception", ', "linear": 1', ""),
     ("gain", "shrinks", "5 / 3", "1"),
     ("gain", "shrinks", "2**0.5", "1"),
     ("gain", "shrinks", '"linear": 1', '"linear": 0.7'),
@@ -225,7 +222,6 @@ MISTAKES = [
     ("gain", "grows", '"linear": 1', '"linear": 5 / 3'),
     ("gain", "saturates", "5 / 3", "3"),
     ("gain", "shrinks", "5 / 3", "float('nan')"),
-    ("gain", "no_number", "5 / 3", "True"),
     ("fold", "none", "return weight * scale, (bias - mean) * scale + beta",
      "return (weight * scale,)"),
     ("fold", "none", "    return weight", "    weight"),
@@ -243,7 +239,7 @@ MISTAKES = [
     ("fold", "bias_beta_scaled", "(bias - mean) * scale + beta", "(bias - mean + beta) * scale"),
     ("fold", "logits", "var + eps", "var + 1e-3"),
 ]  # fmt: skip
-ELSEWHERE = {"unreadable", "endless", "ended"}  # messages that other tests ask for
+ELSEWHERE = {"endless"}  # messages that other tests ask for
 
 
 def solved(solution: str, folder: Path, old: str | None = None, new: str = "") -> tuple[str, Path]:
@@ -265,13 +261,13 @@ def solved(solution: str, folder: Path, old: str | None = None, new: str = "") -
 )
 def test_a_right_solution_passes(tmp_path, solution):
     name, path = solved(solution, tmp_path)
-    verdict = judge(name, path)
-    assert (verdict.wrong, verdict.told) == (None, {})
-    assert len(verdict.right) >= 2
+    lines, wrong = judge(name, path)
+    assert wrong is None, lines
+    assert len(lines) >= 3
     if name == "train":
-        assert "train 2.4003, dev 2.3982 (the lecture: (2.4003, 2.3982))" in verdict.right[-2]
+        assert "train 2.4003, dev 2.3982 (the lecture: (2.4003, 2.3982))" in lines[-3]
         first = "3.3017003536224365 (published" if "module" in solution else "3.30162"
-        assert f"the first loss is {first}" in verdict.right[-3]
+        assert f"the first loss is {first}" in "".join(lines)
 
 
 @pytest.mark.parametrize(
@@ -283,9 +279,9 @@ def test_a_right_solution_passes(tmp_path, solution):
 )
 def test_a_mistake_gets_its_message(tmp_path, solution, message, old, new):
     name, path = solved(solution, tmp_path, old, new)
-    verdict = judge(name, path)
-    assert verdict.wrong == message, verdict
-    shown = "\n".join(verdict.lines(name, hint=True))
+    lines, wrong = judge(name, path, hint=True)
+    shown = "\n".join(lines)
+    assert wrong == message, shown
     assert shown.count("wrong  ") == 1
     assert "{" not in shown
 
@@ -313,7 +309,7 @@ def test_a_template_is_what_is_to_be_written(tmp_path, monkeypatch, capsys, name
     monkeypatch.chdir(tmp_path)
     assert main(["exercise", name]) == 0
     assert f"{name}.py is written" in capsys.readouterr().out
-    assert judge(name, tmp_path / f"{name}.py").wrong in ("not_written", "next")
+    assert judge(name, tmp_path / f"{name}.py")[1] in ("not_written", "next")
 
 
 @pytest.mark.parametrize("name", [name for name in EXERCISES if name != "mystery"])
@@ -327,7 +323,7 @@ def test_a_solution_is_shown_by_file_and_line(capsys, name):
 
 def test_a_bad_name_or_option_is_one_line(capsys):
     for options, message in (
-        (["exercise", "linaer"], "did you mean linear?"),
+        (["exercise", "linaer"], "they are linear, batchnorm"),
         (["exercise", "nothing"], "they are linear, batchnorm"),
         (["exercise", "linear", "--seed", "7"], "--seed and --answer belong to mystery"),
         (["exercise", "mystery"], "any number will do: exercise mystery --seed 7"),
@@ -344,7 +340,6 @@ def test_a_bad_name_or_option_is_one_line(capsys):
 
 def test_what_is_done_is_kept_in_the_folder(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(foreign, "apart", lambda name, path, seconds: judge(name, path))
     solved("tanh", tmp_path, "1 - y**2", "1 - y")
     assert main(["exercise", "tanh"]) == 1
     told = capsys.readouterr().out
@@ -367,21 +362,18 @@ def test_what_is_done_is_kept_in_the_folder(tmp_path, monkeypatch, capsys):
     assert (tmp_path / "exercises_done.txt").read_text() == ""
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize(
     ("code", "message"),
     [
-        ("while True: pass\n", "wrong  tanh.py, line 1 was still running after 2 seconds"),
+        ("while True: pass\n", "wrong  tanh.py, line 1 was still running when its time was up"),
         ("def f():\n    f()\n\n\nf()\n", "wrong  tanh.py, line 2: RecursionError"),
-        ("import os\n\nos._exit(3)\n", "wrong  tanh.py ended the whole program (status 3)"),
-        (None, "tanh is done"),
     ],
 )
-def test_the_code_runs_in_a_process_of_its_own(tmp_path, monkeypatch, capsys, code, message):
+def test_endless_code_is_stopped(tmp_path, monkeypatch, capsys, code, message):
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setitem(texts("tanh"), "seconds", 2 if "while" in str(code) else 60)
-    solved("tanh", tmp_path, None, code or "")
-    assert main(["exercise", "tanh"]) == (1 if code else 0)
+    monkeypatch.setitem(texts("tanh"), "seconds", 0.5)
+    solved("tanh", tmp_path, None, code)
+    assert main(["exercise", "tanh"]) == 1
     assert message in capsys.readouterr().out
 
 
@@ -389,7 +381,7 @@ def test_a_solution_may_import_from_its_folder(tmp_path):
     solved("tanh", tmp_path)
     (tmp_path / "tanh.py").rename(tmp_path / "solved_tanh.py")
     (tmp_path / "tanh.py").write_text("from solved_tanh import *\n")
-    assert judge("tanh", tmp_path / "tanh.py").wrong is None
+    assert judge("tanh", tmp_path / "tanh.py")[1] is None
 
 
 def test_torchs_own_classes_are_judged_as_they_are(tmp_path):
@@ -399,12 +391,12 @@ def test_torchs_own_classes_are_judged_as_they_are(tmp_path):
     ):
         path = tmp_path / f"{name}.py"
         path.write_text(f"from torch import nn\n\n\nclass {kind}(nn.{kind}):\n    pass\n")
-        assert judge(name, path).wrong == wrong
+        assert judge(name, path)[1] == wrong
 
 
 def test_a_file_that_is_no_text(tmp_path):
     (tmp_path / "linear.py").write_bytes(b"\xff\xfe\x00")
-    assert judge("linear", tmp_path / "linear.py").wrong == "unreadable"
+    assert judge("linear", tmp_path / "linear.py")[1] == "syntax"
 
 
 SICK = "--model.norm none --model.init.gain 8"

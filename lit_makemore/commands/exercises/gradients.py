@@ -1,20 +1,17 @@
-"""The judge of the 26 gradients of the lecture's network, one after the other, and closed forms.
-
-Shapes: n examples, V vocab_size.
-"""
+"""The judge of the 26 gradients of the lecture's network, one after the other, and closed forms."""
 
 from collections.abc import Iterator
+from math import prod
 from types import SimpleNamespace
 
 import torch
 from torch import Tensor
 
-from lit_makemore.commands.exercises.foreign import Code, Wrong
-from lit_makemore.commands.exercises.judging import agree, tensor
+from lit_makemore.commands.exercises.judging import Code, Wrong, agree, tensor
 from lit_makemore.network import backprop as project
 from lit_makemore.network.gradcheck import Line, compare, lecture_parameters, table
 
-N = 32
+N, NAMES = 32, project.INTERMEDIATES
 
 
 def backprop(code: Code) -> Iterator[str]:
@@ -24,54 +21,45 @@ def backprop(code: Code) -> Iterator[str]:
     x, y = torch.randint(27, (N, 3), generator=g), torch.randint(27, (N,), generator=g)
     for parameter in vars(p).values():
         parameter.requires_grad_()
-    v, names = project.forward(p, x, y), project.INTERMEDIATES
-    grads = torch.autograd.grad(v.loss, [getattr(v, name) for name in names])
-    theirs, d = dict(zip(names, grads, strict=True)), SimpleNamespace()
+    v = project.forward(p, x, y)
+    grads = torch.autograd.grad(v.loss, [getattr(v, name) for name in NAMES])
+    theirs, d = dict(zip(NAMES, grads, strict=True)), SimpleNamespace()
     v = SimpleNamespace(**{name: value.detach() for name, value in vars(v).items()})
-    stopped = Wrong("next")
+    backward, failure = code["backward"], None
     try:
-        code.call(code.get("backward"), v, d, x, y)
-    except Wrong as wrong:
-        stopped = wrong if wrong.key != "not_written" else stopped
+        backward(v, d, x, y)
+    except Exception as error:  # what it has set before is judged first
+        failure = None if isinstance(error, NotImplementedError) else error
     lines: list[Line] = []
-    for name in names:
-        right, found = theirs[name], vars(d).get(name)
-        if found is None:
-            if lines:
-                yield table(lines)
-            shape, done = str(tuple(right.shape)), str(len(lines))
-            stopped.told |= {"name": name, "shape": shape, "done": done}
-            raise stopped
-        found = tensor_of(name, found, right.shape)
-        lines.append(compare(name, found, right))
+    for name, right in theirs.items():
+        what, ours = f"d.{name}", vars(d).get(name)
+        if ours is None:
+            yield from [table(lines)] if lines else []
+            shape = tuple(right.shape)
+            raise failure or Wrong("next", name=name, shape=shape, done=len(lines))
+        if isinstance(ours, Tensor) and ours.shape != right.shape:
+            found, shape = tuple(ours.shape), tuple(right.shape)
+            raise Wrong(shape_mistake(found, shape), what=what, shape=found, right=shape)
+        lines.append(compare(name, tensor(what, ours, right.shape), right))
         if not lines[-1].agrees:
             yield table(lines)
-            told = {"d": d, "v": v, "x": x, "name": name, "right": right, "ours": found, "n": N}
-            told["factor"] = (found * right).sum() / (right * right).sum()
-            agree("gradient", f"d.{name}", found, right, told, limit=0.0)
+            factor = (ours * right).sum() / (right * right).sum()
+            names = {"d": d, "v": v, "x": x, "name": name, "right": right, "n": N, "factor": factor}
+            agree("gradient", what, ours, right, names=[names], limit=1e-12)
     yield table(lines)
-    found = code.call(code.get("closed_logits"), v.logits.clone(), y)
-    agree("closed_logits", "closed_logits(logits, y)", found, theirs["logits"])
+    ours = code["closed_logits"](v.logits.clone(), y)
+    agree("closed_logits", "closed_logits(logits, y)", ours, theirs["logits"])
     dy, right = theirs["hpreact"], theirs["hprebn"]
-    found = code.call(code.get("closed_hprebn"), dy.clone(), v)
-    told = {"v": v, "dy": dy, "right": right, "n": N}
-    agree("closed_hprebn", "closed_hprebn(dhpreact, v)", found, right, told)
+    ours = code["closed_hprebn"](dy.clone(), v)
+    names = {"v": v, "dy": dy, "right": right, "n": N}
+    agree("closed_hprebn", "closed_hprebn(dhpreact, v)", ours, right, names=[names])
     yield "both closed forms: autograd's gradients"
 
 
-def tensor_of(name: str, ours: object, shape: tuple[int, ...]) -> Tensor:
-    """The gradient, if it has the right shape; else Wrong, with the kind of mistake it shows."""
-    if not isinstance(ours, Tensor) or ours.shape == shape:
-        return tensor(f"d.{name}", ours, *shape)
-    found, kind = tuple(ours.shape), "shape"
-    if found == tuple(shape[::-1]):
-        kind = "transposed"
-    elif [size for size in found if size > 1] == [size for size in shape if size > 1]:
-        kind = "squeezed"
-    elif len(found) >= len(shape) and all(
-        b in (a, 1) for a, b in zip(found[::-1], shape[::-1], strict=False)
-    ):
-        kind = "unsummed"
-    elif 1 in shape or len(found) < 2:
-        kind = "axis"
-    raise Wrong(kind, what=f"d.{name}", shape=found, right=tuple(shape))
+def shape_mistake(found: tuple[int, ...], right: tuple[int, ...]) -> str:
+    """The message of a gradient that has another shape."""
+    if found == right[::-1]:
+        return "transposed"
+    if prod(found) == prod(right) and 1 in found + right:
+        return "squeezed"
+    return "summed" if 1 in right or len(right) == 1 else "shape"
