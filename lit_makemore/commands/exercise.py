@@ -7,7 +7,6 @@ from pathlib import Path
 from lit_makemore import files
 from lit_makemore.commands.exercises.judging import judge, texts
 from lit_makemore.commands.output import program
-from lit_makemore.words.corpus import NAMES_PATH, fetch
 
 EXERCISES = """linear batchnorm tanh embedding cross_entropy backprop initial_loss gain fold train
 mystery""".split()
@@ -54,8 +53,6 @@ def exercise(
         if (right := mystery(seed, answer, hint)) is not None:
             return _note(which, right)
     elif path.exists():
-        if which == "train":
-            fetch(files.find(NAMES_PATH))
         lines, wrong = judge(which, path, hint)
         print("\n".join(lines))
         return _note(which, wrong is None)
@@ -71,11 +68,10 @@ def _done() -> list[str]:
 
 
 def _note(name: str, right: bool) -> int:
-    """Notes whether the last verdict was that all is right; the exit status."""
-    done = [other for other in _done() if other != name] + [name] * right
-    if done != _done():
-        files.write_text(DONE, "".join(f"{one}\n" for one in done))
-    return 0 if right else 1
+    """Notes what is done; the exit status."""
+    if right and name not in _done():
+        files.write_text(DONE, "\n".join([*_done(), name, ""]))
+    return int(not right)
 
 
 def _source(module: str, name: str) -> str:

@@ -1,11 +1,9 @@
 """The judge of the 26 gradients of the lecture's network, one after the other, and closed forms."""
 
 from collections.abc import Iterator
-from math import prod
 from types import SimpleNamespace
 
 import torch
-from torch import Tensor
 
 from lit_makemore.commands.exercises.judging import Code, Wrong, agree, tensor
 from lit_makemore.network import backprop as project
@@ -32,14 +30,15 @@ def backprop(code: Code) -> Iterator[str]:
         failure = None if isinstance(error, NotImplementedError) else error
     lines: list[Line] = []
     for name, right in theirs.items():
-        what, ours = f"d.{name}", vars(d).get(name)
+        what, shape, ours = f"d.{name}", tuple(right.shape), vars(d).get(name)
         if ours is None:
             yield from [table(lines)] if lines else []
-            shape = tuple(right.shape)
             raise failure or Wrong("next", name=name, shape=shape, done=len(lines))
-        if isinstance(ours, Tensor) and ours.shape != right.shape:
-            found, shape = tuple(ours.shape), tuple(right.shape)
-            raise Wrong(shape_mistake(found, shape), what=what, shape=found, right=shape)
+        found = tuple(getattr(ours, "shape", shape))
+        if found != shape:
+            summed = "summed" if 1 in shape or len(shape) == 1 else "shape"
+            kind = "transposed" if found == shape[::-1] else summed
+            raise Wrong(kind, what=what, shape=found, right=shape)
         lines.append(compare(name, tensor(what, ours, right.shape), right))
         if not lines[-1].agrees:
             yield table(lines)
@@ -54,12 +53,3 @@ def backprop(code: Code) -> Iterator[str]:
     names = {"v": v, "dy": dy, "right": right, "n": N}
     agree("closed_hprebn", "closed_hprebn(dhpreact, v)", ours, right, names=[names])
     yield "both closed forms: autograd's gradients"
-
-
-def shape_mistake(found: tuple[int, ...], right: tuple[int, ...]) -> str:
-    """The message of a gradient that has another shape."""
-    if found == right[::-1]:
-        return "transposed"
-    if prod(found) == prod(right) and 1 in found + right:
-        return "squeezed"
-    return "summed" if 1 in right or len(right) == 1 else "shape"

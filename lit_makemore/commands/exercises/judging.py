@@ -181,5 +181,4 @@ def judge_table(code: Code) -> Iterator[str]:
         names["right"] = right = eval(check["right"], names)
         ours, what = eval(check["ours"], names | theirs), check.get("what", check["ours"])
         agree(check["wrong"], what, ours, right, names=[names], nan=check.get("nan", "nan"))
-        if "says" in check:
-            yield check["says"]
+        yield check["says"]
