@@ -23,9 +23,8 @@ def exercise(
     """Has you write the lecture's layers and gradients, and judges them.
 
     Without a name: the exercises, and which are done. With one: writes a template NAME.py into this
-    folder if there is none, and otherwise runs that file and says what is right, and the first
-    thing that is wrong; the exit status is then 1. `mystery` has no file: it trains a network,
-    perhaps with a fault, and you say which.
+    folder, or runs that file and says what is right, and the first thing that is wrong (exit status
+    1). `mystery` trains a network, perhaps with a fault, and you say which.
 
     Args:
         name: the exercise.

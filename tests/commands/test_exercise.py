@@ -76,7 +76,7 @@ MISTAKES = [
     ("linear", "bias_kept", "torch.zeros(fan_out) if bias else None", "torch.zeros(fan_out)"),
     # batchnorm
     ("batchnorm", "start", "torch.ones(dim)", "torch.randn(dim)"),
-    ("batchnorm", "start", "running_var = torch.ones", "running_var = torch.zeros"),
+    ("batchnorm", "running", "running_var = torch.ones", "running_var = torch.zeros"),
     ("batchnorm", "parameters_many", "[self.gamma, self.beta]",
      "[self.gamma, self.beta, self.running_mean, self.running_var]"),
     ("batchnorm_module", "parameters_many",

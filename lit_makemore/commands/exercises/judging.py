@@ -1,8 +1,7 @@
 """Judges the reader's code: what is right, line by line, and the first thing that is wrong.
 
-Each exercise is a file, NAME.yaml: what it asks, its template, its solution, and its messages. A
-judge is a generator: it yields what is right, and raises Wrong with the name of a message. Below a
-message may stand mistakes, each with what it gives in place of what is right, in Python.
+NAME.yaml has an exercise: its template, solution and messages. A judge is a generator: it yields
+what is right, and raises Wrong with the key of a message; mistakes below it say what they give.
 """
 
 import sys
@@ -12,6 +11,7 @@ from _thread import interrupt_main
 from collections.abc import Iterator, Mapping, Sequence
 from functools import cache, partial
 from importlib import import_module
+from itertools import chain
 from pathlib import Path
 from threading import Timer
 from typing import Any
@@ -33,14 +33,11 @@ class Wrong(Exception):
         super().__init__(key)
         self.key, self.told = key, told
 
-    def is_made_by(self, mistake: dict[str, str]) -> bool:
+    def is_made_by(self, mistake: str) -> bool:
         """Whether a mistake gives what the reader's code gave."""
-        for names in self.names if mistake.get("of") == self.key else ():
-            given = eval(mistake["gives"], {"torch": torch, **names})
-            for one in given if isinstance(given, tuple) else (given,):
-                if near(self.ours, torch.as_tensor(one), self.limit):
-                    return True
-        return False
+        given = [eval(mistake, {"torch": torch, **names}) for names in self.names]
+        each = chain.from_iterable(one if isinstance(one, tuple) else (one,) for one in given)
+        return any(near(self.ours, torch.as_tensor(one), self.limit) for one in each)
 
 
 class Code(dict[str, Any]):
@@ -75,10 +72,7 @@ def texts(name: str) -> dict[str, Any]:
 
 
 def judge(name: str, path: Path, hint: bool = False) -> tuple[list[str], str | None]:
-    """Runs the reader's file, and stops it when its time is up.
-
-    Returns the lines for the reader, and the name of the message of what is wrong, if anything is.
-    """
+    """Runs the reader's file, and stops it in time: what is said, and the key of what is wrong."""
     file, path, lines = texts(name), path.resolve(), list[str]()
     module, function = file["judge"].split()
     judged = getattr(import_module(f"{__package__}.{module}"), function)
@@ -99,7 +93,8 @@ def judge(name: str, path: Path, hint: bool = False) -> tuple[list[str], str | N
     finally:
         watch.cancel()
     messages = file["messages"]
-    key = next((key for key in messages if wrong.is_made_by(messages[key])), wrong.key)
+    mistakes = [key for key, said in messages.items() if said.get("of") == wrong.key]
+    key = next((key for key in mistakes if wrong.is_made_by(messages[key]["gives"])), wrong.key)
     said = messages[key]
     more = said["hint"] if hint else f"--hint says more; see docs/lecture.md, {said['see']}"
     parts = (f"wrong  {said['wrong']}", f"why    {said['why']}", f"next   {more}")
@@ -114,15 +109,14 @@ def failure(error: BaseException, path: Path, late: bool) -> Wrong:
     frames = traceback.extract_tb(error.__traceback__)
     own = [frame for frame in frames if Path(frame.filename).parent == path.parent]
     where = f"{Path(own[-1].filename).name}, line {own[-1].lineno}" if own else path.name
-    key = "exception"
-    if late:
-        key = "endless"
-    elif isinstance(error, NotImplementedError) and own:
-        key = "not_written"
-    elif isinstance(error, TypeError) and not own:  # the call itself has failed
-        key = "signature"
+    kinds = {
+        "endless": late,
+        "not_written": own and isinstance(error, NotImplementedError),
+        "signature": not own and isinstance(error, TypeError),  # the call itself has failed
+        "exception": True,
+    }
     what = f"{type(error).__name__}: {error}".splitlines()[0][:160]
-    return Wrong(key, where=where, what=what)
+    return Wrong(next(key for key, holds in kinds.items() if holds), where=where, what=what)
 
 
 def agree(

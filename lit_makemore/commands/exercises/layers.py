@@ -65,9 +65,8 @@ def batchnorm(code: Code, **options: Any) -> Generator[str, None, str]:
     layer.training = True
     gain = find(layer, "gamma weight", (5,), (1, 5))
     shift = find(layer, "beta bias", (5,), (1, 5))
-    mean, var = statistics(layer)
-    for name, value, begin in (("γ", gain, 1), ("β", shift, 0), ("mean", mean, 0), ("var", var, 1)):
-        agree("start", name, value, torch.full_like(value, begin))
+    agree("start", "γ", gain, torch.ones_like(gain))
+    agree("start", "β", shift, torch.zeros_like(shift))
     learns(layer, gamma=gain, beta=shift)
     gain.data.uniform_(0.5, 1.5)
     shift.data.normal_()
@@ -97,15 +96,14 @@ def batchnorm(code: Code, **options: Any) -> Generator[str, None, str]:
         kept = agree("running", name, value, *rights, names=names)
     if kept < used:
         raise Wrong("running_variance")
-    found = f"after three minibatches, of the {kinds[kept]} variance"
-    yield f"running statistics: of shape (5,), {found}"
+    yield f"running statistics: of shape (5,), after 3 minibatches, of the {kinds[kept]} variance"
 
     layer.training, before = False, [value.clone() for value in statistics(layer)]
     x = spread(32)
     right = normalised(x, *before) * gain + shift
     batch = normalised(x, x.mean(0), x.var(0, correction=used)) * gain + shift
-    what = "the output in evaluation mode"
-    agree("eval_values", what, layer(x), right, names=[{"batch": batch}])
+    names = [{"batch": batch}]
+    agree("eval_values", "the output in evaluation mode", layer(x), right, names=names)
     for name, value, old in zip(("mean", "var"), statistics(layer), before, strict=True):
         agree("eval_running", f"running_{name}", value, old)
     yield "evaluation: by the running statistics, which stay as they are"

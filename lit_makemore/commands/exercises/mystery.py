@@ -11,7 +11,6 @@ import lightning.pytorch as pl
 
 from lit_makemore.commands.exercises.judging import texts
 from lit_makemore.commands.lightning_cli import MakemoreCLI
-from lit_makemore.commands.output import program
 from lit_makemore.commands.quiet import quiet_lightning
 from lit_makemore.diagnostics.checks import Verdict
 from lit_makemore.diagnostics.monitor import Monitor
@@ -59,8 +58,7 @@ def mystery(seed: int | None, answer: str | None, hint: bool) -> bool | None:
         write_text(sealed, "\n".join(_train(network, folder)))
     if answer is None:
         print(f"look at it with: tensorboard --logdir {folder.parent}")
-        print(f"what is the matter with it? One of: {', '.join(answers)}")
-        print(f'{program()} exercise mystery --seed {seed} --answer "{answers[0]}"')
+        print(f"what is the matter with it? Add --answer, with one of: {', '.join(answers)}")
         return None
     check, says = sealed.read_text("utf-8").splitlines()
     right, card = answer == network.get("answer", "healthy"), texts("mystery")["cards"][check]

@@ -1,20 +1,21 @@
-"""Judges of numbers and of whole layers, by networks made of them: measured, and trained."""
+"""Judges of networks: their gradients, those made of numbers, and those made of whole layers."""
 
 import inspect
 from collections.abc import Iterator
 from functools import partial
 from math import log
+from types import SimpleNamespace
 from typing import Any
 
 import lightning.pytorch as pl
 import torch
-from torch import Tensor, nn
 
-from lit_makemore.commands.exercises.judging import Code, Wrong, agree
+from lit_makemore.commands.exercises.judging import Code, Wrong, agree, tensor
 from lit_makemore.commands.exercises.layers import batchnorm, find, linear
 from lit_makemore.commands.options import NOTHING_KEPT
 from lit_makemore.commands.quiet import quiet_lightning
-from lit_makemore.network.gradcheck import layer_values
+from lit_makemore.network.backprop import INTERMEDIATES, forward
+from lit_makemore.network.gradcheck import Line, compare, layer_values, lecture_parameters, table
 from lit_makemore.network.layers import BatchNorm1d, Linear
 from lit_makemore.network.mlp import MLP, Init, cross_entropy
 from lit_makemore.training.datamodule import NamesDataModule
@@ -28,11 +29,46 @@ START = {"biased": 3.3017003536224365, "unbiased": 3.30162024497, "torch": 3.301
 ENDS = {"unbiased": (2.4003, 2.3982), "biased": (2.3990, 2.3967), "torch": (2.4016, 2.3994)}
 
 
-def made(n_hidden: int, n_layer: int, activation: str, init: Init) -> tuple[MLP, Tensor]:
-    """A network without BatchNorm, and windows of random characters."""
-    g = torch.Generator().manual_seed(1)
-    net = MLP(27, 3, 10, n_hidden, n_layer, activation, "none", init=init, generator=g)
-    return net, torch.randint(27, (500, 3), generator=g)
+def backprop(code: Code) -> Iterator[str]:
+    """backward(v, d, x, y), closed_logits(logits, y) and closed_hprebn(dhpreact, v)."""
+    g = torch.Generator().manual_seed(2147483647)
+    p = lecture_parameters(27, g, torch.float64)
+    x, y = torch.randint(27, (32, 3), generator=g), torch.randint(27, (32,), generator=g)
+    for parameter in vars(p).values():
+        parameter.requires_grad_()
+    v = forward(p, x, y)
+    grads = torch.autograd.grad(v.loss, [getattr(v, name) for name in INTERMEDIATES])
+    theirs, d = dict(zip(INTERMEDIATES, grads, strict=True)), SimpleNamespace()
+    v = SimpleNamespace(**{name: value.detach() for name, value in vars(v).items()})
+    backward, failure = code["backward"], None
+    try:
+        backward(v, d, x, y)
+    except Exception as error:  # what it has set before is judged first
+        failure = None if isinstance(error, NotImplementedError) else error
+    lines, given = list[Line](), {"d": d, "v": v, "x": x, "n": 32}
+    for name, right in theirs.items():
+        what, shape, ours = f"d.{name}", tuple(right.shape), vars(d).get(name)
+        if ours is None:
+            yield from [table(lines)] if lines else []
+            raise failure or Wrong("next", name=name, shape=shape, done=len(lines))
+        found = tuple(getattr(ours, "shape", shape))
+        if found != shape:
+            summed = "summed" if 1 in shape or len(shape) == 1 else "shape"
+            kind = "transposed" if found == shape[::-1] else summed
+            raise Wrong(kind, what=what, shape=found, right=shape)
+        lines.append(compare(name, tensor(what, ours, right.shape), right))
+        if not lines[-1].agrees:
+            yield table(lines)
+            names = [{**given, "name": name, "right": right}]
+            agree("gradient", what, ours, right, names=names, limit=1e-12)
+    yield table(lines)
+    ours = code["closed_logits"](v.logits.clone(), y)
+    agree("closed_logits", "closed_logits(logits, y)", ours, theirs["logits"])
+    dy, right = theirs["hpreact"], theirs["hprebn"]
+    ours = code["closed_hprebn"](dy.clone(), v)
+    names = [{**given, "dy": dy, "right": right}]
+    agree("closed_hprebn", "closed_hprebn(dhpreact, v)", ours, right, names=names)
+    yield "both closed forms: autograd's gradients"
 
 
 def initial_loss(code: Code) -> Iterator[str]:
@@ -40,8 +76,8 @@ def initial_loss(code: Code) -> Iterator[str]:
     guess, scale = float(code["guess"]), float(code["scale"])
     agree("guess", "guess", torch.tensor(guess), torch.tensor(log(27)), limit=2e-3)
     yield f"guess: ln 27 = {log(27):.4f}"
-    net, x = made(200, 1, "tanh", Init(gain=5 / 3, logits_gain=scale * 200**0.5))
-    loss = cross_entropy(net(x), x[:, 0].roll(1)).item()
+    net = MLP(27, 3, 10, 200, 1, norm="none", init=Init(5 / 3, logits_gain=scale * 200**0.5))
+    loss = cross_entropy(net(torch.randint(27, (500, 3))), torch.randint(27, (500,))).item()
     if not loss < log(27) + 0.1:
         raise Wrong("too_large", scale=scale, loss=loss)
     if not abs(scale) > 1e-5:  # the gradients of the hidden layer are proportional to it
@@ -53,9 +89,9 @@ def gain(code: Code) -> Iterator[str]:
     """gains, of tanh, relu and linear."""
     for activation in ("tanh", "relu", "linear"):
         value = float(code["gains"][activation])
-        net, x = made(500, 10, activation, Init(gain=value))
+        net = MLP(27, 3, 10, 500, 10, activation, "none", init=Init(gain=value))
         with torch.no_grad():
-            outputs = layer_values(net, x)[2:-1:2]
+            outputs = layer_values(net, torch.randint(27, (500, 3)))[2:-1:2]
         first, last = (outputs[i].square().mean().sqrt().item() for i in (0, -1))
         flat = (outputs[-1].abs() > 0.97).float().mean().item()
         told = {"activation": activation, "gain": value, "first": first, "last": last, "flat": flat}
@@ -84,7 +120,7 @@ def begun(code: Code, seed: int, as_torch: bool, **options: Any) -> tuple[Any, N
     C = module.net.embedding.weight
     C.data = torch.randn((27, 10), generator=g)
     module.net.embedding.forward = partial(code["embedding"], C)
-    learnt = [C]
+    learnt, module.own = [C], []
     for layer in module.net.layers:
         if isinstance(layer, Linear):
             sizes = layer.in_features, layer.out_features
@@ -100,16 +136,11 @@ def begun(code: Code, seed: int, as_torch: bool, **options: Any) -> tuple[Any, N
         else:
             layer.forward = code["tanh"]  # type: ignore[method-assign]
             continue
+        module.own.append(own)
         learnt += [parameter.requires_grad_() for parameter in own.parameters()]
-        layer.forward = partial(in_mode, layer, own)  # type: ignore[method-assign]
+        layer.forward = own.__call__  # type: ignore[method-assign]
     module.parameters = lambda: iter(learnt)  # which the optimizer gets
     return module, data
-
-
-def in_mode(layer: nn.Module, own: Any, x: Tensor) -> Any:
-    """What the reader's layer makes in the place of another one, in its mode."""
-    own.training = layer.training
-    return own(x)
 
 
 def train(code: Code) -> Iterator[str]:
@@ -134,8 +165,9 @@ def train(code: Code) -> Iterator[str]:
     with quiet_lightning():  # the lecture counts its updates from 0 to 1,000
         trainer = pl.Trainer(max_steps=1001, max_epochs=-1, accelerator="cpu", devices=1, **kept)
         trainer.fit(module, data)
-    loaders = (data.evaluation_loader(split) for split in ("train", "val"))
-    losses = [round(evaluate(module.net, loader)["loss"], 4) for loader in loaders]
+    for layer in module.own:
+        layer.training = False
+    losses = [evaluate(module.net, data.evaluation_loader(x))["loss"] for x in ("train", "val")]
     if not max(abs(a - b) for a, b in zip(losses, ENDS[kind], strict=True)) < 5e-4:
         raise Wrong("ends", train=losses[0], dev=losses[1], right=ENDS[kind])
     whose = "the lecture" if kind == "unbiased" else f"this project's {kind} layers"
