@@ -41,14 +41,12 @@ parameters_missing | [] if self.bias is None else [self.bias] | []
 parameters_many | [] if self.bias is None else [self.bias] | [self.bias]
 parameters_missing | return [self.weight] | return [self.weight.clone()]
 bias_ignored | self.out += self.bias | pass
-sign | += self.bias | -= self.bias
 values | self.out += self.bias | self.out += 2 * self.bias
 gradient_none | x @ self.weight | x @ self.weight.data
 gradient_none | return self.out | return self.out.detach()
 gradient | x @ self.weight | (x + x.detach()) / 2 @ self.weight
 scale_none |  / fan_in**0.5 |  / 1
 scale_square | / fan_in**0.5 | / fan_in
-scale_times | / fan_in**0.5 | * fan_in**0.5
 scale_out | / fan_in**0.5 | / fan_out**0.5
 scale_uniform | torch.randn((fan_in, fan_out)) | (2 * torch.rand((fan_in, fan_out)) - 1)
 scale_rand | torch.randn((fan_in | torch.rand((fan_in
@@ -65,13 +63,10 @@ parameters_many | super().__init__() | super().__init__(); self.gain = nn.Parame
 signature | tanh_backward(dy, y) | tanh_backward(dy)
 values | (1 + e) | (2 + e)
 sigmoid | return x.sign() | return torch.sigmoid(x)\n    return x.sign()
-half | torch.exp(-2 * | torch.exp(-
 overflow | e = torch.exp(-2 * x.abs()) | return (x.exp() - (-x).exp()) / (x.exp() + (-x).exp())
 backward | dy * (1 - y**2) | dy * (1 - y**3)
 backward_dy | dy * (1 - y**2) | 1 - y**2
-backward_twice | dy * (1 - y**2) | dy * (1 - torch.tanh(y) ** 2)
 backward_square | 1 - y**2 | 1 - y
-backward_sign | 1 - y**2 | y**2 - 1
 """,
     "batchnorm": r"""
 start | torch.ones(dim) | torch.randn(dim)
@@ -79,9 +74,7 @@ parameters_many | [self.gamma, self.beta] | [self.gamma, self.beta, self.running
 parameters_missing | [self.gamma, self.beta] | [self.gamma]
 gain_ignored | self.gamma * xhat + self.beta | xhat
 gain_only | self.gamma * xhat + self.beta | self.gamma * xhat
-gain_added | self.gamma * xhat + self.beta | self.gamma * (xhat + self.beta)
 axis | xvar = x.var(0) | xvar, xmean = x.var(1, keepdim=True), x.mean(1, keepdim=True)
-whole | x.mean(0)\n            xvar = x.var(0) | x.mean()\n            xvar = x.var()
 eps_none | xvar + self.eps | xvar
 eps_outside | torch.sqrt(xvar + self.eps) | (torch.sqrt(xvar) + self.eps)
 root | torch.sqrt(xvar + self.eps) | (xvar + self.eps)
@@ -96,7 +89,6 @@ running_reversed | momentum=0.1 | momentum=0.9
 running_last | (1 - self.momentum) * self.running_mean + self.momentum * xmean | xmean.detach()
 running_sum | (1 - self.momentum) * self.running_mean | self.running_mean
 running | self.momentum * xmean | self.momentum * xmean / 2
-running_std | self.momentum * xvar | self.momentum * xvar.sqrt()
 running_variance | self.momentum * xvar | self.momentum * x.var(0, unbiased=False)
 eval_batch | xvar = self.running_var | xmean, xvar = x.mean(0), x.var(0)
 eval_values | xvar = self.running_var | xvar = self.running_var**2
@@ -112,15 +104,12 @@ shape | C[ix] | C[ix].flatten(1)
 shape | zeros(vocab_size | zeros(ix.max() + 1
 backward | += dy[b, t] | += dy[b, 0]
 backward_once |     for b in |     dC[ix] += dy\n    return dC\n    for b in
-backward_mean | return dC | return dC / ix.flatten().bincount(minlength=9).clamp(1)[:, None]
-backward_sign | += dy | -= dy
 """,
     "cross_entropy": r"""
 shape | .mean() | .abs()
 values | .mean() | .max()
 sum | .mean() | .sum()
 sign | -logprobs | logprobs
-base | .mean() | .mean() / torch.log(torch.tensor(2.0))
 no_log | -logprobs[ | -logprobs.exp()[
 axis | (1, keepdim=True) | (0, keepdim=True)
 logits | -logprobs[ | -logits[
@@ -131,9 +120,6 @@ backward | -= 1 | -= 2
 backward_n | d / len(y) | d
 backward_onehot |     d[range(len(y)), y] -= 1\n |     pass\n
 backward_softmax | torch.softmax(logits, 1) | torch.zeros_like(logits)
-backward_sign | return d | return -d
-backward_axis | softmax(logits, 1) | softmax(logits, 0)
-backward_all | d / len(y) | d / d.numel()
 """,
     "backprop": r"""
 next |     d.W2 = v.h.T @ d.logits\n |     pass\n
@@ -150,11 +136,9 @@ times_n | = -1.0 / n | = -1.0
 n_or_less | (1.0 / (n - 1)) | (1.0 / n)
 path |     d.counts += torch.ones_like(v.counts) * d.counts_sum\n |     pass\n
 path |     d.bndiff += (2 |     (2
-mean_path | d.hprebn += 1.0 / n * | d.hprebn +=
 once | d.C[x[k, j]] += d.emb | d.C[x[k, j]] = d.emb
 local_only | (1.0 / v.probs) * d.logprobs | 1.0 / v.probs
 unchanged | (1.0 - v.h**2) * d.h | d.h
-proportional | -0.5 * (v.bnvar | -(v.bnvar
 closed_logits | -= 1 | -= 2
 closed_hprebn | dhpreact.sum(0) - | dhpreact.mean(0) -
 closed_bessel | n / (n - 1) * v.bnraw | v.bnraw
@@ -165,7 +149,6 @@ closed_mean | n * dhpreact - dhpreact.sum(0) - | n * dhpreact -
 exception | -math.log(1 / 27) | 'ln 27'
 guess | 1 / 27 | 1 / 30
 guess_bits | -math.log(1 / 27) | math.log2(27)
-guess_ten | -math.log(1 / 27) | math.log10(27)
 guess_letters | 1 / 27 | 1 / 26
 guess_sign | -math | math
 guess_probability | -math.log(1 / 27) | 1 / 27
@@ -188,13 +171,10 @@ weight_eps | var + eps | var
 weight_root | torch.sqrt(var + eps) | (var + eps)
 weight_axis | weight * scale | weight * scale[:, None]
 weight_gamma | weight * scale | weight * scale / gamma
-weight_same | weight * scale, | weight,
 bias | + beta | + beta * gamma
 bias_mean | (bias - mean) | bias
 bias_beta |  + beta |  + 0
 bias_old | (bias - mean) | -mean
-bias_unscaled | (bias - mean) * scale | bias - mean * scale
-bias_beta_scaled | (bias - mean) * scale + beta | (bias - mean + beta) * scale
 logits | var + eps | var + 1e-3
 """,
     "train": r"""
