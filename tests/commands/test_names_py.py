@@ -1,6 +1,5 @@
 """The file of `export --format python`: numpy alone draws and scores as the network does."""
 
-import importlib.util
 import subprocess
 import sys
 from collections import Counter
@@ -22,14 +21,10 @@ from tests.conftest import WORDS
 
 
 def exported(model: NameModel, folder) -> ModuleType:
-    """The file, written to a folder and imported."""
-    path = folder / "names.py"
-    path.write_bytes(python(model.folded())[0])
-    spec = importlib.util.spec_from_file_location("names", path)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
+    """The file, written to a folder, as a module."""
+    (folder / "names.py").write_bytes(code := python(model.folded())[0])
+    module = ModuleType("names")
+    exec(code, vars(module))
     return module
 
 
