@@ -58,20 +58,17 @@ def outcome(arguments: list[str], folder: Path) -> int:
     return status
 
 
-def settings_for(many: bool) -> settings:
-    count = int(os.environ.get("FUZZ_EXAMPLES", "2000")) if many else 8
-    skipped = list(HealthCheck)
-    return settings(max_examples=count, deadline=None, suppress_health_check=skipped, database=None)
+SETTINGS = settings(deadline=None, suppress_health_check=list(HealthCheck), database=None)
 
 
 def each_size(test):
     """The test as an ordinary one with a few examples, and as a long one with many."""
+    many = int(os.environ.get("FUZZ_EXAMPLES", "2000"))
 
-    @pytest.mark.parametrize(
-        "many", [False, pytest.param(True, marks=pytest.mark.long)], ids=["few", "many"]
-    )
-    def run(material, tmp_path, many):
-        settings_for(many)(given(st.data())(lambda data: test(material, tmp_path, data)))()
+    @pytest.mark.parametrize("count", [8, pytest.param(many, marks=pytest.mark.long)])
+    def run(material, tmp_path, count):
+        few = settings(SETTINGS, max_examples=count)
+        few(given(st.data())(lambda data: test(material, tmp_path, data)))()
 
     run.__name__ = test.__name__
     return run
@@ -82,19 +79,16 @@ scalars = st.one_of(
     st.lists(st.integers(), max_size=2),
     st.dictionaries(st.text(max_size=3), st.none(), max_size=2),
 )
+lines = (
+    st.text("ab\n\r\t .é\x00\ufeff", max_size=12),
+    st.sampled_from(WORDS),
+    st.lists(st.sampled_from([*WORDS, '"', "7", ""]), max_size=3).map(",".join),
+    st.dictionaries(st.sampled_from(["ada", "7"]), scalars).map(json.dumps),
+)
 lists = st.one_of(
     st.binary(max_size=400),
     st.text(max_size=200).map(str.encode),
-    st.lists(st.text("ab\n\r\t .é\x00\ufeff", max_size=12), max_size=40).map(
-        lambda words: "\n".join(words).encode()
-    ),
-    st.lists(st.sampled_from(WORDS), max_size=60).map(lambda words: "\n".join(words).encode()),
-    st.lists(st.lists(st.sampled_from([*WORDS, '"', "7", ""]), max_size=3), max_size=40).map(
-        lambda rows: "\n".join(map(",".join, rows)).encode()
-    ),
-    st.lists(st.dictionaries(st.sampled_from(["ada", "7"]), scalars), max_size=40).map(
-        lambda rows: "\n".join(map(json.dumps, rows)).encode()
-    ),
+    *(st.lists(kind, max_size=60).map("\n".join).map(str.encode) for kind in lines),
 )
 
 

@@ -1,6 +1,5 @@
 """The file of `export --format python`: numpy alone draws and scores as the network does."""
 
-import importlib.util
 import subprocess
 import sys
 from collections import Counter
@@ -22,14 +21,10 @@ from tests.conftest import WORDS
 
 
 def exported(model: NameModel, folder) -> ModuleType:
-    """The file, written to a folder and imported."""
-    path = folder / "names.py"
-    path.write_bytes(python(model.folded())[0])
-    spec = importlib.util.spec_from_file_location("names", path)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
+    """The file, written to a folder, as a module."""
+    (folder / "names.py").write_bytes(code := python(model.folded())[0])
+    module = ModuleType("names")
+    exec(code, vars(module))
     return module
 
 
@@ -50,54 +45,48 @@ def test_it_predicts_scores_and_knows_as_the_model_does(make, tmp_path):
     assert [names.known(word) for word in others] == marks
 
 
-class Fixed:
-    """The same distribution after every window: of the end, white space, a and b."""
+P = {"$": 0.3, " ": 0.2, "a": 0.4, "b": 0.1}  # the end, and the characters
 
-    p = (0.3, 0.2, 0.4, 0.1)
 
-    def __init__(self, folder, monkeypatch) -> None:
-        self.names = exported(random_model(" ab", n_layer=1), folder)
-        monkeypatch.setattr(self.names, "_probabilities", lambda last: np.array(self.p))
+@pytest.fixture
+def fixed(tmp_path, monkeypatch) -> ModuleType:
+    """The same distribution after every window."""
+    names = exported(random_model(" ab", n_layer=1), tmp_path)
+    monkeypatch.setattr(names, "_probabilities", lambda last: np.array([*P.values()]))
+    return names
 
-    def probability(self, word: str, temperature: float = 1) -> float:
-        """By the rule that no name is empty, or has white space at an end."""
-        weights = [p ** (1 / temperature) for p in self.p]
-        factors = []
-        for last, now in zip(["^", *word], [*word, "$"], strict=True):
-            allowed = {"a": 2, "b": 3}
-            allowed |= {" ": 1} if last != "^" else {}
-            allowed |= {"$": 0} if last in "ab" else {}
-            total = sum(weights[i] for i in allowed.values())
-            factors.append(weights[allowed[now]] / total if now in allowed else 0)
-        return prod(factors)
+
+def probability(word: str, temperature: float) -> float:
+    """By the rule that no name is empty, or has white space at an end."""
+    factors = []
+    for last, now in zip(["^", *word], [*word, "$"], strict=True):
+        allowed = "ab" + " " * (last != "^") + "$" * (last in "ab")
+        weights = {char: P[char] ** (1 / temperature) for char in allowed}
+        factors.append(weights.get(now, 0) / sum(weights.values()))
+    return prod(factors)
 
 
 @pytest.mark.parametrize("temperature", [1, 0.5])
-def test_names_have_the_probabilities_of_the_network(temperature, tmp_path, monkeypatch):
-    fixed = Fixed(tmp_path, monkeypatch)
-    names = fixed.names.generate(2_000, 3, max_length=3, temperature=temperature, top_p=1)
+def test_names_have_the_probabilities_of_the_network(temperature, fixed):
+    drawn = Counter(fixed.generate(2_000, 3, max_length=3, temperature=temperature, top_p=1))
     words = ["".join(word) for n in (1, 2, 3) for word in product(" ab", repeat=n)]
-    p = {w: x for w in words if (x := fixed.probability(w, temperature))}
-    drawn, total = Counter(names), sum(p.values())
+    p = {w: x for w in words if (x := probability(w, temperature))}
+    assert len(p) == 18
     assert set(drawn) <= set(p)
-    assert " a" not in p
-    assert "a b" in p
-    cells = {word: 2_000 * x / total for word, x in p.items()}
+    cells = {word: 2_000 * x / sum(p.values()) for word, x in p.items()}
     chi_square = sum((drawn[word] - cell) ** 2 / cell for word, cell in cells.items())
     assert chi_square < 40.8  # once in a thousand with 17 degrees of freedom
-    assert len(p) == 18
 
 
-def test_options_leave_out_what_they_say(tmp_path, monkeypatch):
-    fixed = Fixed(tmp_path, monkeypatch)
-    generate = partial(fixed.names.generate, top_p=1)
+def test_options_leave_out_what_they_say(fixed, monkeypatch):
+    generate = partial(fixed.generate, top_p=1)
     assert set(generate(200, 1, top_p=0.5, max_length=4)) == {"a", "aa", "aaa", "aaaa"}
     begun = generate(100, 2, prefix="ba", max_length=5)
     assert {name[:2] for name in begun} == {"ba"}
     assert max(map(len, begun)) == 5
-    monkeypatch.setattr(fixed.names, "GIVE_UP", 300)
+    monkeypatch.setattr(fixed, "GIVE_UP", 300)
     assert sorted(generate(99, 3, max_length=2, unique=True)) == ["a", "aa", "ab", "b", "ba", "bb"]
-    monkeypatch.setattr(fixed.names, "known", lambda name: name != "ab")
+    monkeypatch.setattr(fixed, "known", lambda name: name != "ab")
     assert set(generate(9, 4, max_length=2, only_new=True)) == {"ab"}
     assert generate(2, 5, prefix=" a") == []
     assert generate(2, 5, prefix="ab", max_length=1) == []

@@ -6,6 +6,8 @@ import pickle
 import shutil
 import sys
 import zipfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from io import StringIO
 from pathlib import Path
 
@@ -50,19 +52,30 @@ def poison_pickle(path: Path, mark: Path) -> None:
     path.write_bytes(pickle.dumps({"state_dict": Payload(mark)}))
 
 
-def poison_torch(path: Path, mark: Path) -> None:
+@contextmanager
+def changed(path: Path) -> Iterator[dict]:
+    """The entries of a checkpoint, which are written back."""
     entries = torch.load(path, weights_only=True)
-    entries["callbacks"]["payload"] = Payload(mark)
+    yield entries
     torch.save(entries, path)
 
 
-def poison_archive(path: Path, mark: Path) -> None:
-    """A torch archive with its pickle replaced."""
+def poison_torch(path: Path, mark: Path) -> None:
+    with changed(path) as entries:
+        entries["callbacks"]["payload"] = Payload(mark)
+
+
+def packed(path: Path, compression: int, pickled: bytes | None = None) -> None:
+    """Writes a torch archive anew, perhaps with its pickle replaced."""
     with zipfile.ZipFile(path) as archive:
         parts = {name: archive.read(name) for name in archive.namelist()}
-    with zipfile.ZipFile(path, "w") as archive:
+    with zipfile.ZipFile(path, "w", compression) as archive:
         for name, data in parts.items():
-            archive.writestr(name, pickle.dumps(Payload(mark)) if name.endswith(".pkl") else data)
+            archive.writestr(name, pickled if pickled and name.endswith(".pkl") else data)
+
+
+def poison_archive(path: Path, mark: Path) -> None:
+    packed(path, zipfile.ZIP_STORED, pickle.dumps(Payload(mark)))
 
 
 @pytest.mark.parametrize(
@@ -70,7 +83,7 @@ def poison_archive(path: Path, mark: Path) -> None:
     [
         ("sample", poison_pickle),
         ("sample", poison_archive),
-        *((command, poison_torch) for command in ("sample", "validate", "gradcheck", "resume")),
+        *((command, poison_torch) for command in ("validate", "gradcheck", "resume")),
     ],
 )
 def test_a_pickle_in_a_checkpoint_does_not_run(run, tmp_path, capsys, command, poison):
@@ -78,57 +91,46 @@ def test_a_pickle_in_a_checkpoint_does_not_run(run, tmp_path, capsys, command, p
     poison(run / "checkpoints" / "last.ckpt", mark)
     assert main(commands(run)[command]) == 1
     assert not mark.exists()
-    error = capsys.readouterr().err.strip().splitlines()
-    assert error[-1].startswith("error: ")
-    assert "is incomplete or damaged" in error[-1]
+    assert "is incomplete or damaged" in capsys.readouterr().err.strip().splitlines()[-1]
 
 
 def test_a_class_named_in_a_checkpoint_is_not_imported(run, tmp_path, capsys):
-    path, mark = run / "checkpoints" / "last.ckpt", tmp_path / "mark"
-    entries = torch.load(path, weights_only=True)
-    entries["hyper_parameters"]["_class_path"] = "os.mkdir"
-    entries["hyper_parameters"]["path"] = str(mark)
-    torch.save(entries, path)
+    mark = tmp_path / "mark"
+    with changed(run / "checkpoints" / "last.ckpt") as entries:
+        entries["hyper_parameters"] |= {"_class_path": "os.mkdir", "path": str(mark)}
     for command in ("sample", "validate"):
         main(commands(run)[command])
     assert not mark.exists()
 
 
-def weight(entries: dict) -> torch.Tensor:
-    return entries["state_dict"]["model.net.embedding.weight"]
+def weight(change):
+    """Changes a parameter."""
+    name = "model.net.embedding.weight"
+    return lambda entries: entries["state_dict"].update({name: change(entries["state_dict"][name])})
 
 
-def of_type(kind: torch.dtype):
-    def changed(entries: dict) -> None:
-        entries["state_dict"]["model.net.embedding.weight"] = weight(entries).to(kind)
-
-    return changed
+def architecture(**new):
+    return lambda entries: entries[checkpoint.KEY]["architecture"].update(new)
 
 
-def from_one_number(entries: dict) -> None:
-    """Shows a number of four bytes as a thousand gigabytes."""
-    entries["optimizer_states"] = [torch.zeros(1).expand(2**38)]
+def described(**new):
+    return lambda entries: entries[checkpoint.KEY].update(new)
 
 
-def architecture(**changed):
-    return lambda entries: entries[checkpoint.KEY]["architecture"].update(changed)
-
-
-def described(**changed):
-    return lambda entries: entries[checkpoint.KEY].update(changed)
-
-
+# A number of four bytes is shown as a thousand gigabytes.
+MANY = {"optimizer_states": [torch.zeros(1).expand(2**38)]}
+NO_NETWORK = "no network that can be rebuilt"
 ENTRIES = {  # how a stranger changes a checkpoint: what is said
-    "one number for many": (from_one_number, "damaged (ValueError)"),
-    "NaN": (lambda entries: weight(entries).fill_(torch.nan), "not finite; use an earlier"),
-    "infinite": (lambda entries: weight(entries)[0].fill_(-torch.inf), "not finite"),
-    "8 bits": (of_type(torch.float8_e5m2), "no network that can be rebuilt"),
-    "complex": (of_type(torch.complex64), "no network that can be rebuilt"),
-    "wide": (architecture(n_hidden=22_000), "no network that can be rebuilt"),
-    "deep": (architecture(n_layer=10**9), "no network that can be rebuilt"),
-    "a long window": (described(block_size=10**9), "no network that can be rebuilt"),
-    "an escape sequence": (described(chars="\x1b[abc"), "no network that can be rebuilt"),
-    "another way to read": (described(chars="abc\u202e"), "no network that can be rebuilt"),
+    "one number for many": (lambda entries: entries.update(MANY), "damaged (ValueError)"),
+    "NaN": (weight(lambda x: x.fill_(torch.nan)), "not finite; use an earlier"),
+    "infinite": (weight(lambda x: x.fill_(-torch.inf)), "not finite"),
+    "8 bits": (weight(lambda x: x.to(torch.float8_e5m2)), NO_NETWORK),
+    "complex": (weight(lambda x: x.to(torch.complex64)), NO_NETWORK),
+    "wide": (architecture(n_hidden=22_000), NO_NETWORK),
+    "deep": (architecture(n_layer=10**9), NO_NETWORK),
+    "a long window": (described(block_size=10**9), NO_NETWORK),
+    "an escape sequence": (described(chars="\x1b[abc"), NO_NETWORK),
+    "another way to read": (described(chars="abc\u202e"), NO_NETWORK),
     "no text": (described(chars=["a", "b"]), "describes no network"),
     "threads": (described(threads="two"), "describes no network"),
 }
@@ -138,10 +140,9 @@ ENTRIES = {  # how a stranger changes a checkpoint: what is said
 def test_a_checkpoint_that_was_changed_is_refused_before_a_network_is_built(
     run, capsys, monkeypatch, change
 ):
-    path, (changed, said) = run / "checkpoints" / "last.ckpt", ENTRIES[change]
-    entries = torch.load(path, weights_only=True)
-    changed(entries)
-    torch.save(entries, path)
+    make, said = ENTRIES[change]
+    with changed(run / "checkpoints" / "last.ckpt") as entries:
+        make(entries)
     if "not finite" not in said:
         monkeypatch.delattr(checkpoint, "_blank")  # whatever calls it says NameError
     assert main(commands(run)["sample"]) == 1
@@ -152,33 +153,27 @@ def test_a_checkpoint_that_was_changed_is_refused_before_a_network_is_built(
 
 def test_an_archive_that_unpacks_to_more_than_it_is_long_is_not_unpacked(run, capsys):
     path = run / "checkpoints" / "last.ckpt"
-    torch.save({**torch.load(path, weights_only=True), "zeros": torch.zeros(2**20)}, path)
-    with zipfile.ZipFile(path) as archive:
-        parts = {name: archive.read(name) for name in archive.namelist()}
-    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
-        for name, data in parts.items():
-            archive.writestr(name, data)
+    with changed(path) as entries:
+        entries["zeros"] = torch.zeros(2**20)
+    packed(path, zipfile.ZIP_DEFLATED)
     assert main(commands(run)["sample"]) == 1
     assert "damaged (BadZipFile)" in capsys.readouterr().err
 
 
 def test_predict_does_not_believe_the_hyper_parameters_of_a_checkpoint(run, word_list, capsys):
-    path, command = run / "checkpoints" / "last.ckpt", commands(run)["predict"][:-1]
-    assert main([*command, str(word_list)]) == 0
+    command = [*commands(run)["predict"][:-1], str(word_list)]
+    assert main(command) == 0
     before = capsys.readouterr().out
-    entries = torch.load(path, weights_only=True)
-    entries["hyper_parameters"] = {"n_layer": 10**9, "lr": "x"}
-    torch.save(entries, path)
-    assert main([*command, str(word_list)]) == 0
+    with changed(run / "checkpoints" / "last.ckpt") as entries:
+        entries["hyper_parameters"] = {"n_layer": 10**9, "lr": "x"}
+    assert main(command) == 0
     assert capsys.readouterr().out == before
 
 
 @pytest.mark.parametrize("lacks", ["optimizer_states", "callbacks", "loops", "global_step"])
 def test_what_cannot_be_continued_leaves_the_run_as_it_was(run, capsys, lacks):
-    path = run / "checkpoints" / "last.ckpt"
-    entries = torch.load(path, weights_only=True)
-    del entries[lacks]
-    torch.save(entries, path)
+    with changed(run / "checkpoints" / "last.ckpt") as entries:
+        del entries[lacks]
     assert main(commands(run)["resume"]) == 1
     assert "no run to go on with" in capsys.readouterr().err
     assert (run / "summary.json").is_file()
@@ -186,10 +181,9 @@ def test_what_cannot_be_continued_leaves_the_run_as_it_was(run, capsys, lacks):
 
 def test_results_stay_where_a_checkpoint_cannot_be_restored(run):
     path = run / "checkpoints" / "best.ckpt"
-    last, entries = path.with_name("last.ckpt"), torch.load(path, weights_only=True)
-    entries["optimizer_states"] = [{"state": {}, "param_groups": []}]
-    torch.save(entries, path)
-    kept = [run / "summary.json", run / "samples.txt", last]
+    with changed(path) as entries:
+        entries["optimizer_states"] = [{"state": {}, "param_groups": []}]
+    kept = [run / "summary.json", run / "samples.txt", path.with_name("last.ckpt")]
     before = [one.read_bytes() for one in kept]
     resume = ["--resume", str(path), "--trainer.max_steps", "99"]
     assert main(["fit", "--config", str(run / "config.yaml"), *resume]) == 1
@@ -246,6 +240,7 @@ def test_a_configuration_has_an_end(run, capsys, document, command):
 
 
 SUMMARIES = {
+    "": ["["],
     "val_loss": ["x", [], 10**400],
     "wall_s": [None, "x", {}],
     "test_loss": ["x", []],
@@ -257,10 +252,8 @@ SUMMARIES = {
 @pytest.mark.parametrize(("key", "value"), [(k, v) for k, each in SUMMARIES.items() for v in each])
 def test_a_summary_of_other_types_is_damaged(run, capsys, key, value):
     path = run / "summary.json"
-    path.write_text(json.dumps({**json.loads(path.read_text()), key: value}))
-    assert main(["compare", str(run)]) == 1
-    assert f"{run} is damaged" in capsys.readouterr().err
-    path.write_text(100_000 * "[")
+    whole = json.dumps({**json.loads(path.read_text()), key: value})
+    path.write_text(whole if key else 100_000 * "[")
     assert main(["compare", str(run)]) == 1
     assert f"{run} is damaged" in capsys.readouterr().err
 

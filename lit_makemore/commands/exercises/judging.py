@@ -1,24 +1,57 @@
-"""What a judge says: what is right, line by line, and the first thing that is wrong.
+"""Judges the reader's code: what is right, line by line, and the first thing that is wrong.
 
-Each exercise is a file, NAME.yaml: what it asks, its template, its solution, and its messages. A
-judge is a generator: it yields what is right, and raises Wrong with the name of a message. A
-message may have mistakes below it. What a mistake gives, in place of what is right, stands beside
-its own message, as Python in the judge's names.
+NAME.yaml has an exercise: its template, solution and messages. A judge is a generator: it yields
+what is right, and raises Wrong with the key of a message; mistakes below it say what they give.
 """
 
+import sys
+import traceback
 import warnings
-from collections.abc import Mapping
-from dataclasses import dataclass, field
-from functools import cache
+from _thread import interrupt_main
+from collections.abc import Iterator, Mapping, Sequence
+from functools import cache, partial
 from importlib import import_module
+from itertools import chain
 from pathlib import Path
+from threading import Timer
 from typing import Any
 
 import torch
+import torch.nn.functional as F
 import yaml
 from torch import Tensor
 
-from lit_makemore.commands.exercises.foreign import Code, Wrong
+
+class Wrong(Exception):
+    """The first thing that is wrong: the name of its message, and the values that it names."""
+
+    names: Sequence[Mapping[str, Any]] = ()  # what mistakes are made of
+    ours: Tensor  # what differs by more than `limit`
+    limit: float
+
+    def __init__(self, key: str, **told: Any) -> None:
+        super().__init__(key)
+        self.key, self.told = key, told
+
+    def is_made_by(self, mistake: str) -> bool:
+        """Whether a mistake gives what the reader's code gave."""
+        given = [eval(mistake, {"torch": torch, **names}) for names in self.names]
+        each = chain.from_iterable(one if isinstance(one, tuple) else (one,) for one in given)
+        return any(near(self.ours, torch.as_tensor(one), self.limit) for one in each)
+
+
+class Code(dict[str, Any]):
+    """What the reader's file defines. It runs here, and can import from its folder."""
+
+    def __init__(self, path: Path, exercise: str) -> None:
+        self.path, self.exercise = path, exercise
+        sys.path.append(str(path.parent))
+        names = {"__name__": path.stem, "__file__": str(path)}
+        exec(compile(path.read_bytes(), str(path), "exec"), names)
+        super().__init__(names)
+
+    def __missing__(self, name: str) -> Any:
+        raise Wrong("missing", file=self.path.name, name=name)
 
 
 @cache
@@ -38,101 +71,108 @@ def texts(name: str) -> dict[str, Any]:
     return {**found, "messages": messages}
 
 
-@dataclass
-class Verdict:
-    """What is right, and the message of what is wrong, if anything is; `told` is its values."""
-
-    right: list[str] = field(default_factory=list)
-    wrong: str | None = None
-    told: dict[str, str] = field(default_factory=dict)
-
-    def lines(self, name: str, hint: bool) -> list[str]:
-        """The verdict as the reader sees it."""
-        found = [text if "\n" in text else f"right  {text}" for text in self.right]
-        if self.wrong is None:
-            return [*found, f"{name} is done"]
-        said = texts(name)["messages"][self.wrong]
-        more = said["hint"] if hint else f"--hint says more; see docs/lecture.md, {said['see']}"
-        parts = (f"wrong  {said['wrong']}", f"why    {said['why']}", f"next   {more}")
-        return [*found, *(part.format(**self.told) for part in parts)]
-
-
-def judge(name: str, path: Path) -> Verdict:
-    """Runs the reader's file, in this process, and judges it."""
-    verdict, (module, function) = Verdict(), texts(name)["judge"].split()
+def judge(name: str, path: Path, hint: bool = False) -> tuple[list[str], str | None]:
+    """Runs the reader's file, and stops it in time: what is said, and the key of what is wrong."""
+    file, path, lines = texts(name), path.resolve(), list[str]()
+    module, function = file["judge"].split()
     judged = getattr(import_module(f"{__package__}.{module}"), function)
+    watch = Timer(file.get("seconds", 30), interrupt_main)
+    watch.start()
     try:
         with torch.random.fork_rng([]), warnings.catch_warnings():
             warnings.simplefilter("ignore")
             torch.manual_seed(0)
             for line in judged(Code(path, name)):
-                verdict.right.append(line)
-    except Wrong as wrong:
-        verdict.wrong, verdict.told = _recognised(name, wrong), wrong.told
-    except RuntimeError as error:  # of a backward pass, as after a write into what it needs
-        told = {"file": path.name, "line": "?", "what": f"RuntimeError: {error}".splitlines()[0]}
-        verdict.wrong, verdict.told = "exception", told
-    return verdict
+                lines.append(line if "\n" in line else f"right  {line}")
+        return [*lines, f"{name} is done"], None
+    except (Exception, SystemExit, KeyboardInterrupt) as error:
+        late = KeyboardInterrupt in (type(error), type(error.__context__))  # Lightning exits by it
+        if late and not watch.finished.wait(0.1):
+            raise  # by Ctrl-C
+        wrong = error if isinstance(error, Wrong) else failure(error, path, late)
+    finally:
+        watch.cancel()
+    messages = file["messages"]
+    mistakes = [key for key, said in messages.items() if said.get("of") == wrong.key]
+    key = next((key for key in mistakes if wrong.is_made_by(messages[key]["gives"])), wrong.key)
+    said = messages[key]
+    more = said["hint"] if hint else f"--hint says more; see docs/lecture.md, {said['see']}"
+    parts = (f"wrong  {said['wrong']}", f"why    {said['why']}", f"next   {more}")
+    return [*lines, *(part.format(**wrong.told) for part in parts)], key
 
 
-def _recognised(name: str, wrong: Wrong) -> str:
-    """The message of a mistake that gives what the reader's code gave; else the general one."""
-    for key, message in texts(name)["messages"].items():
-        if message.get("of") == wrong.key and wrong.ours is not None:
-            given = eval(message["gives"], {"torch": torch, **wrong.names})
-            for one in given if isinstance(given, tuple) else (given,):
-                if _which(wrong.ours, torch.as_tensor(one), wrong.limit) is not None:
-                    return key
-    return wrong.key
+def failure(error: BaseException, path: Path, late: bool) -> Wrong:
+    """The message of an exception in the reader's code, or in a call of it."""
+    if isinstance(error, SyntaxError):
+        where = f"{Path(error.filename or path).name}, line {error.lineno}"
+        return Wrong("syntax", where=where, what=error.msg)
+    frames = traceback.extract_tb(error.__traceback__)
+    own = [frame for frame in frames if Path(frame.filename).parent == path.parent]
+    where = f"{Path(own[-1].filename).name}, line {own[-1].lineno}" if own else path.name
+    kinds = {
+        "endless": late,
+        "not_written": own and isinstance(error, NotImplementedError),
+        "signature": not own and isinstance(error, TypeError),  # the call itself has failed
+        "exception": True,
+    }
+    what = f"{type(error).__name__}: {error}".splitlines()[0][:160]
+    return Wrong(next(key for key, holds in kinds.items() if holds), where=where, what=what)
 
 
 def agree(
     key: str,
     what: str,
     ours: Any,
-    theirs: Tensor,
-    names: Mapping[str, Any] = {},
+    *rights: Tensor,
+    names: Sequence[Mapping[str, Any]] = ({},),
     limit: float | None = None,
-    several: bool = False,
     nan: str = "nan",
 ) -> int:
-    """Raises Wrong if a value differs from what is right, by more than limit times its size.
+    """Which of the values that are right ours is, to limit times its size; Wrong if none.
 
-    `names` are what mistakes are made of. `theirs` may be several values that are right, along the
-    first dimension; returns which one it is.
+    `names` are what mistakes are made of, for each value that is right.
     """
-    shape = theirs.shape[several:]
-    ours = tensor(what, ours, *shape).detach()
+    ours, right = tensor(what, ours, rights[0].shape).detach(), rights[-1].detach()
     if limit is None:
-        limit = 1e-10 if ours.dtype == theirs.dtype == torch.float64 else 1e-4
-    if (which := _which(ours, theirs.detach(), limit)) is not None:
-        return which
+        limit = 1e-10 if ours.dtype == right.dtype == torch.float64 else 1e-4
+    for i, one in enumerate(rights):
+        if near(ours, one, limit):
+            return i
     if not ours.isfinite().all():
         raise Wrong(nan, what=what)
-    right = theirs.reshape(-1, *shape)[-1]
-    wrong = Wrong(key, what=what, difference=f"{(ours - right).abs().max():.2g}")
-    if not shape:
-        wrong.told |= {"value": f"{ours:.4g}", "right": f"{right:.4g}"}
-    wrong.ours, wrong.names, wrong.limit = ours, names, max(limit, 1e-10)
+    numbers = {
+        "difference": (ours - right).abs().max(),
+        "value": ours.mean(),
+        "right": right.mean(),
+    }
+    wrong = Wrong(key, what=what, **{name: f"{x:.4g}" for name, x in numbers.items()})
+    wrong.ours, wrong.names, wrong.limit = ours, names, limit
     raise wrong
 
 
-def _which(ours: Tensor, theirs: Tensor, limit: float) -> int | None:
-    """The first of one or several values that agrees."""
-    if theirs.ndim <= ours.ndim:
-        theirs = theirs.expand_as(ours)
-    for i, one in enumerate(theirs.detach().reshape(-1, *ours.shape)):
-        if (ours - one).abs().max() <= limit * (one.abs().max() + 1e-30):
-            return i
-    return None
+def near(ours: Tensor, right: Tensor, limit: float) -> bool:
+    return bool((ours - right).abs().max() <= limit * (right.abs().max() + 1e-30))
 
 
-def tensor(what: str, value: Any, *shape: int) -> Tensor:
-    """What the reader's code returned: a tensor of this shape."""
+def tensor(what: str, value: Any, *shapes: tuple[int, ...]) -> Tensor:
+    """What the reader's code made: a tensor of one of these shapes."""
     if value is None:
         raise Wrong("none", what=what)
     if not (isinstance(value, Tensor) and value.is_floating_point()):
         raise Wrong("no_tensor", what=what, kind=getattr(value, "dtype", type(value).__name__))
-    if value.shape != shape:
-        raise Wrong("shape", what=what, shape=tuple(value.shape), right=shape)
+    if value.shape not in shapes:
+        raise Wrong("shape", what=what, shape=tuple(value.shape), right=tuple(shapes[0]))
     return value
+
+
+def judge_table(code: Code) -> Iterator[str]:
+    """The judge of functions: the checks in the exercise's file, made of what is `given` there."""
+    file = texts(code.exercise)
+    theirs = {name: code[name] for name in file["defines"].split()}
+    for check in file["checks"]:  # each anew, since the reader's may write into their arguments
+        names = {"torch": torch, "F": F, "randn": partial(torch.randn, dtype=torch.float64)}
+        exec(file["given"], names)
+        names["right"] = right = eval(check["right"], names)
+        ours, what = eval(check["ours"], names | theirs), check.get("what", check["ours"])
+        agree(check["wrong"], what, ours, right, names=[names], nan=check.get("nan", "nan"))
+        yield check["says"]

@@ -1,19 +1,16 @@
 """`exercise mystery`: a network of docs/verdicts.md is trained, and the reader says what it has."""
 
-import json
-from base64 import b64decode, b64encode
 from itertools import product
+from math import nan
 from pathlib import Path
 from random import Random
 from tempfile import TemporaryDirectory
 from typing import Any
 
 import lightning.pytorch as pl
-import yaml
 
 from lit_makemore.commands.exercises.judging import texts
 from lit_makemore.commands.lightning_cli import MakemoreCLI
-from lit_makemore.commands.output import program
 from lit_makemore.commands.quiet import quiet_lightning
 from lit_makemore.diagnostics.checks import Verdict
 from lit_makemore.diagnostics.monitor import Monitor
@@ -21,8 +18,6 @@ from lit_makemore.diagnostics.progress import ProgressLine
 from lit_makemore.diagnostics.tensorboard import CardLogger, Events, write
 from lit_makemore.files import find, write_text
 from lit_makemore.runs.stopping import Diverged, StopOnNaN
-
-HEALTHY = "healthy"
 
 
 class Silent(Monitor):
@@ -33,11 +28,9 @@ class Silent(Monitor):
         write(trainer, trainer.global_step, events)
 
 
-def networks() -> list[dict[str, Any]]:
+def networks() -> Any:
     """The networks of docs/verdicts.md that are trained for it."""
-    text = Path(__file__).with_name("networks.yaml").read_text("utf-8")
-    rows: list[dict[str, Any]] = yaml.safe_load(text)
-    return rows
+    return texts("mystery")["networks"]
 
 
 def write_lists(folder: Path) -> None:
@@ -57,26 +50,18 @@ def mystery(seed: int | None, answer: str | None, hint: bool) -> bool | None:
     if seed is None:
         raise ValueError("which network? any number will do: exercise mystery --seed 7")
     folder, network = Path("runs", f"mystery-{seed}"), Random(seed).choice(networks())
-    answers = sorted({one.get("answer", HEALTHY) for one in networks()})
-    if answer is not None and answer not in answers:
+    answers = sorted({one.get("answer", "healthy") for one in networks()})
+    if answer not in (None, *answers):
         raise ValueError(f"--answer is one of: {', '.join(answers)}; not {answer!r}")
-    sealed = folder / ".answer"  # so that nobody reads it by accident
+    sealed = folder / ".answer"  # hidden, so that nobody reads it by accident
     if not sealed.exists():
-        if answer is not None:
-            raise ValueError(f"{folder} is not there yet: exercise mystery --seed {seed} trains it")
-        with TemporaryDirectory() as lists:
-            write_lists(Path(lists))
-            options = network["options"].replace("LIST", f"{lists}/LIST").split()
-            check, says = _train(network, options, folder)
-        write_text(sealed, b64encode(json.dumps([check, says]).encode()).decode())
+        write_text(sealed, "\n".join(_train(network, folder)))
     if answer is None:
         print(f"look at it with: tensorboard --logdir {folder.parent}")
-        print(f"what is the matter with it? One of: {', '.join(answers)}")
-        print(f'{program()} exercise mystery --seed {seed} --answer "{answers[0]}"')
+        print(f"what is the matter with it? Add --answer, with one of: {', '.join(answers)}")
         return None
-    check, says = json.loads(b64decode(sealed.read_text()))
-    right = answer == network.get("answer", HEALTHY)
-    card = texts("mystery")["cards"][check]
+    check, says = sealed.read_text("utf-8").splitlines()
+    right, card = answer == network.get("answer", "healthy"), texts("mystery")["cards"][check]
     if right:
         print(f"right  {answer} ({network['name']}: {network['what']})\nseen   {card}: {says}")
     else:
@@ -85,13 +70,15 @@ def mystery(seed: int | None, answer: str | None, hint: bool) -> bool | None:
     return right
 
 
-def _train(network: dict[str, Any], options: list[str], folder: Path) -> tuple[str, str]:
+def _train(network: dict[str, Any], folder: Path) -> tuple[str, str]:
     """The check that tells what is the matter, and what it says."""
-    with quiet_lightning():
+    with TemporaryDirectory() as lists, quiet_lightning():
+        write_lists(Path(lists))
+        options = network["options"].replace("LIST", f"{lists}/LIST").split()
         cli = MakemoreCLI("fit", [*options, "--threads", "1"])
         monitor = Silent(cli.config.diagnostics)
         logger = CardLogger(folder.parent, name=folder.name, version="", default_hp_metric=False)
-        logger.n_layer = cli.config.model.get("n_layer", 5)
+        logger.n_layer = cli.config.model.n_layer
         callbacks = [monitor, ProgressLine(), StopOnNaN()]
         cli.build(callbacks=callbacks, logger=logger, enable_checkpointing=False)
         try:
@@ -102,10 +89,9 @@ def _train(network: dict[str, Any], options: list[str], folder: Path) -> tuple[s
             return "nan", says
         finally:
             logger.experiment.close()
-    val = cli.trainer.callback_metrics.get("val/loss")
-    health = monitor.close(cli.trainer, cli.model.model.eval(), None if val is None else float(val))
+    val = float(cli.trainer.callback_metrics.get("val/loss", nan))
+    verdicts = monitor.close(cli.trainer, cli.model.model.eval(), val).verdicts
     for check in network.get("fails", "").split():
-        verdict = health.verdicts.get(check)
-        if verdict and not verdict.healthy:
-            return check, f"at update {verdict.step:,}, {verdict.text}"
+        if check in verdicts and not verdicts[check].healthy:
+            return check, f"at update {verdicts[check].step:,}, {verdicts[check].text}"
     return "none", "no figure is outside its band"

@@ -3,14 +3,13 @@
     import names
     names.generate(10, seed=1), names.score(["emma"])
 
-The page of the same network draws the same names (names.js). The last digits of a probability may
-differ, which changes a name about once in 10^12. Token i is chars[i - 1], 0 the end mark; V tokens.
+names.js does the same steps. Token i is chars[i - 1], 0 the end mark; V tokens.
 """
 
 import argparse
 import zlib
 from base64 import b64decode
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from functools import cache
 from hashlib import blake2b
 from random import randrange
@@ -21,6 +20,7 @@ import numpy as np
 DATA: dict = {}  # `export` writes it at the end of the file
 ACTIVATE: dict = {"tanh": np.tanh, "relu": lambda x: np.maximum(x, 0), "linear": lambda x: x}
 GIVE_UP = 100_000  # draws in a row of which none is wanted
+_floats = cache(lambda text: np.frombuffer(b64decode(text), "<f4").astype(float))
 
 
 def generate(
@@ -31,22 +31,18 @@ def generate(
     if not (temperature > 0 and (top_p is None or 0 < top_p <= 1)):
         raise ValueError("temperature must be positive, and top_p lie in (0, 1]")
     random = _random(randrange(2**32) if seed is None else seed)
-    decoded = cache(lambda last: _decoded(last, temperature, top_p or DATA["topP"]))
-    names, seen, begin = list[str](), set[str](), _tokens(prefix)
+    cumulative = cache(lambda last: _decoded(last, temperature, top_p or DATA["topP"]).cumsum())
+    names, begin = list[str](), _tokens(prefix)
     barren = GIVE_UP if begin and begin[0] in DATA["spaces"] else 0
     while len(names) < num and barren < GIVE_UP:
-        tokens, barren = [*begin], barren + 1
-        while len(tokens) <= max_length:
-            cumulative = decoded(tuple(tokens[-DATA["blockSize"] :])).cumsum()
-            token = int((cumulative <= next(random) * cumulative[-1]).sum())
-            if token == 0:
-                name = "".join(DATA["chars"][i - 1] for i in tokens)
-                if not (only_new and known(name) or unique and name in seen):
-                    names.append(name)
-                    seen.add(name)
-                    barren = 0
-                break
-            tokens.append(token)
+        tokens, token, barren = [*begin], -1, barren + 1
+        while token and len(tokens) <= max_length:
+            p = cumulative(tuple(tokens[-DATA["blockSize"] :]))
+            tokens.append(token := int((p <= next(random) * p[-1]).sum()))
+        name = "".join(DATA["chars"][i - 1] for i in tokens if i)
+        if not (token or (only_new and known(name)) or (unique and name in names)):
+            names.append(name)
+            barren = 0
     return names
 
 
@@ -77,21 +73,18 @@ def _tokens(text: str) -> list[int]:
 
 def _random(seed: int) -> Iterator[float]:
     """Numbers in [0, 1): PCG-RXS-M-XS-32 (O'Neill, 2014, https://www.pcg-random.org)."""
-    state = (2891336453 + seed) * 747796405 + 2891336453
+    state = 2891336453 + seed
     while True:
-        state &= 0xFFFFFFFF
+        state = (state * 747796405 + 2891336453) & 0xFFFFFFFF
         word = (state >> ((state >> 28) + 4) ^ state) * 277803737 & 0xFFFFFFFF
         yield (word >> 22 ^ word) / 2**32
-        state = state * 747796405 + 2891336453
 
 
-def _decoded(last: Sequence[int], temperature: float, top_p: float) -> np.ndarray:
+def _decoded(last: tuple[int, ...], temperature: float, top_p: float) -> np.ndarray:
     """What is drawn with, (V,): a name has a character, and no white space at its ends."""
     p, spaces = _probabilities(last), DATA["spaces"]
-    if last:
-        p[0] *= last[-1] not in spaces
-    else:
-        p[[0, *spaces]] = 0
+    if not last or last[-1] in spaces:
+        p[[0] if last else [0, *spaces]] = 0
     p = (p / p.max()) ** (1 / temperature)
     p /= p.sum()
     if top_p < 1:
@@ -100,11 +93,11 @@ def _decoded(last: Sequence[int], temperature: float, top_p: float) -> np.ndarra
     return p
 
 
-def _probabilities(last: Sequence[int]) -> np.ndarray:
+def _probabilities(last: Iterable[int]) -> np.ndarray:
     """The distribution of the token after the last ones, (V,)."""
     network = DATA["network"]
     window = (*[0] * DATA["blockSize"], *last)[-DATA["blockSize"] :]
-    embedding, rest = np.split(_parameters(), [np.prod(network["embedding"])])
+    embedding, rest = np.split(_floats(network["parameters"]), [np.prod(network["embedding"])])
     x = embedding.reshape(network["embedding"])[list(window)].ravel()
     for i, (n_out, n_in) in enumerate(network["layers"]):
         weight, bias, rest = np.split(rest, [n_out * n_in, n_out * (n_in + 1)])
@@ -113,45 +106,33 @@ def _probabilities(last: Sequence[int]) -> np.ndarray:
     p /= p.sum()
     if "counts" not in DATA:
         return p
-    q, total, kinds = _counted(window[1 - DATA["counts"]["width"] :])
+    q, _, total, kinds = _counted(window[1 - DATA["counts"]["width"] :])
     entropy = -p @ np.log(np.maximum(p, 1e-300))
-    known = np.array([1, np.log(total), np.log(kinds), entropy])
-    a = 1 / (1 + np.exp(-known @ DATA["weights"]))  # of the network
+    a = 1 / (1 + np.exp(-np.dot(DATA["weights"], [1, np.log(total), np.log(kinds), entropy])))
     return a * p + (1 - a) * q
 
 
 @cache
-def _parameters() -> np.ndarray:
-    return np.frombuffer(b64decode(DATA["network"]["parameters"]), "<f4").astype(float)
-
-
-@cache
-def _counted(window: tuple[int, ...]) -> tuple[np.ndarray, int, int]:
-    """Interpolated Kneser-Ney smoothing, (V,), of windows that end so.
-
-    And how many tokens follow the longest such end that was counted, and how many different ones.
-    """
-    size, d = len(DATA["chars"]) + 1, DATA["counts"]["discount"]
-    known = _counted(window[1:]) if window else (np.full(size, 1 / size), 1, 1)
-    rows = _rows(window)
+def _counted(window: tuple[int, ...]) -> tuple[np.ndarray, np.ndarray, int, int]:
+    """Interpolated Kneser-Ney smoothing, (V,), of windows that end so; and the windows that were
+    counted and end so, each with its next token and how often. Of the longest end that was counted:
+    how many tokens follow it, and how many different ones."""
+    size, width, d = len(DATA["chars"]) + 1, DATA["counts"]["width"], DATA["counts"]["discount"]
+    if window:
+        shorter, rows, total, kinds = _counted(window[1:])
+        rows = rows[rows[:, -2 - len(window)] == window[0]]
+    else:
+        table = zlib.decompress(b64decode(DATA["counts"]["rows"]))  # column by column
+        shorter, total, kinds = np.full(size, 1 / size), 1, 1
+        rows = np.frombuffer(table, "<i4").reshape(width + 1, -1).T
     if len(rows) == 0:
-        return known
+        return shorter, rows, total, kinds
     counts = np.bincount(rows[:, -2], rows[:, -1], size)
-    if len(window) < DATA["counts"]["width"] - 1:  # counts the distinct tokens before it
+    if len(window) < width - 1:  # counts the distinct tokens before it
         pairs = np.unique(rows[:, -3 - len(window)] * size + rows[:, -2])
         counts = np.bincount(pairs % size, minlength=size)
     total, kinds = int(counts.sum()), int(np.count_nonzero(counts))
-    return (np.maximum(counts - d, 0) + d * kinds * known[0]) / total, total, kinds
-
-
-@cache
-def _rows(window: tuple[int, ...]) -> np.ndarray:
-    """The windows that were counted and end so, each with its next token and how often."""
-    if window:
-        rows = _rows(window[1:])
-        return rows[rows[:, -2 - len(window)] == window[0]]
-    table = zlib.decompress(b64decode(DATA["counts"]["rows"]))  # column by column
-    return np.frombuffer(table, "<i4").reshape(DATA["counts"]["width"] + 1, -1).T
+    return (np.maximum(counts - d, 0) + d * kinds * shorter) / total, rows, total, kinds
 
 
 def main() -> None:
