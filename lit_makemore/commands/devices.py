@@ -1,7 +1,7 @@
-"""Which device a run takes, where its options leave that open.
+"""Which device a run takes, where its options leave that open: what the user says is obeyed.
 
 `--trainer.accelerator auto` is the CPU for a small network, because native steps are made there;
-otherwise what Lightning finds. `--trainer.devices auto` is one. What the user says is obeyed.
+otherwise what Lightning finds. `--trainer.devices auto` is one.
 """
 
 import logging
@@ -24,6 +24,10 @@ log = logging.getLogger(__name__)
 # steps by autograd on a GPU, which launch some 90 to 250 kernels each. This is an estimate: it was
 # never measured on a GPU.
 SMALL = 25_000_000
+ON_CPU = (
+    "on the CPU, which should be faster for a network of this size than the GPU; to use that: "
+    "--trainer.accelerator gpu"
+)
 
 
 def number(devices: Any) -> Any:
@@ -62,32 +66,19 @@ def check_launcher(trainer: Any) -> None:
 def trainer_for(
     model: LitMLP, fits: bool, batch_size: int, given: Any, make: Callable[..., pl.Trainer]
 ) -> pl.Trainer:
-    """The Trainer of a command.
+    """The Trainer of a command that trains a model (fits) or evaluates it.
 
-    Args:
-        model: what is trained or evaluated.
-        fits: whether it is trained.
-        batch_size: examples of a minibatch.
-        given: the user's options of the Trainer.
-        make: makes a Trainer of these options; its arguments replace some.
+    `given` are the user's options of the Trainer; `make` makes one of them, with others in place of
+    some. The CPU is the place of a run that is small, and whose steps would be native.
     """
     devices = number(given.devices)
     found = torch.cuda.is_available() or torch.backends.mps.is_available()
     alone = str(devices) == "1" and given.num_nodes == 1 and given.strategy == "auto"
     if found and alone and given.accelerator == "auto":
         trainer = make(accelerator="cpu", devices=devices)
-        if _suits(trainer, model, fits, batch_size):
-            log.info(
-                "on the CPU, which should be faster for a network of this size than the GPU; "
-                "to use that: --trainer.accelerator gpu"
-            )
+        engine, size = model.hparams["engine"], sum(p.numel() for p in model.parameters())
+        ours = engine in ("auto", "native") and not any(ruled_out(trainer, model, with_data=False))
+        if (size * batch_size < SMALL or engine == "native") and (ours or not fits):
+            log.info(ON_CPU)
             return trainer
     return make(devices=devices)
-
-
-def _suits(on_cpu: pl.Trainer, model: LitMLP, fits: bool, batch_size: int) -> bool:
-    """Whether the CPU is the place of a run: it is small, and its steps would be native."""
-    engine, size = model.hparams["engine"], sum(p.numel() for p in model.parameters())
-    small = size * batch_size < SMALL or engine == "native"
-    native = engine in ("auto", "native") and not any(ruled_out(on_cpu, model, with_data=False))
-    return small and (native or not fits)

@@ -6,14 +6,13 @@ from itertools import chain
 import torch
 from torch import Tensor
 
-from lit_makemore import model as checkpoint
 from lit_makemore.commands.lightning_cli import MakemoreCLI
 from lit_makemore.commands.options import NOTHING_KEPT
 from lit_makemore.commands.output import say
-from lit_makemore.commands.parsing import check_output
 from lit_makemore.commands.quiet import quiet_lightning
 from lit_makemore.commands.score import UNSPELLED, csv_row
 from lit_makemore.files import write_parts
+from lit_makemore.model import load
 from lit_makemore.training.loaders import WordLoader
 from lit_makemore.training.module import LitMLP
 from lit_makemore.words.corpus import are_among, read_words
@@ -39,18 +38,16 @@ def run(args: list[str], begun: float) -> None:
 
 
 def predict(cli: MakemoreCLI) -> None:
-    """Scores the words of a file, a CSV row for each, in the order of the file.
+    """Scores the words of a file in its order, a CSV row for each: nats, the end mark included.
 
-    The loss per character is in nats; the end mark is a character too. A word that the vocabulary
-    cannot spell has an empty score; a line on stderr says how many there are.
+    A word that the vocabulary cannot spell has empty scores; a line says how many there are.
     """
     data, path = cli.config.data, cli.config.ckpt_path
     if data.predict_path is None:
         raise ValueError("predict scores the words of a file: --data.predict_path FILE")
-    check_output(cli.config)
-    how = Reading(data.lowercase, data.strip, encoding=data.encoding)
-    words = read_words(data.predict_path, how)
-    loaded = checkpoint.load(path).float()
+    reading = Reading(data.lowercase, data.strip, encoding=data.encoding)
+    words = read_words(data.predict_path, reading)
+    loaded = load(path).float()
     model = LitMLP(loaded.vocab.chars, loaded.block_size, **loaded.architecture)
     model.model = loaded
     cli.build(model, callbacks=[], **NOTHING_KEPT)
@@ -73,7 +70,5 @@ def _rows(chunks: list[Scores], train_hashes: Tensor) -> Iterator[str]:
     for chunk in chunks:
         known = are_among((word for word, _ in chunk), train_hashes).tolist()
         for (word, log_p), in_train in zip(chunk, known, strict=True):
-            scores = ["", ""]
-            if log_p is not None:
-                scores = [f"{log_p:.6f}", f"{-log_p / (len(word) + 1):.6f}"]
-            yield csv_row([word, *scores, int(in_train)])
+            scores = () if log_p is None else (log_p, -log_p / (len(word) + 1))
+            yield csv_row([word, *([f"{x:.6f}" for x in scores] or ["", ""]), int(in_train)])

@@ -2,10 +2,8 @@
 
 import base64
 import json
-import logging
 import re
 import sys
-import warnings
 import zlib
 from html import escape
 from pathlib import Path
@@ -23,7 +21,6 @@ from lit_makemore.network.mlp import ACTIVATIONS
 from lit_makemore.sampling.generate import POSITIONS, WordFilter
 from lit_makemore.sampling.sampler import USUAL
 
-Format = Literal["html", "python", "onnx", "safetensors"]
 TITLE = "Names that a neural network invents"
 PARTS = Path(__file__).with_name("page")
 # what page/names.js and names.py compute; they leave out Dropout and Identity
@@ -32,31 +29,25 @@ MOST_COUNTS = 400_000  # bytes: a browser reads them in about a second
 
 
 def export(
-    ckpt_path: str, format: Format = "html", output: str | None = None, title: str | None = None
+    ckpt_path: str,
+    format: Literal["html", "python"] = "html",
+    output: str | None = None,
+    title: str | None = None,
 ) -> None:
     """Writes a trained network to one file, with Batch Normalization folded into its layers.
 
-    html: a web page that draws names; it needs no server and no network.
-    python: a program and module that draws names and scores words; it needs numpy.
-    onnx: the network from windows (B, T) to logits (B, V), for other programs.
-    safetensors: its parameters, with what is needed to build the network again.
-
     Args:
         ckpt_path: the checkpoint file; nothing else is read.
-        format: html, python, onnx or safetensors.
+        format: html is a web page that draws names, and needs no server and no network; python is a
+            program and module that draws names and scores words, and needs numpy.
         output: the file to write; by default the checkpoint's name, in the current folder.
         title: the heading of the page.
     """
     if title is not None and format != "html":
         raise ValueError(f"--title is of a page; leave it out, or --format {format}")
-    ending = "py" if format == "python" else format
-    path = Path(output or f"{Path(ckpt_path).stem}.{ending}")
+    path = Path(output or f"{Path(ckpt_path).stem}.{'py' if format == 'python' else format}")
     model = load(ckpt_path).folded()
-    if format == "html":
-        content, left_out = web_page(model, title or TITLE)
-    else:
-        make = {"python": python, "onnx": onnx, "safetensors": safetensors}[format]
-        content, left_out = make(model)
+    content, left_out = python(model) if format == "python" else web_page(model, title or TITLE)
     with replacing(path) as file:
         file.write(content)
     count = sum(parameter.numel() for parameter in model.net.parameters())
@@ -72,15 +63,14 @@ def web_page(model: NameModel, title: str = TITLE) -> tuple[bytes, str]:
     """
     content, left_out = described(model), ""
     if (mixture := model.mixture) is not None:
-        if len(rows := packed_counts(mixture.counts)) > MOST_COUNTS:
-            sizes = f"they take {len(rows):,} bytes, a page has at most {MOST_COUNTS:,}"
-            left_out = f"the counts of its mixture: {sizes}"
-        else:
+        if (size := len(rows := packed_counts(mixture.counts))) <= MOST_COUNTS:
             content |= mixed(mixture, rows)
+        else:
+            sizes = f"they take {size:,} bytes, a page has at most {MOST_COUNTS:,}"
+            left_out = f"the counts of its mixture: {sizes}"
     # The text cannot have "</script": base64 has no "<", and in sorted characters "/" comes first.
-    parts = {"title": escape(title), "network": json.dumps(content)}
-    for name in ("names", "texts", "page"):
-        parts[name] = (PARTS / f"{name}.js").read_text("utf-8")
+    parts = {name: (PARTS / f"{name}.js").read_text("utf-8") for name in ("names", "texts", "page")}
+    parts |= {"title": escape(title), "network": json.dumps(content)}
     page = (PARTS / "page.html").read_text("utf-8")
     return re.sub(r"{{ (\w+) }}", lambda part: parts[part[1]], page).encode(), left_out
 
@@ -99,17 +89,17 @@ def python(model: NameModel) -> tuple[bytes, str]:
 def described(model: NameModel) -> dict[str, Any]:
     """A folded model as page/names.js and names.py read it, but for its mixture."""
     net, words = model.net, WordFilter(model.list_hashes)
-    if unknown := [x for x in net.layers if type(x) not in PAGE_LAYERS]:
-        raise ValueError(
-            f"a page cannot compute {type(unknown[0]).__name__}, nor can the Python file; "
-            "use --format onnx or safetensors"
-        )
+    if unknown := [type(x).__name__ for x in net.layers if type(x) not in PAGE_LAYERS]:
+        remedy = "nor can the Python file; docs/export.md says how to write ONNX"
+        raise ValueError(f"a page cannot compute {unknown[0]}, {remedy}")
     linear = [layer for layer in net.layers if isinstance(layer, Linear)]
-    parameters = [net.embedding.weight]
-    for layer in linear:
-        assert layer.bias is not None  # folding gives every layer one
-        parameters += [layer.weight, layer.bias]
-    flat = torch.cat([parameter.detach().flatten() for parameter in parameters])
+    # after folding every layer has a bias
+    parameters = [
+        net.embedding.weight,
+        *(p for layer in linear for p in (layer.weight, layer.bias)),
+    ]
+    flat = torch.cat([p.detach().flatten() for p in parameters if p is not None])
+    active = {type(layer) for layer in net.layers}
     return {
         "chars": model.vocab.chars,
         "spaces": [i for i, char in enumerate(model.vocab.chars, 1) if char.isspace()],
@@ -118,9 +108,7 @@ def described(model: NameModel) -> dict[str, Any]:
         "network": {
             "embedding": list(net.embedding.weight.shape),
             "layers": [list(layer.weight.shape) for layer in linear],
-            "activation": next(
-                x for x, kind in ACTIVATIONS.items() if kind in map(type, net.layers)
-            ),
+            "activation": next(name for name, kind in ACTIVATIONS.items() if kind in active),
             "parameters": _base64(flat.numpy().astype("<f4").tobytes()),
         },
         "filter": {
@@ -133,16 +121,16 @@ def described(model: NameModel) -> dict[str, Any]:
 
 def mixed(mixture: Mixture, rows: bytes) -> dict[str, Any]:
     """The same of a mixture; each program reads rows of its own kind."""
-    counts = mixture.counts
-    described = {"width": counts.rows.size(1), "discount": counts.discount}
-    return {"weight": mixture.weight, "counts": {"rows": _base64(rows), **described}}
+    width, discount = mixture.counts.rows.size(1), mixture.counts.discount
+    counts = {"rows": _base64(rows), "width": width, "discount": discount}
+    return {"weight": mixture.weight, "counts": counts}
 
 
 def packed_counts(counts: KneserNey) -> bytes:
-    """The examples that were counted, for each: window with next token, and how often it occurs.
+    """The windows with next token that were counted, in order, and how often each occurs.
 
-    The rows are sorted. Of each one: how many tokens it has in common with the row before, its
-    other tokens, its count; numbers of seven bits a byte, the lowest first.
+    Of each one: how many tokens it has in common with the one before, its other tokens, its count;
+    numbers of seven bits a byte, the lowest first.
     """
     rows, numbers = counts.rows.tolist(), counts.counts.tolist()
     packed, before = bytearray(), [-1] * len(rows[0])
@@ -155,53 +143,6 @@ def packed_counts(counts: KneserNey) -> bytes:
             packed.append(value)
         before = row
     return bytes(packed)
-
-
-def onnx(model: NameModel) -> tuple[bytes, str]:
-    """The network of a folded model for other programs, and what ONNX cannot hold."""
-    windows = torch.zeros((2, model.block_size), dtype=torch.int64)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        logging.disable(logging.WARNING)  # torch's exporter speaks of torchvision, and of itself
-        try:
-            program = torch.onnx.export(
-                model.net,
-                (windows,),
-                input_names=["windows"],
-                output_names=["logits"],
-                dynamic_shapes=({0: torch.export.Dim("batch")},),
-                dynamo=True,
-                verbose=False,
-            )
-        finally:
-            logging.disable(logging.NOTSET)
-    assert program is not None
-    program.model.metadata_props.update(_description(model))
-    proto = program.model_proto
-    for part in (*proto.graph.node, *proto.graph.input, *proto.graph.output):
-        part.ClearField("metadata_props")  # how this program was called, with paths of this machine
-    left_out = "the counts of its mixture: ONNX cannot hold them" if model.mixture else ""
-    return proto.SerializeToString(), left_out
-
-
-def safetensors(model: NameModel) -> tuple[bytes, str]:
-    """The tensors of a folded model, with text that describes them; nothing is left out."""
-    from safetensors.torch import save
-
-    tensors = model.net.state_dict()
-    architecture = {name: value for name, value in model.architecture.items() if name != "init"}
-    description = _description(model) | {"architecture": json.dumps(architecture)}
-    if (mixture := model.mixture) is not None:
-        counts = mixture.counts
-        tensors |= {"counts.rows": counts.rows, "counts.numbers": counts.counts}
-        described = {"weight": mixture.weight, "discount": counts.discount}
-        description["mixture"] = json.dumps(described)
-    return save(tensors, description), ""
-
-
-def _description(model: NameModel) -> dict[str, str]:
-    """What is needed to use a network: token i is chars[i - 1]; token 0 is the end mark."""
-    return {"chars": model.vocab.chars, "block_size": str(model.block_size)}
 
 
 def _base64(data: bytes) -> str:

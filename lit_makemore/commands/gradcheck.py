@@ -1,6 +1,6 @@
 """`gradcheck`: compares hand-derived gradients with autograd's."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from typing import Literal
 
@@ -44,54 +44,52 @@ def gradcheck(
         batch_size: examples of the minibatch.
         seed: of the parameters and the choice of examples.
     """
-    agree = True
-    for title, what, lines in _comparisons(config, ckpt_path, dtype, batch_size, seed):
-        failed = sum(not line.agrees for line in lines)
-        agree = agree and not failed
-        verdict = f"{failed} disagree" if failed else "all agree"
-        print(
-            f"{title}\n\n{checks.table(lines, f'{what} of')}\n\n{len(lines)} {what}s: {verdict}\n"
-        )
-    return 0 if agree else 1
-
-
-def _comparisons(
-    config: str | None, ckpt_path: str | None, dtype: str, batch_size: int, seed: int
-) -> Iterator[tuple[str, str, list[checks.Line]]]:
-    """Title, what is compared, and the comparison; see `gradcheck` for the arguments."""
     if batch_size < 2:
         raise ValueError(f"Batch Normalization needs --batch_size 2 at least, not {batch_size}")
     kind, generator = getattr(torch, dtype), torch.Generator().manual_seed(seed)
+    net, block_size = None, 3
+    found: Iterable[tuple[str, str, list[checks.Line]]]
     if config:
         net, corpus, block_size = _configured(config, generator)
     else:
         names = files.find(NAMES_PATH)
         corpus = read_corpus(names if names.exists() else files.find(SMALL_PATH))
-    if not (config or ckpt_path):
-        x, y = draw(corpus, 3, batch_size, generator)
-        p = checks.lecture_parameters(len(corpus.chars) + 1, generator, kind)
-        count = sum(tensor.numel() for tensor in vars(p).values())
-        lines = checks.check_lecture(p, x, y)
-        yield f"The lecture's exercise, {count:,} parameters, {dtype}", "gradient", lines
-        return
     if ckpt_path:
         model = load(ckpt_path)
         if apart := difference(model.vocab.chars, corpus.chars):
             raise ValueError(f"the network has other characters: {apart}; name its --config")
         net, block_size = model.net, model.block_size
     x, y = draw(corpus, block_size, batch_size, generator)
-    net, name = net.to(kind), config or ckpt_path
-    shown = layer_names(net) | tensor_names(net)  # as figures in TensorBoard
+    if net is None:
+        p = checks.lecture_parameters(len(corpus.chars) + 1, generator, kind)
+        count = sum(tensor.numel() for tensor in vars(p).values())
+        title = f"The lecture's exercise, {count:,} parameters, {dtype}"
+        found = [(title, "gradient", checks.check_lecture(p, x, y))]
+    else:
+        found = _comparisons(net.to(kind), str(config or ckpt_path), dtype, x, y)
+    disagree = 0
+    for title, what, lines in found:
+        disagree += (failed := sum(not line.agrees for line in lines))
+        verdict = f"{len(lines)} {what}s: " + (f"{failed} disagree" if failed else "all agree")
+        print(f"{title}\n\n{checks.table(lines, f'{what} of')}\n\n{verdict}\n")
+    return 1 if disagree else 0
+
+
+def _comparisons(
+    net: MLP, name: str, dtype: str, x: Tensor, y: Tensor
+) -> Iterator[tuple[str, str, list[checks.Line]]]:
+    """Title, what is compared, and the comparison, with names as in TensorBoard."""
+    shown = layer_names(net) | tensor_names(net)
+
+    def named(lines: list[checks.Line]) -> list[checks.Line]:
+        return [replace(line, name=shown[line.name]) for line in lines]
+
     for mode in ("training", "evaluation"):
         lines = checks.check_network(net.train(mode == "training"), x, y)
-        yield f"{name} in {mode} mode, {dtype}", "gradient", _named(lines, shown)
+        yield f"{name} in {mode} mode, {dtype}", "gradient", named(lines)
     if any(isinstance(layer, BatchNorm1d) for layer in net.layers):
         title = f"{name} with BatchNorm1d folded into the Linear layers, {dtype}"
-        yield title, "output", _named(check_fold(net, x), shown)
-
-
-def _named(lines: list[checks.Line], names: dict[str, str]) -> list[checks.Line]:
-    return [replace(line, name=names[line.name]) for line in lines]
+        yield title, "output", named(check_fold(net, x))
 
 
 def draw(
@@ -107,8 +105,7 @@ def draw(
 def _configured(config: str, generator: torch.Generator) -> tuple[MLP, Corpus, int]:
     """Network, words and block size of a training configuration.
 
-    Parameters and running statistics are moved off their initial values: zeros and ones hide
-    mistakes.
+    Parameters and running statistics leave their initial values: zeros and ones hide mistakes.
     """
     from lit_makemore.commands.lightning_cli import MakemoreCLI
     from lit_makemore.commands.options import NOTHING_KEPT

@@ -2,23 +2,30 @@
 
 import sys
 from functools import partial
-from inspect import cleandoc, signature
+from inspect import signature
 from pathlib import Path
 from typing import Any
 
 import lightning.pytorch as pl
 import yaml
 from jsonargparse import Namespace
-from lightning.fabric.plugins import CheckpointIO
 from lightning.fabric.plugins.environments import ClusterEnvironment
 from lightning.pytorch.callbacks import Checkpoint, DeviceStatsMonitor, ProgressBar
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
 from lightning.pytorch.loggers import Logger
 
 from lit_makemore import files
-from lit_makemore.commands import devices, options, threads
+from lit_makemore.commands import options, threads
+from lit_makemore.commands.devices import check_launcher, trainer_for
+from lit_makemore.commands.options import listed
 from lit_makemore.commands.output import program
-from lit_makemore.commands.parsing import PATHS, OneLineErrors, check_config, short_help, telling
+from lit_makemore.commands.parsing import (
+    OneLineErrors,
+    check_config,
+    check_paths,
+    short_help,
+    telling,
+)
 from lit_makemore.diagnostics.settings import Diagnostics
 from lit_makemore.runs import slurm
 from lit_makemore.runs.checkpoints import AtomicCheckpointIO
@@ -47,24 +54,19 @@ yaml.SafeDumper.add_multi_representer(str, yaml.SafeDumper.represent_str)
 
 class _Parser(OneLineErrors, LightningArgumentParser):
     def add_class_arguments(self, theclass: Any, *args: Any, **kwargs: Any) -> Any:
-        """Adds the options of a class. A logger's save_dir is no longer one that must be given."""
-        places = issubclass(theclass, Logger) and "save_dir" in signature(theclass).parameters
-        if places:
+        """Adds the options of a class; a logger's save_dir may be left out."""
+        if issubclass(theclass, Logger) and "save_dir" in signature(theclass).parameters:
             kwargs["skip"] = {*(kwargs.get("skip") or ()), "save_dir"}
             self.add_argument("--save_dir", type=str, default="", help="By default the run folder.")
         return super().add_class_arguments(theclass, *args, **kwargs)
 
 
 class MakemoreCLI(LightningCLI):
-    """Parses the options of a command; `build` makes the data, the network and the Trainer of them.
-
-    args is what follows the command on the command line; common is where runs of a sweep have their
-    teachers, if they share them.
-    """
+    """Parses what follows a command; `build` makes the data, the network and the Trainer of it."""
 
     def __init__(self, command: str, args: list[str], common: Path | None = None) -> None:
-        self.command, self.common = command, common
-        self._short = bool({"-h", "--help"} & {*args})
+        self.command, self._short = command, bool({"-h", "--help"} & {*args})
+        self.common = common  # where runs of a sweep have their teachers, if they share them
         super().__init__(
             LitMLP,
             NamesDataModule,
@@ -86,20 +88,20 @@ class MakemoreCLI(LightningCLI):
 
     def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
         def add(name: str, kind: Any, default: Any, text: str) -> None:
-            parser.add_argument(name, type=kind, default=default, help=cleandoc(text))
+            parser.add_argument(name, type=kind, default=default, help=text)
 
         add("--name", str | None, None, "Name of the run folder; by default that of the config.")
         add("--runs_dir", str, "runs", "Folder that contains the run folders.")
         add("--threads", int | None, None, "CPU threads of torch; by default chosen by size.")
-        text = """The length of the list chooses batch size, updates, validations and dropout, where
-            no option does: for a network, or for a teacher. config.yaml then has their values."""
-        add("--recipe", Role | None, None, text)
-        text = "Losses on names.txt of what a configuration re-implements, and its steps."
-        add("--published", dict[str, float], {}, text)
+        said = "The length of the list chooses batch size, updates, validations and dropout, where"
+        said += " no option does: for a network, or for a teacher. config.yaml has their values."
+        add("--recipe", Role | None, None, said)
+        said = "Losses on names.txt of what a configuration re-implements, and its steps."
+        add("--published", dict[str, float], {}, said)
         add("--all_words", bool, False, "After a fit train once more, on all words.")
         if self.command == "fit":
-            resume = "Continue a run: true, auto (if there is one), its folder or checkpoint."
-            add("--resume", str | None, None, resume)
+            said = "Continue a run: true, auto (if there is one), its folder or checkpoint."
+            add("--resume", str | None, None, said)
             add("--resume_override", bool, False, "Resume even if the configuration has changed.")
             add("--max_requeues", int, 20, "How often a SLURM job is queued again after SIGUSR1.")
         else:
@@ -110,8 +112,7 @@ class MakemoreCLI(LightningCLI):
         parser.link_arguments("data.chars", "model.chars", apply_on="instantiate")
         parser.link_arguments("data.block_size", "model.block_size", apply_on="instantiate")
         parser.link_arguments("seed_everything", "data.seed")
-        # A logger is made when the run folder is known: see `loggers`.
-        parser.add_instantiator(_later, Logger)
+        parser.add_instantiator(_later, Logger)  # when the run folder is known: see `loggers`
 
     def parse_arguments(self, parser: LightningArgumentParser, args: Any) -> None:
         """Parses the options. What the recipe chooses are defaults, which any option replaces."""
@@ -124,33 +125,30 @@ class MakemoreCLI(LightningCLI):
         if not grows and (resumed := self._resumed()):
             args = ["--config", str(resumed), "--runs_dir", self.config.runs_dir, *args]
             self._parse(parser, args)
-        if self.config.recipe is None or not hasattr(self.config.data, "items"):
-            return
-        data = NamesDataModule(**self.config.data)
-        parser.set_defaults(options_for(self.config.recipe, examples_of(data)))
-        self._parse(parser, args)
-        self.config.recipe = None  # now there are plain values
+        if self.config.recipe and hasattr(self.config.data, "items"):
+            examples = examples_of(NamesDataModule(**self.config.data))
+            parser.set_defaults(options_for(self.config.recipe, examples))
+            self._parse(parser, args)
+            self.config.recipe = None  # now there are plain values
 
     def _parse(self, parser: LightningArgumentParser, args: Any) -> None:
         super().parse_arguments(parser, args)
-        for name in PATHS:
-            if self.config.get(name):
-                self.config[name] = files.local(self.config[name])
+        check_paths(self.config)
 
     def _resumed(self) -> Path | None:
         """The configuration of the run that --resume names, where --config names none."""
-        how, name = self.config.get("resume"), self.config.name
+        how, named = self.config.get("resume"), self.config.name or ""
         if self.config.config or how in (None, "false"):
             return None
-        folder = Path(self.config.runs_dir, name or "") if how in ("true", "auto") else Path(how)
+        folder = Path(how) if how not in ("true", "auto") else Path(self.config.runs_dir, named)
         folder = folder.parent.parent if folder.is_file() else folder
         check_config(path := folder / "config.yaml")
         # The parser reads no surrogates, which an ASCII locale has for other letters.
         return path if path.is_file() and "\\uDC" not in path.read_text("utf-8") else None
 
     def before_instantiate_classes(self) -> None:
-        groups = {"model": LitMLP, "data": NamesDataModule, "diagnostics": Diagnostics}
-        for name, kind in groups.items():
+        kinds: dict[str, type] = {"model": LitMLP, "data": NamesDataModule}
+        for name, kind in {**kinds, "diagnostics": Diagnostics}.items():
             refuse(options.group_rows(name, self.config[name], kind))
         refuse(options.config_rows(self.command, self.config))
         threads.use(threads.asked(self.config.threads) or threads.cores())
@@ -158,42 +156,39 @@ class MakemoreCLI(LightningCLI):
     def instantiate_classes(self) -> None:
         """Nothing yet: the command looks at the options first, and then calls `build`."""
 
-    def build(self, model: LitMLP | None = None, /, **trainer_arguments: Any) -> None:
+    def build(self, model: LitMLP | None = None, /, **ours: Any) -> None:
         """Makes datamodule, model and trainer; for a given model the trainer, and reads no list.
 
-        trainer_arguments add to the user's options. Callbacks come after the user's.
+        `ours` add to the user's options of the Trainer. Our callbacks come before the user's.
         """
-        self._trainer_arguments = trainer_arguments
-        parser, config = self.parser, self.config
-        if model is not None:
-            parser, config = _Parser(), Namespace(trainer=config.trainer)
-            parser.add_lightning_class_args(self.trainer_class, "trainer")
-            parser.add_instantiator(_later, Logger)
+        config = self.config if model is None else Namespace(trainer=self.config.trainer)
         try:
-            self.config_init = parser.instantiate_classes(config)
+            self.config_init = self.parser.instantiate_classes(config)
             self.datamodule = self.config_init.get("data")
             self.model = model or self.config_init["model"]
-            self.trainer = self.instantiate_trainer()
+            self.trainer = self._trainer(self.config_init.trainer, ours)
         except ValueError as error:
             raise ValueError(telling(str(error))) from error
 
-    def instantiate_trainer(self, **kwargs: Any) -> pl.Trainer:
-        given, ours = self.config_init.trainer, self._trainer_arguments
-        plugins = options.listed(given.plugins)
-        for name in [type(one).__name__ for one in plugins if isinstance(one, CheckpointIO)]:
-            why = "a run writes its checkpoints itself, so that a kill leaves each whole"
-            raise ValueError(f"{name} among --trainer.plugins does not work here; {why}")
+    def _trainer(self, given: Any, ours: dict[str, Any]) -> pl.Trainer:
+        plugins, interval, fits = (
+            listed(given.plugins),
+            given.val_check_interval,
+            self.command == "fit",
+        )
         if not any(isinstance(plugin, ClusterEnvironment) for plugin in plugins):
             plugins = [*plugins, *filter(None, [slurm.environment()])]
+        if isinstance(interval, int):  # of updates; Lightning counts minibatches
+            most = given.max_steps if given.max_steps > 0 else interval
+            interval = min(interval, most) * given.accumulate_grad_batches
         added = {
-            "callbacks": _joined(ours, options.listed(given.callbacks)),
+            "callbacks": _joined(ours, listed(given.callbacks)),
             "plugins": [*plugins, AtomicCheckpointIO()],
-            "val_check_interval": options.validation_interval(given),
+            "val_check_interval": interval,
         }
-        make = partial(super().instantiate_trainer, **{**ours, **added})
-        fits, batch_size = self.command == "fit", self.config.data.batch_size
+        make = partial(self.instantiate_trainer, **{**ours, **added})
         try:
-            trainer = devices.trainer_for(self.model, fits, batch_size, given, make)
+            trainer = trainer_for(self.model, fits, self.config.data.batch_size, given, make)
         except TypeError as error:  # what Lightning calls some of its bad arguments
             raise ValueError(str(error)) from error
         leave_signals_alone(trainer)
@@ -203,12 +198,12 @@ class MakemoreCLI(LightningCLI):
         once_more = "--all_words true needs one process, and --trainer.enable_checkpointing true"
         refuse([(fits and self.config.all_words and not kept, once_more)])
         slurm.check(trainer.num_devices * trainer.num_nodes)
-        devices.check_launcher(trainer)
+        check_launcher(trainer)
         return trainer
 
     def loggers(self) -> list[partial[Logger]]:
         given = self.config_init.trainer.logger
-        return [] if isinstance(given, bool) else options.listed(given)
+        return [] if isinstance(given, bool) else listed(given)
 
     @property
     def stem(self) -> str:
@@ -229,29 +224,23 @@ class MakemoreCLI(LightningCLI):
 
 def _typed(args: list[str]) -> list[str]:
     """The command line as the parser takes it, with the whole paths of shipped configurations."""
-    found = []
-    for before, arg in zip(["", *args], args, strict=False):
-        if before == "--config" or arg.startswith("--config="):
-            path = files.find(arg.removeprefix("--config="))
-            check_config(path)
-            arg = str(path) if before == "--config" else f"--config={path}"
-        found.append("--help" if arg == "--help_all" else arg)
-    return found
+    found: list[str] = []
+    for arg in args:
+        found += arg.split("=", 1) if arg.startswith("--config=") else [arg]
+        if found[-2:-1] == ["--config"]:
+            check_config(path := files.find(found[-1]))
+            found[-1] = str(path)
+    return ["--help" if arg == "--help_all" else arg for arg in found]
 
 
 def _joined(ours: dict[str, Any], theirs: list[pl.Callback]) -> list[pl.Callback]:
     """Our callbacks and the user's, whose progress bar takes the place of ours.
 
-    Where a command has no bar, checkpoints or logger, as validate has none, those of a run's
-    configuration are left out.
+    A command that makes no run leaves out those of a run's configuration that write or need one.
     """
-    needed = {
-        "enable_progress_bar": ProgressBar,
-        "enable_checkpointing": Checkpoint,
-        "logger": DeviceStatsMonitor,
-    }
-    without = tuple(kind for option, kind in needed.items() if ours.get(option) is False)
-    theirs = [one for one in theirs if not isinstance(one, without)]
+    if ours.get("logger") is False:  # as of NOTHING_KEPT
+        of_a_run = (ProgressBar, Checkpoint, DeviceStatsMonitor)
+        theirs = [one for one in theirs if not isinstance(one, of_a_run)]
     replaced = ProgressBar if any(isinstance(one, ProgressBar) for one in theirs) else ()
     return [*(one for one in ours["callbacks"] if not isinstance(one, replaced)), *theirs]
 

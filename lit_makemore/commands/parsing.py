@@ -18,10 +18,9 @@ from jsonargparse.typing import register_type
 from lit_makemore.commands.output import one_line, program
 from lit_makemore.files import local
 from lit_makemore.runs.folder import read_config
-from lit_makemore.sampling.arguments import ArgumentError
 
 # options that name files, of all commands; where others are used, files.find looks
-PATHS = "runs_dir resume ckpt_path output file exclude data.predict_path".split()
+PATHS = "runs_dir resume ckpt_path file exclude data.predict_path output".split()
 # what jsonargparse says of an option that does not exist
 UNKNOWN = re.compile(r"(?:unrecognized arguments: --|[Oo]ption ')([\w.]+)")
 EVALUATION = "config ckpt_path data.path threads trainer.devices"
@@ -42,10 +41,8 @@ HELP = {  # what a command of LightningCLI does, and its usual options
         "ckpt_path data.predict_path output trainer.devices",
     ),
 }
-
-
-# what jsonargparse says of types, and of a word that belongs to no option
-PLAIN = (
+VALUES = "a list of values, or a mapping of low, high, log and points"
+PLAIN = (  # for what jsonargparse says of types, and of a word that belongs to no option
     (r"Expected a typing\.Literal\[(.*?)\]", r"must be one of \1"),
     ("Expected a <class 'int'>", "must be a whole number"),
     ("Expected a <class 'float'>", "must be a number"),
@@ -54,12 +51,13 @@ PLAIN = (
     ("Expected a <class 'dict'>", "must be a mapping, as {a: 1}"),
     ("; Expected a <class 'NoneType'>", " or null"),
     (r"unrecognized arguments: (\S+\.ya?ml)\b", r"a configuration is given so: --config \1"),
+    ('Parser key "space".*(?=. Got value)', f"each option in space takes {VALUES}"),
 )
 TIME = re.compile(r"(?:(\d+)(?: days?, |:))?(\d+):(\d+):(\d+(?:\.\d+)?)")
 
 
 def duration(text: str) -> timedelta:
-    """A time of [days:]hours:minutes:seconds; jsonargparse reads 00:00:00:01 as no time at all."""
+    """A time, as it is typed or as YAML has it; jsonargparse reads 00:00:00:01 as no time."""
     if not (found := TIME.fullmatch(text)):
         raise ValueError(f"a time is days:hours:minutes:seconds, as 00:00:10:00, not {text!r}")
     days, hours, minutes, seconds = (float(part or 0) for part in found.groups())
@@ -73,11 +71,6 @@ class OneLineErrors:
     """Mixin for a jsonargparse parser: bad use is one line and status 2, not pages of usage."""
 
     def error(self, message: str, ex: Exception | None = None) -> NoReturn:
-        print(f"error: {one_line(self.one_line(message))}", file=sys.stderr)
-        sys.exit(2)
-
-    def one_line(self, message: str) -> str:
-        """What is wrong, with the option that was probably meant."""
         line = " ".join(telling(str(message)).split())
         for pattern, plain in PLAIN:
             line = re.sub(pattern, plain, line)
@@ -85,7 +78,8 @@ class OneLineErrors:
             known = list(self.get_defaults().keys())  # type: ignore[attr-defined]
             similar = get_close_matches(unknown[1], known, n=1)
             line += f"; did you mean --{similar[0]}?" if similar else "; see --help"
-        return line
+        print(f"error: {one_line(line)}", file=sys.stderr)
+        sys.exit(2)
 
 
 def telling(message: str) -> str:
@@ -121,7 +115,7 @@ class _Once(yaml.SafeLoader):
 
 
 def check_config(path: Path) -> None:
-    """Raises ValueError if a file holds no options, or one twice. A pipe is read once, not here."""
+    """Refuses a file without options, or with one twice. A pipe is read once, and not here."""
     try:
         options = read_config(path, _Once) if path.is_file() else {}
     except yaml.YAMLError:
@@ -133,7 +127,7 @@ def check_config(path: Path) -> None:
 
 
 class Parser(OneLineErrors, ArgumentParser):
-    """jsonargparse's parser with errors on one line."""
+    pass
 
 
 def call(function: Callable[..., Any], args: list[str]) -> Any:
@@ -154,21 +148,19 @@ def call(function: Callable[..., Any], args: list[str]) -> Any:
         f"{arg}=true" if arg in flags and after not in ("true", "false") else arg
         for arg, after in zip(args[1:], [*args[2:], None], strict=False)
     ]
-    options = vars(parser.parse_args(given))
-    options.update({name: local(options[name]) for name in PATHS if options.get(name)})
-    check_output(options)
+    options = parser.parse_args(given)
+    check_paths(options)
     values = [value for name in words for value in options.pop(name)]
-    try:
-        return function(*values, **options)
-    except ArgumentError as error:
-        raise ValueError(*error.args) from error
+    return function(*values, **vars(options))
 
 
-def check_output(options: Any) -> None:
-    """Raises ValueError if the file that a command writes is one that it reads."""
+def check_paths(options: Any) -> None:
+    """Puts the home folder in place of ~; refuses to write a file that the command reads."""
+    for name in filter(options.get, PATHS):
+        options[name] = local(options[name])
     output = options.get("output")
-    for name in {*PATHS, "data.path"} - {"output"} if output else ():
-        if (path := options.get(name)) and os.path.realpath(path) == os.path.realpath(output):
+    for name in filter(options.get, [*PATHS[:-1], "data.path"] if output else ()):
+        if os.path.realpath(options[name]) == os.path.realpath(output):
             raise ValueError(f"--output {output} would replace what --{name} reads; name another")
 
 

@@ -33,11 +33,9 @@ ASKED_FOR = ("callbacks", "tuner", "profilers")  # say something only where a us
 def quiet_lightning() -> Iterator[None]:
     """Inside the block, Lightning's notes are not shown, and its errors are ValueErrors.
 
-    What its callbacks say is shown: a model summary, the reason of an early stop.
-
-    If the block ended in order, the connection between the processes of a run is closed. Lightning
-    leaves it open: a thread of gloo that needs Python while it shuts down would abort this process.
-    After a failure nothing is closed: that would wait for the others.
+    What its callbacks say is shown. After the block the connection between the processes of a run
+    is closed: left open, a thread of gloo would abort Python's end. Not after a failure: closing
+    would wait for the others.
     """
     for name in ("lightning.fabric", "lightning.pytorch"):
         logging.getLogger(name).setLevel(logging.WARNING)
@@ -45,7 +43,7 @@ def quiet_lightning() -> Iterator[None]:
         logging.getLogger(f"lightning.pytorch.{part}").setLevel(logging.INFO)
     shared = logging.getLogger("lightning.pytorch.utilities.rank_zero")  # of all of Lightning
     shared.setLevel(logging.INFO)
-    shared.addFilter(_is_asked_for)
+    shared.addFilter(_asked_for)
     for message in SILENCED:
         warnings.filterwarnings("ignore", message=message)
     excepthook, threading.excepthook = threading.excepthook, _say_of_thread
@@ -64,9 +62,8 @@ def quiet_lightning() -> Iterator[None]:
         threading.excepthook = excepthook
 
 
-def _is_asked_for(record: logging.LogRecord) -> bool:
-    asked = Path(record.pathname).parent.name in ASKED_FOR
-    return asked or record.levelno >= logging.WARNING
+def _asked_for(record: logging.LogRecord) -> bool:
+    return Path(record.pathname).parent.name in ASKED_FOR or record.levelno >= logging.WARNING
 
 
 def _say_of_thread(failure: threading.ExceptHookArgs) -> None:

@@ -78,20 +78,16 @@ def _lines(draws: Iterable[Draw], model: NameModel | None, limit: int) -> Iterat
         cut += int(draw.cut.sum())
         lines = draw.names
         if model is not None:
-            in_list = are_among(draw.names, model.list_hashes)
-            known = in_list.int() + are_among(draw.names, model.train_hashes)  # 2 if in both
-            columns = draw.log_probabilities.tolist(), known.tolist(), draw.cut.tolist()
-            lines = [
-                f"{name}\t{p:.4f}\t{'cut' if c else ('new', 'list', 'train')[k]}"
-                for name, p, k, c in zip(draw.names, *columns, strict=True)
-            ]
+            known = are_among(lines, model.list_hashes).int()
+            known += are_among(lines, model.train_hashes)  # 2 if in both
+            known[draw.cut] = 3
+            words = [("new", "list", "train", "cut")[k] for k in known.tolist()]
+            rows = zip(lines, draw.log_probabilities.tolist(), words, strict=True)
+            lines = [f"{name}\t{log_p:.4f}\t{word}" for name, log_p, word in rows]
         yield "".join(f"{line}\n" for line in lines)
     if cut:
-        print(
-            f"names cut at {limit:,} characters, where they had not ended: {cut:,}; "
-            "--max_length N draws only names that end within N",
-            file=sys.stderr,
-        )
+        line = f"names cut at {limit:,} characters, where they had not ended: {cut:,}"
+        print(f"{line}; --max_length N draws only names that end within N", file=sys.stderr)
 
 
 def _probability(source: Sampler) -> str:

@@ -25,7 +25,7 @@ from lit_makemore.runs.signals import Stopped
 from lit_makemore.runs.stopping import Diverged
 from lit_makemore.runs.sweep import FrozenTrial, Study, Sweep, Value
 from lit_makemore.runs.tables import losses, mean_and_sd, read, shown
-from lit_makemore.training.option_conflicts import check_fit
+from lit_makemore.training.option_conflicts import check_fit, refuse
 
 # the sweep sets them itself, or nothing would be reached
 OURS = "config name runs_dir resume resume_override help trainer.fast_dev_run".split()
@@ -57,42 +57,30 @@ def sweep(config: str, name: str | None = None, runs_dir: str = "runs") -> None:
     print(sweep_results.write(study.folder, searched, trials, command))
 
 
-class _FileParser(Parser):
-    def one_line(self, message: str) -> str:
-        line = super().one_line(message)
-        if not line.startswith('Parser key "space"'):
-            return line
-        return (
-            "each option in space takes a list of values, or a mapping of low, high, log and "
-            f"points{line[line.rfind('. Got value') :]}"
-        )
-
-
 def described_in(path: Path) -> Sweep:
     """Reads the file of a sweep; raises ValueError, OSError or the parser's SystemExit."""
     check_config(path)
-    parser = _FileParser()
+    parser = Parser()
     parser.add_class_arguments(Sweep)
     return Sweep(**vars(parser.instantiate(parser.parse_string(path.read_text("utf-8")))))
 
 
 def check(searched: Sweep) -> dict[str, Any]:
-    """Builds networks from each value of a list and the ends of each range; trains none.
+    """Builds a network from each value of a list and the ends of each range; trains none.
 
-    Returns the options of all runs that change their results, without those that vary. Raises
-    ValueError, or the parser's SystemExit, for an option that is not possible.
+    Returns the options of all runs that change their results, without those that vary.
     """
-    if taken := [option for option in OURS if option in {**searched.space, **searched.options}]:
-        raise ValueError(f"--{taken[0]} does not work in a sweep; leave it out")
+    given = {**searched.space, **searched.options}
+    refuse((name in given, f"--{name} does not work in a sweep; leave it out") for name in OURS)
+    no_words = "--all_words true leaves no words that compare trials; leave it out"
+    remedy = "set trainer.devices to 1 in the options, and start more workers"
     for parameters in searched.ends():
         cli = MakemoreCLI("fit", searched.arguments(parameters, (searched.seeds or [None])[0]))
         cli.build(callbacks=[], **NOTHING_KEPT)
-        if cli.config.all_words:
-            raise ValueError("--all_words true leaves no words that compare trials; leave it out")
-        if cli.trainer.world_size > 1:
-            remedy = "set trainer.devices to 1 in the options, and start more workers"
-            several = f"not on {cli.trainer.world_size}"
-            raise ValueError(f"a trial trains on one device, {several}; {remedy}")
+        number, one = cli.trainer.world_size, "a trial trains on one device"
+        refuse(
+            [(cli.config.all_words, no_words), (number > 1, f"{one}, not on {number}; {remedy}")]
+        )
         check_fit(cli.model, cli.trainer, cli.datamodule)
     common = that_count(yaml.safe_load(cli.dump()))
     return {name: value for name, value in common.items() if name not in searched.space}
@@ -107,8 +95,8 @@ def _train(study: Study, trial: FrozenTrial, seed: Value | None, folder: RunFold
         arguments += ["--resume", "auto"]
     if not sys.stderr.isatty():
         arguments += ["--trainer.enable_progress_bar", "false"]
-    said = ", ".join(f"{name} {shown(value)}" for name, value in trial.params.items())
-    said = f"{run.name}: {said}" if said else run.name
+    varied = ", ".join(f"{name} {shown(value)}" for name, value in trial.params.items())
+    said = f"{run.name}: {varied}".removesuffix(": ")
     try:
         train(MakemoreCLI("fit", arguments, study.folder / "teachers"), begun, folder)
     except Diverged as error:
