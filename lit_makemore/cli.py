@@ -31,8 +31,8 @@ USAGE = """usage: {program} <command> [options]
 `{program} <command> --help` shows the options of a command; --debug shows the
 traceback of an error.
 """
-# Modules of commands/. Some have a function run(args, begun), with Lightning's options; the others
-# one with the name of the command, whose signature is its command line.
+# With Lightning's options, by run(args, begun) of these modules of commands/. The others are
+# functions in a module of their name, whose signature is the command line.
 RUN = {"fit": "fit", "validate": "evaluate", "test": "evaluate", "predict": "evaluate"}
 COMMANDS = [*RUN, "sample", "score", "export", "gradcheck", "sweep", "compare", "exercise"]
 REMEDIES = {  # for what the system refuses
@@ -57,8 +57,8 @@ def main(args: Sequence[str] | None = None) -> int:
         print(USAGE.format(program=program()), end="")
         return 0 if args else 2
     if args[0] not in COMMANDS:
-        known = ", ".join(COMMANDS)
-        print(f"error: no command {args[0]!r}; the commands are {known}", file=sys.stderr)
+        known = f"the commands are {', '.join(COMMANDS)}"
+        print(f"error: no command {args[0]!r}; {known}", file=sys.stderr)
         return 2
     begun, number, trains = perf_counter(), 0, args[0] in ("fit", "sweep")
     try:
@@ -97,8 +97,6 @@ def _line(error: Exception) -> str:
     if isinstance(error, ModuleNotFoundError) and error.name:
         name = error.name.partition(".")[0]
         return f"this needs a package: pip install {name}; or PYTHONPATH=FOLDER, if {name} is yours"
-    if isinstance(error, UnicodeEncodeError) and "surrogates" in line:
-        return f"{error.object!r} is not UTF-8: rename the file or folder"
     if isinstance(error, OSError) and error.errno in REMEDIES:
         return f"{line}; {REMEDIES[error.errno]}"
     if isinstance(error, ValueError | OSError | ModuleNotFoundError):  # these say what to do

@@ -85,9 +85,8 @@ def _rows(runs: Sequence[tables.Finished]) -> list[list[tables.Finished]]:
 def _health(row: Sequence[tables.Finished]) -> str:
     """The checks that failed in any of the runs; "–" where nothing was judged."""
     judged = [run.summary["health"] for run in row if "health" in run.summary]
-    failed = {
-        check: None for one in judged for check, said in one.items() if said.startswith("update ")
-    }
+    checks = [check for one in judged for check in one.items()]
+    failed = dict.fromkeys(name for name, said in checks if said.startswith("update "))
     return (", ".join(failed) or "ok") if judged else "–"
 
 

@@ -19,15 +19,10 @@ from lit_makemore.training.module import LitMLP
 from lit_makemore.training.option_conflicts import refuse
 
 log = logging.getLogger(__name__)
-
 # Parameters times examples of a minibatch. Below it, native steps on a CPU should be faster than
-# steps by autograd on a GPU, which launch some 90 to 250 kernels each. This is an estimate: it was
-# never measured on a GPU.
+# steps by autograd on a GPU, of 90 to 250 kernels each: an estimate, never measured on a GPU.
 SMALL = 25_000_000
-ON_CPU = (
-    "on the CPU, which should be faster for a network of this size than the GPU; to use that: "
-    "--trainer.accelerator gpu"
-)
+ON_CPU = "on the CPU, which should be faster for a network of this size than the GPU; to use that:"
 
 
 def number(devices: Any) -> Any:
@@ -40,25 +35,25 @@ def number(devices: Any) -> Any:
 def check_launcher(trainer: Any) -> None:
     """Refuses another number of processes than a launcher has started, or a rank that it has left.
 
-    Lightning compares the rest. With LOCAL_RANK it starts no processes, and would wait for them.
-    Where it does not know the launcher (mpirun), each of the processes would start others.
+    Lightning compares the rest. With LOCAL_RANK it would wait for processes that nobody starts. If
+    it does not know the launcher (mpirun), each of the processes would start others.
     """
     processes, nodes = trainer.num_devices * trainer.num_nodes, trainer.num_nodes
     joined = processes > 1 and trainer.strategy.cluster_environment.creates_processes_externally
     started = ["WORLD_SIZE"] if TorchElasticEnvironment.detect() else SIZES
     size = max(int(os.environ.get(name, 1)) for name in started)
-    said = f"--trainer.devices times --trainer.num_nodes is {processes}"
+    alone, said = processes == 1, f"but --trainer.devices times --trainer.num_nodes is {processes}"
     name = next((name for name in RANKS if name in os.environ), "")
     where = f"{name}={rank()} in the environment is of one of several processes"
-    waits = processes > 1 and os.environ.get("WORLD_SIZE") != str(processes)
-    started_by_hand = f"set WORLD_SIZE={processes} if all {processes} were started by hand"
+    waits = not alone and os.environ.get("WORLD_SIZE") != str(processes)
+    by_hand = f"set WORLD_SIZE={processes} if all {processes} were started by hand"
     would_start = f"would start {processes - 1} more: use torchrun or srun, or pip install mpi4py"
     node = f"NODE_RANK or GROUP_RANK in the environment is {trainer.node_rank}"
     refuse([
-        (processes == 1 and size > 1, f"{size} processes were started, but {said}"),
+        (alone and size > 1, f"{size} processes were started, {said}"),
         (size > 1 and not joined, f"{size} processes were started, and each {would_start}"),
-        (processes == 1 and rank(), f"{where}, but {said}: unset {name}, or use torchrun"),
-        (waits and "LOCAL_RANK" in os.environ, f"{where}: unset LOCAL_RANK, or {started_by_hand}"),
+        (alone and rank(), f"{where}, {said}: unset {name}, or use torchrun"),
+        (waits and "LOCAL_RANK" in os.environ, f"{where}: unset LOCAL_RANK, or {by_hand}"),
         (trainer.node_rank >= nodes, f"{node}, but --trainer.num_nodes {nodes}: unset it"),
     ])  # fmt: skip
 
@@ -66,11 +61,7 @@ def check_launcher(trainer: Any) -> None:
 def trainer_for(
     model: LitMLP, fits: bool, batch_size: int, given: Any, make: Callable[..., pl.Trainer]
 ) -> pl.Trainer:
-    """The Trainer of a command that trains a model (fits) or evaluates it.
-
-    `given` are the user's options of the Trainer; `make` makes one of them, with others in place of
-    some. The CPU is the place of a run that is small, and whose steps would be native.
-    """
+    """A Trainer by `make`, of the options `given`; on the CPU if the run is small and native."""
     devices = number(given.devices)
     found = torch.cuda.is_available() or torch.backends.mps.is_available()
     alone = str(devices) == "1" and given.num_nodes == 1 and given.strategy == "auto"
@@ -79,6 +70,6 @@ def trainer_for(
         engine, size = model.hparams["engine"], sum(p.numel() for p in model.parameters())
         ours = engine in ("auto", "native") and not any(ruled_out(trainer, model, with_data=False))
         if (size * batch_size < SMALL or engine == "native") and (ours or not fits):
-            log.info(ON_CPU)
+            log.info("%s --trainer.accelerator gpu", ON_CPU)
             return trainer
     return make(devices=devices)

@@ -7,7 +7,6 @@ import torch
 from torch import Tensor
 
 from lit_makemore.commands.lightning_cli import MakemoreCLI
-from lit_makemore.commands.options import NOTHING_KEPT
 from lit_makemore.commands.output import say
 from lit_makemore.commands.quiet import quiet_lightning
 from lit_makemore.commands.score import UNSPELLED, csv_row
@@ -18,8 +17,7 @@ from lit_makemore.training.module import LitMLP
 from lit_makemore.words.corpus import are_among, read_words
 from lit_makemore.words.reader import Reading
 
-Scores = list[tuple[str, float | None]]
-"""Words with their log-probabilities in nats; None where the vocabulary cannot spell the word."""
+Scores = list[tuple[str, float | None]]  # words with log-probabilities; None: cannot be spelled
 
 
 def run(args: list[str], begun: float) -> None:
@@ -28,29 +26,25 @@ def run(args: list[str], begun: float) -> None:
         if args[0] == "predict":
             predict(cli)
             return
-        cli.build(callbacks=[], **NOTHING_KEPT)
-        evaluate = cli.trainer.validate if args[0] == "validate" else cli.trainer.test
-        ckpt_path = cli.config.ckpt_path
-        evaluate(cli.model, cli.datamodule, ckpt_path=ckpt_path, verbose=False, weights_only=True)
+        cli.build()
+        evaluate, path = getattr(cli.trainer, args[0]), cli.config.ckpt_path
+        evaluate(cli.model, cli.datamodule, ckpt_path=path, verbose=False, weights_only=True)
         if cli.trainer.is_global_zero:
             for name, value in cli.trainer.callback_metrics.items():
                 print(f"{name:<20}{float(value):>10.4f}")
 
 
 def predict(cli: MakemoreCLI) -> None:
-    """Scores the words of a file in its order, a CSV row for each: nats, the end mark included.
-
-    A word that the vocabulary cannot spell has empty scores; a line says how many there are.
-    """
-    data, path = cli.config.data, cli.config.ckpt_path
+    """Scores the words of a file in its order, a CSV row for each: nats, the end mark included."""
+    data = cli.config.data
     if data.predict_path is None:
         raise ValueError("predict scores the words of a file: --data.predict_path FILE")
     reading = Reading(data.lowercase, data.strip, encoding=data.encoding)
     words = read_words(data.predict_path, reading)
-    loaded = load(path).float()
+    loaded = load(cli.config.ckpt_path).float()
     model = LitMLP(loaded.vocab.chars, loaded.block_size, **loaded.architecture)
     model.model = loaded
-    cli.build(model, callbacks=[], **NOTHING_KEPT)
+    cli.build(model)
     loader = WordLoader(words, cli.trainer.global_rank, cli.trainer.world_size)
     chunks: list[Scores] = cli.trainer.predict(model, loader) or []  # type: ignore[assignment]
     if torch.distributed.is_initialized():

@@ -50,24 +50,21 @@ def export(
     content, left_out = python(model) if format == "python" else web_page(model, title or TITLE)
     with replacing(path) as file:
         file.write(content)
-    count = sum(parameter.numel() for parameter in model.net.parameters())
+    count = sum(p.numel() for p in model.net.parameters())
     print(f"{path}: {count:,} parameters, {len(content):,} bytes")
     if left_out:
         print(f"without {left_out}; its losses differ from those of the run", file=sys.stderr)
 
 
 def web_page(model: NameModel, title: str = TITLE) -> tuple[bytes, str]:
-    """The page of a folded model, and what it does not hold; empty if it holds everything.
-
-    page/page.html with its scripts and a line of JSON, which page/names.js computes with.
-    """
+    """page/page.html with its scripts and a folded model, and what of it is left out, if any."""
     content, left_out = described(model), ""
     if (mixture := model.mixture) is not None:
         if (size := len(rows := packed_counts(mixture.counts))) <= MOST_COUNTS:
             content |= mixed(mixture, rows)
         else:
-            sizes = f"they take {size:,} bytes, a page has at most {MOST_COUNTS:,}"
-            left_out = f"the counts of its mixture: {sizes}"
+            left_out = f"the counts of its mixture: they take {size:,} bytes, a page has at most "
+            left_out += f"{MOST_COUNTS:,}"
     # The text cannot have "</script": base64 has no "<", and in sorted characters "/" comes first.
     parts = {name: (PARTS / f"{name}.js").read_text("utf-8") for name in ("names", "texts", "page")}
     parts |= {"title": escape(title), "network": json.dumps(content)}
@@ -76,7 +73,7 @@ def web_page(model: NameModel, title: str = TITLE) -> tuple[bytes, str]:
 
 
 def python(model: NameModel) -> tuple[bytes, str]:
-    """page/names.py with the network of a folded model; nothing is left out."""
+    """page/names.py with a folded model; nothing is left out."""
     content, program = described(model), (PARTS / "names.py").read_text("utf-8")
     if (mixture := model.mixture) is not None:  # for numpy: column by column it is small
         counts = mixture.counts
@@ -93,13 +90,10 @@ def described(model: NameModel) -> dict[str, Any]:
         remedy = "nor can the Python file; docs/export.md says how to write ONNX"
         raise ValueError(f"a page cannot compute {unknown[0]}, {remedy}")
     linear = [layer for layer in net.layers if isinstance(layer, Linear)]
-    # after folding every layer has a bias
-    parameters = [
-        net.embedding.weight,
-        *(p for layer in linear for p in (layer.weight, layer.bias)),
-    ]
-    flat = torch.cat([p.detach().flatten() for p in parameters if p is not None])
-    active = {type(layer) for layer in net.layers}
+    # the embedding, and of each layer weight and bias: folding gives every one a bias
+    parameters = [p for part in (net.embedding, *linear) for p in part.parameters()]
+    flat = torch.cat([p.flatten() for p in parameters])
+    active, bits = {type(layer) for layer in net.layers}, _base64(words.packed())
     return {
         "chars": model.vocab.chars,
         "spaces": [i for i, char in enumerate(model.vocab.chars, 1) if char.isspace()],
@@ -109,13 +103,9 @@ def described(model: NameModel) -> dict[str, Any]:
             "embedding": list(net.embedding.weight.shape),
             "layers": [list(layer.weight.shape) for layer in linear],
             "activation": next(name for name, kind in ACTIVATIONS.items() if kind in active),
-            "parameters": _base64(flat.numpy().astype("<f4").tobytes()),
+            "parameters": _base64(flat.detach().numpy().astype("<f4").tobytes()),
         },
-        "filter": {
-            "bits": _base64(words.packed()),
-            "positions": POSITIONS,
-            "errorRate": words.error_rate,
-        },
+        "filter": {"bits": bits, "positions": POSITIONS, "errorRate": words.error_rate},
     }
 
 

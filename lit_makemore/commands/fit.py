@@ -7,8 +7,6 @@ from pathlib import Path
 from time import perf_counter
 from typing import Any
 
-import lightning.pytorch as pl
-
 from lit_makemore.commands import threads
 from lit_makemore.commands.inner_runs import is_config, train_on_all_words, train_teachers
 from lit_makemore.commands.lightning_cli import MakemoreCLI
@@ -25,13 +23,12 @@ from lit_makemore.runs.checkpoints import Checkpoints
 from lit_makemore.runs.exact_resume import ExactResume, FolderCallback
 from lit_makemore.runs.folder import RunFolder
 from lit_makemore.runs.logger import RunLogger, close
-from lit_makemore.runs.report import Result, Samples
 from lit_makemore.runs.signals import ASKING, Stopped, noted
 from lit_makemore.runs.stopping import StopOnNaN, StopOnSignal
 
 SAVE_EVERY_N_STEPS, SAVE_SECONDS = 1000, 2.0
 
-Reached = tuple[Result, Health | None, Samples, Path]  # what report.text tells of a run
+Reached = tuple[report.Result, Health | None, report.Samples, Path]  # for report.text
 
 
 def run(args: list[str], begun: float) -> None:
@@ -76,7 +73,7 @@ def train(cli: MakemoreCLI, begun: float, folder: RunFolder | None = None) -> Re
     folder = folder or RunFolder(config.runs_dir, config.name, cli.stem, resumed)
     logger = RunLogger(folder, purge_step, config.diagnostics.all_figures)
     ours = {"logger": logger} if config.trainer.logger is not False else {}
-    # Before the teachers, so that a Trainer that is not possible is refused at once.
+    # before the teachers, so that a Trainer that is not possible is refused at once
     cli.build(callbacks=_callbacks(cli, folder, found), **ours)
     trainer, model, data = cli.trainer, cli.model, cli.datamodule
     if not (found and found.threads) and threads.asked(config.threads) is None:
@@ -105,7 +102,7 @@ def train(cli: MakemoreCLI, begun: float, folder: RunFolder | None = None) -> Re
 
 
 def _find_run(cli: MakemoreCLI) -> resume.Resumption | None:
-    """The run to go on with, if that is asked for, with a word about it."""
+    """The run to go on with, if that is asked for."""
     config = cli.config
     if (job := slurm.job()) and config.name is None:
         config.name = f"{cli.stem}-{job}"
@@ -123,7 +120,7 @@ def _find_run(cli: MakemoreCLI) -> resume.Resumption | None:
     return found
 
 
-def _callbacks(cli: MakemoreCLI, folder: RunFolder, found: Any) -> list[pl.Callback]:
+def _callbacks(cli: MakemoreCLI, folder: RunFolder, found: Any) -> list[Any]:
     """The callbacks of a fit. None relies on its place among them."""
     config, stop = cli.config, StopOnSignal()
     if config.trainer.enable_checkpointing is not False:
@@ -157,12 +154,8 @@ def _report(cli: MakemoreCLI, folder: RunFolder, begun: float) -> Reached:
     health = monitor.close(trainer, result.net, result.best["val"]) if monitor else None
     samples = report.draw_samples(result.net, data)
     path = folder.checkpoints.parent
-    entries = {
-        "name": path.name,
-        "config": ", ".join(cli.configs),
-        "seed": cli.config.seed_everything,
-        "wall_s": round(perf_counter() - begun, 2),
-    }
+    entries: dict[str, Any] = {"name": path.name, "config": ", ".join(cli.configs)}
+    entries |= {"seed": cli.config.seed_everything, "wall_s": round(perf_counter() - begun, 2)}
     entries |= report.facts(result, health, trainer)
     write_text(path / "samples.txt", "".join(f"{name}\t{where}\n" for name, where in samples))
     write_text(path / "summary.json", json.dumps(entries, indent=2) + "\n")  # ends the run

@@ -1,6 +1,6 @@
 """`gradcheck`: compares hand-derived gradients with autograd's."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import replace
 from typing import Literal
 
@@ -21,6 +21,7 @@ from lit_makemore.words.windows import Windows, encode, select_words
 
 SPLIT_SEED = 278  # the exercise's
 SMALL_PATH = "data/names_small.txt"
+Comparison = tuple[str, str, list[checks.Line]]  # title, what is compared, and a line for each
 
 
 def gradcheck(
@@ -32,10 +33,9 @@ def gradcheck(
 ) -> int:
     """Compares hand-derived gradients with autograd's on a minibatch of real words.
 
-    Without config and ckpt_path: the lecture's exercise, a two-layer network of 4,137 random
-    parameters, each of its 26 gradients and the two closed forms. With one of them: every gradient
-    of that network, and its outputs with Batch Normalization folded into the Linear layers. The
-    exit status is 1 if anything disagrees.
+    Without config and ckpt_path: the 26 gradients and two closed forms of the lecture's exercise, a
+    two-layer network of 4,137 random parameters. With one of them: every gradient of that network,
+    and its outputs with Batch Normalization folded away. The status is 1 if anything disagrees.
 
     Args:
         config: a training configuration, for its network (from random parameters) and its words.
@@ -48,7 +48,6 @@ def gradcheck(
         raise ValueError(f"Batch Normalization needs --batch_size 2 at least, not {batch_size}")
     kind, generator = getattr(torch, dtype), torch.Generator().manual_seed(seed)
     net, block_size = None, 3
-    found: Iterable[tuple[str, str, list[checks.Line]]]
     if config:
         net, corpus, block_size = _configured(config, generator)
     else:
@@ -64,7 +63,7 @@ def gradcheck(
         p = checks.lecture_parameters(len(corpus.chars) + 1, generator, kind)
         count = sum(tensor.numel() for tensor in vars(p).values())
         title = f"The lecture's exercise, {count:,} parameters, {dtype}"
-        found = [(title, "gradient", checks.check_lecture(p, x, y))]
+        found = iter([(title, "gradient", checks.check_lecture(p, x, y))])
     else:
         found = _comparisons(net.to(kind), str(config or ckpt_path), dtype, x, y)
     disagree = 0
@@ -75,10 +74,8 @@ def gradcheck(
     return 1 if disagree else 0
 
 
-def _comparisons(
-    net: MLP, name: str, dtype: str, x: Tensor, y: Tensor
-) -> Iterator[tuple[str, str, list[checks.Line]]]:
-    """Title, what is compared, and the comparison, with names as in TensorBoard."""
+def _comparisons(net: MLP, name: str, dtype: str, x: Tensor, y: Tensor) -> Iterator[Comparison]:
+    """Those of a network, with names as in TensorBoard."""
     shown = layer_names(net) | tensor_names(net)
 
     def named(lines: list[checks.Line]) -> list[checks.Line]:
@@ -103,25 +100,20 @@ def draw(
 
 
 def _configured(config: str, generator: torch.Generator) -> tuple[MLP, Corpus, int]:
-    """Network, words and block size of a training configuration.
-
-    Parameters and running statistics leave their initial values: zeros and ones hide mistakes.
-    """
+    """Network, words, block size of a config, all values moved: zeros and ones hide mistakes."""
     from lit_makemore.commands.lightning_cli import MakemoreCLI
-    from lit_makemore.commands.options import NOTHING_KEPT
     from lit_makemore.commands.quiet import quiet_lightning
 
     options = ["--config", config, "--trainer.max_steps", "1", "--trainer.accelerator", "cpu"]
     with quiet_lightning(), torch.random.fork_rng([]):
         cli = MakemoreCLI("fit", options)
         torch.manual_seed(generator.initial_seed())
-        cli.build(callbacks=[], **NOTHING_KEPT)
+        cli.build()
     net, data = cli.model.net, cli.datamodule
     with torch.no_grad():
         for parameter in net.parameters():
             parameter.add_(torch.randn(parameter.shape, generator=generator), alpha=0.1)
-        for layer in net.layers:
-            if isinstance(layer, BatchNorm1d):
-                layer.running_mean.normal_(generator=generator)
-                layer.running_var.uniform_(0.5, 1.5, generator=generator)
+        for layer in (one for one in net.layers if isinstance(one, BatchNorm1d)):
+            layer.running_mean.normal_(generator=generator)
+            layer.running_var.uniform_(0.5, 1.5, generator=generator)
     return net, data.corpus, data.block_size

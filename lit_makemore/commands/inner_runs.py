@@ -10,12 +10,12 @@ from time import perf_counter
 from typing import Any
 
 import torch
-from lightning.pytorch.utilities.exceptions import MisconfigurationException
 
 from lit_makemore import files
 from lit_makemore.commands import threads
 from lit_makemore.commands.lightning_cli import MakemoreCLI
 from lit_makemore.commands.output import say
+from lit_makemore.commands.quiet import FAILURES
 from lit_makemore.counts.targets import Teacher
 from lit_makemore.files import write_text
 from lit_makemore.model import KEY, PREFIX, load, read, write
@@ -23,13 +23,18 @@ from lit_makemore.runs.folder import RunFolder, alone, is_finished
 from lit_makemore.runs.signals import Stopped
 from lit_makemore.runs.tables import typed
 from lit_makemore.training.datamodule import NamesDataModule
-from lit_makemore.training.option_conflicts import check_fit
+from lit_makemore.training.option_conflicts import check_fit, refuse
 
 Train = Callable[[MakemoreCLI, float], Any]  # fit.train
 SHARED = (  # options that a teacher has from the run that it teaches
     "data.path data.column data.count data.encoding data.splits data.split_seed data.lowercase "
     "data.strip data.url trainer.accelerator trainer.devices trainer.limit_val_batches "
     "resume_override max_requeues"
+).split()
+SWITCHED_OFF = ("trainer.enable_progress_bar", "trainer.logger")  # these, if they are
+ALONE = (
+    "--data.teachers [] --trainer.num_nodes 1 --trainer.strategy auto --diagnostics.enabled false "
+    "--trainer.enable_checkpointing true"
 ).split()
 ON_ALL_WORDS = (  # the mixture trains nothing; it is added afterwards
     "--data.splits [1,0,0] --trainer.limit_val_batches 0 --trainer.logger false "
@@ -51,19 +56,17 @@ def train_teachers(cli: MakemoreCLI, folder: RunFolder, train: Train) -> tuple[s
     teachers = [str(files.find(teacher)) for teacher in cli.datamodule.teachers]
     if not any(map(is_config, teachers)):
         return tuple(teachers)
-    if cli.trainer.world_size > 1:
-        remedy = "train them first, and give their checkpoints to --data.teachers"
-        raise ValueError(f"several processes cannot train teachers; {remedy}")
-    # Everything that can be refused is refused now, and not after minutes of training.
+    remedy = "train them first, and give their checkpoints to --data.teachers"
+    refuse([(cli.trainer.world_size > 1, f"several processes cannot train teachers; {remedy}")])
+    # everything that can be refused is refused now, and not after minutes of training
     check_fit(cli.model, cli.trainer, cli.datamodule)
     for teacher in teachers:
         if not is_config(teacher):
             cli.datamodule.load_teacher(teacher)
         elif not Path(teacher).is_file():
             raise FileNotFoundError(f"there is no teacher at {Path(teacher).absolute()}")
-    path = folder.open()
+    path, trained = folder.open(), list[str | Teacher](teachers)
     write_text(path / "config.yaml", cli.dump())
-    trained: list[str | Teacher] = list(teachers)
     for i, teacher in enumerate(teachers):
         if is_config(teacher):
             trained[i] = _train_teacher(cli, teacher, path / "teachers" / str(i + 1), train)
@@ -87,7 +90,7 @@ def _train_teacher(cli: MakemoreCLI, config: str, run: Path, train: Train) -> st
             with alone(run.parent):
                 trained = cli.common and is_finished(run)
                 reached = None if trained else _train_inside(one, run, whole, train)
-        except (ValueError, OSError, MisconfigurationException) as error:
+        except FAILURES as error:
             raise ValueError(f"{config}: {error}") from error
     threads.use(threads_of_ours)
     if reached is None:
@@ -100,19 +103,12 @@ def _train_teacher(cli: MakemoreCLI, config: str, run: Path, train: Train) -> st
 def _teacher_options(ours: Any, config: str, number: str) -> list[str]:
     """The command line of a teacher: its configuration, on the words and devices of this run."""
     defaults = {key: ours[key] for key in ("data.block_size", "model.engine")}
-    given = {key: ours[key] for key in SHARED} | {
-        "data.teachers": [],
-        "trainer.num_nodes": 1,
-        "trainer.strategy": "auto",
-        "trainer.enable_checkpointing": True,
-        "diagnostics.enabled": False,
-        "seed_everything": (1000 * ours.seed_everything + int(number)) % 2**32,
-    }
-    silent = ("trainer.enable_progress_bar", "trainer.logger")
-    given |= {key: False for key in silent if ours[key] is False}
+    given = {key: ours[key] for key in SHARED}
+    given |= {key: ours[key] for key in SWITCHED_OFF if ours[key] is False}
     given |= {"threads": ours.threads} if ours.threads else {}
+    given["seed_everything"] = (1000 * ours.seed_everything + int(number)) % 2**32
     before, after = ([f"--{k}={typed(v)}" for k, v in o.items()] for o in (defaults, given))
-    return [*before, "--config", config, *after]
+    return [*before, "--config", config, *after, *ALONE]
 
 
 def train_on_all_words(folder: Path, train: Train) -> Path:

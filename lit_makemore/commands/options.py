@@ -17,9 +17,8 @@ from lit_makemore.training.option_conflicts import Row
 # of the Trainer, where a command makes no run
 NOTHING_KEPT = {"logger": False, "enable_checkpointing": False, "enable_progress_bar": False}
 LARGEST = 2**63  # torch counts with 64 bits
-INTERVALS = (
-    "val_check_interval check_val_every_n_epoch log_every_n_steps accumulate_grad_batches".split()
-)
+INTERVALS = "val_check_interval check_val_every_n_epoch log_every_n_steps".split()
+INTERVALS += ["accumulate_grad_batches"]
 REFUSED = {  # flags of the Trainer, and parts that change what a run is
     "TorchCheckpointIO": "a run writes its checkpoints itself, so that a kill leaves each whole",
     "--trainer.barebones": "it measures the Trainer alone; leave it out",
@@ -48,16 +47,13 @@ def config_rows(command: str, config: Any) -> Iterator[Row]:
     known = {"val", "steps"} <= config.published.keys() <= {"train", "val", "test", "steps"}
     takes = f"published takes the losses train, val, test, and steps, not {config.published}"
     yield config.published and not known, takes
-    for name in INTERVALS:
-        value = trainer.get(name)
+    for name, value in ((name, trainer.get(name)) for name in INTERVALS):
         small = isinstance(value, int) and value < 1
         yield small, f"--trainer.{name} must be at least 1, not {value}"
-    every = trainer.val_check_interval
-    yield (
-        trainer.check_val_every_n_epoch is not None and isinstance(every, int),
-        "--trainer.check_val_every_n_epoch counts passes, and needs a share of a pass: "
-        f"--trainer.val_check_interval 1.0, not {every}; without it {every} counts updates",
-    )
+    every, passes = trainer.val_check_interval, trainer.check_val_every_n_epoch is not None
+    why = "--trainer.check_val_every_n_epoch counts passes, and needs a share of a pass: "
+    why += f"--trainer.val_check_interval 1.0, not {every}; without it {every} counts updates"
+    yield passes and isinstance(every, int), why
     classes = {
         str(one.get("class_path")).rpartition(".")[2]: one.get("init_args", {})
         for one in listed(trainer.callbacks) + listed(trainer.plugins)
@@ -88,22 +84,19 @@ def trainer_rows(command: str, trainer: pl.Trainer, options: Any) -> Iterator[Ro
     by_clock = several and isinstance(options.val_check_interval, str | dict | timedelta)
     must = "--trainer.val_check_interval must be a number of updates"
     yield by_clock, f"with several processes {must}: their clocks differ"
-    # torchrun keeps a store through which processes find each other. It outlives a restart, with
-    # the addresses of processes that failed: https://github.com/pytorch/pytorch/issues/135712
+    # torchrun's store outlives a restart, with the addresses of processes that failed:
+    # https://github.com/pytorch/pytorch/issues/135712
     kept = several and os.environ.get("TORCHELASTIC_USE_AGENT_STORE") == "True"
-    yield (
-        kept and int(os.environ.get("TORCHELASTIC_MAX_RESTARTS", 0)) > 0,
-        "with --max-restarts torchrun needs TORCH_DISABLE_SHARE_RDZV_TCP_STORE=1 in its "
-        "environment, and --standalone or --rdzv-backend c10d",
-    )
+    needs = "needs TORCH_DISABLE_SHARE_RDZV_TCP_STORE=1 in its environment, and --standalone or"
+    restarts = kept and int(os.environ.get("TORCHELASTIC_MAX_RESTARTS", 0))
+    yield restarts, f"with --max-restarts torchrun {needs} --rdzv-backend c10d"
 
 
 def group_rows(group: str, options: Any, kind: type) -> Iterator[Row]:
     """Options of a class: the parser accepts null anywhere, and anything for a dataclass."""
     yield not hasattr(options, "items"), f"{group} is a mapping of its options, not {options!r}"
-    for name, parameter in signature(kind).parameters.items():
-        if name not in options:
-            continue
+    given = {name: of for name, of in signature(kind).parameters.items() if name in options}
+    for name, parameter in given.items():
         option, value, of = f"--{group}.{name}", options[name], parameter.annotation
         yield value is None and type(None) not in get_args(of), f"{option} must not be null"
         if is_dataclass(of):

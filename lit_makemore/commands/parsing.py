@@ -24,22 +24,13 @@ PATHS = "runs_dir resume ckpt_path file exclude data.predict_path output".split(
 # what jsonargparse says of an option that does not exist
 UNKNOWN = re.compile(r"(?:unrecognized arguments: --|[Oo]ption ')([\w.]+)")
 EVALUATION = "config ckpt_path data.path threads trainer.devices"
-HELP = {  # what a command of LightningCLI does, and its usual options
-    "fit": (
-        "Trains a network. Later configs and options replace earlier ones; configs/ has many.",
-        "config data.path data.column data.lowercase data.block_size data.batch_size data.targets "
-        "model.n_layer model.n_hidden model.activation model.norm model.optimizer model.lr "
-        "model.schedule model.engine trainer.max_steps trainer.val_check_interval "
-        "trainer.precision trainer.devices trainer.gradient_clip_val name resume recipe "
-        "seed_everything threads diagnostics.enabled print_config",
-    ),
-    "validate": ("Evaluates a trained network on the val words. Nothing is written.", EVALUATION),
-    "test": ("Evaluates a trained network on the test words. Nothing is written.", EVALUATION),
-    "predict": (
-        "Scores words: log-probability in nats, loss per character, and whether it is a training "
-        "word. `score` does this with one process.",
-        "ckpt_path data.predict_path output trainer.devices",
-    ),
+USUAL = {  # options, of the commands that have many; of others EVALUATION
+    "fit": "config data.path data.column data.lowercase data.block_size data.batch_size "
+    "data.targets model.n_layer model.n_hidden model.activation model.norm model.optimizer "
+    "model.lr model.schedule model.engine trainer.max_steps trainer.val_check_interval "
+    "trainer.precision trainer.devices trainer.gradient_clip_val name resume recipe "
+    "seed_everything threads diagnostics.enabled print_config",
+    "predict": "ckpt_path data.predict_path output trainer.devices",
 }
 VALUES = "a list of values, or a mapping of low, high, log and points"
 PLAIN = (  # for what jsonargparse says of types, and of a word that belongs to no option
@@ -69,6 +60,11 @@ register_type(timedelta, deserializer=duration)
 
 class OneLineErrors:
     """Mixin for a jsonargparse parser: bad use is one line and status 2, not pages of usage."""
+
+    def parse_args(self, *args: Any, **kwargs: Any) -> Any:
+        options = super().parse_args(*args, **kwargs)  # type: ignore[misc]
+        check_paths(options)
+        return options
 
     def error(self, message: str, ex: Exception | None = None) -> NoReturn:
         line = " ".join(telling(str(message)).split())
@@ -133,8 +129,7 @@ class Parser(OneLineErrors, ArgumentParser):
 def call(function: Callable[..., Any], args: list[str]) -> Any:
     """Calls a typed function with a command line (the command first); its signature is the parser.
 
-    A bool is a flag: it may stand alone, or before true or false. What *args is called takes the
-    words that belong to no option.
+    A bool is a flag: it may stand alone, or before true or false.
     """
     parameters = signature(function).parameters.values()
     flags = {f"--{p.name}" for p in parameters if p.annotation is bool}
@@ -149,7 +144,6 @@ def call(function: Callable[..., Any], args: list[str]) -> Any:
         for arg, after in zip(args[1:], [*args[2:], None], strict=False)
     ]
     options = parser.parse_args(given)
-    check_paths(options)
     values = [value for name in words for value in options.pop(name)]
     return function(*values, **vars(options))
 
@@ -166,9 +160,8 @@ def check_paths(options: Any) -> None:
 
 def short_help(parser: Any, command: str) -> str:
     """The usual options of a command, each with the first sentence of its help."""
-    does, names = HELP[command]
-    lines = [f"usage: {parser.prog} [--OPTION VALUE …]", "", fill(does, 100), ""]
-    for name in names.split():
+    lines = [f"usage: {parser.prog} [--OPTION VALUE …]", ""]
+    for name in USUAL.get(command, EVALUATION).split():
         option = f"  --{name:<28} "
         said = " ".join(parser._option_string_actions[f"--{name}"].help.split())
         first = said.partition(". ")[0].removesuffix(".")

@@ -15,7 +15,6 @@ from lit_makemore.runs.signals import Stopped
 from lit_makemore.training.lightning_internals import wait_for_nobody_at_exit
 
 SILENCED = [
-    "LightningCLI's args parameter",  # main(args) is how tests call it
     "The `srun` command is available",  # on every login node of a cluster
     "GPU available but not used",  # devices.py says so, or the user has
     r"You passed `Trainer\(accelerator='cpu', precision='16",  # an error here
@@ -26,6 +25,7 @@ SILENCED = [
     "It is recommended to use `self.log.*sync_dist",  # SplitMetrics is reduced by itself
     r"`isinstance\(treespec, LeafSpec\)`",  # Lightning's own, at every start
 ]
+FAILURES = (ValueError, OSError, MisconfigurationException)  # that say what to do
 ASKED_FOR = ("callbacks", "tuner", "profilers")  # say something only where a user wants it
 
 
@@ -37,13 +37,11 @@ def quiet_lightning() -> Iterator[None]:
     is closed: left open, a thread of gloo would abort Python's end. Not after a failure: closing
     would wait for the others.
     """
-    for name in ("lightning.fabric", "lightning.pytorch"):
-        logging.getLogger(name).setLevel(logging.WARNING)
-    for part in ASKED_FOR:
+    for part in ("fabric", "pytorch"):
+        logging.getLogger(f"lightning.{part}").setLevel(logging.WARNING)
+    for part in (*ASKED_FOR, "utilities.rank_zero"):  # the last one is of all of Lightning
         logging.getLogger(f"lightning.pytorch.{part}").setLevel(logging.INFO)
-    shared = logging.getLogger("lightning.pytorch.utilities.rank_zero")  # of all of Lightning
-    shared.setLevel(logging.INFO)
-    shared.addFilter(_asked_for)
+    logging.getLogger("lightning.pytorch.utilities.rank_zero").addFilter(_asked_for)
     for message in SILENCED:
         warnings.filterwarnings("ignore", message=message)
     excepthook, threading.excepthook = threading.excepthook, _say_of_thread
@@ -67,7 +65,7 @@ def _asked_for(record: logging.LogRecord) -> bool:
 
 
 def _say_of_thread(failure: threading.ExceptHookArgs) -> None:
-    """Not of TensorBoard's writer, a thread: the main thread soon fails with the same error."""
+    """But for an OSError of TensorBoard's writer: the main thread soon fails with the same one."""
     if not isinstance(failure.exc_value, OSError):
         print(f"error: {failure.exc_type.__name__}: {failure.exc_value}", file=sys.stderr)
 

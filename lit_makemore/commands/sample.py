@@ -44,16 +44,15 @@ def sample(
         top_p: draw it from the likeliest ones that together reach this probability; 1 takes all.
         prefix: what every name begins with.
         suffix: what every name ends with.
-        pattern: what every name looks like: ? is one character and * any number of them, as in
-            "Ma???a". A backslash before ? or * makes it an ordinary character.
-        min_length: draw only names that have at least this many characters.
-        max_length: draw only names that have at most this many characters.
+        pattern: what every name looks like, as "Ma???a": ? is one character, * any number of them,
+            and with a backslash themselves.
+        min_length: the fewest characters of a name.
+        max_length: the most characters of a name.
         unique: print no name twice.
         only_new: leave out the words of the list.
-        not_near: leave out the words of the list and names within one edit of one: a character
-            inserted, deleted or replaced.
+        not_near: leave out the words of the list, and names that are one edit away from one.
         exclude: a file of words and parts that no name contains, one a line, whatever their case.
-        best: print so many of the names that were drawn, the different ones with the highest
+        best: print the so many likeliest different names of those that were drawn, by their
             log-probability a character, the end mark included.
         scores: print, between tabs, name, log-probability in nats and "train", "list" (in the list,
             but not learnt from), "new" or "cut".

@@ -95,7 +95,6 @@ def _json(rows: Iterator[dict[str, Any]]) -> Iterator[str]:
 
 
 def _text(rows: Iterator[dict[str, Any]], at_random: float) -> Iterator[str]:
-    """Each word with a bar for each character, and a line that explains them."""
     for row in rows:
         if row["surprise"] is None:
             yield f"{row['word']}  no score\n\n"

@@ -9,15 +9,13 @@ from time import perf_counter
 from typing import Any
 
 import yaml
-from lightning.pytorch.utilities.exceptions import MisconfigurationException
 
 from lit_makemore import files
 from lit_makemore.commands.fit import train
 from lit_makemore.commands.lightning_cli import MakemoreCLI
-from lit_makemore.commands.options import NOTHING_KEPT
 from lit_makemore.commands.output import notes, program
 from lit_makemore.commands.parsing import Parser, check_config
-from lit_makemore.commands.quiet import quiet_lightning
+from lit_makemore.commands.quiet import FAILURES, quiet_lightning
 from lit_makemore.runs import sweep_results
 from lit_makemore.runs.folder import RunFolder, plain
 from lit_makemore.runs.resume import that_count
@@ -35,8 +33,8 @@ def sweep(config: str, name: str | None = None, runs_dir: str = "runs") -> None:
     """Trains a network many times, as a YAML file describes it; see docs/sweeps.md.
 
     Args:
-        config: the file, as configs/sweep/lr.yaml; configs/sweep has more. The same command in
-            another terminal is another worker. After Ctrl-C or a kill it goes on.
+        config: the file, as one of configs/sweep. The same command in another terminal is another
+            worker; after Ctrl-C or a kill it goes on.
         name: the folder of the sweep, runs/NAME; by default that of the file.
         runs_dir: the folder that contains it.
     """
@@ -76,18 +74,17 @@ def check(searched: Sweep) -> dict[str, Any]:
     remedy = "set trainer.devices to 1 in the options, and start more workers"
     for parameters in searched.ends():
         cli = MakemoreCLI("fit", searched.arguments(parameters, (searched.seeds or [None])[0]))
-        cli.build(callbacks=[], **NOTHING_KEPT)
-        number, one = cli.trainer.world_size, "a trial trains on one device"
-        refuse(
-            [(cli.config.all_words, no_words), (number > 1, f"{one}, not on {number}; {remedy}")]
-        )
+        cli.build()
+        number = cli.trainer.world_size
+        several = f"a trial trains on one device, not on {number}; {remedy}"
+        refuse([(cli.config.all_words, no_words), (number > 1, several)])
         check_fit(cli.model, cli.trainer, cli.datamodule)
     common = that_count(yaml.safe_load(cli.dump()))
     return {name: value for name, value in common.items() if name not in searched.space}
 
 
 def _train(study: Study, trial: FrozenTrial, seed: Value | None, folder: RunFolder) -> None:
-    """Trains one run of a trial; enters the result if it was the last one of the trial."""
+    """Trains one run of a trial; the last one enters the result of the trial."""
     begun, run = perf_counter(), folder.open()
     arguments = study.sweep.arguments(trial.params, seed)
     arguments += ["--runs_dir", str(study.folder), "--name", run.name]
@@ -106,7 +103,7 @@ def _train(study: Study, trial: FrozenTrial, seed: Value | None, folder: RunFold
     except Stopped as stopped:
         line = f"{run.name}: {stopped}; the same sweep command goes on, too"
         raise Stopped(stopped.signum, line) from None
-    except (ValueError, OSError, MisconfigurationException) as error:
+    except FAILURES as error:
         raise ValueError(f"{said}: {error}") from error
     finally:
         folder.close()

@@ -1,7 +1,6 @@
-"""How many CPU threads torch uses: what --threads says, else OMP_NUM_THREADS, else by size.
+"""How many CPU threads torch uses: as --threads says, else OMP_NUM_THREADS, else by size.
 
-A network learns on one thread where a second one would cost more than it brings, and on all cores
-of this process elsewhere.
+A network learns on one thread where a second one costs more than it brings, else on all cores.
 """
 
 import os
@@ -11,8 +10,8 @@ from pathlib import Path
 import torch
 
 # Parameters times examples of a minibatch. Below it two threads made 0.31 to 0.92 times as many
-# native steps a second as one, above it 0.92 to 1.01 times, on two cores of an AMD EPYC that other
-# programs used, too: OMP_WAIT_POLICY=passive python -m tests.benchmarks.threads
+# native steps a second as one, above it 0.92 to 1.01 times, on two busy cores of an AMD EPYC:
+# OMP_WAIT_POLICY=passive python -m tests.benchmarks.threads
 SMALL = 100_000_000
 MOST = 1024  # some 100,000 threads end the process with a segmentation fault
 ASKED = os.environ.get("OMP_NUM_THREADS", "")  # by the user: `use` has not set it yet

@@ -137,14 +137,6 @@ def test_counts_are_packed_whole():
     assert unpacked(packed_counts(counts), 3) == expected
 
 
-def test_a_page_of_the_lectures_network_is_small():
-    model = random_model(n_hidden=100, n_layer=5)
-    assert sum(parameter.numel() for parameter in model.net.parameters()) == 46_997
-    model.list_hashes = word_hashes(f"name {i}" for i in range(32_033))  # as many as the names
-    page, _ = web_page(model.folded())
-    assert len(page) <= 450_000
-
-
 def test_counts_that_are_large_are_left_out_and_it_is_said(monkeypatch):
     model = mixed(random_model(n_layer=1)).folded()
     page, left_out = web_page(model)

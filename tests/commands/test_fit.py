@@ -44,7 +44,7 @@ def test_the_list_is_read_once_and_a_checkpoint_only_for_the_best_weights(
     (tmp_path / "words.txt").write_text("\n".join(words) + "\n")
     monkeypatch.setattr(recipe, "UPDATES", (10, 20))
     counted("lists", corpus, "Corpus")
-    counted("Trainers", MakemoreCLI, "instantiate_trainer")
+    counted("Trainers", MakemoreCLI, "_trainer")
     counted("checkpoints", torch, "load")
     arguments = ["--config", "configs/words.yaml", "--data.path", str(tmp_path / "words.txt")]
     arguments += ["--model.schedule", "step", "--diagnostics.enabled", "false"]
@@ -116,17 +116,3 @@ def test_callbacks_may_stand_in_any_order(tmp_path, fit, monkeypatch, more):
         ]
         assert same(*trained)
     assert len({*map(tuple, orders)}) == 4
-
-
-def test_a_run_needs_few_callbacks(fit, monkeypatch):
-    found = []
-    build = MakemoreCLI.build
-
-    def built(self, **arguments):
-        build(self, **arguments)
-        found.extend(self.trainer.callbacks)
-
-    monkeypatch.setattr(MakemoreCLI, "build", built)
-    assert fit("run") == 0
-    ours = {type(one).__name__ for one in found if ".runs." in type(one).__module__}
-    assert ours == {"FolderCallback", "ExactResume", "StopOnNaN", "Checkpoints"}

@@ -15,7 +15,6 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 
 from lit_makemore import model as checkpoint
 from lit_makemore.cli import main
-from lit_makemore.training.module import LitMLP
 from tests.benchmarks import lightning_parts
 
 CALLBACKS = "lightning.pytorch.callbacks"
@@ -149,13 +148,6 @@ def test_a_progress_bar_of_the_user_takes_the_place_of_ours(fit):
     assert status == 0
     assert "steps/s" not in said
     assert "train/loss=" in fit.out
-
-
-def test_the_train_loss_costs_no_self_log_of_our_own_command(fit, monkeypatch):
-    logged = []
-    monkeypatch.setattr(LitMLP, "log", lambda self, name, *args, **kwargs: logged.append(name))
-    assert fit("--trainer.limit_val_batches", "0")[0] == 0
-    assert logged == []
 
 
 def test_a_timer_stops_a_run(fit, tmp_path):

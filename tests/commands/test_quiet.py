@@ -106,9 +106,3 @@ def test_it_is_closed(connection, error, closed):
         if error:
             raise error
     assert distributed.is_initialized() != closed
-
-
-def test_one_process_alone_has_none():
-    with quiet_lightning():
-        pass
-    assert not distributed.is_initialized()
