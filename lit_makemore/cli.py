@@ -6,7 +6,6 @@ import signal
 import sys
 from collections.abc import Sequence
 from importlib import import_module
-from io import TextIOWrapper
 from time import perf_counter
 
 from lit_makemore.commands.output import one_line, program, rank
@@ -28,8 +27,7 @@ USAGE = """usage: {program} <command> [options]
   compare    shows finished runs in a table: compare runs/NAME runs/OTHER
   exercise   judges layers and gradients of your own; without a name: a list
 
-`{program} <command> --help` shows the options of a command; --debug shows the
-traceback of an error.
+`{program} <command> --help` shows its options; --debug the traceback of an error.
 """
 # With Lightning's options, by run(args, begun) of these modules of commands/. The others are
 # functions in a module of their name, whose signature is the command line.
@@ -91,7 +89,6 @@ def main(args: Sequence[str] | None = None) -> int:
 
 
 def _line(error: Exception) -> str:
-    """What the user reads of an error."""
     said = error.args[0] if isinstance(error, ArgumentError) else error
     line, kind = one_line(str(said)), type(error).__name__
     if isinstance(error, ModuleNotFoundError) and error.name:
@@ -115,5 +112,5 @@ def _open_streams() -> None:
         stream = getattr(sys, name)
         if stream is None:
             setattr(sys, name, open(os.devnull, "w", encoding="utf-8"))  # noqa: SIM115
-        elif stream is getattr(sys, f"__{name}__") and isinstance(stream, TextIOWrapper):
+        elif stream is getattr(sys, f"__{name}__") and hasattr(stream, "reconfigure"):
             stream.reconfigure(encoding="utf-8", errors="backslashreplace")  # not a test's stream

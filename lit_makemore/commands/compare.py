@@ -20,10 +20,9 @@ def compare(*runs: str) -> None:
     """Shows finished runs in a table, the lowest val loss first.
 
     It has the options that differ, the losses in nats, the seconds of a run, and the checks that
-    failed. A run is a run folder, as runs/names, or a folder of run folders, as runs/lr.
-
-    Runs that differ in the seed alone are one row: mean ± standard deviation. With SciPy, rows of
-    several seeds have a t-test: p says how easily chance alone gives such a lead.
+    failed. A run is a run folder, as runs/names, or a folder of run folders, as runs/lr. Runs that
+    differ in the seed alone are one row: mean ± standard deviation. With SciPy, rows of several
+    seeds have a t-test: p says how easily chance alone gives such a lead.
     """
     if not runs:
         raise ValueError("which runs? compare RUN [RUN …]; see compare --help")
@@ -31,7 +30,6 @@ def compare(*runs: str) -> None:
 
 
 def all_below(paths: Iterable[Path]) -> list[tables.Finished]:
-    """The finished runs: each path is a run folder, or a folder of run folders."""
     runs = {}
     for path in paths:
         inside = [path]
@@ -47,7 +45,6 @@ def all_below(paths: Iterable[Path]) -> list[tables.Finished]:
 
 
 def comparison(runs: Sequence[tables.Finished]) -> str:
-    """The table, with what must be known to read it."""
     rows = sorted(_rows(runs), key=lambda row: mean(tables.losses(row, "val_loss") or [inf]))
     options = sorted({name for run in runs for name in run.options})
     varied = [name for name in options if len({str(run.options.get(name)) for run in runs}) > 1]

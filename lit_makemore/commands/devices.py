@@ -1,7 +1,6 @@
-"""Which device a run takes, where its options leave that open: what the user says is obeyed.
+"""Which device a run takes; what the user says is obeyed.
 
-`--trainer.accelerator auto` is the CPU for a small network, because native steps are made there;
-otherwise what Lightning finds. `--trainer.devices auto` is one.
+`--trainer.accelerator auto` is the CPU for a small network, whose native steps are made there.
 """
 
 import logging
@@ -27,9 +26,8 @@ ON_CPU = "on the CPU, which should be faster for a network of this size than the
 
 def number(devices: Any) -> Any:
     """The devices of this machine: auto is one, or as many as torchrun has started processes."""
-    if devices != "auto":
-        return devices
-    return int(os.environ.get("LOCAL_WORLD_SIZE", 1)) if TorchElasticEnvironment.detect() else 1
+    started = os.environ.get("LOCAL_WORLD_SIZE", 1) if TorchElasticEnvironment.detect() else 1
+    return int(started) if devices == "auto" else devices
 
 
 def check_launcher(trainer: Any) -> None:

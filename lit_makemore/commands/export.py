@@ -63,8 +63,8 @@ def web_page(model: NameModel, title: str = TITLE) -> tuple[bytes, str]:
         if (size := len(rows := packed_counts(mixture.counts))) <= MOST_COUNTS:
             content |= mixed(mixture, rows)
         else:
-            left_out = f"the counts of its mixture: they take {size:,} bytes, a page has at most "
-            left_out += f"{MOST_COUNTS:,}"
+            sizes = f"they take {size:,} bytes, a page has at most {MOST_COUNTS:,}"
+            left_out = f"the counts of its mixture: {sizes}"
     # The text cannot have "</script": base64 has no "<", and in sorted characters "/" comes first.
     parts = {name: (PARTS / f"{name}.js").read_text("utf-8") for name in ("names", "texts", "page")}
     parts |= {"title": escape(title), "network": json.dumps(content)}
@@ -117,10 +117,8 @@ def mixed(mixture: Mixture, rows: bytes) -> dict[str, Any]:
 
 
 def packed_counts(counts: KneserNey) -> bytes:
-    """The windows with next token that were counted, in order, and how often each occurs.
-
-    Of each one: how many tokens it has in common with the one before, its other tokens, its count;
-    numbers of seven bits a byte, the lowest first.
+    """The sorted windows with next token that were counted: of each one, how many tokens it has in
+    common with the one before, the others, its count; seven bits a byte, the lowest first.
     """
     rows, numbers = counts.rows.tolist(), counts.counts.tolist()
     packed, before = bytearray(), [-1] * len(rows[0])

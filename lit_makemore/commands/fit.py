@@ -10,7 +10,6 @@ from typing import Any
 from lit_makemore.commands import threads
 from lit_makemore.commands.inner_runs import is_config, train_on_all_words, train_teachers
 from lit_makemore.commands.lightning_cli import MakemoreCLI
-from lit_makemore.commands.options import NOTHING_KEPT
 from lit_makemore.commands.output import notes, program, say
 from lit_makemore.commands.quiet import quiet_lightning
 from lit_makemore.diagnostics.checks import Health
@@ -57,9 +56,8 @@ def run(args: list[str], begun: float) -> None:
 def train(cli: MakemoreCLI, begun: float, folder: RunFolder | None = None) -> Reached | None:
     """Trains the teachers, then the network; `folder` is the run folder, if the caller has it.
 
-    Returns what was reached, on the first process; None if the run had been finished before.
-    Afterwards `cli.folder` is where it lies, and `cli.model` has the last weights. Stopped: a
-    signal came, and the run has been saved.
+    Returns what was reached, on the first process; None if the run had been finished before. Sets
+    `cli.folder`; `cli.model` has the last weights. Stopped: a signal came, and the run is saved.
     """
     config, found = cli.config, _find_run(cli)
     cli.folder = found.folder if found else None
@@ -102,7 +100,6 @@ def train(cli: MakemoreCLI, begun: float, folder: RunFolder | None = None) -> Re
 
 
 def _find_run(cli: MakemoreCLI) -> resume.Resumption | None:
-    """The run to go on with, if that is asked for."""
     config = cli.config
     if (job := slurm.job()) and config.name is None:
         config.name = f"{cli.stem}-{job}"
@@ -125,7 +122,7 @@ def _callbacks(cli: MakemoreCLI, folder: RunFolder, found: Any) -> list[Any]:
     config, stop = cli.config, StopOnSignal()
     if config.trainer.enable_checkpointing is not False:
         stop = Checkpoints(folder, SAVE_EVERY_N_STEPS, SAVE_SECONDS, config.max_requeues)
-    callbacks = [FolderCallback(folder, cli.dump(), found, cli.loggers), ExactResume()]
+    callbacks = [FolderCallback(folder, cli.dump(), found, lambda: cli.loggers), ExactResume()]
     if config.trainer.enable_progress_bar is not False:
         callbacks.append(ProgressLine())
     if config.diagnostics.enabled:
@@ -135,7 +132,7 @@ def _callbacks(cli: MakemoreCLI, folder: RunFolder, found: Any) -> list[Any]:
 
 def _try_out(cli: MakemoreCLI) -> None:
     """A few minibatches, by --trainer.fast_dev_run; nothing is left behind."""
-    cli.build(callbacks=[StopOnSignal()], **NOTHING_KEPT)
+    cli.build()
     data = cli.datamodule
     if any(is_config(teacher) for teacher in data.teachers):
         data.teachers, data.targets = (), "kneser_ney"  # teachers would have to be trained first

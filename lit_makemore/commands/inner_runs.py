@@ -17,7 +17,6 @@ from lit_makemore.commands.lightning_cli import MakemoreCLI
 from lit_makemore.commands.output import say
 from lit_makemore.commands.quiet import FAILURES
 from lit_makemore.counts.targets import Teacher
-from lit_makemore.files import write_text
 from lit_makemore.model import KEY, PREFIX, load, read, write
 from lit_makemore.runs.folder import RunFolder, alone, is_finished
 from lit_makemore.runs.signals import Stopped
@@ -50,8 +49,7 @@ def is_config(teacher: str) -> bool:
 def train_teachers(cli: MakemoreCLI, folder: RunFolder, train: Train) -> tuple[str | Teacher, ...]:
     """Trains each configuration among data.teachers, in teachers/1, 2 … of the run folder.
 
-    Returns all teachers: what was trained here, with its last weights (the best ones would be
-    chosen by words that are held out); of others the checkpoint.
+    Returns these with their last weights, as held-out words choose the best; of others the file.
     """
     teachers = [str(files.find(teacher)) for teacher in cli.datamodule.teachers]
     if not any(map(is_config, teachers)):
@@ -66,7 +64,7 @@ def train_teachers(cli: MakemoreCLI, folder: RunFolder, train: Train) -> tuple[s
         elif not Path(teacher).is_file():
             raise FileNotFoundError(f"there is no teacher at {Path(teacher).absolute()}")
     path, trained = folder.open(), list[str | Teacher](teachers)
-    write_text(path / "config.yaml", cli.dump())
+    files.write_text(path / "config.yaml", cli.dump())
     for i, teacher in enumerate(teachers):
         if is_config(teacher):
             trained[i] = _train_teacher(cli, teacher, path / "teachers" / str(i + 1), train)
@@ -137,7 +135,7 @@ def train_on_all_words(folder: Path, train: Train) -> Path:
     path = best.with_name("all_words.ckpt")
     write({**entries, **ours, "optimizer_states": None}, path)  # no run can go on from there
     summary = json.loads((folder / "summary.json").read_text("utf-8")) | {"trained_on": "all"}
-    write_text(folder / "summary.json", json.dumps(summary, indent=2) + "\n")
+    files.write_text(folder / "summary.json", json.dumps(summary, indent=2) + "\n")
     return path
 
 

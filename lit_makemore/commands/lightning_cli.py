@@ -17,13 +17,12 @@ from lightning.pytorch.loggers import Logger
 from lit_makemore import files
 from lit_makemore.commands import options, threads
 from lit_makemore.commands.devices import check_launcher, trainer_for
-from lit_makemore.commands.options import listed
 from lit_makemore.commands.output import program
 from lit_makemore.commands.parsing import OneLineErrors, check_config, short_help, telling
 from lit_makemore.diagnostics.settings import Diagnostics
 from lit_makemore.runs import slurm
 from lit_makemore.runs.checkpoints import AtomicCheckpointIO
-from lit_makemore.runs.stopping import stop_while_connecting
+from lit_makemore.runs.stopping import StopOnSignal, stop_while_connecting
 from lit_makemore.training.datamodule import NamesDataModule
 from lit_makemore.training.lightning_internals import leave_signals_alone
 from lit_makemore.training.module import LitMLP
@@ -50,7 +49,7 @@ yaml.SafeDumper.add_multi_representer(str, yaml.SafeDumper.represent_str)
 class _Parser(OneLineErrors, LightningArgumentParser):
     def __init__(self, **kwargs: Any) -> None:
         super().__init__(**kwargs)
-        # a logger is made when the run folder is known: see `loggers`
+        # a logger is made when the run folder is known, by FolderCallback
         self.add_instantiator(lambda kind, *args, **more: partial(kind, *args, **more), Logger)
 
     def add_class_arguments(self, theclass: Any, *args: Any, **kwargs: Any) -> Any:
@@ -122,7 +121,7 @@ class MakemoreCLI:
     def _parsed(self, args: list[str]) -> Namespace:
         """The options. What the recipe chooses are defaults, which any option replaces."""
         config = self.parser.parse_args(args)
-        # Not beside --list+=, which would add to the run's list a second time.
+        # not beside --list+=, which would add to the run's list a second time
         grows = any(arg.partition("=")[0].endswith("+") for arg in args)
         if not grows and (resumed := _resumed(config)):
             args = ["--config", str(resumed), "--runs_dir", config.runs_dir, *args]
@@ -139,28 +138,29 @@ class MakemoreCLI:
 
         `ours` add to the user's options of the Trainer; without any, nothing is kept.
         """
-        ours = ours or {"callbacks": [], **options.NOTHING_KEPT}
+        ours = ours or {"callbacks": [StopOnSignal()], **options.NOTHING_KEPT}
         parser, config = self.parser, self.config
         if model is not None:
             parser, config = _Parser(), Namespace(trainer=config.trainer)
             parser.add_lightning_class_args(pl.Trainer, "trainer")
         try:
-            self.config_init = parser.instantiate_classes(config)
-            self.datamodule = self.config_init.get("data")
-            self.model = model or self.config_init["model"]
-            self.trainer = self._trainer(self.config_init.trainer, ours)
+            made = parser.instantiate_classes(config)
+            self.datamodule, self.model = made.get("data"), model or made["model"]
+            loggers = options.listed(made.trainer.logger)
+            self.loggers = [one for one in loggers if not isinstance(one, bool)]
+            self.trainer = self._trainer(made.trainer, ours)
         except ValueError as error:
             raise ValueError(telling(str(error))) from error
 
     def _trainer(self, given: Any, ours: dict[str, Any]) -> pl.Trainer:
-        plugins, interval = listed(given.plugins), given.val_check_interval
+        plugins, interval = options.listed(given.plugins), given.val_check_interval
         if not any(isinstance(plugin, ClusterEnvironment) for plugin in plugins):
             plugins = [*plugins, *filter(None, [slurm.environment()])]
         if isinstance(interval, int):  # of updates; Lightning counts minibatches
             most = given.max_steps if given.max_steps > 0 else interval
             interval = min(interval, most) * given.accumulate_grad_batches
         added = {"plugins": [*plugins, AtomicCheckpointIO()], "val_check_interval": interval}
-        added["callbacks"] = _joined(ours, listed(given.callbacks))
+        added["callbacks"] = _joined(ours, options.listed(given.callbacks))
         make = partial(pl.Trainer, **{**given, **ours, **added})
         try:
             fits, batch_size = self.command == "fit", self.config.data.batch_size
@@ -176,10 +176,6 @@ class MakemoreCLI:
         slurm.check(trainer.num_devices * trainer.num_nodes)
         check_launcher(trainer)
         return trainer
-
-    def loggers(self) -> list[partial[Logger]]:
-        given = self.config_init.trainer.logger
-        return [] if isinstance(given, bool) else listed(given)
 
     @property
     def stem(self) -> str:

@@ -1,7 +1,4 @@
-"""Options that make no run: tables of (condition, message) that only the command line knows.
-
-What LitMLP must know too, in a script without a command line, is in training/option_conflicts.py.
-"""
+"""Options that make no run, beside those of training/option_conflicts.py: (condition, message)."""
 
 import os
 from collections.abc import Iterator
@@ -17,8 +14,7 @@ from lit_makemore.training.option_conflicts import Row
 # of the Trainer, where a command makes no run
 NOTHING_KEPT = {"logger": False, "enable_checkpointing": False, "enable_progress_bar": False}
 LARGEST = 2**63  # torch counts with 64 bits
-INTERVALS = "val_check_interval check_val_every_n_epoch log_every_n_steps".split()
-INTERVALS += ["accumulate_grad_batches"]
+COUNTS = ("val_check_interval", "check_val_every_n_epoch", "log_every_n_steps")
 REFUSED = {  # flags of the Trainer, and parts that change what a run is
     "TorchCheckpointIO": "a run writes its checkpoints itself, so that a kill leaves each whole",
     "--trainer.barebones": "it measures the Trainer alone; leave it out",
@@ -37,8 +33,8 @@ def config_rows(command: str, config: Any) -> Iterator[Row]:
     for name, value in vars(config.as_flat()).items():
         large = isinstance(value, int) and abs(value) >= LARGEST
         yield large, f"--{name} {value} does not fit into 64 bits"
-    untrained = not fit and not config.ckpt_path
-    yield untrained, f"{command} needs a trained network: --ckpt_path FILE"
+    needed = f"{command} needs a trained network: --ckpt_path FILE"
+    yield not fit and not config.ckpt_path, needed
     ends = trainer.max_epochs not in (-1, None) or trainer.max_steps != -1 or trainer.max_time
     why = "nothing says when to stop: set --trainer.max_steps, as configs/quickstart.yaml does"
     if config.get("resume") not in (None, "false"):
@@ -47,9 +43,9 @@ def config_rows(command: str, config: Any) -> Iterator[Row]:
     known = {"val", "steps"} <= config.published.keys() <= {"train", "val", "test", "steps"}
     takes = f"published takes the losses train, val, test, and steps, not {config.published}"
     yield config.published and not known, takes
-    for name, value in ((name, trainer.get(name)) for name in INTERVALS):
-        small = isinstance(value, int) and value < 1
-        yield small, f"--trainer.{name} must be at least 1, not {value}"
+    for name in (*COUNTS, "accumulate_grad_batches"):
+        small = isinstance(trainer[name], int) and trainer[name] < 1
+        yield small, f"--trainer.{name} must be at least 1, not {trainer[name]}"
     every, passes = trainer.val_check_interval, trainer.check_val_every_n_epoch is not None
     why = "--trainer.check_val_every_n_epoch counts passes, and needs a share of a pass: "
     why += f"--trainer.val_check_interval 1.0, not {every}; without it {every} counts updates"
@@ -82,8 +78,8 @@ def trainer_rows(command: str, trainer: pl.Trainer, options: Any) -> Iterator[Ro
     on_cpu = trainer.strategy.root_device.type == "cpu"
     yield synced and on_cpu, "--trainer.sync_batchnorm true needs GPUs; leave it out on CPUs"
     by_clock = several and isinstance(options.val_check_interval, str | dict | timedelta)
-    must = "--trainer.val_check_interval must be a number of updates"
-    yield by_clock, f"with several processes {must}: their clocks differ"
+    must = "--trainer.val_check_interval must be a number of updates: their clocks differ"
+    yield by_clock, f"with several processes {must}"
     # torchrun's store outlives a restart, with the addresses of processes that failed:
     # https://github.com/pytorch/pytorch/issues/135712
     kept = several and os.environ.get("TORCHELASTIC_USE_AGENT_STORE") == "True"

@@ -79,9 +79,8 @@ class OneLineErrors:
 
 
 def telling(message: str) -> str:
-    """An error of jsonargparse, shortened where it lists every alternative of a type.
-
-    What is wrong with a class that the user names is enough. Otherwise each alternative counts.
+    """An error of jsonargparse, which lists every alternative of a type: if the user names a class,
+    what is wrong with it is enough; otherwise each alternative counts.
     """
     head, found, rest = message.partition("Errors:\n")
     if not found:
@@ -127,11 +126,9 @@ class Parser(OneLineErrors, ArgumentParser):
 
 
 def call(function: Callable[..., Any], args: list[str]) -> Any:
-    """Calls a typed function with a command line (the command first); its signature is the parser.
-
-    A bool is a flag: it may stand alone, or before true or false.
-    """
+    """Calls a typed function with a command line (the command first); its signature parses it."""
     parameters = signature(function).parameters.values()
+    # a bool may stand alone, or before true or false
     flags = {f"--{p.name}" for p in parameters if p.annotation is bool}
     does = str(getdoc(function)).partition("\n\nArgs:")[0]
     parser = Parser(prog=f"{program()} {args[0]}", description=does)

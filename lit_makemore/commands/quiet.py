@@ -33,9 +33,8 @@ ASKED_FOR = ("callbacks", "tuner", "profilers")  # say something only where a us
 def quiet_lightning() -> Iterator[None]:
     """Inside the block, Lightning's notes are not shown, and its errors are ValueErrors.
 
-    What its callbacks say is shown. After the block the connection between the processes of a run
-    is closed: left open, a thread of gloo would abort Python's end. Not after a failure: closing
-    would wait for the others.
+    What its callbacks say is shown. Afterwards the processes of a run are disconnected, since a
+    thread of gloo would abort Python's end; not after a failure, where that waits for the others.
     """
     for part in ("fabric", "pytorch"):
         logging.getLogger(f"lightning.{part}").setLevel(logging.WARNING)

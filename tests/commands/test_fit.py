@@ -72,12 +72,9 @@ def fit(tmp_path, word_list):
 AVERAGED = ["--trainer.callbacks+=lightning.pytorch.callbacks.EMAWeightAveraging"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
-    "more",
-    [
-        pytest.param(["--model.count_mixture", "true"], id="native", marks=pytest.mark.slow),
-        pytest.param(AVERAGED, id="averaged", marks=pytest.mark.slow),
-    ],
+    "more", [["--model.count_mixture=true"], AVERAGED], ids=["native", "averaged"]
 )
 def test_callbacks_may_stand_in_any_order(tmp_path, fit, monkeypatch, more):
     """The same files and bits, also of a run that was stopped in its middle."""

@@ -1,6 +1,5 @@
 """Lightning's own callbacks and loggers, switched on from the command line."""
 
-import csv
 import json
 import re
 import sys
@@ -75,16 +74,6 @@ def test_the_page_has_every_callback_logger_and_flag():
     page = lightning_parts.PAGE.read_text(encoding="utf-8")
     missing = [name for name in lightning_parts.parts() if not re.search(rf"`{name}[` ]", page)]
     assert missing == []
-
-
-def test_loggers_add_up(fit, tmp_path):
-    more = ["--trainer.logger+=lightning.pytorch.loggers.CSVLogger"]
-    more += [f"--trainer.logger.save_dir={tmp_path / 'csv'}", "--trainer.log_every_n_steps", "10"]
-    assert fit(*more)[0] == 0
-    assert list((tmp_path / "run").glob("events.out.*"))
-    (path,) = (tmp_path / "csv").rglob("metrics.csv")
-    rows = list(csv.DictReader(path.read_text().splitlines()))
-    assert {"train/loss", "val/loss"} <= rows[0].keys()
 
 
 @pytest.mark.parametrize("name", ["lightning.pytorch.loggers.CSVLogger", "TensorBoardLogger"])

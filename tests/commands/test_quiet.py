@@ -61,12 +61,6 @@ def said(capfd, caplog, tmp_path, word_list, *more: str) -> str:
     return caplog.text + capfd.readouterr().err
 
 
-def test_a_fit_repeats_none_of_lightnings_notes(capfd, caplog, tmp_path, word_list):
-    text = said(capfd, caplog, tmp_path, word_list)
-    assert "available" not in text
-    assert "Trainer.fit" not in text
-
-
 def test_callbacks_say_what_they_are_asked_to_say(capfd, caplog, tmp_path, word_list):
     stopping = ["--trainer.callbacks+=EarlyStopping", "--trainer.callbacks.monitor=val/loss"]
     stopping += ["--trainer.callbacks.verbose=true", "--trainer.callbacks.min_delta=0.001"]

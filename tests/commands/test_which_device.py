@@ -14,7 +14,7 @@ from lit_makemore.training.native import build
 from tests.conftest import ROOT
 from tests.test_configs import CLUSTER, CONFIGS, SWEEPS
 
-COUNTS = [0, 1, 2, 8]
+COUNTS = [0, 1, 8]
 # Shipped configurations whose parameters times batch size are above the bound.
 LARGE = {"best", "best_small", "names_distilled", "names_mixture", "ten_seconds"}
 LARGE |= {"teachers/window_3", "teachers/window_3_more_dropout", "teachers/window_6"}
