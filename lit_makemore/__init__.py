@@ -5,6 +5,7 @@
 The names are imported when they are used: `import lit_makemore` imports no torch.
 """
 
+from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -14,17 +15,10 @@ if TYPE_CHECKING:
 
 __version__ = "1.0.0"
 __all__ = ["LitMLP", "NameModel", "NamesDataModule", "load"]
-_MODULES = {
-    "LitMLP": "training.module",
-    "NamesDataModule": "training.datamodule",
-    "NameModel": "model",
-    "load": "model",
-}
+_MODULES = {"LitMLP": "training.module", "NamesDataModule": "training.datamodule"}
 
 
 def __getattr__(name: str) -> Any:
-    if name not in _MODULES:
+    if name not in __all__:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    from importlib import import_module
-
-    return getattr(import_module(f"{__name__}.{_MODULES[name]}"), name)
+    return getattr(import_module(f"{__name__}.{_MODULES.get(name, 'model')}"), name)

@@ -1,7 +1,4 @@
-"""The command line: finds the command, and turns what goes wrong into one line.
-
-Nothing heavy is imported here. Each command imports what it uses.
-"""
+"""The command line: finds the command, and turns what goes wrong into one line."""
 
 import errno
 import os
@@ -9,11 +6,11 @@ import signal
 import sys
 from collections.abc import Sequence
 from importlib import import_module
-from io import TextIOWrapper
 from time import perf_counter
 
 from lit_makemore.commands.output import one_line, program, rank
 from lit_makemore.runs.signals import ASKING, Stopped, noted
+from lit_makemore.sampling.arguments import ArgumentError
 from lit_makemore.training.native import build
 
 USAGE = """usage: {program} <command> [options]
@@ -30,14 +27,12 @@ USAGE = """usage: {program} <command> [options]
   compare    shows finished runs in a table: compare runs/NAME runs/OTHER
   exercise   judges layers and gradients of your own; without a name: a list
 
-`{program} <command> --help` shows the options of a command; --debug shows the
-traceback of an error.
+`{program} <command> --help` shows its options; --debug the traceback of an error.
 """
-# Modules of commands/. Some have a function run(args, begun), with Lightning's options; the others
-# one with the name of the command, whose signature is its command line.
+# With Lightning's options, by run(args, begun) of these modules of commands/. The others are
+# functions in a module of their name, whose signature is the command line.
 RUN = {"fit": "fit", "validate": "evaluate", "test": "evaluate", "predict": "evaluate"}
 COMMANDS = [*RUN, "sample", "score", "export", "gradcheck", "sweep", "compare", "exercise"]
-TRAINING = ("fit", "sweep")
 REMEDIES = {  # for what the system refuses
     **dict.fromkeys((errno.ENOSPC, errno.EDQUOT, errno.EFBIG), "make room, and --resume the run"),
     **dict.fromkeys((errno.EACCES, errno.EPERM, errno.EROFS), "use a place that is yours"),
@@ -51,28 +46,24 @@ def main(args: Sequence[str] | None = None) -> int:
     """Runs one command; returns 0, 1 for a failure, 2 for bad use. Its parser raises SystemExit."""
     args = list(sys.argv[1:] if args is None else args)
     _open_streams()
-    # Idle threads of torch sleep, which must be said before torch is imported. By default they spin
-    # for a while, and two runs on the same cores nearly stop each other.
+    # Before torch is imported: its idle threads sleep. Spinning, they stop other runs' threads.
     os.environ.setdefault("OMP_WAIT_POLICY", "passive")
-    # Pictures go into files. A notebook leaves a backend in the environment that may not be there.
-    os.environ["MPLBACKEND"] = "agg"
+    os.environ["MPLBACKEND"] = "agg"  # a notebook leaves a backend that may not be there
     if debug := "--debug" in args:
         args.remove("--debug")
     if not args or args[0] in ("-h", "--help"):
         print(USAGE.format(program=program()), end="")
         return 0 if args else 2
     if args[0] not in COMMANDS:
-        known = ", ".join(COMMANDS)
-        print(f"error: no command {args[0]!r}; the commands are {known}", file=sys.stderr)
+        known = f"the commands are {', '.join(COMMANDS)}"
+        print(f"error: no command {args[0]!r}; {known}", file=sys.stderr)
         return 2
-    # Before the training starts, Ctrl-C ends the program at once. SIGTERM and SIGUSR1 are kept
-    # until the first update, because a cluster sends them early.
-    early = [signum for signum in ASKING if args[0] in TRAINING and signum != signal.SIGINT]
-    begun, number = perf_counter(), 0
+    begun, number, trains = perf_counter(), 0, args[0] in ("fit", "sweep")
     try:
         number = rank()
-        with noted(*early):
-            if args[0] in TRAINING:
+        # A cluster sends SIGTERM and SIGUSR1 early: they are kept until the first update.
+        with noted(*(signum for signum in ASKING if trains and signum != signal.SIGINT)):
+            if trains:
                 build.ahead()
             module = import_module(f"lit_makemore.commands.{RUN.get(args[0], args[0])}")
             if args[0] in RUN:
@@ -93,19 +84,16 @@ def main(args: Sequence[str] | None = None) -> int:
     except Exception as error:
         if debug:
             raise
-        whose = f"rank {number}: " if number else ""
-        print(f"{whose}error: {_line(error)}", file=sys.stderr)
+        print(f"rank {number}: " * bool(number) + f"error: {_line(error)}", file=sys.stderr)
         return 1
 
 
 def _line(error: Exception) -> str:
-    """What the user reads of an error."""
-    line, kind = one_line(str(error)), type(error).__name__
+    said = error.args[0] if isinstance(error, ArgumentError) else error
+    line, kind = one_line(str(said)), type(error).__name__
     if isinstance(error, ModuleNotFoundError) and error.name:
         name = error.name.partition(".")[0]
         return f"this needs a package: pip install {name}; or PYTHONPATH=FOLDER, if {name} is yours"
-    if isinstance(error, UnicodeEncodeError) and "surrogates" in line:
-        return f"{error.object!r} is not UTF-8: rename the file or folder"
     if isinstance(error, OSError) and error.errno in REMEDIES:
         return f"{line}; {REMEDIES[error.errno]}"
     if isinstance(error, ValueError | OSError | ModuleNotFoundError):  # these say what to do
@@ -124,9 +112,5 @@ def _open_streams() -> None:
         stream = getattr(sys, name)
         if stream is None:
             setattr(sys, name, open(os.devnull, "w", encoding="utf-8"))  # noqa: SIM115
-        elif stream is getattr(sys, f"__{name}__") and isinstance(stream, TextIOWrapper):
+        elif stream is getattr(sys, f"__{name}__") and hasattr(stream, "reconfigure"):
             stream.reconfigure(encoding="utf-8", errors="backslashreplace")  # not a test's stream
-
-
-if __name__ == "__main__":  # python -m lit_makemore.cli
-    sys.exit(main())

@@ -2,6 +2,7 @@
 
 import os
 import signal
+import sys
 from contextlib import redirect_stderr, redirect_stdout, suppress
 from copy import deepcopy
 from functools import cache
@@ -127,19 +128,12 @@ def pytest_collection_modifyitems(items):
 def _one_parser_a_command():
     """Its options are found once; each call of `main` then begins with a copy of the parser."""
     try:
-        from lit_makemore.commands.lightning_cli import MakemoreCLI
+        from lit_makemore.commands import lightning_cli
     except ImportError:  # no jsonargparse
         return
-    parsers, setup_parser = {}, MakemoreCLI.setup_parser
-
-    def copied(self, add_subcommands, main_kwargs, subparser_kwargs):
-        key = (self.command, main_kwargs["prog"])
-        if key not in parsers:
-            setup_parser(self, add_subcommands, main_kwargs, subparser_kwargs)
-            parsers[key] = self.parser
-        self.parser = deepcopy(parsers[key])
-
-    MakemoreCLI.setup_parser = copied
+    made = cache(lambda command, started: parser_of(command))
+    parser_of = lightning_cli.parser_of
+    lightning_cli.parser_of = lambda command: deepcopy(made(command, sys.argv[0]))
 
 
 @pytest.fixture(autouse=True)

@@ -111,10 +111,7 @@ def test_a_run_leaves_its_folder(usual):
     rows = (usual.folder / "samples.txt").read_text().splitlines()
     assert len(rows) == 20
     assert all(row.split("\t")[0] in usual.printed for row in rows)
-
-
-def test_the_summary_has_the_baselines(usual):
-    baselines = usual.summary["baselines"]
+    baselines = found["baselines"]
     assert baselines.keys() == {"uniform", "unigram", "bigram", "kneser_ney"}
     for figures in baselines.values():
         assert figures.keys() == {"train", "val", "test", "val_novel", "test_novel"}

@@ -81,7 +81,6 @@ def test_the_teachers_that_ship_are_found(elsewhere, word_list, capsys):
     [
         ("train.py", "python train.py"),
         ("/x/lit_makemore/__main__.py", "python -m lit_makemore"),
-        ("/x/lit_makemore/cli.py", "python -m lit_makemore"),
         ("/usr/bin/lit_makemore", "lit_makemore"),
     ],
 )
@@ -103,9 +102,8 @@ def test_the_help_of_a_command_is_short(capsys, command):
     assert len(capsys.readouterr().out.splitlines()) < 60
 
 
-@pytest.mark.parametrize("module", ["lit_makemore", "lit_makemore.cli"])
-def test_the_package_is_the_command(module):
-    command = [sys.executable, "-m", module, "nonsense"]
+def test_the_package_is_the_command():
+    command = [sys.executable, "-m", "lit_makemore", "nonsense"]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
     assert done.returncode == 2
     assert "no command 'nonsense'" in done.stderr

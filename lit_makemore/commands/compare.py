@@ -19,12 +19,10 @@ NOTE = """p: the chance that the first row leads by as much or more, if the true
 def compare(*runs: str) -> None:
     """Shows finished runs in a table, the lowest val loss first.
 
-    The table has the options that differ, the losses in nats, the seconds of a run, and the checks
-    that failed. A run is a run folder, as runs/names, or a folder of run folders, as runs/lr.
-
-    Runs that differ in the seed alone are one row: mean ± standard deviation. Two rows of several
-    seeds have a one-sided t-test (this needs SciPy): p says how easily chance alone gives such a
-    lead.
+    It has the options that differ, the losses in nats, the seconds of a run, and the checks that
+    failed. A run is a run folder, as runs/names, or a folder of run folders, as runs/lr. Runs that
+    differ in the seed alone are one row: mean ± standard deviation. With SciPy, rows of several
+    seeds have a t-test: p says how easily chance alone gives such a lead.
     """
     if not runs:
         raise ValueError("which runs? compare RUN [RUN …]; see compare --help")
@@ -32,7 +30,6 @@ def compare(*runs: str) -> None:
 
 
 def all_below(paths: Iterable[Path]) -> list[tables.Finished]:
-    """Finished runs: each path is a run folder, or a folder of some; there, others are left out."""
     runs = {}
     for path in paths:
         inside = [path]
@@ -48,7 +45,6 @@ def all_below(paths: Iterable[Path]) -> list[tables.Finished]:
 
 
 def comparison(runs: Sequence[tables.Finished]) -> str:
-    """The table, with what must be known to read it."""
     rows = sorted(_rows(runs), key=lambda row: mean(tables.losses(row, "val_loss") or [inf]))
     options = sorted({name for run in runs for name in run.options})
     varied = [name for name in options if len({str(run.options.get(name)) for run in runs}) > 1]
@@ -60,11 +56,10 @@ def comparison(runs: Sequence[tables.Finished]) -> str:
         more = f" and {len(row) - 1} more" if len(row) > 1 else ""
         values = [tables.shown(row[0].options.get(name)) for name in names]
         line = [f"{row[0].folder}{more}", *values, str(len(row)), *tables.cells(row), _health(row)]
-        chances = [
-            nan if row is rows[0] else welch(tables.losses(rows[0], key), tables.losses(row, key))
-            for key in tested
-        ]
-        table.append(line + ["–" if isnan(p) else f"{p:.1g}" for p in chances])
+        for key in tested:
+            p = welch(tables.losses(rows[0], key), tables.losses(row, key))
+            line.append("–" if isnan(p) or row is rows[0] else f"{p:.1g}")
+        table.append(line)
     said = [tables.aligned(table)] + ([NOTE] if tested else [])
     lists = {run.summary["data"]["sha256"] for run in runs}
     splits = {str([run.options.get(f"data.{key}") for key in SPLIT]) for run in runs}
@@ -87,17 +82,13 @@ def _rows(runs: Sequence[tables.Finished]) -> list[list[tables.Finished]]:
 def _health(row: Sequence[tables.Finished]) -> str:
     """The checks that failed in any of the runs; "–" where nothing was judged."""
     judged = [run.summary["health"] for run in row if "health" in run.summary]
-    failed = {
-        check: None for one in judged for check, said in one.items() if said.startswith("update ")
-    }
+    checks = [check for one in judged for check in one.items()]
+    failed = dict.fromkeys(name for name, said in checks if said.startswith("update "))
     return (", ".join(failed) or "ok") if judged else "–"
 
 
 def welch(lower: Sequence[float], higher: Sequence[float]) -> float:
-    """The p-value of Welch's one-sided t-test of "the mean of `lower` is the lower one".
-
-    NaN without at least two values each, and if none varies.
-    """
+    """The p-value of Welch's one-sided t-test; NaN without two values each, or if none varies."""
     from scipy.stats import ttest_ind
 
     if min(len(lower), len(higher)) < 2 or len({*lower}) == len({*higher}) == 1:

@@ -6,21 +6,18 @@ from itertools import chain
 import torch
 from torch import Tensor
 
-from lit_makemore import model as checkpoint
 from lit_makemore.commands.lightning_cli import MakemoreCLI
-from lit_makemore.commands.options import NOTHING_KEPT
 from lit_makemore.commands.output import say
-from lit_makemore.commands.parsing import check_output
 from lit_makemore.commands.quiet import quiet_lightning
 from lit_makemore.commands.score import UNSPELLED, csv_row
 from lit_makemore.files import write_parts
+from lit_makemore.model import load
 from lit_makemore.training.loaders import WordLoader
 from lit_makemore.training.module import LitMLP
 from lit_makemore.words.corpus import are_among, read_words
 from lit_makemore.words.reader import Reading
 
-Scores = list[tuple[str, float | None]]
-"""Words with their log-probabilities in nats; None where the vocabulary cannot spell the word."""
+Scores = list[tuple[str, float | None]]  # words with log-probabilities; None: cannot be spelled
 
 
 def run(args: list[str], begun: float) -> None:
@@ -29,31 +26,25 @@ def run(args: list[str], begun: float) -> None:
         if args[0] == "predict":
             predict(cli)
             return
-        cli.build(callbacks=[], **NOTHING_KEPT)
-        evaluate = cli.trainer.validate if args[0] == "validate" else cli.trainer.test
-        ckpt_path = cli.config.ckpt_path
-        evaluate(cli.model, cli.datamodule, ckpt_path=ckpt_path, verbose=False, weights_only=True)
+        cli.build()
+        evaluate, path = getattr(cli.trainer, args[0]), cli.config.ckpt_path
+        evaluate(cli.model, cli.datamodule, ckpt_path=path, verbose=False, weights_only=True)
         if cli.trainer.is_global_zero:
             for name, value in cli.trainer.callback_metrics.items():
                 print(f"{name:<20}{float(value):>10.4f}")
 
 
 def predict(cli: MakemoreCLI) -> None:
-    """Scores the words of a file, a CSV row for each, in the order of the file.
-
-    The loss per character is in nats; the end mark is a character too. A word that the vocabulary
-    cannot spell has an empty score; a line on stderr says how many there are.
-    """
-    data, path = cli.config.data, cli.config.ckpt_path
+    """Scores the words of a file in its order, a CSV row for each: nats, the end mark included."""
+    data = cli.config.data
     if data.predict_path is None:
         raise ValueError("predict scores the words of a file: --data.predict_path FILE")
-    check_output(cli.config)
-    how = Reading(data.lowercase, data.strip, encoding=data.encoding)
-    words = read_words(data.predict_path, how)
-    loaded = checkpoint.load(path).float()
+    reading = Reading(data.lowercase, data.strip, encoding=data.encoding)
+    words = read_words(data.predict_path, reading)
+    loaded = load(cli.config.ckpt_path).float()
     model = LitMLP(loaded.vocab.chars, loaded.block_size, **loaded.architecture)
     model.model = loaded
-    cli.build(model, callbacks=[], **NOTHING_KEPT)
+    cli.build(model)
     loader = WordLoader(words, cli.trainer.global_rank, cli.trainer.world_size)
     chunks: list[Scores] = cli.trainer.predict(model, loader) or []  # type: ignore[assignment]
     if torch.distributed.is_initialized():
@@ -73,7 +64,5 @@ def _rows(chunks: list[Scores], train_hashes: Tensor) -> Iterator[str]:
     for chunk in chunks:
         known = are_among((word for word, _ in chunk), train_hashes).tolist()
         for (word, log_p), in_train in zip(chunk, known, strict=True):
-            scores = ["", ""]
-            if log_p is not None:
-                scores = [f"{log_p:.6f}", f"{-log_p / (len(word) + 1):.6f}"]
-            yield csv_row([word, *scores, int(in_train)])
+            scores = () if log_p is None else (log_p, -log_p / (len(word) + 1))
+            yield csv_row([word, *([f"{x:.6f}" for x in scores] or ["", ""]), int(in_train)])

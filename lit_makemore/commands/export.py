@@ -36,57 +36,51 @@ def export(
 ) -> None:
     """Writes a trained network to one file, with Batch Normalization folded into its layers.
 
-    html: a web page that draws names; it needs no server and no network.
-    python: a program and module that draws names and scores words; it needs numpy.
-    onnx: the network from windows (B, T) to logits (B, V), for other programs.
-    safetensors: its parameters, with what is needed to build the network again.
-
     Args:
         ckpt_path: the checkpoint file; nothing else is read.
-        format: html, python, onnx or safetensors.
+        format: html is a web page that draws names, and needs no server and no network; python is a
+            program and module that draws names and scores words, and needs numpy; onnx is the
+            network for other programs, from windows (B, T) to logits (B, V); safetensors has its
+            parameters, and what is needed to build it again.
         output: the file to write; by default the checkpoint's name, in the current folder.
         title: the heading of the page.
     """
     if title is not None and format != "html":
         raise ValueError(f"--title is of a page; leave it out, or --format {format}")
-    ending = "py" if format == "python" else format
-    path = Path(output or f"{Path(ckpt_path).stem}.{ending}")
+    path = Path(output or f"{Path(ckpt_path).stem}.{'py' if format == 'python' else format}")
     model = load(ckpt_path).folded()
     if format == "html":
         content, left_out = web_page(model, title or TITLE)
     else:
-        make = {"python": python, "onnx": onnx, "safetensors": safetensors}[format]
-        content, left_out = make(model)
+        content, left_out = {"python": python, "onnx": onnx, "safetensors": safetensors}[format](
+            model
+        )
     with replacing(path) as file:
         file.write(content)
-    count = sum(parameter.numel() for parameter in model.net.parameters())
+    count = sum(p.numel() for p in model.net.parameters())
     print(f"{path}: {count:,} parameters, {len(content):,} bytes")
     if left_out:
         print(f"without {left_out}; its losses differ from those of the run", file=sys.stderr)
 
 
 def web_page(model: NameModel, title: str = TITLE) -> tuple[bytes, str]:
-    """The page of a folded model, and what it does not hold; empty if it holds everything.
-
-    page/page.html with its scripts and a line of JSON, which page/names.js computes with.
-    """
+    """page/page.html with its scripts and a folded model, and what of it is left out, if any."""
     content, left_out = described(model), ""
     if (mixture := model.mixture) is not None:
-        if len(rows := packed_counts(mixture.counts)) > MOST_COUNTS:
-            sizes = f"they take {len(rows):,} bytes, a page has at most {MOST_COUNTS:,}"
-            left_out = f"the counts of its mixture: {sizes}"
-        else:
+        if (size := len(rows := packed_counts(mixture.counts))) <= MOST_COUNTS:
             content |= mixed(mixture, rows)
+        else:
+            sizes = f"they take {size:,} bytes, a page has at most {MOST_COUNTS:,}"
+            left_out = f"the counts of its mixture: {sizes}"
     # The text cannot have "</script": base64 has no "<", and in sorted characters "/" comes first.
-    parts = {"title": escape(title), "network": json.dumps(content)}
-    for name in ("names", "texts", "page"):
-        parts[name] = (PARTS / f"{name}.js").read_text("utf-8")
+    parts = {name: (PARTS / f"{name}.js").read_text("utf-8") for name in ("names", "texts", "page")}
+    parts |= {"title": escape(title), "network": json.dumps(content)}
     page = (PARTS / "page.html").read_text("utf-8")
     return re.sub(r"{{ (\w+) }}", lambda part: parts[part[1]], page).encode(), left_out
 
 
 def python(model: NameModel) -> tuple[bytes, str]:
-    """page/names.py with the network of a folded model; nothing is left out."""
+    """page/names.py with a folded model; nothing is left out."""
     content, program = described(model), (PARTS / "names.py").read_text("utf-8")
     if (mixture := model.mixture) is not None:  # for numpy: column by column it is small
         counts = mixture.counts
@@ -99,17 +93,14 @@ def python(model: NameModel) -> tuple[bytes, str]:
 def described(model: NameModel) -> dict[str, Any]:
     """A folded model as page/names.js and names.py read it, but for its mixture."""
     net, words = model.net, WordFilter(model.list_hashes)
-    if unknown := [x for x in net.layers if type(x) not in PAGE_LAYERS]:
-        raise ValueError(
-            f"a page cannot compute {type(unknown[0]).__name__}, nor can the Python file; "
-            "use --format onnx or safetensors"
-        )
+    if unknown := [type(x).__name__ for x in net.layers if type(x) not in PAGE_LAYERS]:
+        remedy = "nor can the Python file; use --format onnx or safetensors"
+        raise ValueError(f"a page cannot compute {unknown[0]}, {remedy}")
     linear = [layer for layer in net.layers if isinstance(layer, Linear)]
-    parameters = [net.embedding.weight]
-    for layer in linear:
-        assert layer.bias is not None  # folding gives every layer one
-        parameters += [layer.weight, layer.bias]
-    flat = torch.cat([parameter.detach().flatten() for parameter in parameters])
+    # the embedding, and of each layer weight and bias: folding gives every one a bias
+    parameters = [p for part in (net.embedding, *linear) for p in part.parameters()]
+    flat = torch.cat([p.flatten() for p in parameters])
+    active, bits = {type(layer) for layer in net.layers}, _base64(words.packed())
     return {
         "chars": model.vocab.chars,
         "spaces": [i for i, char in enumerate(model.vocab.chars, 1) if char.isspace()],
@@ -118,31 +109,23 @@ def described(model: NameModel) -> dict[str, Any]:
         "network": {
             "embedding": list(net.embedding.weight.shape),
             "layers": [list(layer.weight.shape) for layer in linear],
-            "activation": next(
-                x for x, kind in ACTIVATIONS.items() if kind in map(type, net.layers)
-            ),
-            "parameters": _base64(flat.numpy().astype("<f4").tobytes()),
+            "activation": next(name for name, kind in ACTIVATIONS.items() if kind in active),
+            "parameters": _base64(flat.detach().numpy().astype("<f4").tobytes()),
         },
-        "filter": {
-            "bits": _base64(words.packed()),
-            "positions": POSITIONS,
-            "errorRate": words.error_rate,
-        },
+        "filter": {"bits": bits, "positions": POSITIONS, "errorRate": words.error_rate},
     }
 
 
 def mixed(mixture: Mixture, rows: bytes) -> dict[str, Any]:
     """The same of a mixture; each program reads rows of its own kind."""
-    counts = mixture.counts
-    described = {"width": counts.rows.size(1), "discount": counts.discount}
-    return {"weights": mixture.weights.tolist(), "counts": {"rows": _base64(rows), **described}}
+    width, discount = mixture.counts.rows.size(1), mixture.counts.discount
+    counts = {"rows": _base64(rows), "width": width, "discount": discount}
+    return {"weights": mixture.weights.tolist(), "counts": counts}
 
 
 def packed_counts(counts: KneserNey) -> bytes:
-    """The examples that were counted, for each: window with next token, and how often it occurs.
-
-    The rows are sorted. Of each one: how many tokens it has in common with the row before, its
-    other tokens, its count; numbers of seven bits a byte, the lowest first.
+    """The sorted windows with next token that were counted: of each one, how many tokens it has in
+    common with the one before, the others, its count; seven bits a byte, the lowest first.
     """
     rows, numbers = counts.rows.tolist(), counts.counts.tolist()
     packed, before = bytearray(), [-1] * len(rows[0])
@@ -188,15 +171,14 @@ def safetensors(model: NameModel) -> tuple[bytes, str]:
     """The tensors of a folded model, with text that describes them; nothing is left out."""
     from safetensors.torch import save
 
-    tensors = model.net.state_dict()
+    tensors, described = model.net.state_dict(), _description(model)
     architecture = {name: value for name, value in model.architecture.items() if name != "init"}
-    description = _description(model) | {"architecture": json.dumps(architecture)}
+    described["architecture"] = json.dumps(architecture)
     if (mixture := model.mixture) is not None:
-        counts = mixture.counts
+        counts, weights = mixture.counts, mixture.weights.tolist()
         tensors |= {"counts.rows": counts.rows, "counts.numbers": counts.counts}
-        described = {"weights": mixture.weights.tolist(), "discount": counts.discount}
-        description["mixture"] = json.dumps(described)
-    return save(tensors, description), ""
+        described["mixture"] = json.dumps({"weights": weights, "discount": counts.discount})
+    return save(tensors, described), ""
 
 
 def _description(model: NameModel) -> dict[str, str]:

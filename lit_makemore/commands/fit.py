@@ -1,7 +1,4 @@
-"""`fit`: trains a network in a run folder of its own, after the teachers that it learns from.
-
-Options → data, network and Trainer → teachers → fit → report.
-"""
+"""`fit`: options → data, network and Trainer → teachers → fit → report, in a run folder."""
 
 import json
 import logging
@@ -10,15 +7,11 @@ from pathlib import Path
 from time import perf_counter
 from typing import Any
 
-import lightning.pytorch as pl
-
 from lit_makemore.commands import threads
-from lit_makemore.commands.all_words import train_on_all_words
+from lit_makemore.commands.inner_runs import is_config, train_on_all_words, train_teachers
 from lit_makemore.commands.lightning_cli import MakemoreCLI
-from lit_makemore.commands.options import NOTHING_KEPT
 from lit_makemore.commands.output import notes, program, say
 from lit_makemore.commands.quiet import quiet_lightning
-from lit_makemore.commands.teachers import is_config, train_teachers
 from lit_makemore.diagnostics.checks import Health
 from lit_makemore.diagnostics.monitor import Monitor, Unhealthy
 from lit_makemore.diagnostics.progress import ProgressLine
@@ -29,14 +22,12 @@ from lit_makemore.runs.checkpoints import Checkpoints
 from lit_makemore.runs.exact_resume import ExactResume, FolderCallback
 from lit_makemore.runs.folder import RunFolder
 from lit_makemore.runs.logger import RunLogger, close
-from lit_makemore.runs.report import Result, Samples
 from lit_makemore.runs.signals import ASKING, Stopped, noted
 from lit_makemore.runs.stopping import StopOnNaN, StopOnSignal
 
 SAVE_EVERY_N_STEPS, SAVE_SECONDS = 1000, 2.0
 
-Reached = tuple[Result, Health | None, Samples, Path]
-"""What report.text tells of a run."""
+Reached = tuple[report.Result, Health | None, report.Samples, Path]  # for report.text
 
 
 def run(args: list[str], begun: float) -> None:
@@ -45,34 +36,30 @@ def run(args: list[str], begun: float) -> None:
         cli = MakemoreCLI("fit", args[1:])
         shown = cli.config.trainer.enable_progress_bar is not False
         with notes(logging.INFO if shown else logging.WARNING):
-            if not cli.config.trainer.fast_dev_run:
-                say(*slurm.notes(cli.config.seed_everything))
+            if cli.config.trainer.fast_dev_run:
+                _try_out(cli)
+                return
+            say(*slurm.notes(cli.config.seed_everything))
             if reached := train(cli, begun):
                 print(report.text(*reached), flush=True)
-            best = cli.folder / "checkpoints" / "best.ckpt" if cli.folder else None
-            if cli.config.all_words and cli.folder:
+            assert cli.folder is not None
+            best = cli.folder / "checkpoints" / "best.ckpt"
+            if cli.config.all_words:
                 best = train_on_all_words(cli.folder, train)
                 print(f"{best.name} has learnt all words; the losses are those of the run before")
-    if best and best.exists():
+    if best.exists():
         path, page = shlex.quote(str(best)), shlex.quote(f"{best.parent.parent.name}.html")
         print(f"draw names: {program()} sample --ckpt_path {path} --only_new")
         print(f"web page: {program()} export --ckpt_path {path} --output {page}")
 
 
 def train(cli: MakemoreCLI, begun: float, folder: RunFolder | None = None) -> Reached | None:
-    """Trains what the options describe: the teachers first, then the network.
+    """Trains the teachers, then the network; `folder` is the run folder, if the caller has it.
 
-    `folder` is the run folder, if the caller has locked it. Afterwards `cli.folder` is where it
-    lies, and `cli.model` is what was trained, with its last weights.
-
-    Returns what was reached, on the first process; None after a fast_dev_run, and if the run had
-    been finished before. If a signal came, and the run has been saved, it raises Stopped.
+    Returns what was reached, on the first process; None if the run had been finished before. Sets
+    `cli.folder`; `cli.model` has the last weights. Stopped: a signal came, and the run is saved.
     """
-    config = cli.config
-    if config.trainer.fast_dev_run:
-        _try_out(cli)
-        return None
-    found = _find_run(cli)
+    config, found = cli.config, _find_run(cli)
     cli.folder = found.folder if found else None
     if found and (larger := resume.finished(found, cli.dump())):
         longer = f"to train longer, set a larger {' or '.join(larger)}"
@@ -80,21 +67,18 @@ def train(cli: MakemoreCLI, begun: float, folder: RunFolder | None = None) -> Re
         return None
     if found and found.path:
         say(f"resuming {found.folder} at update {found.step:,}")
-    resumed = found.folder if found else None
+    resumed, purge_step = (found.folder, found.purge_step) if found else (None, None)
     folder = folder or RunFolder(config.runs_dir, config.name, cli.stem, resumed)
-    loggers: dict[str, Any] = {}
-    if config.trainer.logger is not False:
-        purge_step = found.purge_step if found else None
-        loggers["logger"] = RunLogger(folder, purge_step, config.diagnostics.all_figures)
-    # Before the teachers, so that a Trainer that is not possible is refused at once.
-    cli.build(callbacks=_callbacks(cli, folder, found), **loggers)
+    logger = RunLogger(folder, purge_step, config.diagnostics.all_figures)
+    ours = {"logger": logger} if config.trainer.logger is not False else {}
+    # before the teachers, so that a Trainer that is not possible is refused at once
+    cli.build(callbacks=_callbacks(cli, folder, found), **ours)
     trainer, model, data = cli.trainer, cli.model, cli.datamodule
     if not (found and found.threads) and threads.asked(config.threads) is None:
-        parameters = sum(p.numel() for p in model.parameters())
-        on_this_machine = trainer.world_size // trainer.num_nodes
-        batch = data.batch_size // trainer.num_nodes
-        threads.use(threads.for_training(parameters, batch, on_this_machine))
-    # Without any update there is nothing to restore: the run starts again.
+        parameters, nodes = sum(p.numel() for p in model.parameters()), trainer.num_nodes
+        here = (data.batch_size // nodes, trainer.world_size // nodes)
+        threads.use(threads.for_training(parameters, *here))
+    # without any update there is nothing to restore: the run starts again
     ckpt_path = str(found.path) if found and found.path and found.step else None
     try:
         data.teachers = train_teachers(cli, folder, train)
@@ -116,7 +100,6 @@ def train(cli: MakemoreCLI, begun: float, folder: RunFolder | None = None) -> Re
 
 
 def _find_run(cli: MakemoreCLI) -> resume.Resumption | None:
-    """The run to go on with, if that is asked for, with a word about it."""
     config = cli.config
     if (job := slurm.job()) and config.name is None:
         config.name = f"{cli.stem}-{job}"
@@ -130,16 +113,16 @@ def _find_run(cli: MakemoreCLI) -> resume.Resumption | None:
     if config.threads is None and found.threads:
         threads.use(found.threads)
     changed = resume.check(found, cli.dump(), config.resume_override)
-    say(*filter(None, [found.note]), *changed)
+    say(*filter(None, [found.note, *changed]))
     return found
 
 
-def _callbacks(cli: MakemoreCLI, folder: RunFolder, found: Any) -> list[pl.Callback]:
+def _callbacks(cli: MakemoreCLI, folder: RunFolder, found: Any) -> list[Any]:
     """The callbacks of a fit. None relies on its place among them."""
     config, stop = cli.config, StopOnSignal()
     if config.trainer.enable_checkpointing is not False:
         stop = Checkpoints(folder, SAVE_EVERY_N_STEPS, SAVE_SECONDS, config.max_requeues)
-    callbacks = [FolderCallback(folder, cli.dump(), found, cli.loggers), ExactResume()]
+    callbacks = [FolderCallback(folder, cli.dump(), found, lambda: cli.loggers), ExactResume()]
     if config.trainer.enable_progress_bar is not False:
         callbacks.append(ProgressLine())
     if config.diagnostics.enabled:
@@ -148,8 +131,8 @@ def _callbacks(cli: MakemoreCLI, folder: RunFolder, found: Any) -> list[pl.Callb
 
 
 def _try_out(cli: MakemoreCLI) -> None:
-    """A few minibatches, by --trainer.fast_dev_run; leaves nothing behind."""
-    cli.build(callbacks=[StopOnSignal()], **NOTHING_KEPT)
+    """A few minibatches, by --trainer.fast_dev_run; nothing is left behind."""
+    cli.build()
     data = cli.datamodule
     if any(is_config(teacher) for teacher in data.teachers):
         data.teachers, data.targets = (), "kneser_ney"  # teachers would have to be trained first
@@ -159,28 +142,22 @@ def _try_out(cli: MakemoreCLI) -> None:
 
 def _report(cli: MakemoreCLI, folder: RunFolder, begun: float) -> Reached:
     trainer, data, last = cli.trainer, cli.datamodule, cli.model.model
-    callbacks: list[pl.Callback] = trainer.callbacks  # type: ignore[attr-defined]
-    kept = next((one for one in callbacks if isinstance(one, Checkpoints)), None)
-    best = last if kept else None
-    if kept and kept.best_step != trainer.global_step:
-        best = load(folder.checkpoints / "best.ckpt") if kept.best_step is not None else None
+    callbacks: Any = {type(one): one for one in trainer.callbacks}  # type: ignore[attr-defined]
+    kept, monitor, best = callbacks.get(Checkpoints), callbacks.get(Monitor), None
+    if kept and kept.best_step is not None:
+        is_last = kept.best_step == trainer.global_step
+        best = last if is_last else load(folder.checkpoints / "best.ckpt")
     result = report.evaluate(last, best, trainer, cli.config.published)
-    monitor = next((one for one in callbacks if isinstance(one, Monitor)), None)
     health = monitor.close(trainer, result.net, result.best["val"]) if monitor else None
     samples = report.draw_samples(result.net, data)
     path = folder.checkpoints.parent
-    entries = {
-        "name": path.name,
-        "config": ", ".join(cli.configs),
-        "seed": cli.config.seed_everything,
-        "wall_s": round(perf_counter() - begun, 2),
-    }
+    entries: dict[str, Any] = {"name": path.name, "config": ", ".join(cli.configs)}
+    entries |= {"seed": cli.config.seed_everything, "wall_s": round(perf_counter() - begun, 2)}
     entries |= report.facts(result, health, trainer)
     write_text(path / "samples.txt", "".join(f"{name}\t{where}\n" for name, where in samples))
     write_text(path / "summary.json", json.dumps(entries, indent=2) + "\n")  # ends the run
     losses = {f"best/{split}": loss for split, loss in result.best.items() if loss is not None}
     for logger in trainer.loggers:
-        # one step on, so that a resume with more steps takes them back
-        logger.log_metrics(losses, trainer.global_step + 1)
+        logger.log_metrics(losses, trainer.global_step + 1)  # a longer run takes them back
         logger.finalize("success")
     return result, health, samples, path

@@ -21,6 +21,7 @@ from lit_makemore.words.windows import Windows, encode, select_words
 
 SPLIT_SEED = 278  # the exercise's
 SMALL_PATH = "data/names_small.txt"
+Comparison = tuple[str, str, list[checks.Line]]  # title, what is compared, and a line for each
 
 
 def gradcheck(
@@ -32,10 +33,9 @@ def gradcheck(
 ) -> int:
     """Compares hand-derived gradients with autograd's on a minibatch of real words.
 
-    Without config and ckpt_path: the lecture's exercise, a two-layer network of 4,137 random
-    parameters, each of its 26 gradients and the two closed forms. With one of them: every gradient
-    of that network, and its outputs with Batch Normalization folded into the Linear layers. The
-    exit status is 1 if anything disagrees.
+    Without config and ckpt_path: the 26 gradients and two closed forms of the lecture's exercise, a
+    two-layer network of 4,137 random parameters. With one of them: every gradient of that network,
+    and its outputs with Batch Normalization folded away. The status is 1 if anything disagrees.
 
     Args:
         config: a training configuration, for its network (from random parameters) and its words.
@@ -44,54 +44,49 @@ def gradcheck(
         batch_size: examples of the minibatch.
         seed: of the parameters and the choice of examples.
     """
-    agree = True
-    for title, what, lines in _comparisons(config, ckpt_path, dtype, batch_size, seed):
-        failed = sum(not line.agrees for line in lines)
-        agree = agree and not failed
-        verdict = f"{failed} disagree" if failed else "all agree"
-        print(
-            f"{title}\n\n{checks.table(lines, f'{what} of')}\n\n{len(lines)} {what}s: {verdict}\n"
-        )
-    return 0 if agree else 1
-
-
-def _comparisons(
-    config: str | None, ckpt_path: str | None, dtype: str, batch_size: int, seed: int
-) -> Iterator[tuple[str, str, list[checks.Line]]]:
-    """Title, what is compared, and the comparison; see `gradcheck` for the arguments."""
     if batch_size < 2:
         raise ValueError(f"Batch Normalization needs --batch_size 2 at least, not {batch_size}")
     kind, generator = getattr(torch, dtype), torch.Generator().manual_seed(seed)
+    net, block_size = None, 3
     if config:
         net, corpus, block_size = _configured(config, generator)
     else:
         names = files.find(NAMES_PATH)
         corpus = read_corpus(names if names.exists() else files.find(SMALL_PATH))
-    if not (config or ckpt_path):
-        x, y = draw(corpus, 3, batch_size, generator)
-        p = checks.lecture_parameters(len(corpus.chars) + 1, generator, kind)
-        count = sum(tensor.numel() for tensor in vars(p).values())
-        lines = checks.check_lecture(p, x, y)
-        yield f"The lecture's exercise, {count:,} parameters, {dtype}", "gradient", lines
-        return
     if ckpt_path:
         model = load(ckpt_path)
         if apart := difference(model.vocab.chars, corpus.chars):
             raise ValueError(f"the network has other characters: {apart}; name its --config")
         net, block_size = model.net, model.block_size
     x, y = draw(corpus, block_size, batch_size, generator)
-    net, name = net.to(kind), config or ckpt_path
-    shown = layer_names(net) | tensor_names(net)  # as figures in TensorBoard
+    if net is None:
+        p = checks.lecture_parameters(len(corpus.chars) + 1, generator, kind)
+        count = sum(tensor.numel() for tensor in vars(p).values())
+        title = f"The lecture's exercise, {count:,} parameters, {dtype}"
+        found = iter([(title, "gradient", checks.check_lecture(p, x, y))])
+    else:
+        found = _comparisons(net.to(kind), str(config or ckpt_path), dtype, x, y)
+    disagree = 0
+    for title, what, lines in found:
+        disagree += (failed := sum(not line.agrees for line in lines))
+        verdict = f"{len(lines)} {what}s: " + (f"{failed} disagree" if failed else "all agree")
+        print(f"{title}\n\n{checks.table(lines, f'{what} of')}\n\n{verdict}\n")
+    return 1 if disagree else 0
+
+
+def _comparisons(net: MLP, name: str, dtype: str, x: Tensor, y: Tensor) -> Iterator[Comparison]:
+    """Those of a network, with names as in TensorBoard."""
+    shown = layer_names(net) | tensor_names(net)
+
+    def named(lines: list[checks.Line]) -> list[checks.Line]:
+        return [replace(line, name=shown[line.name]) for line in lines]
+
     for mode in ("training", "evaluation"):
         lines = checks.check_network(net.train(mode == "training"), x, y)
-        yield f"{name} in {mode} mode, {dtype}", "gradient", _named(lines, shown)
+        yield f"{name} in {mode} mode, {dtype}", "gradient", named(lines)
     if any(isinstance(layer, BatchNorm1d) for layer in net.layers):
         title = f"{name} with BatchNorm1d folded into the Linear layers, {dtype}"
-        yield title, "output", _named(check_fold(net, x), shown)
-
-
-def _named(lines: list[checks.Line], names: dict[str, str]) -> list[checks.Line]:
-    return [replace(line, name=names[line.name]) for line in lines]
+        yield title, "output", named(check_fold(net, x))
 
 
 def draw(
@@ -105,26 +100,20 @@ def draw(
 
 
 def _configured(config: str, generator: torch.Generator) -> tuple[MLP, Corpus, int]:
-    """Network, words and block size of a training configuration.
-
-    Parameters and running statistics are moved off their initial values: zeros and ones hide
-    mistakes.
-    """
+    """Network, words, block size of a config, all values moved: zeros and ones hide mistakes."""
     from lit_makemore.commands.lightning_cli import MakemoreCLI
-    from lit_makemore.commands.options import NOTHING_KEPT
     from lit_makemore.commands.quiet import quiet_lightning
 
     options = ["--config", config, "--trainer.max_steps", "1", "--trainer.accelerator", "cpu"]
     with quiet_lightning(), torch.random.fork_rng([]):
         cli = MakemoreCLI("fit", options)
         torch.manual_seed(generator.initial_seed())
-        cli.build(callbacks=[], **NOTHING_KEPT)
+        cli.build()
     net, data = cli.model.net, cli.datamodule
     with torch.no_grad():
         for parameter in net.parameters():
             parameter.add_(torch.randn(parameter.shape, generator=generator), alpha=0.1)
-        for layer in net.layers:
-            if isinstance(layer, BatchNorm1d):
-                layer.running_mean.normal_(generator=generator)
-                layer.running_var.uniform_(0.5, 1.5, generator=generator)
+        for layer in (one for one in net.layers if isinstance(one, BatchNorm1d)):
+            layer.running_mean.normal_(generator=generator)
+            layer.running_var.uniform_(0.5, 1.5, generator=generator)
     return net, data.corpus, data.block_size

@@ -1,4 +1,4 @@
-"""What a command says on stderr, and how the program was started; imports nothing heavy."""
+"""What a command says on stderr, and how it was started. Nothing heavy is imported here."""
 
 import logging
 import os
@@ -13,18 +13,15 @@ LONGEST = 4000  # characters of an error: a stranger's file may hold values of a
 RANKS = ("RANK", "LOCAL_RANK", "SLURM_PROCID")  # variables of launchers; the first one counts
 # how many processes mpirun has started, or another launcher of its kind
 SIZES = ("OMPI_COMM_WORLD_SIZE", "PMI_SIZE", "MV2_COMM_WORLD_SIZE", "JSM_NAMESPACE_SIZE")
-NUMBERS = (  # that Lightning or we read
-    *(*RANKS, *SIZES, "NODE_RANK", "GROUP_RANK", "WORLD_SIZE", "LOCAL_WORLD_SIZE", "MASTER_PORT"),
-    *("SLURM_NTASKS", "SLURM_STEP_NUM_TASKS", "SLURM_RESTART_COUNT", "TORCHELASTIC_MAX_RESTARTS"),
-)
+NUMBERS = [*RANKS, *SIZES]  # that Lightning or we read
+NUMBERS += "NODE_RANK GROUP_RANK WORLD_SIZE LOCAL_WORLD_SIZE MASTER_PORT SLURM_NTASKS".split()
+NUMBERS += "SLURM_STEP_NUM_TASKS SLURM_RESTART_COUNT TORCHELASTIC_MAX_RESTARTS".split()
 
 
 def program() -> str:
     """How the user has started this program, for help that can be typed as it stands."""
-    name = Path(sys.argv[0]).stem
-    if name == "lit_makemore":
-        return name
-    return "python -m lit_makemore" if name in ("__main__", "cli") else "python train.py"
+    names = {"lit_makemore": "lit_makemore", "__main__": "python -m lit_makemore"}
+    return names.get(Path(sys.argv[0]).stem, "python train.py")
 
 
 def rank() -> int:
@@ -36,7 +33,7 @@ def rank() -> int:
 
 
 def one_line(text: str) -> str:
-    """A message as one line of a terminal; what is too long loses its middle."""
+    """A message as one line of a terminal, without the middle of what is too long."""
     line = visible(" ".join(text.split()))
     return line if len(line) <= LONGEST else f"{line[: LONGEST // 2]} … {line[-LONGEST // 4 :]}"
 

@@ -18,34 +18,22 @@ from jsonargparse.typing import register_type
 from lit_makemore.commands.output import one_line, program
 from lit_makemore.files import local
 from lit_makemore.runs.folder import read_config
-from lit_makemore.sampling.arguments import ArgumentError
 
 # options that name files, of all commands; where others are used, files.find looks
-PATHS = "runs_dir resume ckpt_path output file exclude data.predict_path".split()
+PATHS = "runs_dir resume ckpt_path file exclude data.predict_path output".split()
 # what jsonargparse says of an option that does not exist
 UNKNOWN = re.compile(r"(?:unrecognized arguments: --|[Oo]ption ')([\w.]+)")
 EVALUATION = "config ckpt_path data.path threads trainer.devices"
-HELP = {  # what a command of LightningCLI does, and its usual options
-    "fit": (
-        "Trains a network. Later configs and options replace earlier ones; configs/ has many.",
-        "config data.path data.column data.lowercase data.block_size data.batch_size data.targets "
-        "model.n_layer model.n_hidden model.activation model.norm model.optimizer model.lr "
-        "model.schedule model.engine trainer.max_steps trainer.val_check_interval "
-        "trainer.precision trainer.devices trainer.gradient_clip_val name resume recipe "
-        "seed_everything threads diagnostics.enabled print_config",
-    ),
-    "validate": ("Evaluates a trained network on the val words. Nothing is written.", EVALUATION),
-    "test": ("Evaluates a trained network on the test words. Nothing is written.", EVALUATION),
-    "predict": (
-        "Scores words: log-probability in nats, loss per character, and whether it is a training "
-        "word. `score` does this with one process.",
-        "ckpt_path data.predict_path output trainer.devices",
-    ),
+USUAL = {  # options, of the commands that have many; of others EVALUATION
+    "fit": "config data.path data.column data.lowercase data.block_size data.batch_size "
+    "data.targets model.n_layer model.n_hidden model.activation model.norm model.optimizer "
+    "model.lr model.schedule model.engine trainer.max_steps trainer.val_check_interval "
+    "trainer.precision trainer.devices trainer.gradient_clip_val name resume recipe "
+    "seed_everything threads diagnostics.enabled print_config",
+    "predict": "ckpt_path data.predict_path output trainer.devices",
 }
-
-
-# what jsonargparse says of types, and of a word that belongs to no option
-PLAIN = (
+VALUES = "a list of values, or a mapping of low, high, log and points"
+PLAIN = (  # for what jsonargparse says of types, and of a word that belongs to no option
     (r"Expected a typing\.Literal\[(.*?)\]", r"must be one of \1"),
     ("Expected a <class 'int'>", "must be a whole number"),
     ("Expected a <class 'float'>", "must be a number"),
@@ -54,12 +42,13 @@ PLAIN = (
     ("Expected a <class 'dict'>", "must be a mapping, as {a: 1}"),
     ("; Expected a <class 'NoneType'>", " or null"),
     (r"unrecognized arguments: (\S+\.ya?ml)\b", r"a configuration is given so: --config \1"),
+    ('Parser key "space".*(?=. Got value)', f"each option in space takes {VALUES}"),
 )
 TIME = re.compile(r"(?:(\d+)(?: days?, |:))?(\d+):(\d+):(\d+(?:\.\d+)?)")
 
 
 def duration(text: str) -> timedelta:
-    """A time of [days:]hours:minutes:seconds; jsonargparse reads 00:00:00:01 as no time at all."""
+    """A time, as it is typed or as YAML has it; jsonargparse reads 00:00:00:01 as no time."""
     if not (found := TIME.fullmatch(text)):
         raise ValueError(f"a time is days:hours:minutes:seconds, as 00:00:10:00, not {text!r}")
     days, hours, minutes, seconds = (float(part or 0) for part in found.groups())
@@ -72,12 +61,12 @@ register_type(timedelta, deserializer=duration)
 class OneLineErrors:
     """Mixin for a jsonargparse parser: bad use is one line and status 2, not pages of usage."""
 
-    def error(self, message: str, ex: Exception | None = None) -> NoReturn:
-        print(f"error: {one_line(self.one_line(message))}", file=sys.stderr)
-        sys.exit(2)
+    def parse_args(self, *args: Any, **kwargs: Any) -> Any:
+        options = super().parse_args(*args, **kwargs)  # type: ignore[misc]
+        check_paths(options)
+        return options
 
-    def one_line(self, message: str) -> str:
-        """What is wrong, with the option that was probably meant."""
+    def error(self, message: str, ex: Exception | None = None) -> NoReturn:
         line = " ".join(telling(str(message)).split())
         for pattern, plain in PLAIN:
             line = re.sub(pattern, plain, line)
@@ -85,13 +74,13 @@ class OneLineErrors:
             known = list(self.get_defaults().keys())  # type: ignore[attr-defined]
             similar = get_close_matches(unknown[1], known, n=1)
             line += f"; did you mean --{similar[0]}?" if similar else "; see --help"
-        return line
+        print(f"error: {one_line(line)}", file=sys.stderr)
+        sys.exit(2)
 
 
 def telling(message: str) -> str:
-    """An error of jsonargparse, shortened where it lists every alternative of a type.
-
-    What is wrong with a class that the user names is enough. Otherwise each alternative counts.
+    """An error of jsonargparse, which lists every alternative of a type: if the user names a class,
+    what is wrong with it is enough; otherwise each alternative counts.
     """
     head, found, rest = message.partition("Errors:\n")
     if not found:
@@ -121,7 +110,7 @@ class _Once(yaml.SafeLoader):
 
 
 def check_config(path: Path) -> None:
-    """Raises ValueError if a file holds no options, or one twice. A pipe is read once, not here."""
+    """Refuses a file without options, or with one twice. A pipe is read once, and not here."""
     try:
         options = read_config(path, _Once) if path.is_file() else {}
     except yaml.YAMLError:
@@ -133,16 +122,13 @@ def check_config(path: Path) -> None:
 
 
 class Parser(OneLineErrors, ArgumentParser):
-    """jsonargparse's parser with errors on one line."""
+    pass
 
 
 def call(function: Callable[..., Any], args: list[str]) -> Any:
-    """Calls a typed function with a command line (the command first); its signature is the parser.
-
-    A bool is a flag: it may stand alone, or before true or false. What *args is called takes the
-    words that belong to no option.
-    """
+    """Calls a typed function with a command line (the command first); its signature parses it."""
     parameters = signature(function).parameters.values()
+    # a bool may stand alone, or before true or false
     flags = {f"--{p.name}" for p in parameters if p.annotation is bool}
     does = str(getdoc(function)).partition("\n\nArgs:")[0]
     parser = Parser(prog=f"{program()} {args[0]}", description=does)
@@ -154,29 +140,25 @@ def call(function: Callable[..., Any], args: list[str]) -> Any:
         f"{arg}=true" if arg in flags and after not in ("true", "false") else arg
         for arg, after in zip(args[1:], [*args[2:], None], strict=False)
     ]
-    options = vars(parser.parse_args(given))
-    options.update({name: local(options[name]) for name in PATHS if options.get(name)})
-    check_output(options)
+    options = parser.parse_args(given)
     values = [value for name in words for value in options.pop(name)]
-    try:
-        return function(*values, **options)
-    except ArgumentError as error:
-        raise ValueError(*error.args) from error
+    return function(*values, **vars(options))
 
 
-def check_output(options: Any) -> None:
-    """Raises ValueError if the file that a command writes is one that it reads."""
+def check_paths(options: Any) -> None:
+    """Puts the home folder in place of ~; refuses to write a file that the command reads."""
+    for name in filter(options.get, PATHS):
+        options[name] = local(options[name])
     output = options.get("output")
-    for name in {*PATHS, "data.path"} - {"output"} if output else ():
-        if (path := options.get(name)) and os.path.realpath(path) == os.path.realpath(output):
+    for name in filter(options.get, [*PATHS[:-1], "data.path"] if output else ()):
+        if os.path.realpath(options[name]) == os.path.realpath(output):
             raise ValueError(f"--output {output} would replace what --{name} reads; name another")
 
 
 def short_help(parser: Any, command: str) -> str:
     """The usual options of a command, each with the first sentence of its help."""
-    does, names = HELP[command]
-    lines = [f"usage: {parser.prog} [--OPTION VALUE …]", "", fill(does, 100), ""]
-    for name in names.split():
+    lines = [f"usage: {parser.prog} [--OPTION VALUE …]", ""]
+    for name in USUAL.get(command, EVALUATION).split():
         option = f"  --{name:<28} "
         said = " ".join(parser._option_string_actions[f"--{name}"].help.split())
         first = said.partition(". ")[0].removesuffix(".")

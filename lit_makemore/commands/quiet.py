@@ -15,7 +15,6 @@ from lit_makemore.runs.signals import Stopped
 from lit_makemore.training.lightning_internals import wait_for_nobody_at_exit
 
 SILENCED = [
-    "LightningCLI's args parameter",  # main(args) is how tests call it
     "The `srun` command is available",  # on every login node of a cluster
     "GPU available but not used",  # devices.py says so, or the user has
     r"You passed `Trainer\(accelerator='cpu', precision='16",  # an error here
@@ -26,6 +25,7 @@ SILENCED = [
     "It is recommended to use `self.log.*sync_dist",  # SplitMetrics is reduced by itself
     r"`isinstance\(treespec, LeafSpec\)`",  # Lightning's own, at every start
 ]
+FAILURES = (ValueError, OSError, MisconfigurationException)  # that say what to do
 ASKED_FOR = ("callbacks", "tuner", "profilers")  # say something only where a user wants it
 
 
@@ -33,19 +33,14 @@ ASKED_FOR = ("callbacks", "tuner", "profilers")  # say something only where a us
 def quiet_lightning() -> Iterator[None]:
     """Inside the block, Lightning's notes are not shown, and its errors are ValueErrors.
 
-    What its callbacks say is shown: a model summary, the reason of an early stop.
-
-    If the block ended in order, the connection between the processes of a run is closed. Lightning
-    leaves it open: a thread of gloo that needs Python while it shuts down would abort this process.
-    After a failure nothing is closed: that would wait for the others.
+    What its callbacks say is shown. Afterwards the processes of a run are disconnected, since a
+    thread of gloo would abort Python's end; not after a failure, where that waits for the others.
     """
-    for name in ("lightning.fabric", "lightning.pytorch"):
-        logging.getLogger(name).setLevel(logging.WARNING)
-    for part in ASKED_FOR:
+    for part in ("fabric", "pytorch"):
+        logging.getLogger(f"lightning.{part}").setLevel(logging.WARNING)
+    for part in (*ASKED_FOR, "utilities.rank_zero"):  # the last one is of all of Lightning
         logging.getLogger(f"lightning.pytorch.{part}").setLevel(logging.INFO)
-    shared = logging.getLogger("lightning.pytorch.utilities.rank_zero")  # of all of Lightning
-    shared.setLevel(logging.INFO)
-    shared.addFilter(_is_asked_for)
+    logging.getLogger("lightning.pytorch.utilities.rank_zero").addFilter(_asked_for)
     for message in SILENCED:
         warnings.filterwarnings("ignore", message=message)
     excepthook, threading.excepthook = threading.excepthook, _say_of_thread
@@ -64,13 +59,12 @@ def quiet_lightning() -> Iterator[None]:
         threading.excepthook = excepthook
 
 
-def _is_asked_for(record: logging.LogRecord) -> bool:
-    asked = Path(record.pathname).parent.name in ASKED_FOR
-    return asked or record.levelno >= logging.WARNING
+def _asked_for(record: logging.LogRecord) -> bool:
+    return Path(record.pathname).parent.name in ASKED_FOR or record.levelno >= logging.WARNING
 
 
 def _say_of_thread(failure: threading.ExceptHookArgs) -> None:
-    """Not of TensorBoard's writer, a thread: the main thread soon fails with the same error."""
+    """But for an OSError of TensorBoard's writer: the main thread soon fails with the same one."""
     if not isinstance(failure.exc_value, OSError):
         print(f"error: {failure.exc_type.__name__}: {failure.exc_value}", file=sys.stderr)
 

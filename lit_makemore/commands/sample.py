@@ -44,16 +44,15 @@ def sample(
         top_p: draw it from the likeliest ones that together reach this probability; 1 takes all.
         prefix: what every name begins with.
         suffix: what every name ends with.
-        pattern: what every name looks like: ? is one character and * any number of them, as in
-            "Ma???a". A backslash before ? or * makes it an ordinary character.
-        min_length: draw only names that have at least this many characters.
-        max_length: draw only names that have at most this many characters.
+        pattern: what every name looks like, as "Ma???a": ? is one character, * any number of them,
+            and with a backslash themselves.
+        min_length: the fewest characters of a name.
+        max_length: the most characters of a name.
         unique: print no name twice.
         only_new: leave out the words of the list.
-        not_near: leave out the words of the list and names within one edit of one: a character
-            inserted, deleted or replaced.
+        not_near: leave out the words of the list, and names that are one edit away from one.
         exclude: a file of words and parts that no name contains, one a line, whatever their case.
-        best: print so many of the names that were drawn, the different ones with the highest
+        best: print the so many likeliest different names of those that were drawn, by their
             log-probability a character, the end mark included.
         scores: print, between tabs, name, log-probability in nats and "train", "list" (in the list,
             but not learnt from), "new" or "cut".
@@ -78,20 +77,16 @@ def _lines(draws: Iterable[Draw], model: NameModel | None, limit: int) -> Iterat
         cut += int(draw.cut.sum())
         lines = draw.names
         if model is not None:
-            in_list = are_among(draw.names, model.list_hashes)
-            known = in_list.int() + are_among(draw.names, model.train_hashes)  # 2 if in both
-            columns = draw.log_probabilities.tolist(), known.tolist(), draw.cut.tolist()
-            lines = [
-                f"{name}\t{p:.4f}\t{'cut' if c else ('new', 'list', 'train')[k]}"
-                for name, p, k, c in zip(draw.names, *columns, strict=True)
-            ]
+            known = are_among(lines, model.list_hashes).int()
+            known += are_among(lines, model.train_hashes)  # 2 if in both
+            known[draw.cut] = 3
+            words = [("new", "list", "train", "cut")[k] for k in known.tolist()]
+            rows = zip(lines, draw.log_probabilities.tolist(), words, strict=True)
+            lines = [f"{name}\t{log_p:.4f}\t{word}" for name, log_p, word in rows]
         yield "".join(f"{line}\n" for line in lines)
     if cut:
-        print(
-            f"names cut at {limit:,} characters, where they had not ended: {cut:,}; "
-            "--max_length N draws only names that end within N",
-            file=sys.stderr,
-        )
+        line = f"names cut at {limit:,} characters, where they had not ended: {cut:,}"
+        print(f"{line}; --max_length N draws only names that end within N", file=sys.stderr)
 
 
 def _probability(source: Sampler) -> str:

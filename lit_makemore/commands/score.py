@@ -53,12 +53,11 @@ def score(
     rows, at_random = _scored(model, given), math.log(len(model.vocab))
     texts = {"text": _text(rows, at_random), "csv": _csv(rows), "json": _json(rows)}
     write_parts(output, texts[format])
-    unspelled = [word for word in given if not model.vocab.spells(word)]
-    if unspelled:
+    if unspelled := [word for word in given if not model.vocab.spells(word)]:
         folded = any(model.vocab.spells(word.lower()) for word in unspelled)
-        hint = "; try --lowercase" if folded else ""
         how_many = f"words without a score: {len(unspelled):,} of {len(given):,}"
-        print(f"{how_many}, as {unspelled[0]!r}: {UNSPELLED}{hint}", file=sys.stderr)
+        said = f"{how_many}, as {unspelled[0]!r}: {UNSPELLED}" + "; try --lowercase" * folded
+        print(said, file=sys.stderr)
 
 
 def _scored(model: NameModel, words: list[str]) -> Iterator[dict[str, Any]]:
@@ -96,7 +95,6 @@ def _json(rows: Iterator[dict[str, Any]]) -> Iterator[str]:
 
 
 def _text(rows: Iterator[dict[str, Any]], at_random: float) -> Iterator[str]:
-    """Each word with a bar for each character, and a line that explains them."""
     for row in rows:
         if row["surprise"] is None:
             yield f"{row['word']}  no score\n\n"
@@ -107,10 +105,8 @@ def _text(rows: Iterator[dict[str, Any]], at_random: float) -> Iterator[str]:
         for c, nats in zip([*row["word"], "end"], row["surprise"], strict=True):
             shown = "\N{OPEN BOX}" if c == " " else c
             shown += " " * (3 - displayed_width(shown))
-            mark = "  unlikely" if nats > at_random else ""
-            yield f"  {shown} {nats:5.2f} {'█' * min(round(nats * PER_NAT), WIDEST)}{mark}\n"
+            bar = "█" * min(round(nats * PER_NAT), WIDEST) + "  unlikely" * (nats > at_random)
+            yield f"  {shown} {nats:5.2f} {bar}\n"
         yield "\n"
-    yield (
-        "bars: surprise, -log p of each character, in nats; unlikely: less likely than a character "
-        f"drawn at random ({at_random:.2f})\n"
-    )
+    unlikely = f"unlikely: less likely than a character drawn at random ({at_random:.2f})"
+    yield f"bars: surprise, -log p of each character, in nats; {unlikely}\n"

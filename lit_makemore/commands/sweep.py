@@ -9,15 +9,13 @@ from time import perf_counter
 from typing import Any
 
 import yaml
-from lightning.pytorch.utilities.exceptions import MisconfigurationException
 
 from lit_makemore import files
 from lit_makemore.commands.fit import train
 from lit_makemore.commands.lightning_cli import MakemoreCLI
-from lit_makemore.commands.options import NOTHING_KEPT
 from lit_makemore.commands.output import notes, program
 from lit_makemore.commands.parsing import Parser, check_config
-from lit_makemore.commands.quiet import quiet_lightning
+from lit_makemore.commands.quiet import FAILURES, quiet_lightning
 from lit_makemore.runs import sweep_results
 from lit_makemore.runs.folder import RunFolder, plain
 from lit_makemore.runs.resume import that_count
@@ -25,7 +23,7 @@ from lit_makemore.runs.signals import Stopped
 from lit_makemore.runs.stopping import Diverged
 from lit_makemore.runs.sweep import FrozenTrial, Study, Sweep, Value
 from lit_makemore.runs.tables import losses, mean_and_sd, read, shown
-from lit_makemore.training.option_conflicts import check_fit
+from lit_makemore.training.option_conflicts import check_fit, refuse
 
 # the sweep sets them itself, or nothing would be reached
 OURS = "config name runs_dir resume resume_override help trainer.fast_dev_run".split()
@@ -35,8 +33,8 @@ def sweep(config: str, name: str | None = None, runs_dir: str = "runs") -> None:
     """Trains a network many times, as a YAML file describes it; see docs/sweeps.md.
 
     Args:
-        config: the file, as configs/sweep/lr.yaml; configs/sweep has more. The same command in
-            another terminal is another worker. After Ctrl-C or a kill it goes on.
+        config: the file, as one of configs/sweep. The same command in another terminal is another
+            worker; after Ctrl-C or a kill it goes on.
         name: the folder of the sweep, runs/NAME; by default that of the file.
         runs_dir: the folder that contains it.
     """
@@ -57,49 +55,36 @@ def sweep(config: str, name: str | None = None, runs_dir: str = "runs") -> None:
     print(sweep_results.write(study.folder, searched, trials, command))
 
 
-class _FileParser(Parser):
-    def one_line(self, message: str) -> str:
-        line = super().one_line(message)
-        if not line.startswith('Parser key "space"'):
-            return line
-        return (
-            "each option in space takes a list of values, or a mapping of low, high, log and "
-            f"points{line[line.rfind('. Got value') :]}"
-        )
-
-
 def described_in(path: Path) -> Sweep:
     """Reads the file of a sweep; raises ValueError, OSError or the parser's SystemExit."""
     check_config(path)
-    parser = _FileParser()
+    parser = Parser()
     parser.add_class_arguments(Sweep)
     return Sweep(**vars(parser.instantiate(parser.parse_string(path.read_text("utf-8")))))
 
 
 def check(searched: Sweep) -> dict[str, Any]:
-    """Builds networks from each value of a list and the ends of each range; trains none.
+    """Builds a network from each value of a list and the ends of each range; trains none.
 
-    Returns the options of all runs that change their results, without those that vary. Raises
-    ValueError, or the parser's SystemExit, for an option that is not possible.
+    Returns the options of all runs that change their results, without those that vary.
     """
-    if taken := [option for option in OURS if option in {**searched.space, **searched.options}]:
-        raise ValueError(f"--{taken[0]} does not work in a sweep; leave it out")
+    given = {**searched.space, **searched.options}
+    refuse((name in given, f"--{name} does not work in a sweep; leave it out") for name in OURS)
+    no_words = "--all_words true leaves no words that compare trials; leave it out"
+    remedy = "set trainer.devices to 1 in the options, and start more workers"
     for parameters in searched.ends():
         cli = MakemoreCLI("fit", searched.arguments(parameters, (searched.seeds or [None])[0]))
-        cli.build(callbacks=[], **NOTHING_KEPT)
-        if cli.config.all_words:
-            raise ValueError("--all_words true leaves no words that compare trials; leave it out")
-        if cli.trainer.world_size > 1:
-            remedy = "set trainer.devices to 1 in the options, and start more workers"
-            several = f"not on {cli.trainer.world_size}"
-            raise ValueError(f"a trial trains on one device, {several}; {remedy}")
+        cli.build()
+        number = cli.trainer.world_size
+        several = f"a trial trains on one device, not on {number}; {remedy}"
+        refuse([(cli.config.all_words, no_words), (number > 1, several)])
         check_fit(cli.model, cli.trainer, cli.datamodule)
     common = that_count(yaml.safe_load(cli.dump()))
     return {name: value for name, value in common.items() if name not in searched.space}
 
 
 def _train(study: Study, trial: FrozenTrial, seed: Value | None, folder: RunFolder) -> None:
-    """Trains one run of a trial; enters the result if it was the last one of the trial."""
+    """Trains one run of a trial; the last one enters the result of the trial."""
     begun, run = perf_counter(), folder.open()
     arguments = study.sweep.arguments(trial.params, seed)
     arguments += ["--runs_dir", str(study.folder), "--name", run.name]
@@ -107,8 +92,8 @@ def _train(study: Study, trial: FrozenTrial, seed: Value | None, folder: RunFold
         arguments += ["--resume", "auto"]
     if not sys.stderr.isatty():
         arguments += ["--trainer.enable_progress_bar", "false"]
-    said = ", ".join(f"{name} {shown(value)}" for name, value in trial.params.items())
-    said = f"{run.name}: {said}" if said else run.name
+    varied = ", ".join(f"{name} {shown(value)}" for name, value in trial.params.items())
+    said = f"{run.name}: {varied}".removesuffix(": ")
     try:
         train(MakemoreCLI("fit", arguments, study.folder / "teachers"), begun, folder)
     except Diverged as error:
@@ -118,7 +103,7 @@ def _train(study: Study, trial: FrozenTrial, seed: Value | None, folder: RunFold
     except Stopped as stopped:
         line = f"{run.name}: {stopped}; the same sweep command goes on, too"
         raise Stopped(stopped.signum, line) from None
-    except (ValueError, OSError, MisconfigurationException) as error:
+    except FAILURES as error:
         raise ValueError(f"{said}: {error}") from error
     finally:
         folder.close()

@@ -1,7 +1,6 @@
-"""How many CPU threads torch uses.
+"""How many CPU threads torch uses: as --threads says, else OMP_NUM_THREADS, else by size.
 
-What the user says counts: --threads, or OMP_NUM_THREADS. Otherwise a network learns on one thread
-where a second one would cost more than it brings, and on all cores of this process elsewhere.
+A network learns on one thread where a second one costs more than it brings, else on all cores.
 """
 
 import os
@@ -11,8 +10,8 @@ from pathlib import Path
 import torch
 
 # Parameters times examples of a minibatch. Below it two threads made 0.31 to 0.92 times as many
-# native steps a second as one, above it 0.92 to 1.01 times, on two cores of an AMD EPYC that other
-# programs used, too: OMP_WAIT_POLICY=passive python -m tests.benchmarks.threads
+# native steps a second as one, above it 0.92 to 1.01 times, on two busy cores of an AMD EPYC:
+# OMP_WAIT_POLICY=passive python -m tests.benchmarks.threads
 SMALL = 100_000_000
 MOST = 1024  # some 100,000 threads end the process with a segmentation fault
 ASKED = os.environ.get("OMP_NUM_THREADS", "")  # by the user: `use` has not set it yet
@@ -27,8 +26,8 @@ def use(n: int) -> None:
 def asked(option: int | None) -> int | None:
     """What the user says: the option, else OMP_NUM_THREADS; 1 to MOST."""
     name, n = "--threads", option
-    if option is None:
-        name, n = "OMP_NUM_THREADS", int(ASKED) if ASKED.isdecimal() and int(ASKED) else None
+    if n is None and ASKED.isdecimal():
+        name, n = "OMP_NUM_THREADS", int(ASKED) or None
     if n is not None and not 1 <= n <= MOST:
         raise ValueError(f"{name} must be 1 to {MOST}, not {n}")
     return n
@@ -42,10 +41,8 @@ def for_training(parameters: int, batch_size: int, processes: int = 1) -> int:
 
 def cores() -> int:
     """The cores that this process may use, not those of the machine; at least 1."""
-    if hasattr(os, "sched_getaffinity"):
-        allowed = len(os.sched_getaffinity(0))
-    else:  # macOS, Windows
-        allowed = os.cpu_count() or 1
+    some = hasattr(os, "sched_getaffinity")  # neither on macOS nor on Windows
+    allowed = len(os.sched_getaffinity(0)) if some else os.cpu_count() or 1
     with suppress(OSError, ValueError):  # no file outside a container, "max" without a limit
         quota, period = map(int, QUOTA.read_text().split())
         allowed = min(allowed, quota // period)

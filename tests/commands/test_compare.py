@@ -86,12 +86,6 @@ def test_rows_of_seeds_have_p_values_or_scipy_is_named(make, tmp_path, monkeypat
     assert "pip install scipy" in capsys.readouterr().err
 
 
-def test_help_explains_the_table(capsys):
-    with pytest.raises(SystemExit):
-        main(["compare", "--help"])
-    assert "p says how easily chance" in " ".join(capsys.readouterr().out.split())
-
-
 def test_a_run_without_a_loss_is_last_and_other_words_are_said(make, tmp_path, capsys):
     make("a", 1, None), make("b", 1, 2.5, lr=0.2), make("c", 1, 2.25, sha="y", lr=0.3)
     assert [row[3] for row in compare(capsys, tmp_path / "runs")[1:]] == ["2.2500", "2.5000", "–"]

@@ -6,7 +6,7 @@ import torch
 pytest.importorskip("jsonargparse")  # not on every machine with a GPU
 
 from lit_makemore.cli import main
-from tests.devices import ACCELERATOR, DEVICES, WHERE, device_of
+from tests.devices import ACCELERATOR, WHERE, device_of
 from tests.same_run import differences
 
 USUAL = (
@@ -63,26 +63,3 @@ def test_a_longer_run_goes_on_from_a_shorter_one(options, tmp_path, device, prec
     assert main([*part, "20"]) == 0
     assert main([*part, "40", "--resume", "true"]) == 0
     assert differences(tmp_path / "parts", tmp_path / "whole") == []
-
-
-@pytest.mark.parametrize("device", DEVICES)
-def test_nothing_is_written_where_the_run_is_refused(options, tmp_path, capsys, device):
-    before = set(tmp_path.iterdir())
-    for more, message in (
-        (["--model.engine", "manual", "--trainer.precision", "bf16-mixed"], "precision"),
-        (["--model.lr", "0"], "lr must be positive"),
-    ):
-        arguments = ["fit", *options(device), "--trainer.max_steps", "5", *more]
-        assert main([*arguments, "--name", "run"]) == 1
-        (line,) = capsys.readouterr().err.strip().splitlines()
-        assert message in line
-        assert set(tmp_path.iterdir()) == before
-
-
-@pytest.mark.skipif(torch.cuda.is_available(), reason="needs a machine without a GPU")
-def test_a_gpu_that_is_not_there_is_one_line_and_nothing_is_written(options, tmp_path, capsys):
-    before = set(tmp_path.iterdir())
-    assert main(["fit", *options("cuda"), "--trainer.max_steps", "5", "--name", "run"]) == 1
-    (line,) = capsys.readouterr().err.strip().splitlines()
-    assert "error: " in line
-    assert set(tmp_path.iterdir()) == before

@@ -44,7 +44,7 @@ def test_the_list_is_read_once_and_a_checkpoint_only_for_the_best_weights(
     (tmp_path / "words.txt").write_text("\n".join(words) + "\n")
     monkeypatch.setattr(recipe, "UPDATES", (10, 20))
     counted("lists", corpus, "Corpus")
-    counted("Trainers", MakemoreCLI, "instantiate_trainer")
+    counted("Trainers", MakemoreCLI, "_trainer")
     counted("checkpoints", torch, "load")
     arguments = ["--config", "configs/words.yaml", "--data.path", str(tmp_path / "words.txt")]
     arguments += ["--model.schedule", "step", "--diagnostics.enabled", "false"]
@@ -72,12 +72,9 @@ def fit(tmp_path, word_list):
 AVERAGED = ["--trainer.callbacks+=lightning.pytorch.callbacks.EMAWeightAveraging"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
-    "more",
-    [
-        pytest.param(["--model.count_mixture", "true"], id="native", marks=pytest.mark.slow),
-        pytest.param(AVERAGED, id="averaged", marks=pytest.mark.slow),
-    ],
+    "more", [["--model.count_mixture=true"], AVERAGED], ids=["native", "averaged"]
 )
 def test_callbacks_may_stand_in_any_order(tmp_path, fit, monkeypatch, more):
     """The same files and bits, also of a run that was stopped in its middle."""
@@ -116,17 +113,3 @@ def test_callbacks_may_stand_in_any_order(tmp_path, fit, monkeypatch, more):
         ]
         assert same(*trained)
     assert len({*map(tuple, orders)}) == 4
-
-
-def test_a_run_needs_few_callbacks(fit, monkeypatch):
-    found = []
-    build = MakemoreCLI.build
-
-    def built(self, **arguments):
-        build(self, **arguments)
-        found.extend(self.trainer.callbacks)
-
-    monkeypatch.setattr(MakemoreCLI, "build", built)
-    assert fit("run") == 0
-    ours = {type(one).__name__ for one in found if ".runs." in type(one).__module__}
-    assert ours == {"FolderCallback", "ExactResume", "StopOnNaN", "Checkpoints"}

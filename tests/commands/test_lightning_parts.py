@@ -1,6 +1,5 @@
 """Lightning's own callbacks and loggers, switched on from the command line."""
 
-import csv
 import json
 import re
 import sys
@@ -15,7 +14,6 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 
 from lit_makemore import model as checkpoint
 from lit_makemore.cli import main
-from lit_makemore.training.module import LitMLP
 from tests.benchmarks import lightning_parts
 
 CALLBACKS = "lightning.pytorch.callbacks"
@@ -76,16 +74,6 @@ def test_the_page_has_every_callback_logger_and_flag():
     page = lightning_parts.PAGE.read_text(encoding="utf-8")
     missing = [name for name in lightning_parts.parts() if not re.search(rf"`{name}[` ]", page)]
     assert missing == []
-
-
-def test_loggers_add_up(fit, tmp_path):
-    more = ["--trainer.logger+=lightning.pytorch.loggers.CSVLogger"]
-    more += [f"--trainer.logger.save_dir={tmp_path / 'csv'}", "--trainer.log_every_n_steps", "10"]
-    assert fit(*more)[0] == 0
-    assert list((tmp_path / "run").glob("events.out.*"))
-    (path,) = (tmp_path / "csv").rglob("metrics.csv")
-    rows = list(csv.DictReader(path.read_text().splitlines()))
-    assert {"train/loss", "val/loss"} <= rows[0].keys()
 
 
 @pytest.mark.parametrize("name", ["lightning.pytorch.loggers.CSVLogger", "TensorBoardLogger"])
@@ -149,13 +137,6 @@ def test_a_progress_bar_of_the_user_takes_the_place_of_ours(fit):
     assert status == 0
     assert "steps/s" not in said
     assert "train/loss=" in fit.out
-
-
-def test_the_train_loss_costs_no_self_log_of_our_own_command(fit, monkeypatch):
-    logged = []
-    monkeypatch.setattr(LitMLP, "log", lambda self, name, *args, **kwargs: logged.append(name))
-    assert fit("--trainer.limit_val_batches", "0")[0] == 0
-    assert logged == []
 
 
 def test_a_timer_stops_a_run(fit, tmp_path):

@@ -39,6 +39,11 @@ def error(tmp_path, word_list, capsys):
         ("--trainer.val_check_interval -5", "val_check_interval must be at least 1"),
         (f"--data.batch_size {2**63}", f"--data.batch_size {2**63} does not fit into 64 bits"),
         (f"--data.split_seed {-(2**70)}", "does not fit into 64 bits"),
+        pytest.param(
+            "--trainer.accelerator cuda",
+            "not available",
+            marks=pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU"),
+        ),
         ("--threads 0", "--threads must be 1 to 1024, not 0"),
         ("--trainer.precision 16-mixed", "on this CPU use bf16-mixed"),
         ("--trainer.strategy ddp_spawn --trainer.devices 2", "use ddp"),

@@ -3,7 +3,6 @@
 import json
 
 import pytest
-import torch
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from lit_makemore.cli import main
@@ -64,16 +63,3 @@ def test_what_is_no_layer_is_one_line(fit, tmp_path, capsys, more, message):
     *_, line = capsys.readouterr().err.splitlines()
     assert message in line
     assert not (tmp_path / "run").exists()
-
-
-@pytest.mark.slow
-def test_an_exported_network_computes_the_same(fit, tmp_path, monkeypatch):
-    onnxruntime = pytest.importorskip("onnxruntime")
-    monkeypatch.chdir(tmp_path)
-    assert fit(*OTHER, "--trainer.max_steps", "20", "--model.count_mixture", "false") == 0
-    ckpt = str(tmp_path / "run" / "checkpoints" / "last.ckpt")
-    for form in ("onnx", "safetensors"):
-        assert main(["export", "--format", form, "--ckpt_path", ckpt]) == 0
-    windows = torch.arange(6).reshape(2, 3)
-    (logits,) = onnxruntime.InferenceSession("last.onnx").run(None, {"windows": windows.numpy()})
-    torch.testing.assert_close(torch.tensor(logits), load(ckpt)(windows), rtol=1e-4, atol=1e-4)

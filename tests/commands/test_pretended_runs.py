@@ -10,7 +10,7 @@ import torch
 import yaml
 
 from lit_makemore.cli import main
-from lit_makemore.commands import teachers
+from lit_makemore.commands import inner_runs
 from lit_makemore.counts import targets
 from lit_makemore.counts.mixture import Mixture
 from lit_makemore.counts.targets import Expected, Given
@@ -100,7 +100,7 @@ FAULTS = [
     (scoring, "logits_of", ").cpu()", ")"),
     (SplitMetrics, "update", "value.to(self.sums.device)", "value"),
     (drawing, "saturation", ".cpu()", ""),
-    (teachers, "_train_teacher", "one.model.net.cpu()", "one.model.net"),
+    (inner_runs, "_train_teacher", "one.model.net.cpu()", "one.model.net"),
 ]
 
 

@@ -61,12 +61,6 @@ def said(capfd, caplog, tmp_path, word_list, *more: str) -> str:
     return caplog.text + capfd.readouterr().err
 
 
-def test_a_fit_repeats_none_of_lightnings_notes(capfd, caplog, tmp_path, word_list):
-    text = said(capfd, caplog, tmp_path, word_list)
-    assert "available" not in text
-    assert "Trainer.fit" not in text
-
-
 def test_callbacks_say_what_they_are_asked_to_say(capfd, caplog, tmp_path, word_list):
     stopping = ["--trainer.callbacks+=EarlyStopping", "--trainer.callbacks.monitor=val/loss"]
     stopping += ["--trainer.callbacks.verbose=true", "--trainer.callbacks.min_delta=0.001"]
@@ -106,9 +100,3 @@ def test_it_is_closed(connection, error, closed):
         if error:
             raise error
     assert distributed.is_initialized() != closed
-
-
-def test_one_process_alone_has_none():
-    with quiet_lightning():
-        pass
-    assert not distributed.is_initialized()

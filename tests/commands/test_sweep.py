@@ -19,12 +19,9 @@ import yaml
 from lit_makemore import model as checkpoint
 from lit_makemore.cli import main
 from lit_makemore.commands.compare import all_below
-from lit_makemore.commands.sweep import check, described_in
 from tests.benchmarks.reliability import small_disk
-from tests.conftest import NAMES, ROOT
+from tests.conftest import ROOT
 from tests.slurm_cluster import training, until
-
-SWEEPS = sorted((ROOT / "configs" / "sweep").glob("*.yaml"))
 
 
 @pytest.fixture
@@ -60,6 +57,13 @@ def worker(path: Path, *more: str) -> subprocess.Popen:
         stderr=subprocess.PIPE,
         text=True,
     )
+
+
+def there(process: subprocess.Popen, path: Path) -> None:
+    """Waits for a file that a worker writes."""
+    while not path.exists():
+        assert process.poll() is None, process.communicate()
+        time.sleep(0.1)
 
 
 def rows(folder: Path) -> list[dict[str, str]]:
@@ -159,23 +163,12 @@ def test_other_bad_input(describe, tmp_path, capsys, monkeypatch):
     assert not (tmp_path / "runs").exists()
 
 
-@pytest.mark.parametrize("path", SWEEPS, ids=lambda path: path.stem)
-def test_a_sweep_that_ships_can_be_trained(path):
-    text = path.read_text()
-    assert f"python train.py sweep --config {path.relative_to(ROOT)}" in text.split("\n\n")[0]
-    if "names_small" not in text and not NAMES.exists():
-        pytest.skip("data/names.txt is not there")
-    assert check(described_in(path))
-
-
 @pytest.mark.slow
 def test_ctrl_c_saves_and_the_same_command_goes_on(describe, tmp_path):
     path = describe(steps=4000, space={"model.lr": [0.01]})
     first = worker(path)
     run = tmp_path / "runs" / "s" / "000"
-    while not (run / "checkpoints" / "last.ckpt").exists():
-        assert first.poll() is None, first.communicate()
-        time.sleep(0.1)
+    there(first, run / "checkpoints" / "last.ckpt")
     first.send_signal(signal.SIGINT)
     error = first.communicate()[1]
     assert first.returncode == 130
@@ -264,9 +257,7 @@ def test_a_worker_waits_for_a_teacher_and_goes_on_with_it_after_a_kill(describe,
         time.sleep(0.1)
     first.send_signal(signal.SIGSTOP)  # in its teacher, whose lock it holds
     second = worker(path)
-    while not (tmp_path / "runs" / "s" / "001" / "config.yaml").exists():
-        assert second.poll() is None, second.communicate()
-        time.sleep(0.1)
+    there(second, tmp_path / "runs" / "s" / "001" / "config.yaml")
     time.sleep(1)
     assert not [*tmp_path.glob("runs/s/teachers/*/1/summary.json")]
     first.kill()
@@ -288,9 +279,7 @@ def test_a_full_disk_ends_a_sweep_which_goes_on_when_there_is_room(describe, tmp
         with small_disk(tmp_path / "disk", 8):
             place = ["--runs_dir", str(tmp_path / "disk" / "runs")]
             first = worker(path, *place)
-            while not (tmp_path / "disk" / "runs" / "s" / "000" / "checkpoints").exists():
-                assert first.poll() is None, first.communicate()
-                time.sleep(0.1)
+            there(first, tmp_path / "disk" / "runs" / "s" / "000" / "checkpoints")
             ballast = tmp_path / "disk" / "ballast"
             with ballast.open("wb", buffering=0) as file, suppress(OSError):
                 while True:

@@ -49,12 +49,16 @@ def test_too_many_are_refused_by_the_name_that_asked(monkeypatch):
         threads.asked(5_000_000_000)
 
 
+TWO = {"OMP_NUM_THREADS": "2"}
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("environment", "options", "count"),
     [
-        pytest.param({}, [], 1, marks=pytest.mark.slow),
-        pytest.param({"OMP_NUM_THREADS": "2"}, [], 2, marks=pytest.mark.slow),
-        pytest.param({"OMP_NUM_THREADS": "2"}, ["--threads", "3"], 3, marks=pytest.mark.slow),
+        ({}, [], 1),
+        ({"OMP_NUM_THREADS": "2"}, [], 2),
+        ({"OMP_NUM_THREADS": "2"}, ["--threads=3"], 3),
     ],
 )
 def test_what_the_user_says_counts_and_is_recorded(
