@@ -20,7 +20,7 @@ from lit_makemore.files import replacing
 from lit_makemore.model import NameModel, load
 from lit_makemore.network.layers import Linear, Tanh
 from lit_makemore.network.mlp import ACTIVATIONS
-from lit_makemore.sampling.generate import POSITIONS, WordFilter
+from lit_makemore.sampling.generate import POSITIONS, word_filter
 from lit_makemore.sampling.sampler import USUAL
 
 Format = Literal["html", "python", "onnx", "safetensors"]
@@ -98,7 +98,7 @@ def python(model: NameModel) -> tuple[bytes, str]:
 
 def described(model: NameModel) -> dict[str, Any]:
     """A folded model as page/names.js and names.py read it, but for its mixture."""
-    net, words = model.net, WordFilter(model.list_hashes)
+    net, (bits, error_rate) = model.net, word_filter(model.list_hashes)
     if unknown := [x for x in net.layers if type(x) not in PAGE_LAYERS]:
         raise ValueError(
             f"a page cannot compute {type(unknown[0]).__name__}, nor can the Python file; "
@@ -123,11 +123,7 @@ def described(model: NameModel) -> dict[str, Any]:
             ),
             "parameters": _base64(flat.numpy().astype("<f4").tobytes()),
         },
-        "filter": {
-            "bits": _base64(words.packed()),
-            "positions": POSITIONS,
-            "errorRate": words.error_rate,
-        },
+        "filter": {"bits": _base64(bits), "positions": POSITIONS, "errorRate": error_rate},
     }
 
 

@@ -18,7 +18,7 @@ from jsonargparse.typing import register_type
 from lit_makemore.commands.output import one_line, program
 from lit_makemore.files import local
 from lit_makemore.runs.folder import read_config
-from lit_makemore.sampling.arguments import ArgumentError
+from lit_makemore.sampling.conditions import ArgumentError
 
 # options that name files, of all commands; where others are used, files.find looks
 PATHS = "runs_dir resume ckpt_path output file exclude data.predict_path".split()

@@ -1,7 +1,4 @@
-"""What counting reaches: baselines that a network must beat, and the best of Kneser–Ney on a list.
-
-Shapes: D distinct examples, T block_size, V vocab_size.
-"""
+"""What counting reaches. Shapes: D distinct examples, T block_size, V vocab_size."""
 
 from collections.abc import Mapping
 from math import isfinite
@@ -14,11 +11,10 @@ from lit_makemore.words.splits import Split
 from lit_makemore.words.windows import row_numbers
 
 DISCOUNTS = (0.5, 0.6, 0.7, 0.75, 0.8, 0.85, 0.9, 0.95)
+# distinct windows (D, T), their next tokens (D,) and how often each occurs (D,)
 Examples = tuple[Tensor, Tensor, Tensor]
-"""Distinct windows (D, T), their next tokens (D,) and how often each occurs (D,)."""
-
+# losses in nats of train, val, test, val_novel, test_novel; None if there are no words
 Figures = dict[str, float | None]
-"""Losses in nats by name: train, val, test, val_novel, test_novel; None if there are no words."""
 
 
 def simple_models(x: Tensor, y: Tensor, n: Tensor, vocab_size: int) -> dict[str, Baseline]:
@@ -32,27 +28,26 @@ def simple_models(x: Tensor, y: Tensor, n: Tensor, vocab_size: int) -> dict[str,
 
 
 def choose_counts(train: Examples, val: Examples, vocab_size: int) -> KneserNey:
-    """Kneser–Ney of the training examples with the lowest loss on the val examples.
+    """Kneser–Ney of the order, from 1 to T, and discount with the lowest loss on the val examples.
 
-    Every order from 1 to T is tried with every one of DISCOUNTS. Without val examples it is the
-    longest order with the usual discount.
+    Without them it is the longest order with the usual discount.
     """
     x, y, n = train
     val_x, val_y, val_n = val
     model = KneserNey(x, y, n, vocab_size)
-    least, order, chosen = float("inf"), model.order, DISCOUNT
-    for shorter in range(1, model.order + 1 if len(val_y) else 1):
-        each = model.with_each(DISCOUNTS, val_x, val_y, shorter)
+    losses = dict[tuple[int, float], float]()
+    for order in range(1, model.order + 1 if len(val_y) else 1):
+        each = model.with_each(DISCOUNTS, val_x, val_y, order)
         for discount, p in zip(DISCOUNTS, each, strict=True):
-            found = -float(p.squeeze(1).log() @ val_n.double())
-            if isfinite(found) and found < least:
-                least, order, chosen = found, shorter, discount
+            if isfinite(found := -float(p.squeeze(1).log() @ val_n.double())):
+                losses[order, discount] = found
+    order, discount = min(losses, key=losses.__getitem__, default=(model.order, DISCOUNT))
     # the same model; what its examples no longer differ in is counted, and takes no memory
     rows = model.rows[:, -order - 1 :].long()
     numbers, inverse = row_numbers(rows, vocab_size).unique(return_inverse=True)
     once = rows.new_empty((len(numbers), order + 1)).index_copy_(0, inverse, rows)
     counts = inverse.bincount(n.double()).long()  # sums are exact
-    return KneserNey(once[:, :-1], once[:, -1], counts, vocab_size, chosen)
+    return KneserNey(once[:, :-1], once[:, -1], counts, vocab_size, discount)
 
 
 def loss(baseline: Baseline, x: Tensor, y: Tensor, n: Tensor) -> float:

@@ -1,8 +1,6 @@
 """A mixture of a network and a count model: a · network + (1 − a) · Kneser–Ney.
 
-The network generalises and the count model remembers. They make different mistakes, so the mixture
-is better than each of them (linear interpolation: Jelinek & Mercer, 1980).
-
+They make different mistakes, so the mixture is better than each (Jelinek & Mercer, 1980).
 Shapes: B batch, D distinct windows, T block_size, V vocab_size.
 """
 
@@ -19,14 +17,11 @@ WEIGHTS = torch.arange(21, dtype=torch.float64) / 20  # the weights that are tri
 
 
 class Mixture(nn.Module):
-    """Logits (B, V) of a network and their windows (B, T) to log-probabilities (B, V).
-
-    `weight` is a, the network's.
-    """
+    """Logits (B, V) of a network and their windows (B, T) to log-probabilities (B, V)."""
 
     def __init__(self, counts: KneserNey, weight: float = 1.0) -> None:
         super().__init__()
-        self.counts, self.weight = counts, weight
+        self.counts, self.weight = counts, weight  # the network's
 
     def forward(self, logits: Tensor, x: Tensor) -> Tensor:
         p = probabilities(logits)
@@ -36,10 +31,7 @@ class Mixture(nn.Module):
 
     @torch.no_grad()
     def fit(self, net: nn.Module, batches: Iterable[EvaluationBatch]) -> None:
-        """Chooses the weight, of WEIGHTS, for which the mixture has the lowest loss on the batches.
-
-        It is NaN if no weight has a finite loss. The network `net` is in evaluation mode.
-        """
+        """Chooses the one of WEIGHTS with the lowest loss on the batches; NaN if none is finite."""
         losses = torch.zeros_like(WEIGHTS)
         for x, inverse, y, weights in batches:
             inverse, y = inverse.cpu(), y.cpu()
@@ -51,7 +43,6 @@ class Mixture(nn.Module):
         self.weight = best if losses.isfinite().any() else float("nan")
 
     def figures(self) -> dict[str, float]:
-        """What was fitted, by name: for curves and reports."""
         return {"mixture_weight": self.weight}
 
     def sentences(self) -> list[str]:

@@ -1,7 +1,6 @@
 """Targets other than the next character: distributions over all characters, one per window.
 
-Shapes: N examples, D distinct windows, P distinct pairs of window and next token, B batch,
-T block_size, V vocab_size.
+Shapes: N examples, D distinct windows, B batch, T block_size, V vocab_size.
 """
 
 from collections.abc import Callable, Sequence
@@ -12,29 +11,15 @@ from torch import Tensor, nn
 
 from lit_makemore.counts.ngrams import Baseline
 from lit_makemore.network.mlp import probabilities
-from lit_makemore.words.windows import Windows, ranges
+from lit_makemore.words.windows import Windows
 
 
-class Expected:
-    """The examples of a stream with the relative frequencies of the next token as targets.
+class Tabulated:
+    """A target for each distinct window of a stream; `number` (N,) says which is whose."""
 
-    A short window occurs many times, with different characters after it. To draw an example means
-    to draw a window, and then one of the characters that follow this window. Here the target is
-    the relative frequency of all of them. So the cross-entropy and its gradient are the expected
-    values for the windows drawn, without the noise of drawing the characters.
-    """
-
-    def __init__(self, windows: Windows, vocab_size: int) -> None:
-        self._windows, self._vocab_size = windows, vocab_size
-        number, y = window_numbers(windows, vocab_size)
-        pairs, counts = (number * vocab_size + y).unique(return_counts=True)  # (P,), sorted
-        of = pairs // vocab_size  # the number of the pair's window
-        device = windows.device
-        self._number = number.int().to(device)  # of each example's window, (N,)
-        self._next = (pairs % vocab_size).to(device)  # the pair's next token
-        self._share = (counts / number.bincount()[of]).float().to(device)
-        self._length = of.bincount().to(device)  # pairs per window, (D,)
-        self._start = self._length.cumsum(0) - self._length  # each window's first pair
+    def __init__(self, windows: Windows, number: Tensor, table: Tensor) -> None:
+        self._windows, self._table = windows, table.to(windows.device)  # (D, V)
+        self._number = number.int().to(windows.device)
 
     def __len__(self) -> int:
         return len(self._windows)
@@ -42,20 +27,28 @@ class Expected:
     def __getitem__(self, index: Tensor) -> tuple[Tensor, Tensor]:
         """The windows (B, T) and the targets (B, V) of the examples index (B,)."""
         x, _ = self._windows[index]
-        number = self._number[index.to(self._number.device)].long()
-        lengths = self._length[number]
-        row, pair = ranges(self._start[number], lengths)
-        targets = torch.zeros(len(x), self._vocab_size, device=x.device)
-        targets[row, self._next[pair]] = self._share[pair]
-        return x, targets
+        return x, self._table[self._number[index.to(self._number.device)].long()]
 
 
-class Given:
-    """The examples of a stream with the targets that a given function returns for their windows.
+class Expected(Tabulated):
+    """The relative frequencies of the tokens that follow the window in the list as targets.
 
-    The function, distinct windows (D, S) to their targets (D, V), may see further back than the
-    network: S is `seen`, or T. Then the target of a window is the mean over all examples with this
-    window, of what the function returns for each.
+    So the cross-entropy and its gradient are the expected values for the windows drawn, without the
+    noise of drawing the characters after them.
+    """
+
+    def __init__(self, windows: Windows, vocab_size: int) -> None:
+        number, y = window_numbers(windows, vocab_size)
+        counts = torch.zeros(int(number.max()) + 1, vocab_size)
+        counts.index_put_((number, y), torch.ones(1), accumulate=True)
+        super().__init__(windows, number, counts / counts.sum(1, keepdim=True))
+
+
+class Given(Tabulated):
+    """What a function returns for distinct windows (D, S) as targets (D, V).
+
+    It may see further back than the network: S is `seen`, or T. Then a target is the mean over all
+    examples with the window of T characters.
     """
 
     def __init__(
@@ -65,9 +58,7 @@ class Given:
         distribution: Callable[[Tensor], Tensor],
         seen: int | None = None,
     ) -> None:
-        self._windows = windows
         number, _ = window_numbers(windows, vocab_size)
-        self._number = number.int().to(windows.device)  # of each example's window, (N,)
         longer, longer_number = windows, number
         if seen not in (None, windows.block_size):
             longer = Windows(windows.stream, seen)
@@ -80,14 +71,7 @@ class Given:
         for part in torch.arange(len(example)).split(2**14):
             targets = distribution(longer[example[part]][0].cpu())
             table.index_add_(0, number[example[part]], (targets * share[part, None]).float())
-        self._table = table.to(windows.device)
-
-    def __len__(self) -> int:
-        return len(self._windows)
-
-    def __getitem__(self, index: Tensor) -> tuple[Tensor, Tensor]:
-        x, _ = self._windows[index]
-        return x, self._table[self._number[index.to(self._number.device)].long()]
+        super().__init__(windows, number, table)
 
 
 class Teacher(NamedTuple):
@@ -100,9 +84,8 @@ class Teacher(NamedTuple):
 class Taught:
     """Knowledge distillation: the mean of the teachers' distributions, mixed with the counts'.
 
-    The training words show only characters that did follow a window. A teacher's distribution also
-    shows which others could follow it (Hinton, Vinyals & Dean, 2015,
-    https://arxiv.org/abs/1503.02531). Of longer windows, each model reads the last characters.
+    It also shows which characters could follow a window, though in the training words none did
+    (Hinton, Vinyals & Dean, 2015, https://arxiv.org/abs/1503.02531).
     """
 
     def __init__(self, teachers: Sequence[Teacher], counts: Baseline, counts_share: float) -> None:
@@ -110,7 +93,7 @@ class Taught:
 
     @torch.no_grad()
     def __call__(self, x: Tensor) -> Tensor:
-        """Windows (D, S) to targets (D, V); S is the longest block_size, or more."""
+        """Windows (D, S) to targets (D, V); each model reads the last characters of a window."""
         each = [probabilities(net(x[:, -block_size:])) for net, block_size in self._teachers]
         taught = torch.stack(each).mean(0)
         return (1 - self._share) * taught + self._share * self._counts.probabilities(x)

@@ -16,11 +16,6 @@ from lit_makemore.network.layers import BatchNorm1d, Linear, Tanh, Variance
 
 ACTIVATIONS = {"tanh": Tanh, "relu": nn.ReLU, "linear": nn.Identity}
 NORMS = {"batch": BatchNorm1d, "layer": nn.LayerNorm, "none": None}
-# The short names, what a class of torch.nn takes instead, and such a class.
-OPTIONS: dict[str, tuple[dict[str, Any], str, str]] = {
-    "activation": (ACTIVATIONS, "nothing", "torch.nn.GELU"),
-    "norm": (NORMS, "the width", "torch.nn.RMSNorm"),
-}
 
 
 @dataclass(frozen=True)
@@ -51,13 +46,7 @@ class MLP(nn.Module):
     `layers` is the flat list of the lecture: n_layer × [Linear → norm → activation], each followed
     by Dropout if there is any, and the Linear layer of the logits, which BatchNorm1d may follow
     too. A Linear layer before BatchNorm1d has a bias only if it is asked for, since it would have
-    no effect. A generator replaces torch's global one.
-
-    Args:
-        activation: tanh, relu, linear, or a class of torch.nn without arguments: torch.nn.GELU.
-        norm: batch, layer, none, or a class of torch.nn that takes the width: torch.nn.RMSNorm.
-
-    A size that is not positive, or an unknown activation, norm or variance, raises ValueError.
+    no effect. A generator replaces torch's global one. A bad argument raises ValueError.
     """
 
     def __init__(
@@ -112,9 +101,6 @@ class MLP(nn.Module):
         return self.layers(embedded.flatten(1))  # (B, V)
 
 
-# What logits stand for is computed in float32 at least: bfloat16 has too few digits.
-
-
 def probabilities(logits: Tensor) -> Tensor:
     """Logits to probabilities, both (B, V)."""
     return _precise(logits).softmax(1)
@@ -126,10 +112,7 @@ def log_probabilities(logits: Tensor) -> Tensor:
 
 
 def cross_entropy(logits: Tensor, targets: Tensor, reduction: str = "mean") -> Tensor:
-    """The loss in nats of logits (B, V) for next characters (B,), or distributions of them (B, V).
-
-    `reduction` is "mean", or "none" for one loss per example.
-    """
+    """The loss in nats of logits (B, V) for next characters (B,) or their distributions (B, V)."""
     logits = _precise(logits)
     if targets.is_floating_point():
         targets = targets.to(logits.dtype)
@@ -137,6 +120,7 @@ def cross_entropy(logits: Tensor, targets: Tensor, reduction: str = "mean") -> T
 
 
 def _precise(logits: Tensor) -> Tensor:
+    """In float32 at least: bfloat16 has too few digits."""
     return logits.to(torch.promote_types(logits.dtype, torch.float32))
 
 
@@ -158,25 +142,26 @@ def _scaled(norm: nn.Module, gain: float, bias: float) -> nn.Module:
 
 def _layer(option: str, name: str, width: int) -> nn.Module:
     """An activation, or a norm, of outputs (B, width)."""
-    known, takes, example = OPTIONS[option]
-    kind: Any = known.get(name)
+    known: dict[str, Any] = NORMS if option == "norm" else ACTIVATIONS
+    kind = known.get(name)
     if kind is None and str(name).startswith("torch.nn."):
         kind = getattr(nn, name.removeprefix("torch.nn."), None)
     try:
-        layer = kind(width) if takes == "the width" else kind()
+        layer = kind(width) if option == "norm" else kind()  # type: ignore[misc]
         if name in known or layer.eval()(torch.zeros(2, width)).shape == (2, width):
             return layer.train()
     except Exception:  # what a class says of arguments and shapes that it does not take
         pass
+    example = "RMSNorm that takes the width" if option == "norm" else "GELU that takes nothing"
     raise ValueError(
-        f"{option} is {', '.join(known)}, or a class of torch.nn such as {example} that takes "
-        f"{takes} and keeps the shape of its input, not {name!r}"
+        f"{option} is {', '.join(known)}, or a class of torch.nn such as torch.nn.{example} and "
+        f"keeps the shape of its input, not {name!r}"
     )
 
 
 @contextmanager
 def buffers_restored(net: nn.Module) -> Iterator[None]:
-    """The buffers, as running averages, are after the block what they were before it."""
+    """The buffers are after the block what they were before it."""
     buffers = [(buffer, buffer.clone()) for buffer in net.buffers()]
     try:
         yield

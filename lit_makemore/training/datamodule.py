@@ -148,8 +148,6 @@ class NamesDataModule(pl.LightningDataModule):
             self._train_loader.goes_on = False
 
     def _say_what_was_read(self) -> None:
-        for note in self.corpus.notes:
-            log.info(note)
         n, n_val, n_test = self.corpus.n_words, *map(len, self.numbers[1:])
         if n_val and n < 200:
             where = f"{n_val} of them in val and {n_test} in test"

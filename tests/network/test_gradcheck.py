@@ -1,5 +1,3 @@
-from copy import deepcopy
-
 import pytest
 import torch
 import yaml
@@ -73,7 +71,7 @@ def config(tmp_path, word_list):
 
 
 def test_the_command_checks_the_fold_if_there_is_one(capsys, monkeypatch, config):
-    monkeypatch.setattr("lit_makemore.network.fold.fold", lambda net: deepcopy(net).train())
+    monkeypatch.setattr("lit_makemore.network.fold._fold_into", lambda linear, norm: None)
     assert main(config(n_layer=1)) == 1
     assert "2 outputs: 2 disagree" in capsys.readouterr().out
     assert main(config(norm="none")) == 0

@@ -12,6 +12,7 @@ from lit_makemore.network.mlp import MLP
 from lit_makemore.sampling import conditioned
 from lit_makemore.sampling.conditioned import ConditionedSampler, find_places, sampler
 from lit_makemore.sampling.conditions import Condition
+from lit_makemore.sampling.generate import generate, seeded
 from lit_makemore.sampling.sampler import Decoding, Sampler
 from lit_makemore.sampling.scoring import score
 from lit_makemore.words.vocab import Vocabulary
@@ -61,7 +62,7 @@ def referee(condition: Condition, pattern: str, decoding: Decoding) -> dict[str,
 
 
 def drawn(source: Sampler, num: int) -> list[str]:
-    draws = source.draw(num, torch.Generator().manual_seed(1))
+    draws = generate(source, num, seeded(1), torch.empty(0, dtype=torch.int64))
     return [name for draw in draws for name in draw.names]
 
 
@@ -126,7 +127,7 @@ def test_without_a_limit_the_probability_is_that_of_a_markov_chain():
 def test_log_probabilities_are_those_of_the_network_and_a_longer_draw_begins_like_a_shorter():
     net = network()
     source = sampler(net, ABC, 2, DECODINGS[1], Condition(pattern="*b?"))
-    (draw,) = source.draw(50, torch.Generator().manual_seed(1))
+    draw = next(source.draw(seeded(1), 64)).at(range(50))
     torch.testing.assert_close(draw.log_probabilities, score(net, ABC, 2, draw.names))
     longer = drawn(source, source.batch + 10)
     assert longer[:50] == draw.names

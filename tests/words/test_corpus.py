@@ -24,7 +24,6 @@ def test_the_words_come_back_in_order(word_list):
     assert corpus.n_words == 30
     assert corpus.chars == "".join(sorted(set("".join(WORDS))))
     assert corpus.sha256 == hashlib.sha256(word_list.read_bytes()).hexdigest()
-    assert corpus.notes == []
 
 
 @needs_names
@@ -221,16 +220,6 @@ def test_commas_in_words_are_no_columns(tmp_path, word):
     words = [word.format(name) for name in WORDS[:20]] + WORDS[20:]
     corpus = read_corpus(write(tmp_path, "\n".join(words).encode()))
     assert list(corpus.words()) == words
-    assert corpus.notes == []
-
-
-def test_what_may_be_a_table_is_said(tmp_path):
-    words = [f"Smith, {word}" for word in WORDS]
-    corpus = read_corpus(path := write(tmp_path, "\n".join(words).encode()))
-    assert list(corpus.words()) == words
-    assert "choose the column of the words with --data.column" in corpus.notes[0]
-    assert list(read_corpus(path, Reading(column="2")).words()) == WORDS
-    assert read_corpus(path, Reading(column="2")).notes == []
 
 
 @pytest.mark.parametrize("dotted", ["İ", "I\u0307", "i\u0307"])
@@ -238,13 +227,7 @@ def test_a_dotted_capital_i_becomes_a_plain_one(tmp_path, dotted):
     path = write(tmp_path, "\n".join([*WORDS, f"{dotted}nci"]).encode())
     corpus = read_corpus(path, Reading(lowercase=True))
     assert list(corpus.words()) == [*WORDS, "inci"]
-    assert corpus.notes == [f"{path}: İ becomes i, without a second dot"]
     assert "nci" in list(read_corpus(path).words())[-1]
-    assert read_corpus(path).notes == []
-    path.write_text("\n".join(f"{word}İ, x" for word in WORDS))
-    table, dots = read_corpus(path, Reading(lowercase=True)).notes
-    assert "--data.column" in table
-    assert dots == f"{path}: İ becomes i, without a second dot"
 
 
 def test_a_list_is_read_once_until_it_changes(word_list, monkeypatch):
