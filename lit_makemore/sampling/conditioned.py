@@ -13,6 +13,8 @@ the network's probability divided by that of the condition, which is chance_0 of
 Shapes: B names in the making, P places, T block_size, V vocab_size.
 """
 
+from functools import partial
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -143,8 +145,5 @@ def sampler(
     try:
         return ConditionedSampler(*usual, automaton, condition.min_length, most)
     except MemoryError:
-
-        def fits(name: str) -> bool:
-            return len(name) >= condition.min_length and automaton.fits(name)
-
+        fits = partial(automaton.fits, min_length=condition.min_length)
         return Sampler(*usual, condition.begins_with(), most, fits)

@@ -71,13 +71,13 @@ class Automaton:
                 missing[number] = min(missing[number], 1 + nearest)
         self.moves = [{c: to for c, to in of.items() if missing[to] < inf} for of in moves]
 
-    def fits(self, word: str) -> bool:
+    def fits(self, word: str, min_length: int = 0) -> bool:
         state = 0
         for c in word:
             if c not in self.moves[state]:
                 return False
             state = self.moves[state][c]
-        return self.accepts[state]
+        return self.accepts[state] and len(word) >= min_length
 
 
 def _closed(items: Items, left: int) -> set[int]:

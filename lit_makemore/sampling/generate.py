@@ -86,11 +86,11 @@ def ranked(draws: Iterable[Draw], best: int | None) -> Iterable[Draw]:
     names = [name for draw in found for name in draw.names]
     if not 1 <= best <= len(names):
         raise ArgumentError(f"--best must lie between 1 and --num, not {best}")
-    scores = torch.cat([draw.log_probabilities for draw in found])
-    cut = torch.cat([draw.cut for draw in found])
-    each = (scores / torch.tensor([len(name) + 1 for name in names])).tolist()
-    places = {name: i for i, name in enumerate(names) if not cut[i]}.values()  # ended
-    return [Draw(names, scores, cut).at(sorted(places, key=lambda i: -each[i])[:best])]
+    columns = [draw.log_probabilities for draw in found], [draw.cut for draw in found]
+    whole = Draw(names, *map(torch.cat, columns))
+    each = (whole.log_probabilities / torch.tensor([len(name) + 1 for name in names])).tolist()
+    places = {name: i for i, name in enumerate(names) if not whole.cut[i]}.values()  # ended
+    return [whole.at(sorted(places, key=lambda i: -each[i])[:best])]
 
 
 def within_one_edit(word: str, chars: str) -> Iterator[str]:

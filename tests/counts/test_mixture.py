@@ -60,18 +60,6 @@ def test_a_mixture_is_the_weighted_mean_of_both_distributions(data):
         torch.testing.assert_close(found.double(), weight * p.double() + (1 - weight) * q)
 
 
-def test_its_loss_is_the_networks_or_the_counts_where_one_has_all_the_weight(data):
-    net = MLP(len(data.vocab)).eval()
-    x, y, n = data.splits["val"].examples
-    batches = data.evaluation_loader("val")
-    alone = evaluate(net, batches)
-    assert evaluate(Mixed(net, data.best_counts, 1.0), batches) == pytest.approx(alone)
-    expected = loss(counted(data), x, y, n[:, 0])
-    assert evaluate(Mixed(net, data.best_counts, 0.0), batches)["loss"] == pytest.approx(expected)
-    net.layers[-1].bias.data[1] = 30.0  # certain of one letter: it gets no weight
-    assert chosen_weight(net, data.best_counts, batches) == 0
-
-
 def test_the_weight_chosen_has_the_lowest_loss(data):
     torch.manual_seed(0)
     net = MLP(len(data.vocab)).eval()

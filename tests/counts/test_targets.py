@@ -5,8 +5,8 @@ import torch
 import torch.nn.functional as F
 
 from lit_makemore.counts.ngrams import AddOne
-from lit_makemore.counts.targets import Expected, Given, Taught, Teacher, window_numbers
-from lit_makemore.network.mlp import MLP, cross_entropy
+from lit_makemore.counts.targets import Expected, Given, Taught, Teacher
+from lit_makemore.network.mlp import MLP
 from lit_makemore.words.windows import Windows
 from tests.conftest import WORDS
 from tests.words.test_windows import VOCAB, lecture, stream
@@ -34,38 +34,6 @@ def test_targets_are_the_shares_of_what_follows_the_window(block_size):
         counts = following[tuple(window)]
         expected = [counts[token] / counts.total() for token in range(V)]
         assert target.tolist() == pytest.approx(expected)
-
-
-def test_the_gradient_is_the_expected_gradient_of_drawing_labels():
-    """For a fixed batch of windows, over all ways to draw each label by its share."""
-    torch.manual_seed(0)
-    net = MLP(V, n_hidden=12, n_layer=2).double()
-    params = list(net.parameters())
-    windows = Windows(stream(WORDS), 3)
-    x, targets = Expected(windows, V)[torch.tensor([0, 5, 9, 30, 31, 77])]
-
-    expected = [torch.zeros_like(p) for p in params]
-    for row, target in enumerate(targets.double()):
-        for token in target.nonzero().flatten().tolist():
-            # the loss is a mean over rows: drawing `token` in this row adds its own term only
-            loss = F.cross_entropy(net(x)[row], torch.tensor(token)) / len(x)
-            for e, g in zip(expected, torch.autograd.grad(loss, params), strict=True):
-                e += target[token] * g
-    found = torch.autograd.grad(cross_entropy(net(x), targets), params)
-    for e, g in zip(expected, found, strict=True):
-        torch.testing.assert_close(g, e, rtol=1e-6, atol=1e-9)  # the shares are float32
-
-
-def test_window_numbers_tell_windows_apart_and_count_from_zero():
-    windows = Windows(stream(WORDS), 3)
-    number, y = window_numbers(windows, V)
-    x, expected_y = windows[torch.arange(len(windows))]
-    of: dict[int, set] = defaultdict(set)
-    for n, row in zip(number.tolist(), x.tolist(), strict=True):
-        of[n].add(tuple(row))
-    assert all(len(rows) == 1 for rows in of.values())
-    assert sorted(of) == list(range(len(x.unique(dim=0))))
-    assert torch.equal(y, expected_y)
 
 
 @pytest.mark.parametrize(("block_size", "seen"), [(1, 3), (3, 16), (2, 2), (16, 16)])

@@ -3,7 +3,7 @@ import torch
 import yaml
 
 from lit_makemore.cli import main
-from lit_makemore.network import backprop
+from lit_makemore.network import backprop, fold
 from lit_makemore.network.gradcheck import compare, table
 
 
@@ -71,7 +71,8 @@ def config(tmp_path, word_list):
 
 
 def test_the_command_checks_the_fold_if_there_is_one(capsys, monkeypatch, config):
-    monkeypatch.setattr("lit_makemore.network.fold._fold_into", lambda linear, norm: None)
+    right = fold.fold
+    monkeypatch.setattr(fold, "fold", lambda net: right(net).float().double())
     assert main(config(n_layer=1)) == 1
     assert "2 outputs: 2 disagree" in capsys.readouterr().out
     assert main(config(norm="none")) == 0

@@ -10,8 +10,7 @@ from lit_makemore.sampling.conditioned import sampler
 from lit_makemore.sampling.conditions import Condition
 from lit_makemore.sampling.generate import generate, ranked, seeded, within_one_edit, word_filter
 from lit_makemore.sampling.sampler import Draw, Sampler
-from lit_makemore.words.corpus import word_hash, word_hashes
-from tests.conftest import WORDS
+from lit_makemore.words.corpus import word_hashes
 from tests.sampling.test_conditioned import ABC, drawn, network
 
 TRAINED = ["abc", "cab", "c", "aa"]
@@ -175,16 +174,3 @@ def test_every_word_is_known_and_the_share_of_others_is_the_one_that_is_stated()
     assert error_rate == pytest.approx((1 - exp(-7 / 10)) ** 7, rel=0.05)
     assert not known(NONE, words).any()
     assert word_filter(NONE)[1] == 0
-
-
-def test_the_bits_are_where_the_description_says():
-    """In whole numbers of Python, which have no sign bit."""
-    packed, _ = word_filter(word_hashes(WORDS))
-    expected = bytearray(len(packed))
-    for word in WORDS:
-        value = word_hash(word) % 2**64
-        for i in range(7):
-            at = (value % 2**32 + i * (value // 2**32 | 1)) % (8 * len(packed))
-            expected[at // 8] |= 1 << at % 8
-    assert packed == bytes(expected)
-    assert len(packed) == 38  # 30 words of 10 bits, in whole bytes

@@ -48,14 +48,6 @@ def test_log_probabilities_are_computed_in_float32_at_least(lowered):
     assert scores.tolist() == pytest.approx([by_hand(net, word) for word in WORDS], rel=1e-6)
 
 
-def test_autocast_around_scoring_lowers_no_sum():
-    net = with_low_logits()
-    with torch.autocast("cpu", torch.bfloat16):
-        scores = score(net, LETTERS, 3, WORDS)
-    assert scores.dtype == torch.float32
-    assert torch.equal(scores, score(Autocast(net).eval(), LETTERS, 3, WORDS))
-
-
 def test_a_score_is_the_sum_of_the_characters_log_probabilities():
     net = network()
     windows = torch.tensor([[0, 0, 0], [0, 0, 2], [0, 2, 1]])

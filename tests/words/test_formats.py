@@ -215,8 +215,3 @@ def test_a_list_of_words_is_learnt_as_it_is(name, tmp_path):
     words = 10 * (LISTS.get(name) or words_of(name)) + WORDS[:10]
     (path := tmp_path / "names.txt").write_text("\n".join(words), encoding="utf-8")
     assert len(list(read_corpus(path).words())) == len(words)
-
-
-def test_words_to_score_may_be_lines_of_anything(tmp_path):
-    (path := tmp_path / "names.txt").write_text("emma 7\nava 3\n")
-    assert read_words(path) == ["emma 7", "ava 3"]
