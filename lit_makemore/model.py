@@ -1,7 +1,6 @@
 """NameModel: a vocabulary and what predicts its next character; and the checkpoint it is kept in.
 
-That is Lightning's with one more entry, and enough to sample, score and resume. It holds primitives
-and tensors only: `torch.load(..., weights_only=True)` reads it, no code runs.
+That is Lightning's with one more entry. It is enough to sample, score and resume, and runs no code.
 """
 
 import zipfile
@@ -76,10 +75,7 @@ class NameModel(nn.Module):
         exclude: Iterable[str] = (),
         best: int | None = None,
     ) -> list[str]:
-        """Draws names, the same ones as the command `sample` with the same options.
-
-        `exclude` has words and parts. Options out of range, or too few such names: ValueError.
-        """
+        """Draws names as the command `sample` does; `exclude` has words and parts, not a file."""
         with evaluating(self):
             decoding = Decoding(temperature, top_k, top_p)
             condition = Condition(prefix, suffix, pattern, min_length, max_length)

@@ -77,20 +77,14 @@ def test_output_to_a_device_or_a_link_replaces_neither(tmp_path):
         (lambda path: path.write_bytes(path.read_bytes()[:1000]), "is incomplete or damaged"),
         (lambda path: path.write_bytes(b""), "is incomplete or damaged"),
         (lambda path: torch.save({"state_dict": {}}, path), "not a checkpoint of lit_makemore"),
-        (
-            lambda path: torch.save({checkpoint.KEY: {"format": 99}}, path),
-            "was written by another version of lit_makemore; train it again",
-        ),
+        (lambda path: torch.save({checkpoint.KEY: {"format": 99}}, path), "by another version of"),
     ],
-    ids=["truncated", "empty", "foreign", "other"],
 )
 def test_a_bad_file_is_one_error_that_names_it(tmp_path, change, message):
-    path = tmp_path / "x.ckpt"
-    checkpoint.write(entries(model()), path)
+    checkpoint.write(entries(model()), path := tmp_path / "x.ckpt")
     change(path)
-    with pytest.raises(ValueError, match=message) as error:
+    with pytest.raises(ValueError, match=f"{path}.* {message}"):
         checkpoint.load(path)
-    assert str(path) in str(error.value)
     with pytest.raises(FileNotFoundError, match="no checkpoint at"):
         checkpoint.load(tmp_path / "none.ckpt")
 

@@ -1,7 +1,7 @@
 """A mixture of a network and a count model: a · network + (1 − a) · Kneser–Ney.
 
 They make different mistakes, so the mixture is better than each (Jelinek & Mercer, 1980).
-Shapes: B batch, D distinct windows, T block_size, V vocab_size.
+Shapes: B batch, T block_size, V vocab_size.
 """
 
 from collections.abc import Iterable

@@ -4,7 +4,6 @@
 `gradients` applies one derivative per layer to any MLP. dx is the derivative of the loss by x. Two
 rules explain most lines: where the forward pass broadcasts a value, the backward pass sums over
 that dimension; the derivative of a value that is used twice is the sum of both.
-
 Shapes: B or n batch, T block_size, C n_embd, H n_hidden, V vocab_size.
 """
 

@@ -82,7 +82,7 @@ def lecture_parameters(
 
 
 def check_lecture(p: SimpleNamespace, x: Tensor, y: Tensor) -> list[Line]:
-    """Compares the 26 gradients of the lecture's two-layer network, and the two closed forms."""
+    """Compares the lecture's 26 gradients, and the two closed forms."""
     for tensor in vars(p).values():
         tensor.requires_grad_()
     v = backprop.forward(p, x, y)
@@ -129,13 +129,12 @@ def layer_values(net: MLP, x: Tensor, masks: Mapping[int, Tensor] = {}) -> list[
 def sizes_of_terms(
     net: MLP, x: Tensor, values: list[Tensor], d_logits: Tensor
 ) -> tuple[list[float], dict[str, float]]:
-    """Upper bounds of the gradients' 2-norms: their sizes if no terms cancelled.
+    """Upper bounds of the gradients' 2-norms, by value and by parameter, if no terms cancelled.
 
     The norm of a product is at most the product of the norms, so every layer multiplies the bound
     of its output's gradient by the norm of its derivative: ‖W‖ for Linear, max |γ| / √(σ² + ε) for
     BatchNorm1d, and 1 for an activation. Besides, x - μ in BatchNorm1d has the rounding errors of
-    x. They count 1 + |μ| / √(σ² + ε) times; the largest of these factors counts once. There is one
-    for each of the `layer_values`, and for each parameter by name.
+    x. They count 1 + |μ| / √(σ² + ε) times; the largest of these factors counts once.
     """
     size, lost = d_logits.norm().item(), 1.0
     outputs, parameters = [size], {}

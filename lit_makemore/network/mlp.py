@@ -1,7 +1,4 @@
-"""The network: embedding → hidden blocks → logits.
-
-Shapes: B batch, T block_size, C n_embd, H n_hidden, V vocab_size.
-"""
+"""The network. Shapes: B batch, T block_size, C n_embd, H n_hidden, V vocab_size."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -45,8 +42,8 @@ class MLP(nn.Module):
 
     `layers` is the flat list of the lecture: n_layer × [Linear → norm → activation], each followed
     by Dropout if there is any, and the Linear layer of the logits, which BatchNorm1d may follow
-    too. A Linear layer before BatchNorm1d has a bias only if it is asked for, since it would have
-    no effect. A generator replaces torch's global one. A bad argument raises ValueError.
+    too. A Linear layer before BatchNorm1d has no bias, which would have no effect, unless it is
+    asked for. A generator replaces torch's global one.
     """
 
     def __init__(

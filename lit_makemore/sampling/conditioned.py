@@ -6,10 +6,8 @@ The chance that it will fit, in the end, follows from the chances one character 
     chance_t(place) = p(end | window), if the name may end here,
                       + Σ_c p(c | window) · chance_t+1(the place after c)
 
-and c is drawn with the probability of its term in this sum, divided by the sum. So each name has
-the network's probability divided by that of the condition, which is chance_0 of the first place
-(the backward pass of a hidden Markov model: Baum et al., 1970).
-
+and c is drawn with the probability of its term, divided by the sum. So each name has the network's
+probability divided by chance_0 of the first place, that of the condition (Baum et al., 1970).
 Shapes: B names in the making, P places, T block_size, V vocab_size.
 """
 
@@ -33,10 +31,10 @@ SETTLED = 1e-12  # a chance that changes by less, relative to itself, will not c
 def find_places(
     automaton: Automaton, vocab: Vocabulary, block_size: int, max_length: int
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """All places that a name of at most max_length characters which will fit can be at.
+    """The places that a name of at most max_length characters which will fit can be at.
 
-    The window of each place, (P, T), of which the first is where every name begins; the place
-    after each character, (P, V), which is P for none; and whether a name may end there, (P,).
+    Their windows (P, T), the first of which is where every name begins; the place after each
+    character (P, V), which is P for none; and whether a name may end there (P,).
     """
     begin = ("\0" * block_size, 0)  # tokens as characters: such a window can be looked up
     numbers, depths, edges = {begin: 0}, [0], list[int]()
@@ -64,8 +62,8 @@ def find_places(
 class ConditionedSampler(Sampler):
     """Draws names that the automaton accepts, and none in vain.
 
-    `probability` is that of a name that fits, among all that the network draws. MemoryError if
-    its places, or their chances, are too many; ValueError if no name fits.
+    `probability` is their share of all that the network draws. MemoryError if it takes too much
+    memory; ValueError if no name fits.
     """
 
     def __init__(

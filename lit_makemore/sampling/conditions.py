@@ -42,9 +42,9 @@ class Automaton:
     """Reads a word; after each character it is in the one state that says how the word may go on.
 
     A state holds, for each pattern, the lengths of all ends of it that the rest may fit (the subset
-    construction: Rabin & Scott, 1959, https://doi.org/10.1147/rd.32.0114). Every word begins in
-    state 0. Of each state, `accepts` says whether the word may end, `missing` after how many more
-    characters it may (inf: never), and `moves` which state follows each character that may come.
+    construction: Rabin & Scott, 1959). Every word begins in state 0. Of each state, `accepts` says
+    whether the word may end, `missing` after how many more characters it may (inf: never), and
+    `moves` which state follows each character that may come.
     """
 
     def __init__(self, patterns: Sequence[Items], chars: str) -> None:

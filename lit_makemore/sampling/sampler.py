@@ -1,4 +1,4 @@
-"""Sampling: names from a trained network, one character at a time, thousands of names at once.
+"""Names from a trained network, one character at a time, thousands of names at once.
 
 Shapes: B names in the making, T block_size, V vocab_size.
 """

@@ -27,10 +27,8 @@ CODE = r"(import|from|def|class|return|const|let|var|function|if|for|while|#incl
 NUMBERS = "s/([ :=(]+-?[0-9.,]+[%)]?)+$//"  # at the end of a line
 LINES = {  # a line, and how many of them: what they look like, and what to do
     (r"(\w+://|www\.)\S+", 0.8): ("URLs", "sed -E 's|^[a-z]+://||; s|/.*||'"),
-    (r"[^@\s]+@[^@\s]+\.\w+", 0.8): ("email addresses", "cut -d@ -f1"),
     (r"<[^>]+>.*|.*</[^>]+>", 0.5): ("HTML or XML", "sed -E 's/ *<[^>]*>//g'"),
     (r"[^\s/\d][^\s/]*/[A-Za-z0-9,]+", 0.2): ("a dictionary of hunspell", "sed '1d; s|/.*||'"),
-    (r"([A-Z]:|\\)?\\.+|(~|\.*)/.+/.*[^/]", 0.8): ("paths", r"sed -E 's|.*[/\\]||'"),
     (r".*\|.*", 0.8): ("a table with |", "cut -d'|' -f2"),
     (r"[-*+•·–] +.*", 0.4): ("a list in Markdown", r"sed -E 's/^ *[^ ]+ +(\[.\] +)?//'"),
     (r"[\[(]?\d+[.)\]:]+ *[^\W\d].*", 0.8): ("a numbered list", "sed -E 's/^[^.):]*[.):]+ *//'"),

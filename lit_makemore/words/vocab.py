@@ -39,11 +39,9 @@ class Vocabulary:
     def encode(self, word: str, what: str = "the word") -> list[int]:
         """The indices of a word's characters; an unknown one raises ValueError about `what`."""
         if unknown := sorted(set(word) - set(self.chars)):
-            never = (
-                f"which never {'occurs' if len(unknown) == 1 else 'occur'} in the training words"
-            )
-            known = _listed(self.chars, most=60)
-            raise ValueError(f"{what} contains {_listed(unknown)}, {never}; use only {known}")
+            occur = "occurs" if len(unknown) == 1 else "occur"
+            told = f"never {occur} in the training words; use only {_listed(self.chars, most=60)}"
+            raise ValueError(f"{what} contains {_listed(unknown)}, which {told}")
         return [self.stoi[c] for c in word]
 
     def decode(self, indices: Sequence[int]) -> str:

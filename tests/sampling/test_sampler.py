@@ -108,11 +108,6 @@ def test_the_generator_alone_decides_and_a_longer_draw_begins_like_a_shorter_one
     assert len(many) == BATCH + 10
 
 
-def test_training_mode_is_refused():
-    with pytest.raises(ValueError, match="eval"):
-        Sampler(MLP(27), LETTERS, 3)
-
-
 @pytest.mark.parametrize(
     ("block_size", "dtype"),
     [*((n, torch.float32) for n in (1, 3, 5, 14)), *((n, torch.bfloat16) for n in (3, 5))],
@@ -133,6 +128,8 @@ def test_a_prefix_begins_every_name_and_leaves_the_rest_to_the_network():
     assert len(set(drawn)) > 20
     with pytest.raises(ValueError, match="'é'"):
         Sampler(net, LETTERS, 3, prefix="zoé")
+    with pytest.raises(ValueError, match="eval"):
+        Sampler(MLP(27), LETTERS, 3)
 
 
 @given(st.lists(st.integers(-9, 9), min_size=2, max_size=12), st.integers(1, 12))

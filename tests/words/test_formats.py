@@ -1,20 +1,15 @@
 """What is no list of words is said to be something else; what is one is learnt as it is."""
 
-import bz2
 import csv
 import gzip
 import io
 import lzma
 import pickle
 import subprocess
-import tarfile
 import zipfile
 from pathlib import Path
 
-import matplotlib.image
-import numpy as np
 import pytest
-import torch
 
 from lit_makemore.words.corpus import read_corpus, read_words
 from lit_makemore.words.reader import Reading
@@ -25,12 +20,6 @@ TEXT = ("\n".join(WORDS) + "\n").encode()
 PACKAGE = Path(__file__).parents[2] / "lit_makemore"
 
 
-def written(write, *arguments, **options) -> bytes:
-    file = io.BytesIO()
-    write(file, *arguments, **options)
-    return file.getvalue()
-
-
 def zipped(*names: str) -> bytes:
     file = io.BytesIO()
     with zipfile.ZipFile(file, "w") as archive:
@@ -39,36 +28,23 @@ def zipped(*names: str) -> bytes:
     return file.getvalue()
 
 
-def tarred() -> bytes:
-    file = io.BytesIO()
-    with tarfile.open(fileobj=file, mode="w") as archive:
-        archive.addfile(tarfile.TarInfo("names.txt"))
-    return file.getvalue()
-
-
 BYTES = {
     "gzip": (gzip.compress(TEXT), "gunzip"),
-    "gzip or its like, bzip2": (bz2.compress(TEXT), "gunzip"),
     "gzip or its like, xz": (lzma.compress(TEXT), "unxz"),
     "gzip or its like, zstd": (b"\x28\xb5\x2f\xfd\x04\x58" + TEXT, "unzstd FILE"),
-    "an archive, tar": (tarred(), "unpack it: tar"),
+    "an archive, tar": (b"names.txt" + bytes(248) + b"ustar", "unpack it: tar"),
     "a workbook": (zipped("[Content_Types].xml", "xl/workbook.xml"), "save it as CSV"),
     "a document": (zipped("[Content_Types].xml", "word/document.xml"), "as plain text"),
-    "a document, RTF": (b"{\\rtf1\\ansi emma}", "as plain text"),
     "a document, old": (b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1" + bytes(99), "as plain text"),
-    "a checkpoint": (written(lambda file: torch.save({"a": 1}, file)), "one word per line"),
+    "a checkpoint": (zipped("archive/data.pkl"), "one word per line"),
     "an archive": (zipped("names.txt"), "unzip or 7z"),
-    "an archive, 7z": (b"7z\xbc\xaf\x27\x1c" + bytes(9), "7z"),
     "PDF": (b"%PDF-1.7\n%\xe2\xe3", "pdftotext FILE"),
     "a binary file, pickle": (pickle.dumps(WORDS), "one word per line"),
-    "a binary file, numpy": (written(np.save, np.zeros(3)), "one word per line"),
     "a binary file, SQLite": (b"SQLite format 3\0\x10\0\x01\x01", "one word per line"),
-    "a binary file, PNG": (written(matplotlib.image.imsave, np.zeros((2, 2))), "one word per line"),
-    "a binary file, JPEG": (b"\xff\xd8\xff\xe0\0\x10JFIF", "one word per line"),
+    "a binary file, PNG": (b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR", "one word per line"),
     "a binary file, program": (b"MZ\x90\0\3" + bytes(99), "one word per line"),
     "a binary file, UTF-32": (TEXT.decode().encode("utf-32"), "one word per line"),
     "UTF-16": (TEXT.decode().encode("utf-16-le"), "--data.encoding utf-16-le"),
-    "UTF-16 without mark": ("Анна\r\nЗоя\r\n".encode("utf-16-le"), "--data.encoding utf-16-le"),
     "UTF-16, Cyrillic": ("Анна\nЗоя\n".encode("utf-16-be"), "--data.encoding utf-16-be"),
     "a web page": (b"\n<!DOCTYPE html>\n<html>\n", "download the raw file"),
     "HTML or XML": (b'<?xml version="1.0"?>\n<names>\n', "sed -E"),
@@ -98,43 +74,36 @@ def test_another_kind_of_file_is_named_by_its_first_bytes(kind, tmp_path):
             read_words(path)
 
 
-LINES = {  # a line for each word: what it looks like
-    "{} 28787": "words with numbers",
-    "{} 0.639 23.641 1": "words with numbers",
-    "{}: 28787": "words with numbers",
-    "{}=28787": "words with numbers",
-    "{} (28787)": "words with numbers",
-    "New {} 12%": "words with numbers",
-    "  28787 {}": "numbers with words",
-    "1. {}": "a numbered list",
-    "(1) {}": "a numbered list",
-    "1.{}": "a numbered list",
-    "- {}": "a list in Markdown",
-    "* [ ] {}": "a list in Markdown",
-    "<li>{}</li>": "HTML or XML",
-    "  <name>{}</name>": "HTML or XML",
-    "'{}',": "words in quotation marks",
-    "{}/SM": "a dictionary of hunspell",
-    "{} = Ruth": "names with values",
-    "{}: girl": "names with values",
-    "{}@example.org": "email addresses",
-    "https://{}/index.html": "URLs",
-    "C:\\Users\\{}": "paths",
-    "/home/users/{}": "paths",
-    "{}  EH1 M AH0": "columns between blanks",
-    "{} # a name": "words with comments",
+LINES = {  # what it looks like: a line for each word
+    "words with numbers": [
+        "{} 28787",
+        "{} 0.639 23.641 1",
+        "{}: 28787",
+        "{} (28787)",
+        "New {} 12%",
+    ],
+    "numbers with words": ["  28787 {}"],
+    "a numbered list": ["1. {}", "(1) {}", "1.{}"],
+    "a list in Markdown": ["- {}", "* [ ] {}"],
+    "HTML or XML": ["<li>{}</li>", "  <name>{}</name>"],
+    "words in quotation marks": ["'{}',"],
+    "a dictionary of hunspell": ["{}/SM"],
+    "names with values": ["{} = Ruth", "{}: girl"],
+    "URLs": ["https://{}/index.html"],
+    "columns between blanks": ["{}  EH1 M AH0"],
+    "words with comments": ["{} # a name"],
 }
 TABLES = ["{},7", "{};7", '"{}"', '"{}",', "{},girl", "{}, 7"]
 
 
-@pytest.mark.parametrize("line", LINES)
-def test_lines_of_something_else_are_named_and_the_remedy_gives_the_words(line, tmp_path):
+@pytest.mark.parametrize(("kind", "line"), [(k, line) for k in LINES for line in LINES[k]])
+def test_lines_of_something_else_are_named_and_the_remedy_gives_the_words(kind, line, tmp_path):
     lines = [line.format(word) for word in WORDS]
-    if LINES[line] == "a dictionary of hunspell":
+    if kind == "a dictionary of hunspell":
         lines = [str(len(WORDS)), *lines]
     (path := tmp_path / "names.txt").write_text("\n".join(lines) + "\n")
     said = refusal(path)
-    assert f"looks like {LINES[line]}, " in said
+    assert f"looks like {kind}, " in said
     command = said.split("; ", 1)[1].split(" (or")[0]
     command = command.replace("NEW_FILE", "new.txt").replace("FILE", "names.txt")
     subprocess.run(command, shell=True, cwd=tmp_path, check=True)
@@ -192,11 +161,8 @@ LISTS = {
     "digits": ["R2D2", "C3PO", "2Pac", "Blink-182", "50 Cent"],
     "Chinese": ["王伟", "李娜", "张敏", "刘洋"],
     "emoji": ["👩\u200d🚀", "🎉🎉", "❤️", "👍🏽"],
-    "capitals": ["EMMA", "OLIVIA", "AVA"],
     "domains": ["example.com", "bbc.co.uk", "xn--bcher-kva.de"],
     "hashtags": ["#love", "#horror", "#2024"],
-    "handles": ["@emma", "@ava_1"],
-    "numbers": ["4711", "0815", "+49 171 2345"],
     "keywords": ["import", "from", "class", "return", "if"],
     "molecules": ["CC(=O)O", "C1=CC=CC=C1", "CC(C)O", "C=C", "[Na+].[Cl-]"],
     "odd words": [*WORDS, "Boeing 747", "AC/DC", "1. FC Köln", "Who?", "a=b", "- x"],
