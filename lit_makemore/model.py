@@ -152,8 +152,7 @@ def _weights(vocab: Vocabulary, block_size: int, architecture: dict[str, Any]) -
     """How many weights an MLP has, without its biases and norms."""
     (sizes := signature(MLP).bind(len(vocab), block_size, **architecture)).apply_defaults()
     embd, hidden, layers = (sizes.arguments[name] for name in ("n_embd", "n_hidden", "n_layer"))
-    inside = hidden * (block_size * embd + (layers - 1) * hidden)
-    return len(vocab) * (embd + hidden) + inside
+    return (len(vocab) + hidden * block_size) * embd + (len(vocab) + (layers - 1) * hidden) * hidden
 
 
 def read(path: str | Path) -> dict[str, Any]:

@@ -7,6 +7,7 @@ that dimension; the derivative of a value that is used twice is the sum of both.
 Shapes: B or n batch, T block_size, C n_embd, H n_hidden, V vocab_size.
 """
 
+from collections.abc import Mapping
 from types import SimpleNamespace
 from typing import Any
 
@@ -173,16 +174,21 @@ def embedding_backward(dy: Tensor, x: Tensor, num_embeddings: int) -> Tensor:
     return rows.new_zeros(num_embeddings, rows.size(1)).index_add(0, x.flatten(), rows)
 
 
+def layer_values(net: MLP, x: Tensor, masks: Mapping[int, Tensor] = {}) -> list[Tensor]:
+    """The input of each layer, and the logits; `masks` replace what Dropout layers draw."""
+    values = [net.embedding(x).flatten(1)]
+    for i, layer in enumerate(net.layers):
+        values.append(values[-1] * masks[i] if i in masks else layer(values[-1]))
+    return values
+
+
 @torch.no_grad()
 def gradients(net: MLP, x: Tensor, y: Tensor) -> tuple[Tensor, dict[str, Tensor], list[Tensor]]:
     """The loss of any MLP, each parameter's gradient by name, and those of embedding and layers.
 
     A layer without a derivative raises ValueError.
     """
-    emb = net.embedding(x)  # (B, T, C)
-    values = [emb.flatten(1)]  # the input of each layer, and the logits
-    for layer in net.layers:
-        values.append(layer(values[-1]))
+    values = layer_values(net, x)
     loss = F.cross_entropy(values[-1], y)
 
     found: dict[str, Tensor] = {}
@@ -191,7 +197,7 @@ def gradients(net: MLP, x: Tensor, y: Tensor) -> tuple[Tensor, dict[str, Tensor]
         d, own = _layer_backward(outputs[0], values[i], values[i + 1], net.layers[i])
         found |= {f"layers.{i}.{name}": gradient for name, gradient in own.items()}
         outputs.insert(0, d)
-    d_emb = outputs[0].view(emb.shape)
+    d_emb = outputs[0].view(*x.shape, -1)  # (B, T, C)
     found["embedding.weight"] = embedding_backward(d_emb, x, net.embedding.num_embeddings)
     return loss, found, outputs
 

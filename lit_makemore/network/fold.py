@@ -8,7 +8,8 @@ from copy import deepcopy
 import torch
 from torch import Tensor, nn
 
-from lit_makemore.network.gradcheck import Line, compare, layer_values
+from lit_makemore.network.backprop import layer_values
+from lit_makemore.network.gradcheck import Line, compare
 from lit_makemore.network.layers import BatchNorm1d, Linear
 from lit_makemore.network.mlp import MLP
 

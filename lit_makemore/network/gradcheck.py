@@ -4,7 +4,6 @@ Their relative error is tiny, unless the terms of a sum cancel, as for a bias be
 Then the difference must be no larger than rounding the terms can explain.
 """
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
 from types import SimpleNamespace
@@ -14,6 +13,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from lit_makemore.network import backprop
+from lit_makemore.network.backprop import layer_values
 from lit_makemore.network.layers import BatchNorm1d, Linear
 from lit_makemore.network.mlp import MLP, buffers_restored
 
@@ -115,14 +115,6 @@ def check_network(net: MLP, x: Tensor, y: Tensor) -> list[Line]:
     unit = ROUNDINGS * torch.finfo(loss.dtype).eps
     roundings = [unit * size for size in (*output_sizes, *(sizes[name] for name in parameters))]
     return list(map(compare, [*names, *parameters], mine, theirs, roundings))
-
-
-def layer_values(net: MLP, x: Tensor, masks: Mapping[int, Tensor] = {}) -> list[Tensor]:
-    """The input of each layer, and the logits; `masks` replace what Dropout layers draw."""
-    values = [net.embedding(x).flatten(1)]
-    for i, layer in enumerate(net.layers):
-        values.append(values[-1] * masks[i] if i in masks else layer(values[-1]))
-    return values
 
 
 @torch.no_grad()

@@ -66,23 +66,16 @@ class ConditionedSampler(Sampler):
     memory; ValueError if no name fits.
     """
 
-    def __init__(
-        self,
-        net: nn.Module,
-        vocab: Vocabulary,
-        block_size: int,
-        decoding: Decoding,
-        automaton: Automaton,
-        min_length: int,
-        max_length: int,
-    ) -> None:
-        self.vocab, self.min_length, self.max_length = vocab, min_length, None
-        self.limit = max_length + 1  # with the end mark
+    def __init__(self, free: Sampler, automaton: Automaton, min_length: int, longest: int) -> None:
+        self.vocab, self.min_length, self.max_length = free.vocab, min_length, None
+        self.limit = longest + 1  # with the end mark
         self._begin = torch.zeros(1, dtype=torch.int64)
-        windows, self._following, accepts = find_places(automaton, vocab, block_size, max_length)
-        logits = logits_of(net, windows).float()
+        places = find_places(automaton, free.vocab, free.block_size, longest)
+        windows, self._following, accepts = places
+        logits = logits_of(free.net, windows).float()
         self._log_p = log_probabilities(logits)  # (P, V)
-        self._p = decoding.probabilities(only_names(logits.double(), windows, vocab))  # (P, V)
+        drawn = only_names(logits.double(), windows, free.vocab)
+        self._p = free.decoding.probabilities(drawn)  # (P, V)
         self._ending = self._p[:, 0] * accepts
         self._chances = self._backwards()
         self.probability = float(self._chances[0][0])
@@ -132,16 +125,16 @@ def sampler(
     A prefix only has to be put in front, and names that are too long are few. Otherwise names are
     drawn until enough of them fit.
     """
-    automaton = condition.automaton(vocab)
-    usual = net, vocab, block_size, decoding
+    automaton, usual = condition.automaton(vocab), (net, vocab, block_size, decoding)
+    free = Sampler(*usual, condition.prefix, condition.max_length)
     if condition.is_simple:
-        return Sampler(*usual, condition.prefix, condition.max_length)
+        return free
     least = max(condition.min_length, int(automaton.missing[0]))
     if least > (most := longest_name(vocab, least)):
         raise ArgumentError(f"--min_length {least:,} is too large here: {most:,} at most")
     most = min(most, condition.max_length or most)
     try:
-        return ConditionedSampler(*usual, automaton, condition.min_length, most)
+        return ConditionedSampler(free, automaton, condition.min_length, most)
     except MemoryError:
         fits = partial(automaton.fits, min_length=condition.min_length)
         return Sampler(*usual, condition.begins_with(), most, fits)

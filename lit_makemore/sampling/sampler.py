@@ -97,7 +97,7 @@ class Sampler:
     ) -> None:
         if net.training:
             raise ValueError("sampling needs net.eval(): BatchNorm must use its running statistics")
-        self.net, self.vocab, self.decoding = net, vocab, decoding
+        self.net, self.vocab, self.block_size, self.decoding = net, vocab, block_size, decoding
         self.max_length, self.fits = max_length, fits
         self.limit = longest_name(vocab, len(prefix))
         self.why_none = "fits; ask for less, or a longer --prefix, or --top_p 1"
