@@ -130,7 +130,6 @@ def _norm(name: str, width: int, variance: Variance, init: Init) -> list[nn.Modu
 
 
 def _scaled(norm: nn.Module, gain: float, bias: float) -> nn.Module:
-    """The layer with this γ and β, where it has them."""
     for name, value in (("weight", gain), ("bias", bias)):
         if isinstance(parameter := getattr(norm, name, None), nn.Parameter):
             nn.init.constant_(parameter, value)

@@ -5,6 +5,7 @@ Shapes: B names in the making, T block_size, V vocab_size.
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import takewhile
 
 import torch
 from torch import Tensor, nn
@@ -12,7 +13,7 @@ from torch import Tensor, nn
 from lit_makemore.network.mlp import log_probabilities
 from lit_makemore.sampling.conditions import ArgumentError
 from lit_makemore.sampling.scoring import logits_of
-from lit_makemore.words.vocab import END, Vocabulary
+from lit_makemore.words.vocab import Vocabulary
 from lit_makemore.words.windows import row_numbers
 
 # names at once, however many are asked for: then a longer draw begins as a shorter one does
@@ -112,7 +113,7 @@ class Sampler:
 
     @property
     def batch(self) -> int:
-        """The most names that are drawn at once."""
+        """The most names at once."""
         return min(BATCH, max(1, LARGEST // len(self.vocab)))
 
     def draw(self, generator: torch.Generator, size: int = FIRST) -> Iterator[Draw]:
@@ -129,10 +130,9 @@ class Sampler:
 
     def _batch(self, size: int, generator: torch.Generator) -> Draw:
         """Draws names together until each has ended or reached the limit, its end mark included."""
-        log_p, cut = torch.zeros(size), torch.zeros(size, dtype=torch.bool)
         alive = torch.arange(size)  # the names that have not ended, and where they are
         place = self._begin.repeat_interleave(size, 0)
-        columns = []  # the characters of all names at each position
+        log_p, columns = torch.zeros(size), []  # the characters of all names at each position
         for position in range(self.limit):
             chosen, each, place = self._step(position, place, generator)
             log_p[alive] += each
@@ -142,28 +142,24 @@ class Sampler:
             alive, place = alive[going_on], place[going_on]
             if len(alive) == 0:
                 break
-        columns.append(torch.zeros_like(columns[-1]))
         names = []
         for rows in torch.stack(columns, 1).split(256):  # bounds the memory
-            shown = torch.ones_like(rows, dtype=torch.bool)
-            shown[:, 1:] = rows[:, :-1] != 0  # the characters of a name, and one end mark
-            names += self.vocab.decode(rows[shown].tolist()).split(END)[:-1]
-        return Draw(names, log_p, cut.index_fill_(0, alive, True))
+            names += [self.vocab.decode(takewhile(bool, row)) for row in rows.tolist()]
+        return Draw(names, log_p, torch.zeros(size).bool().index_fill(0, alive, True))
 
     def _step(
         self, position: int, window: Tensor, generator: torch.Generator
     ) -> tuple[Tensor, Tensor, Tensor]:
         """The next characters (B,) of names, their log-probabilities (B,), the windows after."""
-        cumulative, log_p = self._distributions(window)
+        row, table = self._distributions(window)
         if position < len(self.prefix):
             chosen = self.prefix[position].expand(len(window))
         else:
-            chosen = choose(cumulative, torch.rand(len(window), generator=generator))
-        each = log_p.gather(1, chosen[:, None]).squeeze(1)
-        return chosen, each, torch.cat([window[:, 1:], chosen[:, None]], 1)
+            chosen = choose(table[row, 0], torch.rand(len(window), generator=generator))
+        return chosen, table[row, 1, chosen], torch.cat([window[:, 1:], chosen[:, None]], 1)
 
-    def _distributions(self, window: Tensor) -> tuple[Tensor, ...]:
-        """Cumulative probabilities to draw with, and log-probabilities before Decoding; (B, V)."""
+    def _distributions(self, window: Tensor) -> tuple[Tensor, Tensor]:
+        """The row (B,) of each window in a table of `_computed`."""
         number, table = row_numbers(window, len(self.vocab)), self._table
         if len(table):
             new = window[table[number, 0, 0].isnan()].unique(dim=0)
@@ -173,9 +169,10 @@ class Sampler:
             number = number.unique(return_inverse=True)[1]
             distinct = window.new_zeros((int(number.max()) + 1, window.size(1)))
             table = self._computed(distinct.index_copy_(0, number, window))
-        return table[number].unbind(1)
+        return number, table
 
     def _computed(self, windows: Tensor) -> Tensor:
+        """Cumulative probabilities to draw with, log-probabilities before Decoding; (B, 2, V)."""
         logits = logits_of(self.net, windows).float()
         drawn = self.decoding.probabilities(only_names(logits, windows, self.vocab))
         return torch.stack([drawn.cumsum(1), log_probabilities(logits)], 1)

@@ -1,7 +1,7 @@
 """Characters ↔ integers."""
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 
 END = "\n"  # index 0; also fills the window before a word begins. No word of a file has it
 MAX_CHARS = 10_000
@@ -44,7 +44,7 @@ class Vocabulary:
             raise ValueError(f"{what} contains {_listed(unknown)}, which {told}")
         return [self.stoi[c] for c in word]
 
-    def decode(self, indices: Sequence[int]) -> str:
+    def decode(self, indices: Iterable[int]) -> str:
         return "".join(self.itos[i] for i in indices)
 
 
