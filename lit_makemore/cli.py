@@ -10,7 +10,7 @@ from time import perf_counter
 
 from lit_makemore.commands.output import one_line, program, rank
 from lit_makemore.runs.signals import ASKING, Stopped, noted
-from lit_makemore.sampling.arguments import ArgumentError
+from lit_makemore.sampling.conditions import ArgumentError
 from lit_makemore.training.native import build
 
 USAGE = """usage: {program} <command> [options]

@@ -1,9 +1,6 @@
 """NameModel: a vocabulary and what predicts its next character; and the checkpoint it is kept in.
 
-A checkpoint is Lightning's, with one more entry. It is enough to sample, score and resume, and
-holds primitives and tensors only: `torch.load(..., weights_only=True)` reads it, no code runs.
-
-Shapes: B batch, T block_size, V vocab_size.
+That is Lightning's with one more entry. It is enough to sample, score and resume, and runs no code.
 """
 
 import zipfile
@@ -39,11 +36,11 @@ ARCHITECTURE = [name for name in signature(MLP).parameters if name not in OTHERS
 
 
 class NameModel(nn.Module):
-    """Windows (B, T) to the logits (B, V) of the next character.
+    """Windows (B, block_size) to the logits (B, vocab_size) of the next character.
 
-    `architecture` has the arguments of MLP, by name. `mixture`, if any, makes predictions of the
-    logits of `net` and the windows. `train_hashes` (words,) are those of the distinct training
-    words, sorted; `list_hashes` those of all words of the list, from which no parameter learns.
+    `architecture` has the arguments of MLP. A `mixture` predicts from the logits of `net` and the
+    windows. `train_hashes` are those of the distinct training words, sorted; `list_hashes` those of
+    all words of the list, from which no parameter learns.
     """
 
     def __init__(self, vocab: Vocabulary, block_size: int, architecture: dict[str, Any]) -> None:
@@ -78,11 +75,7 @@ class NameModel(nn.Module):
         exclude: Iterable[str] = (),
         best: int | None = None,
     ) -> list[str]:
-        """Draws names, the same ones as the command `sample` with the same options.
-
-        `exclude` has words and parts that no name contains. An option out of range, or names that
-        are not found, raise ValueError.
-        """
+        """Draws names as the command `sample` does; `exclude` has words and parts, not a file."""
         with evaluating(self):
             decoding = Decoding(temperature, top_k, top_p)
             condition = Condition(prefix, suffix, pattern, min_length, max_length)
@@ -97,8 +90,8 @@ class NameModel(nn.Module):
         if one or not all(isinstance(word, str) for word in words):
             raise ValueError("score takes a list of words: score([word]) for one")
         with evaluating(self):
-            found = score(self, self.vocab, self.block_size, filter(spells, words)).tolist()
-        each = iter(found)
+            found = score(self, self.vocab, self.block_size, filter(spells, words))
+        each = iter(found.tolist())
         return [next(each) if spells(word) else None for word in words]
 
     def folded(self) -> "NameModel":
@@ -106,8 +99,7 @@ class NameModel(nn.Module):
         norm = self.architecture.get("norm", "batch")  # another one stays
         folded = {"norm": "none" if norm == "batch" else norm, "logits_batch_norm": False}
         model = _blank(self.vocab, self.block_size, self.architecture | folded)
-        model.net = fold(self.net).float()
-        model.mixture = self.mixture
+        model.net, model.mixture = fold(self.net).float(), self.mixture
         model.set_extra_state(self.get_extra_state())
         return model.eval()
 
@@ -135,17 +127,13 @@ class NameModel(nn.Module):
     def check(self, entry: dict[str, Any]) -> None:
         """Raises ValueError if a checkpoint's entry describes another network, but for its init."""
         if apart := difference(entry["chars"], self.vocab.chars):
-            raise ValueError(
-                f"the checkpoint has another vocabulary than the word list: {apart}; "
-                "use the list it was trained on"
-            )
+            apart += "; use the list it was trained on"
+            raise ValueError(f"the checkpoint has another vocabulary than the word list: {apart}")
         ours = {"block_size": self.block_size, **self.architecture}
         for name, value in {"block_size": entry["block_size"], **entry["architecture"]}.items():
             if name != "init" and value != ours[name]:
-                raise ValueError(
-                    f"the checkpoint's network has {name} {value}, the config's {ours[name]}; "
-                    "use the config.yaml beside the checkpoints folder"
-                )
+                told = f"{value}, the config's {ours[name]}; use the config.yaml beside checkpoints"
+                raise ValueError(f"the checkpoint's network has {name} {told}")
 
     def take_parts_of(self, entry: dict[str, Any]) -> None:
         """Makes the parts beside the network that a checkpoint has, for its state_dict to fill."""
@@ -155,27 +143,21 @@ class NameModel(nn.Module):
 
 
 def _blank(vocab: Vocabulary, block_size: int, architecture: dict[str, Any]) -> NameModel:
-    """A model to be filled. Its first parameters do not change a run's random state."""
+    """A model to be filled; a run's random state stays as it is."""
     with torch.random.fork_rng([]):
         return NameModel(vocab, block_size, architecture)
 
 
 def _weights(vocab: Vocabulary, block_size: int, architecture: dict[str, Any]) -> int:
     """How many weights an MLP has, without its biases and norms."""
-    usual = {name: parameter.default for name, parameter in signature(MLP).parameters.items()}
-    sizes = {**usual, **architecture}
-    embd, hidden = sizes["n_embd"], sizes["n_hidden"]
-    inside = hidden * (block_size * embd + (sizes["n_layer"] - 1) * hidden)
-    return len(vocab) * (embd + hidden) + inside
+    (sizes := signature(MLP).bind(len(vocab), block_size, **architecture)).apply_defaults()
+    embd, hidden, layers = (sizes.arguments[name] for name in ("n_embd", "n_hidden", "n_layer"))
+    return (len(vocab) + hidden * block_size) * embd + (len(vocab) + (layers - 1) * hidden) * hidden
 
 
 def read(path: str | Path) -> dict[str, Any]:
-    """The entries of a checkpoint file, on the CPU; runs no code from it.
-
-    FileNotFoundError if there is none, ValueError if it is none of this version of the program.
-    """
-    path = Path(path)
-    if not path.is_file():
+    """The entries of a checkpoint file, on the CPU; ValueError if it is none of this version."""
+    if not (path := Path(path)).is_file():
         raise FileNotFoundError(f"no checkpoint at {path}")
     try:
         with zipfile.ZipFile(path) as parts:
@@ -187,9 +169,8 @@ def read(path: str | Path) -> dict[str, Any]:
         if any(one.nbytes > one.untyped_storage().nbytes() for one in tensors):
             raise ValueError  # it shows few numbers as many
     except Exception as error:  # torch.load fails in as many ways as files can be broken
-        raise ValueError(
-            f"{path} is incomplete or damaged ({type(error).__name__}); use another checkpoint"
-        ) from error
+        told = f"is incomplete or damaged ({type(error).__name__}); use another checkpoint"
+        raise ValueError(f"{path} {told}") from error
     ours = entries.get(KEY) if isinstance(entries, dict) else None
     if not isinstance(ours, dict):
         raise ValueError(f"{path} is not a checkpoint of lit_makemore")
@@ -201,7 +182,7 @@ def read(path: str | Path) -> dict[str, Any]:
 
 
 def load(path: str | Path) -> NameModel:
-    """The model of a checkpoint file, in evaluation mode. Raises as `read` does."""
+    """The model of a checkpoint file, in evaluation mode; ValueError if it holds none."""
     entries = read(path)
     try:
         ours = entries[KEY]
@@ -216,17 +197,15 @@ def load(path: str | Path) -> NameModel:
         model.take_parts_of(ours)
         model.to(dtype).load_state_dict(state)
     except Exception as error:  # somebody changed the entries
-        raise ValueError(
-            f"{path} holds no network that can be rebuilt ({type(error).__name__}); "
-            "use another checkpoint"
-        ) from error
+        told = f"no network that can be rebuilt ({type(error).__name__}); use another checkpoint"
+        raise ValueError(f"{path} holds {told}") from error
     if not all(tensor.isfinite().all() for tensor in model.net.state_dict().values()):
         raise ValueError(f"{path}: some parameters are not finite; use an earlier checkpoint")
     return model.eval()
 
 
 def write(entries: dict[str, Any], path: str | Path) -> None:
-    """Writes a checkpoint so that its name never stands for a part of one, whatever happens."""
+    """Writes a checkpoint whole or not at all."""
     content = BytesIO()  # where the disk is full, torch would not say so
     torch.save(entries, content)
     with replacing(path) as file:

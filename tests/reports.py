@@ -66,7 +66,7 @@ REPORTS = {
     "YAML that is not what it seems (pyyaml #165)": "around::configuration",
     "pipes (zstd #4340)": "around::pipe",
     "lists in other formats (FrequencyWords, hunspell, Census, JSON, HTML)": "formats::",
-    "Unicode (cpython #78904)": "corpus::dotted corpus::utf_16 corpus::one_spelling streams::",
+    "Unicode (cpython #78904)": "corpus::dotted corpus::utf_16 corpus::no_harm streams::",
     "early stopping and other ends (Lightning #8278)": "ends::",
     "a terminal that is closed": "around::terminal around::nohup",
     "tables of text (TensorBoard #830)": "around::tables",

@@ -55,21 +55,6 @@ def test_the_counts_of_a_mixture_come_back_with_their_own_order_and_discount(tmp
     assert found(torch.tensor([[0, 1]])).exp()[0, 2].item() == pytest.approx(expected)
 
 
-def test_a_failed_write_leaves_the_previous_checkpoint(tmp_path, monkeypatch):
-    path = tmp_path / "x.ckpt"
-    checkpoint.write(entries(model()), path)
-    before = path.read_bytes()
-
-    def full(descriptor):
-        raise OSError(28, "No space left on device")
-
-    monkeypatch.setattr(os, "fsync", full)
-    with pytest.raises(OSError, match="No space"):
-        checkpoint.write({}, path)
-    assert path.read_bytes() == before
-    assert list(tmp_path.iterdir()) == [path]
-
-
 def test_output_to_a_device_or_a_link_replaces_neither(tmp_path):
     target, link = tmp_path / "target", tmp_path / "link"
     target.write_text("old")
@@ -93,20 +78,14 @@ def test_output_to_a_device_or_a_link_replaces_neither(tmp_path):
         (lambda path: path.write_bytes(path.read_bytes()[:1000]), "is incomplete or damaged"),
         (lambda path: path.write_bytes(b""), "is incomplete or damaged"),
         (lambda path: torch.save({"state_dict": {}}, path), "not a checkpoint of lit_makemore"),
-        (
-            lambda path: torch.save({checkpoint.KEY: {"format": 99}}, path),
-            "was written by another version of lit_makemore; train it again",
-        ),
+        (lambda path: torch.save({checkpoint.KEY: {"format": 99}}, path), "by another version of"),
     ],
-    ids=["truncated", "empty", "foreign", "other"],
 )
 def test_a_bad_file_is_one_error_that_names_it(tmp_path, change, message):
-    path = tmp_path / "x.ckpt"
-    checkpoint.write(entries(model()), path)
+    checkpoint.write(entries(model()), path := tmp_path / "x.ckpt")
     change(path)
-    with pytest.raises(ValueError, match=message) as error:
+    with pytest.raises(ValueError, match=f"{path}.* {message}"):
         checkpoint.load(path)
-    assert str(path) in str(error.value)
     with pytest.raises(FileNotFoundError, match="no checkpoint at"):
         checkpoint.load(tmp_path / "none.ckpt")
 
@@ -137,12 +116,14 @@ def test_python_names_the_argument(options, line):
 
 @pytest.mark.parametrize("room", [0, 5000, 27_000])
 def test_a_checkpoint_for_which_there_is_no_room_says_so(tmp_path, room):
-    """torch says "unexpected pos 27968 vs 27860"."""
+    """torch says "unexpected pos 27968 vs 27860". The previous one stays."""
+    (path := tmp_path / "x.ckpt").write_bytes(b"before")
     _, most = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (room, most))
     try:
         with pytest.raises(OSError, match="File too large"):
-            checkpoint.write({"x": torch.zeros(7000)}, tmp_path / "x.ckpt")
+            checkpoint.write({"x": torch.zeros(7000)}, path)
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, (most, most))
-    assert [*tmp_path.iterdir()] == []
+    assert [*tmp_path.iterdir()] == [path]
+    assert path.read_bytes() == b"before"

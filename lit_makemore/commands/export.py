@@ -20,7 +20,7 @@ from lit_makemore.files import replacing
 from lit_makemore.model import NameModel, load
 from lit_makemore.network.layers import Linear, Tanh
 from lit_makemore.network.mlp import ACTIVATIONS
-from lit_makemore.sampling.generate import POSITIONS, WordFilter
+from lit_makemore.sampling.generate import POSITIONS, word_filter
 from lit_makemore.sampling.sampler import USUAL
 
 Format = Literal["html", "python", "onnx", "safetensors"]
@@ -92,7 +92,7 @@ def python(model: NameModel) -> tuple[bytes, str]:
 
 def described(model: NameModel) -> dict[str, Any]:
     """A folded model as page/names.js and names.py read it, but for its mixture."""
-    net, words = model.net, WordFilter(model.list_hashes)
+    net, (bits, error_rate) = model.net, word_filter(model.list_hashes)
     if unknown := [type(x).__name__ for x in net.layers if type(x) not in PAGE_LAYERS]:
         remedy = "nor can the Python file; use --format onnx or safetensors"
         raise ValueError(f"a page cannot compute {unknown[0]}, {remedy}")
@@ -100,7 +100,7 @@ def described(model: NameModel) -> dict[str, Any]:
     # the embedding, and of each layer weight and bias: folding gives every one a bias
     parameters = [p for part in (net.embedding, *linear) for p in part.parameters()]
     flat = torch.cat([p.flatten() for p in parameters])
-    active, bits = {type(layer) for layer in net.layers}, _base64(words.packed())
+    active = {type(layer) for layer in net.layers}
     return {
         "chars": model.vocab.chars,
         "spaces": [i for i, char in enumerate(model.vocab.chars, 1) if char.isspace()],
@@ -112,7 +112,7 @@ def described(model: NameModel) -> dict[str, Any]:
             "activation": next(name for name, kind in ACTIVATIONS.items() if kind in active),
             "parameters": _base64(flat.detach().numpy().astype("<f4").tobytes()),
         },
-        "filter": {"bits": bits, "positions": POSITIONS, "errorRate": words.error_rate},
+        "filter": {"bits": _base64(bits), "positions": POSITIONS, "errorRate": error_rate},
     }
 
 

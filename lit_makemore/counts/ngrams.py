@@ -1,4 +1,4 @@
-"""Models that count n-grams of the training words: uniform, unigram, bigram and Kneser–Ney.
+"""Models that count n-grams of the training words.
 
 Shapes: D distinct training examples, M windows, T block_size, V vocab_size.
 """
@@ -26,8 +26,7 @@ class Seen(NamedTuple):
 class AddOne:
     """The frequency of each character after the last `order` ones, 0 or 1; 1 is added to a count.
 
-    Of the distinct training examples x (D, T) are the windows, y (D,) the next tokens, and n (D,)
-    how often each occurs.
+    Arguments: distinct windows x (D, T), next tokens y (D,), and how often each occurs, n (D,).
     """
 
     def __init__(self, order: int, x: Tensor, y: Tensor, n: Tensor, vocab_size: int) -> None:
@@ -48,9 +47,8 @@ class AddOne:
 class KneserNey(nn.Module):
     """Interpolated Kneser–Ney smoothing. Of longer windows it reads the last T characters.
 
-    The distribution after a window h is mixed with the one after a shorter window: h without its
-    first character, and so on, down to the empty window and the uniform distribution. If h occurs
-    in the training words,
+    The distribution after a window h is mixed with the one after h without its first character, and
+    so on, down to the empty window and the uniform distribution. If h occurs in the training words,
 
         p(w | h) = (max(c(h w) - d, 0) + d · n(h) · p(w | h without its first character)) / c(h)
 
@@ -60,9 +58,8 @@ class KneserNey(nn.Module):
     shorter window's. (Kneser & Ney, 1995; Chen & Goodman, 1999,
     https://doi.org/10.1006/csla.1999.0128, equation 23.)
 
-    Arguments as AddOne has them, and the discount d. The state_dict holds the examples: `rows`
-    (D, T + 1), the windows with their next tokens in a small type, and `counts` (D,), how often
-    each occurs. They are no buffers, because they are looked up on the CPU, in float64.
+    Arguments as AddOne has them, and the discount d. The state_dict holds the examples, `rows`
+    (D, T + 1) of windows and next tokens, and `counts` (D,); looked up on the CPU, in float64.
     """
 
     def __init__(
@@ -78,9 +75,8 @@ class KneserNey(nn.Module):
         self.rows, self.counts = torch.cat([x, y[:, None]], 1).to(small), n.int()
         self._levels: list[_Level] = []
         self._occurrences: list[Tensor] = []  # c(h w) of the whole windows of each length
-        # Each distinct window of a length has a number. It is the position of
-        # (number of the window without its first character) · V + first character
-        # in the sorted tensor of all such values of that length.
+        # The number of a distinct window is the position of (number of the window without its first
+        # character) · V + first character among all such values of its length, sorted.
         self._contexts: list[Tensor] = []
         number = torch.zeros(len(y), dtype=torch.int64)
         pairs = [number * vocab_size + y]  # a window's number and the next token in one number
@@ -142,15 +138,14 @@ class KneserNey(nn.Module):
         return found
 
 
-Baseline = AddOne | KneserNey
-"""A model that predicts the next character by counting."""
+Baseline = AddOne | KneserNey  # predicts the next character by counting
 
 
 class _Level:
     """The counts c(h w) of all windows h of one length; only pairs h w that occur are stored.
 
-    `pairs` (P,) are sorted numbers (window number) · V + token. `totals` and `kinds` are, of each
-    window, how often any token follows, and how many do; float64.
+    `pairs` (P,) are sorted numbers (window number) · V + token. `totals` and `kinds` say of each
+    window how often any token follows, and how many do; float64.
     """
 
     def __init__(self, pairs: Tensor, counts: Tensor, vocab_size: int) -> None:

@@ -6,7 +6,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-from lit_makemore.sampling.sampler import Draw, Sampler
+from lit_makemore.sampling.sampler import LONGEST, Draw, Sampler
 from lit_makemore.sampling.scoring import score
 from lit_makemore.training.datamodule import NamesDataModule
 from lit_makemore.words.corpus import word_hashes
@@ -29,11 +29,12 @@ def samples(model: nn.Module, data: NamesDataModule, num: int) -> Draw:
     """Draws names, with the same random numbers each time.
 
     The model is in evaluation mode: windows (B, T) to logits (B, V). No more names are drawn than
-    are shown: a network that never ends one would take minutes for thousands.
+    are shown: a network that never ends one would take minutes for thousands. What is ten times as
+    long as any training word is cut; a network that forgets lengths reaches that once in 20,000.
     """
-    longest = data.splits["train"].longest
-    sampler = Sampler(model, data.vocab, data.block_size, longest=longest, batch=num)
-    return next(sampler.draw(num, torch.Generator().manual_seed(SEED)))
+    sampler = Sampler(model, data.vocab, data.block_size)
+    sampler.limit = min(max(100, 10 * data.splits["train"].longest), LONGEST)
+    return next(sampler.draw(torch.Generator().manual_seed(SEED), num))
 
 
 def sample_table(model: nn.Module, data: NamesDataModule) -> str:
@@ -58,9 +59,9 @@ def known_samples(model: nn.Module, data: NamesDataModule) -> Known:
     made hits many of them, but held-out words as often as training words. And where words repeat,
     held-out words are training words too.
     """
-    splits, sampler = data.splits, Sampler(model, data.vocab, data.block_size, batch=LOOKED_UP)
+    splits, sampler = data.splits, Sampler(model, data.vocab, data.block_size)
     sampler.limit = min(sampler.limit, splits["train"].longest + 1)  # longer ones are not there
-    draw = next(sampler.draw(LOOKED_UP, torch.Generator().manual_seed(SEED)))
+    draw = next(sampler.draw(torch.Generator().manual_seed(SEED), LOOKED_UP))
     names = (name for name, cut in zip(draw.names, draw.cut.tolist(), strict=True) if not cut)
     drawn = word_hashes(names)
     train = splits["train"].hashes.unique()

@@ -1,17 +1,13 @@
 """The gradients of this project's networks, derived by hand.
 
-There are three levels. `forward` and `backward` split the lecture's two-layer network into single
-operations and go back through them, one line per operation. `cross_entropy_backward` and
-`batch_norm_backward` combine the lines of the loss and of the normalisation into closed forms.
-`gradients` applies one such derivative per layer to any MLP.
-
-Everywhere, dx is the derivative of the loss with respect to x and has the shape of x. Two rules
-explain most lines: if the forward pass broadcasts a value, the backward pass sums over the
-broadcast dimension; if a value is used twice, its derivative is the sum of both derivatives.
-
+`forward` and `backward` go through the lecture's two-layer network and back, a line per operation.
+`gradients` applies one derivative per layer to any MLP. dx is the derivative of the loss by x. Two
+rules explain most lines: where the forward pass broadcasts a value, the backward pass sums over
+that dimension; the derivative of a value that is used twice is the sum of both.
 Shapes: B or n batch, T block_size, C n_embd, H n_hidden, V vocab_size.
 """
 
+from collections.abc import Mapping
 from types import SimpleNamespace
 from typing import Any
 
@@ -24,7 +20,7 @@ from lit_makemore.network.mlp import MLP
 
 EPS = 1e-5
 
-# In the order of the backward pass.
+# in the order of the backward pass
 INTERMEDIATES = """logprobs probs counts_sum_inv counts_sum counts norm_logits logit_maxes logits h
 W2 b2 hpreact bngain bnbias bnraw bnvar_inv bnvar bndiff2 bndiff bnmeani hprebn embcat W1 b1 emb
 C""".split()
@@ -33,9 +29,8 @@ C""".split()
 def forward(p: SimpleNamespace, x: Tensor, y: Tensor) -> SimpleNamespace:
     """The lecture's two-layer network with Batch Normalization, one operation per line.
 
-    Parameters C (V, C), W1 (T·C, H), b1 (H), bngain and bnbias (1, H), W2 (H, V) and b2 (V), and
-    windows x (n, T) and next tokens y (n,) to all parameters, intermediates and the loss, by name.
-    One example alone has no variance, and raises ValueError.
+    p has C (V, C), W1 (T·C, H), b1 (H), bngain and bnbias (1, H), W2 (H, V) and b2 (V). Windows
+    x (n, T) and next tokens y (n,) to the parameters, intermediates and the loss, by name.
     """
     n = len(y)
     if n < 2:
@@ -110,7 +105,6 @@ def backward(v: SimpleNamespace, x: Tensor, y: Tensor) -> dict[str, Tensor]:
     d.embcat = d.hprebn @ v.W1.T
     d.W1 = v.embcat.T @ d.hprebn
     d.b1 = d.hprebn.sum(0)
-    # A view: the same numbers in another shape.
     d.emb = d.embcat.view(v.emb.shape)
     # A row of C was used once for each time its character occurs: add up all derivatives.
     d.C = torch.zeros_like(v.C).index_add(0, x.flatten(), d.emb.flatten(0, 1))
@@ -120,8 +114,7 @@ def backward(v: SimpleNamespace, x: Tensor, y: Tensor) -> dict[str, Tensor]:
 def cross_entropy_backward(logits: Tensor, y: Tensor) -> Tensor:
     """The eight lines from the loss to the logits in one: (softmax - onehot) / n, (n, V).
 
-    The loss of a row is log Σ_j e^(l_j) - l_y. Its derivative with respect to l_j is
-    e^(l_j) / Σ e^l, which is the softmax, minus 1 if j = y.
+    The loss of a row, log Σ_j e^(l_j) - l_y, has the derivative e^(l_j) / Σ e^l, minus 1 if j = y.
     """
     return (logits.softmax(1) - F.one_hot(y, logits.size(1))) / len(y)
 
@@ -181,17 +174,21 @@ def embedding_backward(dy: Tensor, x: Tensor, num_embeddings: int) -> Tensor:
     return rows.new_zeros(num_embeddings, rows.size(1)).index_add(0, x.flatten(), rows)
 
 
+def layer_values(net: MLP, x: Tensor, masks: Mapping[int, Tensor] = {}) -> list[Tensor]:
+    """The input of each layer, and the logits; `masks` replace what Dropout layers draw."""
+    values = [net.embedding(x).flatten(1)]
+    for i, layer in enumerate(net.layers):
+        values.append(values[-1] * masks[i] if i in masks else layer(values[-1]))
+    return values
+
+
 @torch.no_grad()
 def gradients(net: MLP, x: Tensor, y: Tensor) -> tuple[Tensor, dict[str, Tensor], list[Tensor]]:
-    """A forward and a backward pass of any MLP, without autograd.
+    """The loss of any MLP, each parameter's gradient by name, and those of embedding and layers.
 
-    Returns the loss, the gradient of each parameter by name, and the gradients with respect to the
-    output of the embedding and of each layer. A layer without a derivative raises ValueError.
+    A layer without a derivative raises ValueError.
     """
-    emb = net.embedding(x)  # (B, T, C)
-    values = [emb.flatten(1)]  # the input of each layer, and the logits
-    for layer in net.layers:
-        values.append(layer(values[-1]))
+    values = layer_values(net, x)
     loss = F.cross_entropy(values[-1], y)
 
     found: dict[str, Tensor] = {}
@@ -200,7 +197,7 @@ def gradients(net: MLP, x: Tensor, y: Tensor) -> tuple[Tensor, dict[str, Tensor]
         d, own = _layer_backward(outputs[0], values[i], values[i + 1], net.layers[i])
         found |= {f"layers.{i}.{name}": gradient for name, gradient in own.items()}
         outputs.insert(0, d)
-    d_emb = outputs[0].view(emb.shape)
+    d_emb = outputs[0].view(*x.shape, -1)  # (B, T, C)
     found["embedding.weight"] = embedding_backward(d_emb, x, net.embedding.num_embeddings)
     return loss, found, outputs
 
@@ -220,7 +217,7 @@ class _ByHand(torch.autograd.Function):
 
 
 def loss_by_hand(net: MLP, x: Tensor, y: Tensor) -> Tensor:
-    """The loss of a minibatch, whose gradients are those of `gradients`; the same arguments."""
+    """The loss of a minibatch, whose gradients are those of `gradients`."""
     return _ByHand.apply(net, x, y, *net.parameters())
 
 

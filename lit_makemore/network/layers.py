@@ -1,28 +1,21 @@
-"""Linear, BatchNorm1d and Tanh from first principles, with torch.nn's names and state_dict.
-
-Shapes: B batch, F features.
-"""
+"""Linear, BatchNorm1d and Tanh, with torch.nn's names and state_dict. B batch, F features."""
 
 from typing import Literal, get_args
 
 import torch
 from torch import Tensor, nn
 
+# The variance that normalises a minibatch, and the one that the running average takes in: biased
+# (division by B) or unbiased (by B - 1) for both; torch normalises by the one, averages the other
 Variance = Literal["torch", "biased", "unbiased"]
-"""The variance that normalises a minibatch, and the one that the running average takes in.
-
-    torch     normalises with the biased variance (division by B), averages the unbiased (by B - 1)
-    biased    the biased variance for both
-    unbiased  the unbiased variance for both
-"""
 
 
 class Linear(nn.Module):
     """An affine map: y = x Wᵀ + b.
 
     The weight starts as N(0, 1)/√in_features, so that inputs of variance 1 give outputs of variance
-    1 (He et al., 2015, https://arxiv.org/abs/1502.01852). The bias starts at zero. torch.nn.Linear
-    draws both from a uniform distribution. A generator replaces torch's global one.
+    1 (He et al., 2015, https://arxiv.org/abs/1502.01852), the bias at zero; torch.nn.Linear draws
+    both from a uniform distribution. A generator replaces torch's global one.
     """
 
     def __init__(
@@ -50,11 +43,10 @@ class BatchNorm1d(nn.BatchNorm1d):
     """Batch normalisation of (B, F) inputs: y = γ (x - μ) / √(σ² + ε) + β.
 
     In training mode, μ and σ² are the mean and variance of each feature over the minibatch, and
-    the layer updates running averages of both. In evaluation mode, it uses the running averages
-    instead (Ioffe & Szegedy, 2015, https://arxiv.org/abs/1502.03167). It is a torch.nn.BatchNorm1d
-    with the forward pass written out and a choice of variance; (B, F, L) inputs are not supported.
-    Statistics are computed in float32 at least, since bfloat16 has too few digits for x - μ.
-    ValueError: the variance is unknown, the input is not (B, F), or a training batch has one row.
+    the layer updates running averages of both, which it uses in evaluation mode (Ioffe & Szegedy,
+    2015, https://arxiv.org/abs/1502.03167). It is a torch.nn.BatchNorm1d with the forward pass
+    written out and a choice of variance; (B, F, L) inputs are not supported. Statistics are
+    computed in float32 at least, since bfloat16 has too few digits for x - μ.
     """
 
     num_batches_tracked: Tensor
@@ -76,14 +68,11 @@ class BatchNorm1d(nn.BatchNorm1d):
 
     def forward(self, x: Tensor) -> Tensor:
         if x.ndim != 2 or x.size(1) != self.num_features:
-            raise ValueError(
-                f"BatchNorm1d takes (batch, {self.num_features}) inputs, not {tuple(x.shape)}"
-            )
+            takes = f"(batch, {self.num_features}) inputs"
+            raise ValueError(f"BatchNorm1d takes {takes}, not {tuple(x.shape)}")
         observes = self.training or self.running_mean is None  # None: without running averages
         if observes and len(x) < 2:
-            raise ValueError(
-                "BatchNorm1d cannot normalise a training batch of one row: its variance is zero"
-            )
+            raise ValueError("BatchNorm1d cannot normalise a training batch of one row")
         dtype = x.dtype
         x = x.to(torch.promote_types(dtype, torch.float32))
         # A GPU takes longer to start kernels than to run them: there one of torch's does all this.
@@ -122,10 +111,7 @@ class BatchNorm1d(nn.BatchNorm1d):
 
 
 class Tanh(nn.Module):
-    """The hyperbolic tangent, (eˣ - e⁻ˣ) / (eˣ + e⁻ˣ), with derivative 1 - tanh² x.
-
-    Where |tanh x| is close to 1, the unit is saturated: it stops learning.
-    """
+    """The hyperbolic tangent, with derivative 1 - tanh² x. Close to 1, the unit stops learning."""
 
     def forward(self, x: Tensor) -> Tensor:
         return torch.tanh(x)

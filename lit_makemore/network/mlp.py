@@ -1,7 +1,4 @@
-"""The network: embedding → hidden blocks → logits.
-
-Shapes: B batch, T block_size, C n_embd, H n_hidden, V vocab_size.
-"""
+"""The network. Shapes: B batch, T block_size, C n_embd, H n_hidden, V vocab_size."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -16,11 +13,6 @@ from lit_makemore.network.layers import BatchNorm1d, Linear, Tanh, Variance
 
 ACTIVATIONS = {"tanh": Tanh, "relu": nn.ReLU, "linear": nn.Identity}
 NORMS = {"batch": BatchNorm1d, "layer": nn.LayerNorm, "none": None}
-# The short names, what a class of torch.nn takes instead, and such a class.
-OPTIONS: dict[str, tuple[dict[str, Any], str, str]] = {
-    "activation": (ACTIVATIONS, "nothing", "torch.nn.GELU"),
-    "norm": (NORMS, "the width", "torch.nn.RMSNorm"),
-}
 
 
 @dataclass(frozen=True)
@@ -50,14 +42,8 @@ class MLP(nn.Module):
 
     `layers` is the flat list of the lecture: n_layer × [Linear → norm → activation], each followed
     by Dropout if there is any, and the Linear layer of the logits, which BatchNorm1d may follow
-    too. A Linear layer before BatchNorm1d has a bias only if it is asked for, since it would have
-    no effect. A generator replaces torch's global one.
-
-    Args:
-        activation: tanh, relu, linear, or a class of torch.nn without arguments: torch.nn.GELU.
-        norm: batch, layer, none, or a class of torch.nn that takes the width: torch.nn.RMSNorm.
-
-    A size that is not positive, or an unknown activation, norm or variance, raises ValueError.
+    too. A Linear layer before BatchNorm1d has no bias, which would have no effect, unless it is
+    asked for. A generator replaces torch's global one.
     """
 
     def __init__(
@@ -112,9 +98,6 @@ class MLP(nn.Module):
         return self.layers(embedded.flatten(1))  # (B, V)
 
 
-# What logits stand for is computed in float32 at least: bfloat16 has too few digits.
-
-
 def probabilities(logits: Tensor) -> Tensor:
     """Logits to probabilities, both (B, V)."""
     return _precise(logits).softmax(1)
@@ -126,10 +109,7 @@ def log_probabilities(logits: Tensor) -> Tensor:
 
 
 def cross_entropy(logits: Tensor, targets: Tensor, reduction: str = "mean") -> Tensor:
-    """The loss in nats of logits (B, V) for next characters (B,), or distributions of them (B, V).
-
-    `reduction` is "mean", or "none" for one loss per example.
-    """
+    """The loss in nats of logits (B, V) for next characters (B,) or their distributions (B, V)."""
     logits = _precise(logits)
     if targets.is_floating_point():
         targets = targets.to(logits.dtype)
@@ -137,6 +117,7 @@ def cross_entropy(logits: Tensor, targets: Tensor, reduction: str = "mean") -> T
 
 
 def _precise(logits: Tensor) -> Tensor:
+    """In float32 at least: bfloat16 has too few digits."""
     return logits.to(torch.promote_types(logits.dtype, torch.float32))
 
 
@@ -149,7 +130,6 @@ def _norm(name: str, width: int, variance: Variance, init: Init) -> list[nn.Modu
 
 
 def _scaled(norm: nn.Module, gain: float, bias: float) -> nn.Module:
-    """The layer with this γ and β, where it has them."""
     for name, value in (("weight", gain), ("bias", bias)):
         if isinstance(parameter := getattr(norm, name, None), nn.Parameter):
             nn.init.constant_(parameter, value)
@@ -158,25 +138,26 @@ def _scaled(norm: nn.Module, gain: float, bias: float) -> nn.Module:
 
 def _layer(option: str, name: str, width: int) -> nn.Module:
     """An activation, or a norm, of outputs (B, width)."""
-    known, takes, example = OPTIONS[option]
-    kind: Any = known.get(name)
+    known: dict[str, Any] = NORMS if option == "norm" else ACTIVATIONS
+    kind = known.get(name)
     if kind is None and str(name).startswith("torch.nn."):
         kind = getattr(nn, name.removeprefix("torch.nn."), None)
     try:
-        layer = kind(width) if takes == "the width" else kind()
+        layer = kind(width) if option == "norm" else kind()  # type: ignore[misc]
         if name in known or layer.eval()(torch.zeros(2, width)).shape == (2, width):
             return layer.train()
     except Exception:  # what a class says of arguments and shapes that it does not take
         pass
+    example = "RMSNorm that takes the width" if option == "norm" else "GELU that takes nothing"
     raise ValueError(
-        f"{option} is {', '.join(known)}, or a class of torch.nn such as {example} that takes "
-        f"{takes} and keeps the shape of its input, not {name!r}"
+        f"{option} is {', '.join(known)}, or a class of torch.nn such as torch.nn.{example} and "
+        f"keeps the shape of its input, not {name!r}"
     )
 
 
 @contextmanager
 def buffers_restored(net: nn.Module) -> Iterator[None]:
-    """The buffers, as running averages, are after the block what they were before it."""
+    """The buffers are after the block what they were before it."""
     buffers = [(buffer, buffer.clone()) for buffer in net.buffers()]
     try:
         yield

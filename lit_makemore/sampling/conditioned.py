@@ -6,30 +6,20 @@ The chance that it will fit, in the end, follows from the chances one character 
     chance_t(place) = p(end | window), if the name may end here,
                       + Σ_c p(c | window) · chance_t+1(the place after c)
 
-and c is drawn with the probability of its term in this sum, divided by the sum. So each name has
-the network's probability divided by that of the condition, which is chance_0 of the first place.
-(The backward pass of a hidden Markov model: Baum et al., 1970,
-https://doi.org/10.1214/aoms/1177697196.)
-
+and c is drawn with the probability of its term, divided by the sum. So each name has the network's
+probability divided by chance_0 of the first place, that of the condition (Baum et al., 1970).
 Shapes: B names in the making, P places, T block_size, V vocab_size.
 """
 
+from functools import partial
+
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from lit_makemore.network.mlp import log_probabilities
-from lit_makemore.sampling.arguments import ArgumentError
-from lit_makemore.sampling.conditions import Automaton, Condition
-from lit_makemore.sampling.sampler import (
-    FIRST,
-    LONGEST,
-    Decoding,
-    Sampler,
-    choose,
-    longest_name,
-    names_at_once,
-    only_names,
-)
+from lit_makemore.sampling.conditions import ArgumentError, Automaton, Condition
+from lit_makemore.sampling.sampler import Decoding, Sampler, choose, longest_name, only_names
 from lit_makemore.sampling.scoring import logits_of
 from lit_makemore.words.vocab import Vocabulary
 
@@ -38,17 +28,13 @@ MAX_CHANCES = 2**25  # places times positions, to bound the memory
 SETTLED = 1e-12  # a chance that changes by less, relative to itself, will not change any more
 
 
-class TooMany(Exception):
-    """The places of a condition, or their chances, take too much memory."""
-
-
 def find_places(
     automaton: Automaton, vocab: Vocabulary, block_size: int, max_length: int
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """All places that a name of at most max_length characters which will fit can be at; or TooMany.
+    """The places that a name of at most max_length characters which will fit can be at.
 
-    The window of each place, (P, T), of which the first is where every name begins; the place
-    after each character, (P, V), which is P for none; and whether a name may end there, (P,).
+    Their windows (P, T), the first of which is where every name begins; the place after each
+    character (P, V), which is P for none; and whether a name may end there (P,).
     """
     begin = ("\0" * block_size, 0)  # tokens as characters: such a window can be looked up
     numbers, depths, edges = {begin: 0}, [0], list[int]()
@@ -56,7 +42,7 @@ def find_places(
         depth = depths[number] + 1
         for c, after in automaton.moves[state].items():
             token = vocab.stoi[c]
-            if depth + (automaton.missing[after] or 0) > max_length:
+            if depth + automaton.missing[after] > max_length:
                 continue
             place = ((window + chr(token))[1:], after)
             if place not in numbers:
@@ -65,7 +51,7 @@ def find_places(
                 depths.append(depth)
             edges += number, token, numbers[place]
         if len(queue) * len(vocab) > MAX_CELLS:
-            raise TooMany
+            raise MemoryError
     following = torch.full((len(queue), len(vocab)), len(queue))
     sources, tokens, targets = torch.tensor(edges, dtype=torch.int64).view(-1, 3).T
     following[sources, tokens] = targets
@@ -76,29 +62,20 @@ def find_places(
 class ConditionedSampler(Sampler):
     """Draws names that the automaton accepts, and none in vain.
 
-    `probability` is that of a name that fits, among all that the network draws. A condition that
-    leaves too much open for this window and vocabulary raises TooMany; one that no name fits,
-    ValueError.
+    `probability` is their share of all that the network draws. MemoryError if it takes too much
+    memory; ValueError if no name fits.
     """
 
-    def __init__(
-        self,
-        net: nn.Module,
-        vocab: Vocabulary,
-        block_size: int,
-        decoding: Decoding,
-        automaton: Automaton,
-        min_length: int,
-        max_length: int,
-    ) -> None:
-        self.vocab, self.min_length, self.max_length = vocab, min_length, None
-        self.limit = max_length + 1  # with the end mark
-        self.batch, self._first = names_at_once(vocab), FIRST
+    def __init__(self, free: Sampler, automaton: Automaton, min_length: int, longest: int) -> None:
+        self.vocab, self.min_length, self.max_length = free.vocab, min_length, None
+        self.limit = longest + 1  # with the end mark
         self._begin = torch.zeros(1, dtype=torch.int64)
-        windows, self._following, accepts = find_places(automaton, vocab, block_size, max_length)
-        logits = logits_of(net, windows).float()
+        places = find_places(automaton, free.vocab, free.block_size, longest)
+        windows, self._following, accepts = places
+        logits = logits_of(free.net, windows).float()
         self._log_p = log_probabilities(logits)  # (P, V)
-        self._p = decoding.probabilities(only_names(logits.double(), windows, vocab))  # (P, V)
+        drawn = only_names(logits.double(), windows, free.vocab)
+        self._p = free.decoding.probabilities(drawn)  # (P, V)
         self._ending = self._p[:, 0] * accepts
         self._chances = self._backwards()
         self.probability = float(self._chances[0][0])
@@ -112,12 +89,11 @@ class ConditionedSampler(Sampler):
         for position in reversed(range(self.limit)):
             may_end = position >= self.min_length
             if not (settled and may_end):
-                chance = torch.zeros_like(later)
-                chance[:-1] = self._weights(slice(None), later, may_end).sum(1)
+                chance = F.pad(self._weights(slice(None), later, may_end).sum(1), (0, 1))
                 settled = may_end and bool((chance - later <= SETTLED * chance).all())
                 later, different = chance, different + 1
                 if different * len(later) > MAX_CHANCES:
-                    raise TooMany
+                    raise MemoryError
             chances.append(later)
         return chances[::-1]
 
@@ -144,26 +120,21 @@ def sampler(
     decoding: Decoding = Decoding(),
     condition: Condition = Condition(),
 ) -> Sampler:
-    """What draws the names of a condition from a network.
+    """What draws the names of a condition: exactly if its places are few enough.
 
-    A prefix only has to be put in front, and names that are too long are few. Another condition is
-    drawn exactly if its places are few enough. Otherwise names are drawn until enough of them fit.
-    Raises ValueError if none does; net, vocab, block_size and decoding are as Sampler has them.
+    A prefix only has to be put in front, and names that are too long are few. Otherwise names are
+    drawn until enough of them fit.
     """
-    automaton = condition.automaton(vocab)
-    usual = net, vocab, block_size, decoding
+    automaton, usual = condition.automaton(vocab), (net, vocab, block_size, decoding)
+    free = Sampler(*usual, condition.prefix, condition.max_length)
     if condition.is_simple:
-        return Sampler(*usual, condition.prefix, condition.max_length)
-    least = max(condition.min_length, automaton.missing[0] or 0)
-    most = min(least, LONGEST) + longest_name(vocab)
-    if least > most:
+        return free
+    least = max(condition.min_length, int(automaton.missing[0]))
+    if least > (most := longest_name(vocab, least)):
         raise ArgumentError(f"--min_length {least:,} is too large here: {most:,} at most")
     most = min(most, condition.max_length or most)
     try:
-        return ConditionedSampler(*usual, automaton, condition.min_length, most)
-    except TooMany:
-
-        def fits(name: str) -> bool:
-            return len(name) >= condition.min_length and automaton.fits(name)
-
+        return ConditionedSampler(free, automaton, condition.min_length, most)
+    except MemoryError:
+        fits = partial(automaton.fits, min_length=condition.min_length)
         return Sampler(*usual, condition.begins_with(), most, fits)

@@ -1,15 +1,15 @@
 """What words must look like: how they begin and end, a pattern, how long they are.
 
-In a pattern `?` stands for one character and `*` for any number of them, none included; `\\` before
-one of `?`, `*` and `\\` makes it an ordinary character. A pattern describes whole words.
+In a pattern ? is one character and * any number of them; a backslash makes a character ordinary.
 """
 
+import re
 import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import takewhile
+from math import inf
 
-from lit_makemore.sampling.arguments import ArgumentError
 from lit_makemore.words.reader import MAX_LINE
 from lit_makemore.words.vocab import Vocabulary
 
@@ -18,6 +18,13 @@ NAME = (SOLID, MANY), (MANY, SOLID)  # what all names fit: no white space at an 
 MAX_ENDS = 100_000  # in all states of an automaton
 
 Items = tuple[str, ...]  # characters, ONE and MANY
+
+
+class ArgumentError(ValueError):
+    """Is raised with options as they are typed, --top_k. Its text has Python's arguments, top_k."""
+
+    def __str__(self) -> str:
+        return re.sub(r"(?<!\S)--(?=[a-z])", "", str(self.args[0]))
 
 
 def parse(pattern: str) -> Items:
@@ -35,55 +42,42 @@ class Automaton:
     """Reads a word; after each character it is in the one state that says how the word may go on.
 
     A state holds, for each pattern, the lengths of all ends of it that the rest may fit (the subset
-    construction: Rabin & Scott, 1959, https://doi.org/10.1147/rd.32.0114). States are numbered from
-    0, where every word begins. `accepts` and `missing` say of each state whether the word may end,
-    and after how many more characters at the earliest; None if never. `moves` has for each state
-    the characters with which a word that fits may go on, and the states after them. Too many states
-    raise ValueError.
+    construction: Rabin & Scott, 1959). Every word begins in state 0. Of each state, `accepts` says
+    whether the word may end, `missing` after how many more characters it may (inf: never), and
+    `moves` which state follows each character that may come.
     """
 
     def __init__(self, patterns: Sequence[Items], chars: str) -> None:
-        states = {tuple(frozenset(_closed(items, len(items))) for items in patterns): 0}
-        following: list[dict[str, int]] = []
-        n_ends = 0
-        for state in (queue := list(states)):
-            following.append({})
+        begin = tuple(frozenset(_closed(items, len(items))) for items in patterns)
+        numbers, moves, n_ends = {begin: 0}, list[dict[str, int]](), 0
+        for state in (queue := [begin]):
+            moves.append({})
             n_ends += sum(map(len, state))
             for c in chars:
                 if all(after := tuple(map(_after, patterns, state, c * len(patterns)))):
-                    if after not in states:
-                        states[after] = len(states)
+                    if after not in numbers:
+                        numbers[after] = len(numbers)
                         queue.append(after)
-                    following[-1][c] = states[after]
+                    moves[-1][c] = numbers[after]
             if n_ends > MAX_ENDS:
                 raise ValueError("the pattern has too many *; use fewer of them")
-        self.accepts = [all(0 in ends for ends in state) for state in states]
-        self.missing = self._distances(following)
-        self.moves = [
-            {c: after for c, after in of.items() if self.missing[after] is not None}
-            for of in following
-        ]
+        self.accepts = [all(0 in ends for ends in state) for state in queue]
+        self.missing = missing = [0 if accepts else inf for accepts in self.accepts]
+        before = None
+        while before != missing:  # backwards: mostly the second time is the last
+            before = missing.copy()
+            for number, after_each in reversed([*enumerate(moves)]):
+                nearest = min((missing[after] for after in after_each.values()), default=inf)
+                missing[number] = min(missing[number], 1 + nearest)
+        self.moves = [{c: to for c, to in of.items() if missing[to] < inf} for of in moves]
 
-    def fits(self, word: str) -> bool:
+    def fits(self, word: str, min_length: int = 0) -> bool:
         state = 0
         for c in word:
             if c not in self.moves[state]:
                 return False
             state = self.moves[state][c]
-        return self.accepts[state]
-
-    def _distances(self, moves: list[dict[str, int]]) -> list[int | None]:
-        missing: list[int | None] = [0 if accepts else None for accepts in self.accepts]
-        before: list[list[int]] = [[] for _ in missing]
-        for state, following in enumerate(moves):
-            for after in following.values():
-                before[after].append(state)
-        for state in (queue := [i for i, accepts in enumerate(self.accepts) if accepts]):
-            for earlier in before[state]:  # breadth first
-                if missing[earlier] is None:
-                    missing[earlier] = missing[state] + 1  # type: ignore[operator]
-                    queue.append(earlier)
-        return missing
+        return self.accepts[state] and len(word) >= min_length
 
 
 def _closed(items: Items, left: int) -> set[int]:
@@ -102,7 +96,7 @@ def _after(items: Items, ends: frozenset[int], c: str) -> frozenset[int]:
 
 @dataclass(frozen=True)
 class Condition:
-    """A condition on a word; the default is none. ValueError if no word has such a length."""
+    """A condition on a word; the default is none."""
 
     prefix: str = ""
     suffix: str = ""
@@ -113,15 +107,10 @@ class Condition:
     def __post_init__(self) -> None:
         if self.min_length < 1:
             raise ArgumentError(f"--min_length must be at least 1, not {self.min_length}")
-        self._check_max_length(self.min_length)
         for name in ("prefix", "suffix", "pattern"):  # as the training words
             if len(text := unicodedata.normalize("NFC", getattr(self, name))) > MAX_LINE:
                 raise ArgumentError(f"--{name} has more characters than a word: {MAX_LINE:,}")
             object.__setattr__(self, name, text)
-
-    def _check_max_length(self, least: int) -> None:
-        if self.max_length is not None and self.max_length < least:
-            raise ArgumentError(f"--max_length must be at least {least}, not {self.max_length}")
 
     @property
     def is_simple(self) -> bool:
@@ -142,10 +131,11 @@ class Condition:
         for name, items in patterns.items():
             vocab.encode("".join(c for c in items if c not in (ONE, MANY)), f"the {name}")
         automaton = Automaton([*patterns.values(), *NAME], vocab.chars)
-        least = automaton.missing[0]
-        if least is None:
+        if automaton.missing[0] == inf:
             given = [f"--{name} {text!r}" for name in patterns if (text := getattr(self, name))]
             remedy = "leave one of them out, or white space at an end"
             raise ArgumentError(f"no name fits {' and '.join(given)}; {remedy}")
-        self._check_max_length(least)
+        least = max(self.min_length, int(automaton.missing[0]))
+        if self.max_length is not None and self.max_length < least:
+            raise ArgumentError(f"--max_length must be at least {least}, not {self.max_length}")
         return automaton

@@ -1,18 +1,19 @@
-"""Sampling: names from a trained network, one character at a time, thousands of names at once.
+"""Names from a trained network, one character at a time, thousands of names at once.
 
 Shapes: B names in the making, T block_size, V vocab_size.
 """
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import takewhile
 
 import torch
 from torch import Tensor, nn
 
 from lit_makemore.network.mlp import log_probabilities
-from lit_makemore.sampling.arguments import ArgumentError
+from lit_makemore.sampling.conditions import ArgumentError
 from lit_makemore.sampling.scoring import logits_of
-from lit_makemore.words.vocab import END, Vocabulary
+from lit_makemore.words.vocab import Vocabulary
 from lit_makemore.words.windows import row_numbers
 
 # names at once, however many are asked for: then a longer draw begins as a shorter one does
@@ -21,10 +22,6 @@ LARGEST = 2**20  # probabilities of all names at once: of a large vocabulary, fe
 TABLE = 2**20  # keeps all distributions that were computed if they are at most this many numbers
 LONGEST = 5_000  # characters; what does not end before is no name
 WORK = 50_000  # characters times vocabulary: words of few different characters are longer
-# A name that is so many times as long as the longest training word has not ended for once; a
-# network that forgets how long a word is already goes on for so long once in 20,000 names, at most.
-TIMES = 10
-GIVE_UP = 50  # batches of the largest size without a single name that is wanted
 
 
 @dataclass(frozen=True)
@@ -32,8 +29,7 @@ class Decoding:
     """How the next character is chosen from the network's distribution.
 
     top_p keeps, after top_k, the fewest most likely characters whose probabilities sum to this
-    value or more (Holtzman et al., 2020, https://arxiv.org/abs/1904.09751). A value out of range
-    raises ValueError.
+    value or more (Holtzman et al., 2020, https://arxiv.org/abs/1904.09751).
     """
 
     temperature: float = 1.0  # divides the logits
@@ -52,16 +48,15 @@ class Decoding:
         """Logits (B, V) to the probabilities (B, V) that characters are drawn with."""
         # The largest logit becomes 0, so that a tiny temperature causes no overflow.
         p = ((logits - logits.amax(1, keepdim=True)) / self.temperature).softmax(1)
-        if self.top_k is None and self.top_p == 1:
-            return p / p.sum(1, keepdim=True)
-        ranked, order = p.sort(1, descending=True)
-        keep = torch.ones_like(ranked, dtype=torch.bool)
-        if self.top_k is not None:
-            keep[:, self.top_k :] = False
-            ranked = ranked * keep / (ranked * keep).sum(1, keepdim=True)
-        if self.top_p < 1:
-            keep &= ranked.cumsum(1) - ranked < self.top_p  # the sum before it is too small
-        p = p * torch.zeros_like(keep).scatter(1, order, keep)
+        if self.top_k is not None or self.top_p < 1:
+            ranked, order = p.sort(1, descending=True)
+            keep = torch.ones_like(ranked, dtype=torch.bool)
+            if self.top_k is not None:
+                keep[:, self.top_k :] = False
+                ranked = ranked * keep / (ranked * keep).sum(1, keepdim=True)
+            if self.top_p < 1:
+                keep &= ranked.cumsum(1) - ranked < self.top_p  # the sum before it is too small
+            p = p * torch.zeros_like(keep).scatter(1, order, keep)
         return p / p.sum(1, keepdim=True)
 
 
@@ -70,10 +65,7 @@ USUAL = Decoding(top_p=0.9)  # what names are drawn with, unless one says otherw
 
 @dataclass(frozen=True)
 class Draw:
-    """A batch of names, and their log-probabilities in nats before any Decoding, end mark included.
-
-    A name that had not ended at the limit is cut and has none.
-    """
+    """A batch of names, with log-probabilities in nats before any Decoding, end mark included."""
 
     names: list[str]
     log_probabilities: Tensor  # (B,)
@@ -85,24 +77,11 @@ class Draw:
 
 
 class Sampler:
-    """Draws names from a network.
+    """Draws names from a network: windows (B, T) to logits (B, V), in evaluation mode.
 
-    Many names of a batch have the same window, above all at their beginning, so the network sees
-    the distinct windows only; short ones once for all batches.
-
-    Args:
-        net: windows (B, T) to logits (B, V), in evaluation mode. BatchNorm must not normalise by
-            the statistics of unfinished names.
-        prefix: the first characters of every name.
-        max_length: the most characters of a name; if None, longer ones are cut at `limit`.
-        fits: what must be true of a name, beside a max_length. Names that do not fit or do not end
-            are drawn again.
-        longest: characters of the longest training word, where it is known; decides about `limit`.
-        batch: the number of names drawn at once; by default it grows up to one that depends on the
-            vocabulary only.
-
-    `tried` names were drawn so far, of which `kept` were not drawn again. A network in training
-    mode, or a prefix with an unknown character, raises ValueError.
+    Names begin with `prefix`, and are cut at `limit` characters. With a max_length, names that do
+    not end within it, or for which `fits` is false, are left out. Of `tried` names so far, `kept`
+    were not. A network in training mode, or an unknown character in the prefix, raises ValueError.
     """
 
     tried = kept = 0
@@ -116,55 +95,44 @@ class Sampler:
         prefix: str = "",
         max_length: int | None = None,
         fits: Callable[[str], bool] | None = None,
-        longest: int | None = None,
-        batch: int | None = None,
     ) -> None:
         if net.training:
             raise ValueError("sampling needs net.eval(): BatchNorm must use its running statistics")
-        self.net, self.vocab, self.block_size = net, vocab, block_size
-        self.decoding, self.max_length, self.fits = decoding, max_length, fits
-        if max_length is None:
-            self.limit = longest_name(vocab, longest) + len(prefix)
-        else:  # the character after the last is the end mark
+        self.net, self.vocab, self.block_size, self.decoding = net, vocab, block_size, decoding
+        self.max_length, self.fits = max_length, fits
+        self.limit = longest_name(vocab, len(prefix))
+        self.why_none = "fits; ask for less, or a longer --prefix, or --top_p 1"
+        if max_length is not None:  # the character after the last is the end mark
             self.limit = min(max_length, LONGEST + len(prefix)) + 1
+        if fits is None:
+            self.why_none = f"ends within --max_length {max_length}; enlarge it, or --top_p"
         self.prefix = torch.tensor(vocab.encode(prefix, "the prefix"), dtype=torch.int64)
-        self.batch, self._first = batch or names_at_once(vocab), batch or FIRST
         self._begin = torch.zeros((1, block_size), dtype=torch.int64)
         rows = len(vocab) ** block_size if len(vocab) ** (block_size + 1) <= TABLE else 0
-        self._is_known = torch.zeros(rows, dtype=torch.bool)  # the windows that are in the table
-        self._table = torch.empty(rows, len(vocab)), torch.empty(rows, len(vocab))
+        self._table = torch.full((rows, 2, len(vocab)), torch.nan)
 
-    def draw(self, num: int, generator: torch.Generator) -> Iterator[Draw]:
-        """Draws num names in batches; ValueError if those that end in time and fit are too rare."""
-        barren, size = 0, self._first
-        while num > 0:
-            batch = self._batch(min(size, self.batch), generator)
-            size *= GROWS
-            self.tried += (tried := len(batch.names))
+    @property
+    def batch(self) -> int:
+        """The most names at once."""
+        return min(BATCH, max(1, LARGEST // len(self.vocab)))
+
+    def draw(self, generator: torch.Generator, size: int = FIRST) -> Iterator[Draw]:
+        """Draws names without end, in batches: `size` names in the first one, then more."""
+        while True:
+            batch = self._batch(size, generator)
+            self.tried += size
             if self.max_length is not None:
                 ended = (~batch.cut).nonzero().squeeze(1).tolist()
                 batch = batch.at([i for i in ended if not self.fits or self.fits(batch.names[i])])
-                barren = 0 if batch.names else barren + tried
-                if barren >= GIVE_UP * self.batch:
-                    what = f"ends within --max_length {self.max_length}; enlarge it, or --top_p"
-                    if self.fits:
-                        what = "fits; ask for less, or a longer --prefix, or --top_p 1"
-                    raise ArgumentError(f"none of {barren:,} names {what}")
-                if not batch.names:
-                    continue
             self.kept += len(batch.names)
-            yield batch.at(range(min(num, len(batch.names))))
-            num -= len(batch.names)
+            yield batch
+            size = min(size * GROWS, self.batch)
 
     def _batch(self, size: int, generator: torch.Generator) -> Draw:
-        """Draws names together, a character at a time, until each has ended or reached the limit.
-
-        The end mark counts as a character.
-        """
-        log_p, cut = torch.zeros(size), torch.zeros(size, dtype=torch.bool)
+        """Draws names together until each has ended or reached the limit, its end mark included."""
         alive = torch.arange(size)  # the names that have not ended, and where they are
         place = self._begin.repeat_interleave(size, 0)
-        columns = []  # the characters of all names at each position
+        log_p, columns = torch.zeros(size), []  # the characters of all names at each position
         for position in range(self.limit):
             chosen, each, place = self._step(position, place, generator)
             log_p[alive] += each
@@ -174,53 +142,44 @@ class Sampler:
             alive, place = alive[going_on], place[going_on]
             if len(alive) == 0:
                 break
-        columns.append(torch.zeros_like(columns[-1]))
         names = []
         for rows in torch.stack(columns, 1).split(256):  # bounds the memory
-            shown = torch.ones_like(rows, dtype=torch.bool)
-            shown[:, 1:] = rows[:, :-1] != 0  # the characters of a name, and one end mark
-            names += "".join(map(self.vocab.itos.__getitem__, rows[shown].tolist())).split(END)[:-1]
-        return Draw(names, log_p, cut.index_fill_(0, alive, True))
+            names += [self.vocab.decode(takewhile(bool, row)) for row in rows.tolist()]
+        return Draw(names, log_p, torch.zeros(size).bool().index_fill(0, alive, True))
 
     def _step(
         self, position: int, window: Tensor, generator: torch.Generator
     ) -> tuple[Tensor, Tensor, Tensor]:
         """The next characters (B,) of names, their log-probabilities (B,), the windows after."""
-        row, cumulative, log_p = self._lookup(window)
+        row, table = self._distributions(window)
         if position < len(self.prefix):
             chosen = self.prefix[position].expand(len(window))
         else:
-            chosen = choose(cumulative[row], torch.rand(len(window), generator=generator))
-        return chosen, log_p[row, chosen], torch.cat([window[:, 1:], chosen[:, None]], 1)
+            chosen = choose(table[row, 0], torch.rand(len(window), generator=generator))
+        return chosen, table[row, 1, chosen], torch.cat([window[:, 1:], chosen[:, None]], 1)
 
-    def _lookup(self, window: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Two tables as `_distributions` returns them, and for windows (B, T) their rows (B,)."""
-        number = row_numbers(window, len(self.vocab))
-        if len(self._is_known):
-            new = number[~self._is_known[number]].unique()
+    def _distributions(self, window: Tensor) -> tuple[Tensor, Tensor]:
+        """The row (B,) of each window in a table of `_computed`."""
+        number, table = row_numbers(window, len(self.vocab)), self._table
+        if len(table):
+            new = window[table[number, 0, 0].isnan()].unique(dim=0)
             if len(new):
-                places = len(self.vocab) ** torch.arange(self.block_size - 1, -1, -1)
-                found = self._distributions(new[:, None] // places % len(self.vocab))
-                for table, rows in zip(self._table, found, strict=True):
-                    table[new] = rows
-                self._is_known[new] = True
-            return number, *self._table
-        row = number.unique(return_inverse=True)[1]
-        distinct = torch.zeros((int(row.max()) + 1, self.block_size), dtype=torch.int64)
-        return row, *self._distributions(distinct.index_copy_(0, row, window))
+                table[row_numbers(new, len(self.vocab))] = self._computed(new)
+        else:
+            number = number.unique(return_inverse=True)[1]
+            distinct = window.new_zeros((int(number.max()) + 1, window.size(1)))
+            table = self._computed(distinct.index_copy_(0, number, window))
+        return number, table
 
-    def _distributions(self, windows: Tensor) -> tuple[Tensor, Tensor]:
-        """Cumulative probabilities to draw with, and log-probabilities before Decoding; (B, V)."""
+    def _computed(self, windows: Tensor) -> Tensor:
+        """Cumulative probabilities to draw with, log-probabilities before Decoding; (B, 2, V)."""
         logits = logits_of(self.net, windows).float()
-        drawn = only_names(logits, windows, self.vocab)
-        return self.decoding.probabilities(drawn).cumsum(1), log_probabilities(logits)
+        drawn = self.decoding.probabilities(only_names(logits, windows, self.vocab))
+        return torch.stack([drawn.cumsum(1), log_probabilities(logits)], 1)
 
 
 def only_names(logits: Tensor, windows: Tensor, vocab: Vocabulary) -> Tensor:
-    """The logits (B, V) after windows (B, T), -inf for what no name has there.
-
-    A name has at least one character, and no white space at either end.
-    """
+    """The logits (B, V), -inf for no character at all and for white space at an end of a name."""
     white_space = torch.tensor([c.isspace() for c in vocab.itos])  # END is a line feed
     last = windows[:, -1]  # the end mark where nothing has been drawn
     excluded = (last == 0)[:, None] & white_space
@@ -228,14 +187,9 @@ def only_names(logits: Tensor, windows: Tensor, vocab: Vocabulary) -> Tensor:
     return logits.masked_fill(excluded, -torch.inf)
 
 
-def longest_name(vocab: Vocabulary, longest: int | None = None) -> int:
-    """After how many characters a name is cut, with `longest` as Sampler has it."""
-    enough = WORK // len(vocab) if longest is None else TIMES * longest
-    return max(100, min(enough, LONGEST))
-
-
-def names_at_once(vocab: Vocabulary) -> int:
-    return min(BATCH, max(1, LARGEST // len(vocab)))
+def longest_name(vocab: Vocabulary, least: int) -> int:
+    """After how many characters a name of at least so many is cut."""
+    return min(least, LONGEST) + max(100, min(WORK // len(vocab), LONGEST))
 
 
 def choose(cumulative: Tensor, uniform: Tensor) -> Tensor:

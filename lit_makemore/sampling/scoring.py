@@ -1,7 +1,4 @@
-"""Scoring: the log-probability that a network gives to words.
-
-Shapes: B batch, T block_size, V vocab_size.
-"""
+"""Scoring: the log-probability that a network gives to words."""
 
 from collections.abc import Iterable
 
@@ -17,7 +14,7 @@ PIECE = 2**14  # windows that the network sees at once, to bound the memory
 
 @torch.no_grad()
 def logits_of(net: nn.Module, windows: Tensor) -> Tensor:
-    """The logits (B, V) of any number of windows (B, T), on the CPU."""
+    """The logits (windows, vocab_size) of any number of windows, on the CPU."""
     device = next(net.parameters()).device
     return torch.cat([net(piece.to(device)).cpu() for piece in windows.split(PIECE)])
 
@@ -25,10 +22,7 @@ def logits_of(net: nn.Module, windows: Tensor) -> Tensor:
 def character_scores(
     net: nn.Module, vocab: Vocabulary, block_size: int, words: Iterable[str]
 ) -> tuple[Tensor, Tensor]:
-    """The log-probability in nats of each character and end mark of words of known characters.
-
-    One word comes after the other; how many belong to each, (words,), is returned too.
-    """
+    """The log-probability in nats of each character and end mark, and how many are of each word."""
     stream = encode("".join(f"{word}{END}" for word in words), vocab)
     windows, found = Windows(stream, block_size), [torch.empty(0)]
     for index in torch.arange(len(windows)).split(PIECE):

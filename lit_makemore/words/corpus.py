@@ -29,25 +29,20 @@ NAMES_SHA256 = "0a30b5557f192f32ab962680889aac5f6fda0f4cecf40a6d0b5694f58ea8cc4d
 MAX_FETCH = 16 * 2**20  # bytes; of a longer file the checksum is wrong
 MIN_WORDS = 10  # distinct ones
 MOST_TIMES = 16
-MARKS = re.compile('[,;"]')  # of a table
 _NO_WORD = hashlib.blake2b(digest_size=8)
 
 
 @dataclass(frozen=True)
 class Corpus:
-    """The words of a file, in order, as one string: "emma\nolivia\nava\n".
+    """The words of a file, in order, as one string, in a ninth of the memory of a list of words."""
 
-    One string needs one byte per character; a list of words would need about nine.
-    """
-
-    path: str
-    text: str  # each word is followed by the end mark
+    text: str  # each word is followed by the end mark: "emma\nolivia\nava\n"
     chars: str  # the distinct ones, sorted, without the end mark
     n_words: int
     blank_lines: int  # are skipped
     sha256: str  # of the file's bytes
-    notes: list[str]  # what is odd in the words, a sentence each
     times: Tensor | None  # how often each is learnt, (words,) int64; None if once
+    notes: list[str]  # what is odd in the words, a sentence each
 
     @property
     def is_names(self) -> bool:
@@ -59,21 +54,17 @@ class Corpus:
 
 
 def read_corpus(path: str | Path, how: Reading = Reading()) -> Corpus:
-    """Reads a file with one word per line, or a column of a table, as `read_lines` does.
+    """The words of a file, as `read_lines` reads them, without blank lines; the last one is kept.
 
-    Skips blank lines. As long as the file does not change, the last corpus is returned again.
     With counts, rows of one word are one, their counts are added up, and a word is learnt
     1 + log2(its count / the smallest count) times, rounded, at most MOST_TIMES.
-
-    A file that is not there, that looks like something else, that has too few words or a line that
-    is none raises FileNotFoundError or ValueError. It names the file, the line and what to do.
     """
     return _read_corpus(Path(path), read_bytes(Path(path)), how)
 
 
 @lru_cache(maxsize=1)
 def _read_corpus(path: Path, content: bytes, how: Reading) -> Corpus:
-    text, blank, number, marked = StringIO(), 0, 0, 0
+    text, blank, number = StringIO(), 0, 0
     counts: dict[str, float] = {}  # of all words; without counts, of the first distinct ones
     lines = read_lines(path, content, how)
     first = list(islice(lines, FIRST))
@@ -86,40 +77,33 @@ def _read_corpus(path: Path, content: bytes, how: Reading) -> Corpus:
         if CONTROL.search(word):
             told = "a control character; remove it, or convert the file to UTF-8"
             if found := re.search("[\t\n]", word):
-                told = f"a {'tab' if found[0] != END else 'line break'}; put one word on each line"
-                told += ", or choose a column with --data.column"
+                told = "a tab" if found[0] == "\t" else "a line break"
+                told += "; put one word on each line, or choose a column with --data.column"
             raise ValueError(f"{path}, line {number}: {word!r} contains {told}")
         if how.count is None or word not in counts:
             text.write(word + END)
-            marked += bool(MARKS.search(word))
         if how.count is not None or len(counts) < MIN_WORDS:
             counts[word] = counts.get(word, 0) + count
     joined = text.getvalue()
     chars, n_words = sorted({*joined} - {END}), joined.count(END)
     if len(counts) < MIN_WORDS:
-        raise ValueError(
-            f"{path} ends in line {number}; distinct words by then: {len(counts)}, needed: "
-            f"{MIN_WORDS} at least, one per line (none on {blank} lines, or with count 0)"
-        )
+        told = f"{len(counts)}, needed: {MIN_WORDS} at least, one per line"
+        told += f" (none on {blank} lines, or with count 0)"
+        raise ValueError(f"{path} ends in line {number}; distinct words by then: {told}")
     if len(chars) > MAX_CHARS:
-        raise ValueError(
-            f"{path} has {len(chars):,} distinct characters; more than {MAX_CHARS:,} are not "
-            "possible, since the network must see each many times"
-        )
-    notes = []
-    if how.column is None and marked == n_words:
-        notes.append(
-            f"{path}: every word has a comma, a semicolon or a quotation mark; if the file is a "
-            "table, choose the column of the words with --data.column"
-        )
-    if how.lowercase and any(letter.encode() in content for letter in DOTTED):
-        notes.append(f"{path}: İ becomes i, without a second dot")
+        told = f"more than {MAX_CHARS:,} are not possible: a network must see each many times"
+        raise ValueError(f"{path} has {len(chars):,} distinct characters; {told}")
     times = None
     if how.count is not None:
         of = torch.tensor([*counts.values()], dtype=torch.float64)
         times = (1 + (of / of.min()).log2()).round().clamp(max=MOST_TIMES).long()
+    notes = []
+    if how.column is None and not re.search(f'^[^,;"{END}]+$', joined, re.M):
+        notes.append(f'{path}: every word has one of , ; "; of a table, choose --data.column')
+    if how.lowercase and any(letter.encode() in content for letter in DOTTED):
+        notes.append(f"{path}: İ becomes i, without a second dot")
     digest = hashlib.sha256(content).hexdigest()
-    return Corpus(str(path), joined, "".join(chars), n_words, blank, digest, notes, times)
+    return Corpus(joined, "".join(chars), n_words, blank, digest, times, notes)
 
 
 def read_words(path: str | Path, how: Reading = Reading()) -> list[str]:
@@ -136,7 +120,7 @@ def word_hash(word: str) -> int:
 
 
 def word_hashes(words: Iterable[str]) -> Tensor:
-    """The hash of each word, (words,) int64: enough to tell whether a word was trained on."""
+    """The hash of each word, (words,) int64."""
     values = array("q", map(word_hash, words))
     return torch.frombuffer(values, dtype=torch.int64) if values else torch.empty(0).long()
 
@@ -147,12 +131,8 @@ def are_among(words: Iterable[str], hashes: Tensor) -> Tensor:
 
 
 def fetch(path: str | Path = NAMES_PATH, url: str = NAMES_URL, sha256: str = NAMES_SHA256) -> None:
-    """Downloads url to path unless path exists. Several processes may do so at the same time.
-
-    ConnectionError if that is not possible, ValueError if the file has another checksum.
-    """
-    path = Path(path)
-    if path.exists():
+    """Downloads url to path unless path exists; several processes may do so at the same time."""
+    if (path := Path(path)).exists():
         return
     try:
         with urllib.request.urlopen(url, timeout=20) as response:
@@ -160,15 +140,12 @@ def fetch(path: str | Path = NAMES_PATH, url: str = NAMES_URL, sha256: str = NAM
     except (OSError, HTTPException) as error:
         if isinstance(error, urllib.error.HTTPError):
             error.close()
-        raise ConnectionError(
-            f"cannot download {url} ({getattr(error, 'reason', error)}); put the file at "
-            f"{path.absolute()}, or train on the list that ships with the project: "
-            "--config configs/quickstart.yaml"
-        ) from error
+        remedy = f"put the file at {path.absolute()}, or train on the list that ships with the "
+        remedy += "project: --config configs/quickstart.yaml"
+        why = getattr(error, "reason", error)
+        raise ConnectionError(f"cannot download {url} ({why}); {remedy}") from error
     if (digest := hashlib.sha256(content).hexdigest()) != sha256:
-        raise ValueError(
-            f"{url} has the sha256 {digest}, not {sha256}; put the right file at {path}"
-        )
+        raise ValueError(f"{url} has sha256 {digest}, not {sha256}; put the right file at {path}")
     with replacing(path) as file:
         file.write(content)
     print(f"downloaded {url}: {len(content):,} bytes", file=sys.stderr)

@@ -7,7 +7,7 @@ import os
 import re
 import sys
 import unicodedata
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache
@@ -22,7 +22,6 @@ MAX_BYTES = 2**28  # of a list; it takes about five times as much memory
 MAX_LINE = 1_000  # characters; a longer line is not a word
 LATIN, OTHER = ("cp1252", "cp1250"), ("cp1251", "koi8-r", "shift-jis", "euc-kr", "gbk", "big5")
 READABLE = re.compile(r"(?!.*[a-zа-я][À-ÞŽА-Я])[\w\0-\x7f’]*")  # no capital after a small letter
-Row = tuple[int, dict[str, Any]]  # of a table: the line in which it begins, its cells by name
 
 
 @dataclass(frozen=True)
@@ -38,9 +37,8 @@ class Reading:
 
 def read_bytes(path: Path) -> bytes:
     if str(path) != "-" and (path.is_dir() or not path.exists()):
-        raise FileNotFoundError(
-            f"no word list at {path.absolute()}; name a file with one word per line"
-        )
+        remedy = "name a file with one word per line"
+        raise FileNotFoundError(f"no word list at {path.absolute()}; {remedy}")
     content = _read(path) if path.is_file() else _piped(path)
     if len(content) > MAX_BYTES:  # or it has no end, as a device
         remedy = "shuf -n 1000000 FILE > NEW_FILE takes a part of it"
@@ -62,11 +60,7 @@ def _piped(path: Path) -> bytes:
 
 
 def read_lines(path: Path, content: bytes, how: Reading) -> Iterator[tuple[int, str, float]]:
-    """The number of each line, its word and the word's count; "" and 0 where there is no word.
-
-    Lines end with LF, CRLF or CR. Words are in normal form NFC. A file of another kind, or a line
-    that is too long, cannot be decoded or lacks the column, raises ValueError.
-    """
+    """The number of each line, its word in normal form NFC and its count; "" and 0 for no word."""
     if how.encoding is not None:
         content = _utf8(path, content, how.encoding)
     check_bytes(path, content, how.column)
@@ -79,9 +73,9 @@ def read_lines(path: Path, content: bytes, how: Reading) -> Iterator[tuple[int, 
         if how.strip and how.column is None:
             word = word.rstrip(", \t")
         if len(word) > MAX_LINE:
+            remedy = "put one word on each line, or choose a column of a table with --data.column"
             raise ValueError(
-                f"{path}, line {number} is longer than {MAX_LINE} characters; put one word on each "
-                "line, or choose a column of a table with --data.column"
+                f"{path}, line {number} is longer than {MAX_LINE} characters; {remedy}"
             )
         word = unicodedata.normalize("NFC", lowered(word) if how.lowercase else word)
         yield number, word, count if word else 0
@@ -112,15 +106,9 @@ def _utf8(path: Path, content: bytes, encoding: str) -> bytes:
 
 def _cells(path: Path, lines: TextIOWrapper, how: Reading) -> Iterator[tuple[int, str, float]]:
     """Each row of a table that is not blank: the line in which it begins, the word, the count."""
-    first = next((line for line in lines if line.strip()), "")
-    lines.seek(0)
-    columns = [name for name in (how.column, how.count) if name is not None]
-    rows = _rows(lines, first, columns)
-    if re.match(r'\s*\{ *"', first):  # JSON lines
-        rows = ((i, {**json.loads(line)}) for i, line in enumerate(lines, 1) if line.strip())
-    number = 0
+    columns, number = [name for name in (how.column, how.count) if name is not None], 0
     try:
-        for number, row in rows:
+        for number, row in _rows(lines, columns):
             where = f"{path}, line {number}"
             if bad := [x for x in columns if isinstance(row.get(x, []), bool | dict | list)]:
                 names = " ".join(map(repr, list(row)[:20]))
@@ -132,18 +120,22 @@ def _cells(path: Path, lines: TextIOWrapper, how: Reading) -> Iterator[tuple[int
         raise ValueError(f"{path}, the row after line {number}: {told}; correct it") from None
 
 
-def _rows(lines: Iterable[str], first: str, columns: list[str]) -> Iterator[Row]:
-    """The rows of a CSV by the names in the first one, or else by numbers from 1."""
+def _rows(lines: TextIOWrapper, columns: list[str]) -> Iterator[tuple[int, dict[str, Any]]]:
+    """Rows of JSON lines, or of a CSV by the names in its first one, or else by numbers from 1."""
+    first = next(filter(str.strip, lines), "")
+    lines.seek(0)
+    if re.match(r'\s*\{ *"', first):
+        yield from ((i, {**json.loads(line)}) for i, line in enumerate(lines, 1) if line.strip())
+        return
     rows = csv.reader(lines, delimiter=separator(first), skipinitialspace=True, strict=True)
-    names: list[str] = []
-    end = 0
+    names, end = list[str](), 0
     for row in rows:
         begin, end, cells = end + 1, rows.line_num, [cell.strip() for cell in row]
-        if not names and any(cells):
-            names = [str(i + 1) for i in range(len(row))]
+        if any(cells) and not names:
             if {*columns} & {*cells} or not "".join(columns).isdecimal():
                 names = cells
                 continue
+            names = [str(i + 1) for i in range(len(row))]
         if any(cells):
             yield begin, dict(zip(names, row, strict=False))
 

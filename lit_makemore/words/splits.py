@@ -1,7 +1,4 @@
-"""The train, val and test words: how a list is split, and in which split a word is found.
-
-Shapes: N examples of a split, D distinct ones.
-"""
+"""The train, val and test words. Shapes: N examples of a split, D distinct ones."""
 
 import random
 from array import array
@@ -19,8 +16,6 @@ from lit_makemore.words.windows import Windows, distinct, encode, select_words, 
 
 @dataclass(frozen=True)
 class Split:
-    """The training, validation or test words."""
-
     windows: Windows  # the N examples
     hashes: Tensor  # (words,) int64, one hash per word
     novel: Tensor  # (N,) bool, True where the example's word is not a training word
@@ -38,8 +33,7 @@ def split_words(n: int, splits: Sequence[float], seed: int) -> tuple[Tensor, ...
     """Shuffles the numbers 0 … n - 1 and cuts them into one int32 tensor per split.
 
     The order is that of random.seed(seed); random.shuffle(words), as in the lecture; a cut is at
-    int(n · sum of the shares before it). ValueError if the shares do not sum to 1, or if a split
-    would be empty that has a share.
+    int(n · sum of the shares before it).
     """
     if len(splits) != 3 or not splits[0] or min(splits) < 0 or abs(sum(splits) - 1) > 1e-9:
         like = "must be three shares that sum to 1, as [0.8, 0.1, 0.1] or [1, 0, 0] do"
@@ -49,10 +43,8 @@ def split_words(n: int, splits: Sequence[float], seed: int) -> tuple[Tensor, ...
     cuts = [int(n * round(sum(splits[:i]), 9)) for i in range(1, len(splits))]
     parts = torch.frombuffer(order, dtype=torch.int32).tensor_split(cuts)
     if any(share and not len(part) for share, part in zip(splits, parts, strict=True)):
-        raise ValueError(
-            f"{n} words split by {list(splits)} leave one split empty; "
-            "use a longer list or other shares"
-        )
+        told = "leave one split empty; use a longer list or other shares"
+        raise ValueError(f"{n} words split by {list(splits)} {told}")
     return parts
 
 
@@ -63,7 +55,7 @@ def build_splits(
     block_size: int,
     device: torch.device | str = "cpu",
 ) -> dict[str, Split]:
-    """The splits train, val and test of a word list, whose words `split_words` has numbered."""
+    """The splits train, val and test of a list whose words `split_words` has numbered."""
     stream, hashes = encode(corpus.text, vocab), word_hashes(corpus.words())
     splits, train = {}, hashes[numbers[0]]
     for name, own_numbers in zip(("train", "val", "test"), numbers, strict=True):

@@ -1,30 +1,27 @@
 """Characters ↔ integers."""
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 
 END = "\n"  # index 0; also fills the window before a word begins. No word of a file has it
 MAX_CHARS = 10_000
 
-# Control characters and those that no reader sees, which also steer a terminal. Joiners (U+200C and
-# U+200D) are not among them: they are spelling in Persian, Hindi and emoji.
+# control characters and those that no reader sees, which also steer a terminal; no joiners (U+200C
+# and U+200D), which are spelling in Persian, Hindi and emoji
 CONTROL = re.compile(
     "[\0-\x1f\x7f-\x9f\xad\u061c\u200b\u200e\u200f\u2028-\u202e\u2060\u2066-\u2069\ufeff\ud800-\udfff]"
 )
 
 
 class Vocabulary:
-    """The characters that a network knows: the end mark at index 0, after it `chars`, sorted."""
+    """The end mark at index 0, after it the characters that a network knows, sorted."""
 
     def __init__(self, chars: str) -> None:
         odd = CONTROL.search(chars) or len(chars) > MAX_CHARS
         if odd or list(chars) != sorted(set(chars)):
-            raise ValueError(
-                f"a vocabulary has at most {MAX_CHARS:,} characters, distinct and sorted, and no "
-                f"control characters, not {chars!r}"
-            )
-        self.chars = chars
-        self.itos = END + chars
+            told = "characters, distinct and sorted, and no control characters"
+            raise ValueError(f"a vocabulary has at most {MAX_CHARS:,} {told}, not {chars!r}")
+        self.chars, self.itos = chars, END + chars
         self.stoi = {c: i for i, c in enumerate(self.itos)}
 
     def __len__(self) -> int:
@@ -40,19 +37,14 @@ class Vocabulary:
         return all(c in self.stoi and c != END for c in word)
 
     def encode(self, word: str, what: str = "the word") -> list[int]:
-        """The indices of a word's characters, without the end mark.
-
-        ValueError if `what`, as the message calls the word, contains an unknown character.
-        """
+        """The indices of a word's characters; an unknown one raises ValueError about `what`."""
         if unknown := sorted(set(word) - set(self.chars)):
-            raise ValueError(
-                f"{what} contains {_listed(unknown)}, which never "
-                f"{'occurs' if len(unknown) == 1 else 'occur'} in the training words; "
-                f"use only {_listed(self.chars, most=60)}"
-            )
+            occur = "occurs" if len(unknown) == 1 else "occur"
+            told = f"never {occur} in the training words; use only {_listed(self.chars, most=60)}"
+            raise ValueError(f"{what} contains {_listed(unknown)}, which {told}")
         return [self.stoi[c] for c in word]
 
-    def decode(self, indices: Sequence[int]) -> str:
+    def decode(self, indices: Iterable[int]) -> str:
         return "".join(self.itos[i] for i in indices)
 
 

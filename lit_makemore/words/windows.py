@@ -1,7 +1,6 @@
-"""Words → one stream of tokens → context windows.
+"""Words → one stream of tokens (N,), an example each → context windows.
 
-Shapes: N tokens in a stream (one example each), D distinct examples, B batch, T block_size,
-V vocab_size, W words.
+Shapes: D distinct examples, B batch, T block_size, V vocab_size, W words.
 """
 
 import torch
@@ -9,9 +8,9 @@ from torch import Tensor
 
 from lit_makemore.words.vocab import Vocabulary
 
+# distinct windows (D, T); the number of its window (B,), the next token (B,) and the weights (B, 2)
+# of each example: how often it occurs in all words, and in novel words
 EvaluationBatch = tuple[Tensor, Tensor, Tensor, Tensor]
-"""Distinct windows (D, T); the number of its window (B,), the next token (B,) and the weights
-(B, 2) of each example: how often it occurs in all words, and in novel words."""
 
 
 def encode(text: str, vocab: Vocabulary) -> Tensor:
@@ -44,10 +43,10 @@ def word_lengths(stream: Tensor) -> Tensor:
 
 
 class Windows:
-    """The examples of a stream: example i predicts token i from the T tokens before it.
+    """The examples of a stream (N,), in which 0 follows every word.
 
-    A window holds characters of its own word only; places before the first one are filled with the
-    end mark, index 0. Only `stream` (N,) is stored, in which 0 follows every word.
+    Example i predicts token i from the T tokens before it. A window holds characters of its own
+    word only; places before the first one are filled with the end mark, index 0.
     """
 
     def __init__(self, stream: Tensor, block_size: int) -> None:
@@ -75,10 +74,9 @@ class Windows:
 def distinct(
     windows: Windows, vocab_size: int, weights: Tensor | None = None
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """The distinct examples of a stream: windows (D, T), next tokens (D,), and sums of weights.
+    """The distinct examples of a stream, int64: windows (D, T), next tokens (D,), sums of weights.
 
-    The `weights` of equal examples, (N,) or (N, K), are added up; they are ones if None. All is
-    int64 and on the CPU; equal windows are neighbours.
+    Those of equal examples, (N,) or (N, K), are added up; ones if None. Equal windows lie together.
     """
     if weights is None:
         weights = torch.ones(1, dtype=torch.int64).expand(len(windows))

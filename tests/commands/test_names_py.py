@@ -14,10 +14,10 @@ import torch
 
 from lit_makemore.commands.export import python
 from lit_makemore.model import NameModel
-from lit_makemore.sampling.generate import WordFilter
 from lit_makemore.words.corpus import word_hashes
 from tests.commands.test_export import MODELS, mixed, prefixes, random_model, windows
 from tests.conftest import WORDS
+from tests.sampling.test_generate import known
 
 
 def exported(model: NameModel, folder) -> ModuleType:
@@ -41,7 +41,7 @@ def test_it_predicts_scores_and_knows_as_the_model_does(make, tmp_path):
     assert names.score(begun) == pytest.approx(model.score(begun), abs=1e-4)
     assert names.score(["\n", "ß", begun[0]])[:2] == [None, None]
     others = [*begun, "Zoë", "x" * 200, ""]
-    marks = WordFilter(model.list_hashes).contains(word_hashes(iter(others))).tolist()
+    marks = known(model.list_hashes, word_hashes(iter(others))).tolist()
     assert [names.known(word) for word in others] == marks
 
 

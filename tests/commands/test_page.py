@@ -13,12 +13,12 @@ from lit_makemore.commands.export import web_page
 from lit_makemore.model import NameModel
 from lit_makemore.sampling.conditioned import sampler
 from lit_makemore.sampling.conditions import Condition
-from lit_makemore.sampling.generate import WordFilter
 from lit_makemore.sampling.sampler import Decoding
 from lit_makemore.words.corpus import word_hashes
 from tests.benchmarks.exported_page import CHROMIUM, DESKTOP, PHONE, draw, opened
 from tests.commands.test_export import MODELS, mixed, prefixes, random_model, windows
 from tests.commands.test_names_py import exported
+from tests.sampling.test_generate import known
 
 pytestmark = [
     pytest.mark.browser,
@@ -52,10 +52,9 @@ def test_a_browser_computes_the_same_logits_and_draws_the_same_names(make, tmp_p
         found = page.evaluate("(all) => all.map((p) => [...litMakemore.logits(p)])", begun)
         np.testing.assert_allclose(found, log_p(model, begun).numpy(), atol=1e-5)
 
-        known = WordFilter(model.list_hashes)
         others = [*begun, "Zoë", "x" * 200, "y" * 128, "z" * 129, ""]
         marks = page.evaluate("(all) => all.map((name) => litMakemore.known(name))", others)
-        assert marks == known.contains(word_hashes(iter(others))).tolist()
+        assert marks == known(model.list_hashes, word_hashes(iter(others))).tolist()
 
         begin = model.vocab.chars[-2:]
         for options in [

@@ -8,7 +8,7 @@ from lit_makemore.counts.baselines import DISCOUNTS, choose_counts, loss
 from lit_makemore.counts.targets import Expected
 from lit_makemore.training.datamodule import NamesDataModule
 from lit_makemore.words.windows import distinct
-from tests.conftest import WORDS, needs_names
+from tests.conftest import needs_names
 from tests.counts.test_ngrams import every_model, examples, kneser_ney_by_the_book
 
 PUBLISHED = {  # to 1e-3, split seed 42
@@ -34,19 +34,6 @@ def test_the_published_figures_are_reached():
     shares = Expected(train, 27)[torch.arange(len(train))][1]
     least = -(shares.log().nan_to_num(neginf=0) * shares).sum(1).mean()
     assert float(least) == pytest.approx(1.8691, abs=1e-4)  # that any three characters allow
-
-
-def test_distinct_examples_count_as_often_as_they_occur():
-    x, y = (torch.tensor(part) for part in examples(WORDS, 3))
-    once, vocab_size = torch.ones_like(y), int(y.max()) + 1
-    rows, counts = torch.cat([x, y[:, None]], 1).unique(dim=0, return_counts=True)
-    whole = every_model(x, y, once, vocab_size)
-    short = every_model(rows[:, :-1], rows[:, -1], counts, vocab_size)
-    for name in whole:
-        torch.testing.assert_close(whole[name].probabilities(x), short[name].probabilities(x))
-        assert baselines.loss(whole[name], x, y, once) == pytest.approx(
-            baselines.loss(short[name], rows[:, :-1], rows[:, -1], counts)
-        )
 
 
 def test_losses_of_a_split_are_on_all_words_and_on_novel_ones(word_list):
@@ -113,12 +100,3 @@ def test_without_val_examples_it_is_the_longest_with_the_usual_discount():
     none = x[:0], y[:0], y[:0]
     found = choose_counts((x, y, torch.ones_like(y)), none, int(y.max()) + 1)
     assert (found.order, found.discount) == (2, 0.8)
-
-
-@needs_names
-@pytest.mark.slow
-def test_on_names_it_is_of_five_characters_and_not_above_the_published_figure():
-    data = NamesDataModule(block_size=8)
-    data.setup()
-    assert data.best_counts.order == 5
-    assert data.baselines["kneser_ney"]["val"] < 1.9836 + 1e-4

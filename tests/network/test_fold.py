@@ -59,18 +59,6 @@ def test_a_folded_network_is_one_without_batch_norm():
     assert all(torch.equal(again[name], value) for name, value in plain.state_dict().items())
 
 
-def test_folding_leaves_the_network_and_the_random_state_as_they_were():
-    net = trained(torch.float32).train()
-    before, state = deepcopy(net.state_dict()), torch.get_rng_state()
-    folded = fold(net)
-    assert net.training
-    assert not folded.training
-    assert torch.equal(torch.get_rng_state(), state)
-    with torch.no_grad():
-        folded.layers[0].weight.zero_()
-    assert all(torch.equal(net.state_dict()[name], before[name]) for name in before)
-
-
 @pytest.mark.parametrize("part", ["weight", "bias", "running_mean", "running_var"])
 def test_the_referee_sees_a_fold_that_takes_one_value_wrong(part, monkeypatch):
     net, right = trained(torch.float64, n_layer=2), fold

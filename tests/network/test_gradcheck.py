@@ -1,11 +1,9 @@
-from copy import deepcopy
-
 import pytest
 import torch
 import yaml
 
 from lit_makemore.cli import main
-from lit_makemore.network import backprop
+from lit_makemore.network import backprop, fold
 from lit_makemore.network.gradcheck import compare, table
 
 
@@ -73,7 +71,8 @@ def config(tmp_path, word_list):
 
 
 def test_the_command_checks_the_fold_if_there_is_one(capsys, monkeypatch, config):
-    monkeypatch.setattr("lit_makemore.network.fold.fold", lambda net: deepcopy(net).train())
+    right = fold.fold
+    monkeypatch.setattr(fold, "fold", lambda net: right(net).float().double())
     assert main(config(n_layer=1)) == 1
     assert "2 outputs: 2 disagree" in capsys.readouterr().out
     assert main(config(norm="none")) == 0
@@ -98,22 +97,8 @@ def test_the_command_takes_a_config_and_a_checkpoint(capsys, config, tmp_path):
         assert capsys.readouterr().out.count("all agree") == 3
 
 
-@pytest.mark.parametrize(
-    ("arguments", "status", "message"),
-    [
-        (["--batch_size", "1"], 1, "--batch_size 2 at least"),
-        (["--dtype", "float16"], 2, "dtype"),
-        (["--config", "none.yaml"], 2, "none.yaml"),
-        (["--ckpt_path", "none.ckpt"], 1, "no checkpoint at"),
-        (["--config", "README.md"], 2, "parsing config"),
-    ],
-)
-def test_bad_use_is_one_line(capsys, arguments, status, message):
-    try:
-        code = main(["gradcheck", *arguments])
-    except SystemExit as exit_:
-        code = exit_.code
-    error = capsys.readouterr().err
-    assert code == status
-    assert message in error
-    assert error.count("\n") == 1
+def test_bad_use_is_one_line(capsys):
+    assert main(["gradcheck", "--batch_size", "1"]) == 1
+    assert "--batch_size 2 at least" in capsys.readouterr().err
+    assert main(["gradcheck", "--ckpt_path", "none.ckpt"]) == 1
+    assert "no checkpoint at" in capsys.readouterr().err

@@ -6,11 +6,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lit_makemore.network.mlp import MLP, Init
+from lit_makemore.sampling.generate import generate, seeded
 from lit_makemore.sampling.sampler import BATCH, Decoding, Sampler
 from lit_makemore.sampling.scoring import score
-from lit_makemore.words.vocab import END, Vocabulary
+from lit_makemore.words.vocab import Vocabulary
 
 LETTERS = Vocabulary("abcdefghijklmnopqrstuvwxyz")
+NONE = torch.empty(0, dtype=torch.int64)
 
 
 class Spells(torch.nn.Module):
@@ -37,13 +39,12 @@ def network(block_size: int = 3, seed: int = 1) -> MLP:
 
 
 def names(net, num=50, seed=1, block_size=3, **arguments) -> list[str]:
-    sampler = Sampler(net, LETTERS, block_size, **arguments)
-    draws = sampler.draw(num, torch.Generator().manual_seed(seed))
+    draws = generate(Sampler(net, LETTERS, block_size, **arguments), num, seeded(seed), NONE)
     return [name for draw in draws for name in draw.names]
 
 
 def test_names_are_spelled_from_the_window_until_the_end_mark():
-    (draw,) = Sampler(Spells().eval(), Vocabulary("ab"), 2).draw(3, torch.Generator())
+    draw = next(Sampler(Spells().eval(), Vocabulary("ab"), 2).draw(torch.Generator(), 3))
     assert draw.names == ["abba"] * 3
     assert draw.log_probabilities.tolist() == pytest.approx([0, 0, 0], abs=1e-6)
     assert draw.cut.tolist() == [False] * 3
@@ -57,53 +58,37 @@ class Repeats(Spells):
 
 
 def test_a_name_that_does_not_end_is_cut_and_marked():
-    sampler = Sampler(Repeats().eval(), Vocabulary("ab"), 2, batch=2, longest=3)
-    (draw,) = sampler.draw(2, torch.Generator())
+    sampler = Sampler(Repeats().eval(), Vocabulary("ab"), 2)
+    sampler.limit = 100
+    draw = next(sampler.draw(torch.Generator(), 2))
     assert draw.names == ["a" * sampler.limit] * 2
     assert draw.cut.tolist() == [True, True]
-
-
-@pytest.mark.parametrize(
-    ("chars", "longest", "least", "most"),
-    [
-        ("acgt", None, 4000, math.inf),  # words of few different characters may be long
-        (LETTERS.chars, None, 1000, math.inf),
-        (LETTERS.chars, 3, 100, 100),  # many times as long as the longest training word
-        (LETTERS.chars, 15, 150, 150),
-        (LETTERS.chars, 400, 4000, 4000),
-        (LETTERS.chars, 1000, 5000, 5000),
-    ],
-)
-def test_how_long_names_may_be(chars, longest, least, most):
-    net = MLP(len(chars) + 1, 3, n_layer=1).eval()
-    known = {} if longest is None else {"longest": longest}
-    assert least <= Sampler(net, Vocabulary(chars), 3, batch=1, **known).limit <= most
 
 
 def test_dna_of_hundreds_of_letters_is_not_cut():
     """The network forgets how long a word is: each letter is the last one of 250 on average."""
     net = MLP(5, 3, n_layer=1, norm="none", init=Init(logits_gain=0)).eval()
     net.layers[-1].bias.data[0] = -math.log(249 / 4)
-    sampler = Sampler(net, Vocabulary("acgt"), 3, longest=400, batch=300)
-    (draw,) = sampler.draw(300, torch.Generator().manual_seed(1))
+    draw = next(Sampler(net, Vocabulary("acgt"), 3).draw(seeded(1), 300))
     assert max(map(len, draw.names)) > 1000
     assert not draw.cut.any()
 
 
 def test_max_length_draws_the_names_that_end_within_it():
-    free = names(network(), 300, batch=300)
-    short = names(network(), 300, batch=300, max_length=4)
-    kept = [name for name in free if len(name) <= 4]
+    free, short = names(network(), 300), names(network(), 300, max_length=4)
+    kept = [name for name in free[:320] if len(name) <= 4]
     assert 20 < len(kept) < 280  # else the test shows nothing
-    assert short[: len(kept)] == kept
+    same = [name for name in free[:64] if len(name) <= 4]  # of the first batch
+    assert short[: len(same)] == same
     assert {len(name) for name in short} == {1, 2, 3, 4}
     assert names(network(), 20, max_length=10**7) == names(network(), 20)  # takes no more memory
 
 
-def test_names_that_are_never_short_enough_are_an_error():
-    sampler = Sampler(Spells().eval(), Vocabulary("ab"), 2, max_length=3, batch=20)
-    with pytest.raises(ValueError, match="none of 1,000 names ends within max_length 3"):
-        next(sampler.draw(1, torch.Generator()))
+def test_names_that_are_never_short_enough_are_an_error(monkeypatch):
+    monkeypatch.setattr("lit_makemore.sampling.generate.GIVE_UP", 1)
+    sampler = Sampler(Spells().eval(), Vocabulary("ab"), 2, max_length=3)
+    with pytest.raises(ValueError, match="none of 5,440 names ends within max_length 3"):
+        list(generate(sampler, 1, seeded(1), NONE))
 
 
 def test_a_large_vocabulary_draws_fewer_names_at_once():
@@ -112,8 +97,7 @@ def test_a_large_vocabulary_draws_fewer_names_at_once():
     sampler = Sampler(MLP(9001, 3, n_hidden=8, n_layer=1).eval(), Vocabulary(chars), 3)
     assert sampler.batch * 9001 <= 2**20
     sampler.limit = 3
-    draws = list(sampler.draw(150, torch.Generator().manual_seed(1)))
-    assert sum(len(draw.names) for draw in draws) == 150
+    assert sum(len(draw.names) for draw in generate(sampler, 150, seeded(1), NONE)) == 150
     assert Sampler(network(), LETTERS, 3).batch == BATCH
 
 
@@ -124,11 +108,6 @@ def test_the_generator_alone_decides_and_a_longer_draw_begins_like_a_shorter_one
     assert len(many) == BATCH + 10
 
 
-def test_training_mode_is_refused():
-    with pytest.raises(ValueError, match="eval"):
-        Sampler(MLP(27), LETTERS, 3)
-
-
 @pytest.mark.parametrize(
     ("block_size", "dtype"),
     [*((n, torch.float32) for n in (1, 3, 5, 14)), *((n, torch.bfloat16) for n in (3, 5))],
@@ -136,42 +115,10 @@ def test_training_mode_is_refused():
 def test_a_drawn_name_has_the_log_probability_that_scoring_gives_it(block_size, dtype):
     """One window tabulated, one asked for distinct windows, one too long to be numbered."""
     net = network(block_size).to(dtype)
-    (draw,) = Sampler(net, LETTERS, block_size).draw(50, torch.Generator().manual_seed(1))
+    draw = next(Sampler(net, LETTERS, block_size).draw(seeded(1), 50))
     assert draw.log_probabilities.dtype == torch.float32
     scores = score(net, LETTERS, block_size, draw.names)
     torch.testing.assert_close(draw.log_probabilities, scores, rtol=1e-5, atol=1e-5)
-
-
-def chi_square_is_plausible(counts: torch.Tensor, p: torch.Tensor) -> bool:
-    """Whether counts fit expected probabilities: chi-square below its mean plus five deviations.
-
-    Cells that expect fewer than five are left out of both.
-    """
-    expected = p * counts.sum()
-    cells = expected >= 5
-    statistic = ((counts - expected)[cells] ** 2 / expected[cells]).sum().item()
-    freedom = int(cells.sum()) - 1
-    return statistic < freedom + 5 * (2 * freedom) ** 0.5
-
-
-@pytest.mark.parametrize("block_size", [3, 5])
-def test_many_names_have_the_networks_letter_frequencies(block_size):
-    net = network(block_size)
-    pairs = torch.zeros(27, 27)
-    sampler = Sampler(net, LETTERS, block_size)
-    sampler.limit = 2  # the first two letters are enough
-    for draw in sampler.draw(10**5, torch.Generator().manual_seed(3)):
-        codes = [27 * LETTERS.stoi[n[:1] or END] + LETTERS.stoi[n[1:2] or END] for n in draw.names]
-        pairs += torch.tensor(codes).bincount(minlength=27 * 27).view(27, 27)
-    first = net(torch.zeros((1, block_size), dtype=torch.int64))[0]
-    first = first.index_fill(0, torch.tensor([0]), -math.inf).softmax(0)  # no empty name
-    windows = torch.zeros((27, block_size), dtype=torch.int64)
-    windows[:, -1] = torch.arange(27)
-    second = net(windows).softmax(1)
-    second[0] = torch.eye(27)[0]  # a name that ended goes on with nothing
-    assert chi_square_is_plausible(pairs.sum(1), first)
-    assert chi_square_is_plausible(pairs.flatten(), (first[:, None] * second).flatten())
-    assert not chi_square_is_plausible(pairs.sum(1), second.mean(0))  # the test can fail
 
 
 def test_a_prefix_begins_every_name_and_leaves_the_rest_to_the_network():
@@ -181,6 +128,8 @@ def test_a_prefix_begins_every_name_and_leaves_the_rest_to_the_network():
     assert len(set(drawn)) > 20
     with pytest.raises(ValueError, match="'é'"):
         Sampler(net, LETTERS, 3, prefix="zoé")
+    with pytest.raises(ValueError, match="eval"):
+        Sampler(MLP(27), LETTERS, 3)
 
 
 @given(st.lists(st.integers(-9, 9), min_size=2, max_size=12), st.integers(1, 12))

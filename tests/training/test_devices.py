@@ -122,7 +122,7 @@ def test_predict_agrees_with_a_cpu_in_float32(tmp_path, word_list, device, preci
 def test_names_are_sampled_on_the_networks_device(word_list, device):
     run = Run(word_list, device, "32-true")
     net = run.model.net.to(device).eval()
-    (draw,) = Sampler(net, run.model.vocab, 3).draw(50, torch.Generator().manual_seed(1))
+    draw = next(Sampler(net, run.model.vocab, 3).draw(torch.Generator().manual_seed(1), 50))
     scores = score(net.cpu(), run.model.vocab, 3, draw.names)
     whole = torch.tensor([len(name) < 100 for name in draw.names])  # others have no end mark
     assert whole.any()

