@@ -13,7 +13,7 @@ from lit_makemore.cli import main
 from lit_makemore.commands import inner_runs
 from lit_makemore.counts import targets
 from lit_makemore.counts.mixture import Mixture
-from lit_makemore.counts.targets import Given, Tabulated
+from lit_makemore.counts.targets import Expected, Given
 from lit_makemore.diagnostics import drawing, tensorboard
 from lit_makemore.diagnostics.monitor import Monitor
 from lit_makemore.diagnostics.settings import Diagnostics
@@ -85,9 +85,14 @@ def test_whole_runs_have_the_numbers_of_a_cpu(command, tmp_path, monkeypatch):
 
 FAULTS = [
     (EvaluationLoader, "__iter__", "part.to(self._device)", "part"),
-    (Tabulated, "__init__", "table.to(windows.device)", "table"),
+    (Expected, "__init__", "(pairs % vocab_size).to(device)", "(pairs % vocab_size)"),
+    (Expected, "__init__", "float().to(device)", "float()"),
+    (Expected, "__init__", "of.bincount().to(device)", "of.bincount()"),
+    (Expected, "__getitem__", ", device=x.device", ""),
     (Given, "__init__", "[0].cpu()", "[0]"),
+    (Given, "__init__", "table.to(windows.device)", "table"),
     (Mixture, "forward", "x.cpu()", "x"),
+    (Mixture, "forward", "p.cpu()", "p"),
     (Mixture, "forward", ".to(p.device)", ""),
     (Mixture, "fit", "probabilities(net(x)).cpu()", "probabilities(net(x))"),
     (Mixture, "fit", "[:, 0].cpu()", "[:, 0]"),
