@@ -34,11 +34,8 @@ class RunFolder:
         failed.txt           why diagnostics.fail_on has stopped it
         .lock                held while the run lives
 
-    Args:
-        root: where run folders lie.
-        name: the name of the folder; None for stem, or stem with the first free number.
-        stem: see name.
-        resumed: the folder of the run to go on with, if there is one.
+    A run without a name is called stem, or stem with the first free number. `resumed` is the folder
+    of the run to go on with, if there is one.
     """
 
     def __init__(
@@ -46,25 +43,33 @@ class RunFolder:
     ) -> None:
         self._root, self._name, self._stem, self._resumed = Path(root), name, stem, resumed
         self.path: Path | None = None  # known from `open` on, on all processes of a fit
-        self._made_root = not self._root.exists()
         self._lock: int | None = None
 
     def open(self) -> Path:
         """Makes the folder, or takes the resumed one, and locks it; only the first time.
 
-        Raises:
-            ValueError, OSError: the name is no plain name, or taken; the folder is in use.
+        ValueError or OSError if the name is no plain one, or taken, or the folder is in use.
         """
         if self.path is None:
             self.path = self._resumed or self._create()
-            self._lock = _lock(self.path)
+            lock = os.open(self.path / ".lock", os.O_CREAT | os.O_RDWR)
+            try:
+                if fcntl is not None:
+                    fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError as error:
+                os.close(lock)
+                remedy = "wait for it, or choose another --name"
+                raise BlockingIOError(
+                    f"{self.path} is in use by another process; {remedy}"
+                ) from error
+            self._lock = lock
             for left in (*self.path.glob(".*.tmp"), *self.path.glob("*/.*.tmp")):
                 left.unlink(missing_ok=True)  # of a process that was killed
         return self.path
 
     @property
     def checkpoints(self) -> Path:
-        """Where best.ckpt and last.ckpt lie. Opened first."""
+        """Where best.ckpt and last.ckpt lie, once it is open."""
         assert self.path is not None
         return self.path / "checkpoints"
 
@@ -74,25 +79,23 @@ class RunFolder:
             path = self._root / (name or (self._stem if number == 1 else f"{self._stem}-{number}"))
             try:
                 path.mkdir(parents=True)
-                break
+                return path
             except FileExistsError as error:
                 if not os.path.lexists(path):  # the root is a link to nowhere
                     raise
-                begun = not (path / ".lock").exists() or (path / "config.yaml").exists()
-                if name and not begun:
-                    break  # of a process that was killed before it had begun; the lock decides
+                if name and (path / ".lock").exists() and not (path / "config.yaml").exists():
+                    return path  # of a process that was killed before it had begun, or is beginning
                 if name:
                     remedy = "continue it with --resume true, or choose another --name"
                     raise FileExistsError(f"{path} exists; {remedy}") from error
-        return path
+        raise AssertionError
 
     def discard(self) -> None:
-        """Deletes the folder, and that of all runs, if this process made them."""
+        """Deletes the folder if this process has made it, and that of all runs if it is empty."""
         if self._lock is not None and self.path is not None and self._resumed is None:
             shutil.rmtree(self.path, ignore_errors=True)
-            if self._made_root:
-                with suppress(OSError):  # other runs are there by now
-                    self._root.rmdir()
+            with suppress(OSError):  # other runs are there
+                self._root.rmdir()
 
     def close(self) -> None:
         """Gives the lock back."""
@@ -125,15 +128,13 @@ def is_finished(folder: Path) -> bool:
     return (folder / "summary.json").is_file()
 
 
-def taken(root: Path, name: str) -> RunFolder | None:
+def taken(path: Path) -> RunFolder | None:
     """Makes a run folder where there is none, and locks it; None if another process holds it."""
-    folder = RunFolder(root, name, name, root / name)
-    (root / name).mkdir(parents=True, exist_ok=True)
-    try:
-        folder.open()
-    except BlockingIOError:
-        return None
-    return folder
+    path.mkdir(parents=True, exist_ok=True)
+    with suppress(BlockingIOError):
+        (folder := RunFolder(path.parent, path.name, path.name, path)).open()
+        return folder
+    return None
 
 
 @contextmanager
@@ -143,16 +144,3 @@ def alone(folder: Path) -> Iterator[None]:
         if fcntl is not None:
             fcntl.flock(lock, fcntl.LOCK_EX)
         yield
-
-
-def _lock(folder: Path) -> int:
-    """Holds the lock of a folder as long as the file that is returned is open."""
-    lock = os.open(folder / ".lock", os.O_CREAT | os.O_RDWR)
-    try:
-        if fcntl is not None:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError as error:
-        os.close(lock)
-        remedy = "wait for it, or choose another --name"
-        raise BlockingIOError(f"{folder} is in use by another process; {remedy}") from error
-    return lock

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from threading import current_thread, main_thread
 from types import FrameType
+from typing import Any
 
 # If several arrive, the last one in this list decides: a job that is warned and then cancelled must
 # not be queued again.
@@ -19,7 +20,6 @@ ASKING = [getattr(signal, name) for name in NAMES if hasattr(signal, name)]
 if hasattr(signal, "SIGHUP") and signal.getsignal(signal.SIGHUP) == signal.SIG_IGN:
     ASKING.remove(signal.SIGHUP)  # nohup has started us
 _noted: list[int] = []  # those received
-PARENT = os.getppid()  # which started this process
 _blocks = 0  # how many blocks of `noted` are open
 
 
@@ -31,30 +31,8 @@ class Stopped(BaseException):
         self.signum = signum
 
 
-@contextmanager
-def noted(*signums: int) -> Iterator[None]:
-    """Notes these signals inside the block; after it they do what they did before.
-
-    A second SIGTERM or SIGINT ends the process at once. Not in a SLURM job: there several may come,
-    and SIGKILL follows.
-    """
-    global _blocks
-    _blocks += 1
-    before = {}
-    if current_thread() is main_thread():  # no other may set handlers
-        before = {signum: signal.signal(signum, note) for signum in signums}
-    try:
-        yield
-    finally:
-        for signum, handler in before.items():
-            signal.signal(signum, handler)
-        _blocks -= 1
-        if not _blocks:
-            _noted.clear()
-
-
 def note(signum: int, frame: FrameType | None) -> None:
-    """The handler of `noted`."""
+    """A second SIGTERM or SIGINT ends the process at once, but where SLURM sends several."""
     ends = {signal.SIGTERM, signal.SIGINT}
     if signum in ends and ends & {*_noted} and "SLURM_JOB_ID" not in os.environ:
         signal.signal(signum, signal.SIG_DFL)
@@ -65,6 +43,24 @@ def note(signum: int, frame: FrameType | None) -> None:
             os.write(stream, b"")
         except OSError:
             os.dup2(os.open(os.devnull, os.O_WRONLY), stream)
+
+
+@contextmanager
+def noted(*signums: int, handler: Any = note) -> Iterator[None]:
+    """Notes these signals inside the block; after it they do what they did before."""
+    global _blocks
+    _blocks += 1
+    before = {}
+    if current_thread() is main_thread():  # no other may set handlers
+        before = {signum: signal.signal(signum, handler) for signum in signums}
+    try:
+        yield
+    finally:
+        for signum, old in before.items():
+            signal.signal(signum, old)
+        _blocks -= 1
+        if not _blocks:
+            _noted.clear()
 
 
 def received() -> int:

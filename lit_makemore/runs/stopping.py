@@ -1,16 +1,13 @@
 """What stops a run: a loss that is not finite, or a signal, between two updates or before them."""
 
-import os
 import shlex
 import signal
 import sys
-from concurrent.futures import Future, wait
 from contextlib import suppress
 from math import inf, isfinite
 from pathlib import Path
 from socket import getaddrinfo
 from subprocess import TimeoutExpired
-from threading import Thread
 from typing import Any
 
 import lightning.pytorch as pl
@@ -32,10 +29,7 @@ class Diverged(ValueError):
 
 
 class StopOnNaN(AtUpdates):
-    """Raises Diverged if a loss is NaN or infinite, and names the tensors that are too.
-
-    It looks at the losses of all processes every log_every_n_steps updates.
-    """
+    """Raises Diverged if a loss is not finite, of any process, every log_every_n_steps updates."""
 
     def setup(self, trainer: Any, pl_module: pl.LightningModule, stage: str) -> None:
         self._every = trainer.log_every_n_steps or 50
@@ -65,9 +59,8 @@ class StopOnNaN(AtUpdates):
 
 
 class StopOnSignal(AtUpdates):
-    """Raises Stopped after the update during which a noted signal came. It saves nothing.
+    """Raises Stopped after the update during which a noted signal came, on all processes.
 
-    Several processes stop after the same update, no matter which of them got the signal.
     A cluster warns a job by one of signals.WARNINGS; SLURM ends a preempted job by SIGTERM. Such a
     job is queued again, up to `max_requeues` times, if a subclass has saved its run.
     """
@@ -79,7 +72,7 @@ class StopOnSignal(AtUpdates):
         return inf  # at the end of any group
 
     def save(self, trainer: pl.Trainer) -> Path | None:
-        """Saves the present state; returns the checkpoint."""
+        """Saves the present state; returns the checkpoint. Here it saves nothing."""
         return None
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
@@ -120,46 +113,32 @@ class StopOnSignal(AtUpdates):
 
 
 def stop_while_connecting(trainer: Any) -> None:
-    """Lets a signal stop a process that waits for the others, or the end of what started it.
+    """Lets a signal end a process that waits for the others: torch waits in C++, for half an hour.
 
-    torch waits for half an hour, in C++, where Python runs no handler: so another thread waits. In
-    a SLURM job a signal is kept for the first update. If nobody is found, a ValueError says where.
+    In a SLURM job it is kept for the first update. If nobody is found, a ValueError says where.
     """
     strategy = trainer.strategy
     if not (connect := getattr(strategy, "setup_distributed", None)):
         return
 
-    def connecting(connected: Future[None]) -> None:
+    def connecting() -> None:
+        place = strategy.cluster_environment
+        ending = [one for one in signals.ASKING if one.name not in signals.WARNINGS]
         try:
-            getaddrinfo(strategy.cluster_environment.main_address, None)
-            connected.set_result(connect())
-        except BaseException as error:
-            connected.set_exception(error)
-
-    def listening() -> None:
-        connected: Future[None] = Future()
-        Thread(target=connecting, args=[connected], daemon=True).start()
-        try:
-            while wait([connected], 0.1).not_done:
-                asked = signals.received()
-                signum = signal.Signals(signals.ASKING[asked - 1])
-                ends = asked and signum.name not in signals.WARNINGS and not slurm.job()
-                if ends or (trainer.local_rank and os.getppid() != signals.PARENT):
-                    raise Stopped(signum, f"stopped by {signum.name} before the first update")
-            connected.result()
-        except BaseException as error:
+            with signals.noted(*(() if slurm.job() else ending), handler=signal.SIG_DFL):
+                getaddrinfo(place.main_address, None)
+                connect()
+        except Exception as error:
             for child in getattr(strategy.launcher, "procs", []):
                 child.terminate()
             _leave(trainer)
-            if not isinstance(error, Exception):
-                raise
-            place, why = strategy.cluster_environment, str(error).partition("\n")[0]
+            why = str(error).partition("\n")[0]
             raise ValueError(
                 f"the processes do not find each other at {place.main_address}:{place.main_port} "
                 f"({why}); let MASTER_ADDR and MASTER_PORT name a free port of the first machine"
             ) from error
 
-    strategy.setup_distributed = listening
+    strategy.setup_distributed = connecting
 
 
 def _leave(trainer: Any) -> None:

@@ -13,7 +13,7 @@ import pytest
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from lit_makemore.cli import main
-from lit_makemore.runs.logger import RunLogger
+from lit_makemore.runs.logger import RunLogger, close
 
 LOGGERS = "lightning.pytorch.loggers"
 
@@ -25,7 +25,7 @@ def test_the_events_of_a_resumed_run_come_last_whatever_the_clock_says(tmp_path,
         logger = RunLogger(SimpleNamespace(path=tmp_path))
         logger.start(1)
         logger.log_metrics({"train/loss": 1.0}, step=1)
-        logger.close()
+        close([logger])
         (new,) = {path.name for path in tmp_path.iterdir()} - {*names}
         names.append(new)
     assert names == sorted(names)
@@ -37,7 +37,7 @@ def test_a_file_with_a_name_of_events_and_no_time_is_passed_by(tmp_path, name):
     logger = RunLogger(SimpleNamespace(path=tmp_path))
     logger.start(1)
     logger.log_metrics({"train/loss": 1.0}, step=1)
-    logger.close()
+    close([logger])
     assert len(list(tmp_path.iterdir())) == 2
 
 

@@ -1,13 +1,12 @@
 """What a fit reports: evaluated once, told in words that fit the terminal."""
 
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
-import torch
 from torch import nn
 
 from lit_makemore.cli import main
-from lit_makemore.counts.ngrams import KneserNey
 from lit_makemore.network.mlp import MLP
 from lit_makemore.runs.report import Result, columns, draw_samples, headline, table, text
 from lit_makemore.runs.tables import displayed_width
@@ -28,14 +27,16 @@ def test_whatever_the_names_the_table_fits_100_columns(name):
     assert sum(line.count(name[:5]) for line in lines) >= 20
 
 
-def result(test: float | None, mixed: bool = False, published: float | None = None) -> Result:
+def result(test, mixed=False, published=None, words=(20, 20)) -> Result:
     losses = {"train": 2.0, "val": 2.2, "test": test, "val_novel": 2.2, "test_novel": test}
-    counts = KneserNey(torch.tensor([[0]]), torch.tensor([1]), torch.tensor([1]), 2)
-    figures = {"kneser_ney": {**losses, "val": 2.2, "test": 2.3347}}
-    network, theirs = losses if mixed else None, {"val": published, "steps": 1e5}
-    theirs = {} if published is None else theirs
-    found = NoMixture(), network, figures, counts, theirs, 100_000, (20, 20)
-    return Result(losses, losses, True, *found)
+    data = SimpleNamespace(
+        baselines={"kneser_ney": {**losses, "val": 2.2, "test": 2.3347}},
+        best_counts=SimpleNamespace(order=2, discount=0.75),
+        numbers=(range(100), range(words[0]), range(words[1])),
+    )
+    theirs = {} if published is None else {"val": published, "steps": 1e5}
+    network = losses if mixed else None
+    return Result(losses, losses, True, NoMixture(), network, data, theirs, 100_000)
 
 
 class NoMixture(nn.Identity):
@@ -77,7 +78,7 @@ def test_the_first_line_says_in_words_what_the_run_reached(test, failed, line):
     ],
 )
 def test_below_the_headline_stands_how_few_words_it_is_of(words, said):
-    found = result(2.0608)._replace(words=words)
+    found = result(2.0608, words=words)
     lines = text(found, None, [], Path("runs/x")).split("\n")
     assert lines[0] == headline(result(2.0608), None)
     assert lines[1] == said
