@@ -19,17 +19,15 @@ from lit_makemore.training.lightning_internals import validate_now, validation_f
 class Checkpoints(StopOnSignal, Checkpoint):
     """Keeps best.ckpt, the lowest validation loss so far, and last.ckpt, the latest state.
 
-    last.ckpt is saved at the start, at multiples of every_n_steps if the one before is `seconds`
-    old, at the end, and before a signal stops the run; after a validation that follows the update:
-    otherwise a resumed run would skip or repeat it. A network that is not finite is not saved. The
-    last weights are always validated. Lightning calls a Checkpoint after all other callbacks.
+    last.ckpt is saved at the start, at multiples of `every` updates if the one before is `seconds`
+    old, at the end, and before a signal stops the run; after a validation, if one follows. The last
+    weights are always validated; a network that is not finite is not saved. Lightning calls a
+    Checkpoint after all other callbacks.
     """
 
-    def __init__(
-        self, folder: RunFolder, every_n_steps: int, seconds: float, max_requeues: int = 0
-    ) -> None:
+    def __init__(self, folder: RunFolder, every: int, seconds: float, max_requeues: int) -> None:
         super().__init__(max_requeues)
-        self._folder, self._every, self._seconds = folder, every_n_steps, seconds
+        self._folder, self._every, self._seconds = folder, every, seconds
         self.best_step: int | None = None  # the updates that best.ckpt has made, if it is there
         self._lowest = inf
         self._validated = 0  # the update after which the last validation was

@@ -3,7 +3,6 @@
 import csv
 import logging
 import shutil
-from collections.abc import Callable
 from copy import deepcopy
 from functools import partial
 from io import StringIO
@@ -20,30 +19,19 @@ from lightning.pytorch.loggers.csv_logs import ExperimentWriter
 from lit_makemore.files import replacing, write_text
 from lit_makemore.runs.folder import RunFolder
 from lit_makemore.runs.logger import RunLogger, settings_of
-from lit_makemore.runs.resume import Resumption
 
 log = logging.getLogger(__name__)
 
 
 class FolderCallback(pl.Callback):
-    """Lets everything write into the run folder; replaces older results, as the fit starts.
+    """Lets everything write into the run folder, the user's own loggers too; found is resumed."""
 
-    config is for config.yaml; found is the run that is resumed, if any; loggers make the user's own
-    loggers, which join ours. In a resumed run each goes on with what it wrote before.
-    """
-
-    def __init__(
-        self,
-        folder: RunFolder,
-        config: str,
-        found: Resumption | None,
-        loggers: Callable[[], list[partial[Logger]]],
-    ) -> None:
+    def __init__(self, folder: RunFolder, config: str, found: Any, loggers: Any) -> None:
         self._folder, self._config, self._found, self._loggers = folder, config, found, loggers
         self._before = list(found.loggers) if found else []
 
     def setup(self, trainer: Any, pl_module: pl.LightningModule, stage: str) -> None:
-        """Parts of Lightning that the user has added write there, unless they have a place."""
+        """What the user has added writes there, unless it has a place."""
         opened = str(self._folder.open()) if trainer.is_global_zero else ""
         path = self._folder.path = Path(trainer.strategy.broadcast(opened))  # on all processes
         trainer.loggers = [*trainer.loggers, *(self._made(one, path) for one in self._loggers())]
@@ -51,20 +39,21 @@ class FolderCallback(pl.Callback):
             if isinstance(callback, callbacks.ModelCheckpoint):
                 name, ours = Path(callback.filename or ""), self._folder.checkpoints
                 callback.dirpath = callback.dirpath or str(ours)
-                if name.is_absolute() or ".." in name.parts:
-                    remedy = "name the folder as its dirpath"
-                    raise ValueError(f"'{name}' of a ModelCheckpoint: {remedy}")
-                if Path(callback.dirpath).resolve() == ours.resolve():
-                    if str(name) in ("best", "last"):
-                        remedy = "give the ModelCheckpoint another filename"
-                        raise ValueError(f"{name}.ckpt is a checkpoint of every run; {remedy}")
+                beside = Path(callback.dirpath).resolve() == ours.resolve()
+                outside = name.is_absolute() or ".." in name.parts
+                if outside or (beside and str(name) in ("best", "last")):
+                    remedy = "name the folder as its dirpath, or give the ModelCheckpoint another"
+                    raise ValueError(
+                        f"{name}.ckpt is outside or one of every run; {remedy} filename"
+                    )
+                if beside:
                     callback.CHECKPOINT_NAME_LAST = "last-v1"  # ours is last.ckpt, and no link
             elif isinstance(callback, callbacks.SpikeDetection):
                 callback.exclude_batches_path = callback.exclude_batches_path or str(path)
         trainer.profiler.dirpath = trainer.profiler.dirpath or path
 
     def _made(self, make: partial[Logger], folder: Path) -> Logger:
-        """A logger of the user's."""
+        """A logger of the user's, which goes on with what it wrote before a resume."""
         kind, given, more = make.func, make.keywords, dict[str, Any]()
         name = "run_id" if kind is MLFlowLogger else "version"
         if mine := [one for one in self._before if one[0] == kind.__name__][:1]:
@@ -130,11 +119,11 @@ class FolderCallback(pl.Callback):
 
 
 class ExactResume(pl.Callback):
-    """Saves and restores what Lightning does not: the random state. Checks the training words.
+    """Saves and restores the random state, which Lightning does not. Checks the training words.
 
-    Every process has a random state of its own, or dropout would leave out the same units on all of
-    them; a process that was not there before begins with its seed. At the end of training a
-    WeightAveraging replaces the weights by their averages; a later checkpoint keeps both, too.
+    Every process has its own, or dropout would leave out the same units on all of them; one that
+    was not there before begins with its seed. When training ends, a WeightAveraging replaces the
+    weights by their averages; a checkpoint after that keeps both, too.
     """
 
     def setup(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
@@ -154,10 +143,8 @@ class ExactResume(pl.Callback):
     def on_load_checkpoint(self, trainer: Any, pl_module: Any, checkpoint: dict[str, Any]) -> None:
         data: Any = getattr(trainer, "datamodule", None)
         if data is not None and not data.train_hashes.equal(pl_module.model.train_hashes):
-            raise ValueError(
-                f"the words of {data.path} are not those that the run was trained on; "
-                "restore the list, or start another run"
-            )
+            remedy = "are not those that the run was trained on; restore the list, or start another"
+            raise ValueError(f"the words of {data.path} {remedy} run")
         if checkpoint["global_step"]:  # not the checkpoint that the finder makes for its trial
             for one in trainer.callbacks:
                 if isinstance(one, callbacks.EarlyStopping):  # it would take its old patience back

@@ -3,11 +3,10 @@
 import json
 import os
 import shutil
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from itertools import count, islice
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import yaml
 
@@ -18,21 +17,17 @@ try:
 except ImportError:  # there is no lock on Windows; two runs only have different names
     fcntl = None  # type: ignore[assignment]
 
-
 MOST = 50_000  # bytes, and parts, of a configuration
 
 
 class RunFolder:
     """The folder of one training run, locked from `open` to `close` or to the end of the process.
 
-        config.yaml          the whole configuration; feed it to fit, validate or test
-        events.out.*         TensorBoard's
-        teachers/, all_words/  1, 2 …: the runs of its teachers; the run on all words
-        checkpoints/         best.ckpt by validation loss, last.ckpt; all_words.ckpt
-        summary.json         what the run reached
-        samples.txt          names from the best checkpoint
-        failed.txt           why diagnostics.fail_on has stopped it
-        .lock                held while the run lives
+        config.yaml     the whole configuration; feed it to fit, validate or test
+        events.out.*    TensorBoard's
+        checkpoints/    best.ckpt by validation loss, last.ckpt; all_words.ckpt
+        teachers/1 …, all_words/    the runs of its teachers; the run on all words
+        summary.json, samples.txt   what it reached; failed.txt: why fail_on has stopped it
 
     A run without a name is called stem, or stem with the first free number. `resumed` is the folder
     of the run to go on with, if there is one.
@@ -43,26 +38,13 @@ class RunFolder:
     ) -> None:
         self._root, self._name, self._stem, self._resumed = Path(root), name, stem, resumed
         self.path: Path | None = None  # known from `open` on, on all processes of a fit
-        self._lock: int | None = None
+        self._lock: IO[str] | None = None
 
     def open(self) -> Path:
-        """Makes the folder, or takes the resumed one, and locks it; only the first time.
-
-        ValueError or OSError if the name is no plain one, or taken, or the folder is in use.
-        """
+        """Makes the folder, or takes the resumed one, and locks it; OSError if it is not free."""
         if self.path is None:
             self.path = self._resumed or self._create()
-            lock = os.open(self.path / ".lock", os.O_CREAT | os.O_RDWR)
-            try:
-                if fcntl is not None:
-                    fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError as error:
-                os.close(lock)
-                remedy = "wait for it, or choose another --name"
-                raise BlockingIOError(
-                    f"{self.path} is in use by another process; {remedy}"
-                ) from error
-            self._lock = lock
+            self._lock = alone(self.path, wait=False)
             for left in (*self.path.glob(".*.tmp"), *self.path.glob("*/.*.tmp")):
                 left.unlink(missing_ok=True)  # of a process that was killed
         return self.path
@@ -98,9 +80,8 @@ class RunFolder:
                 self._root.rmdir()
 
     def close(self) -> None:
-        """Gives the lock back."""
         if self._lock is not None:
-            os.close(self._lock)
+            self._lock.close()
             self._lock = None
 
 
@@ -124,23 +105,17 @@ def read_config(path: Path, loader: Any = yaml.SafeLoader) -> Any:
 
 
 def is_finished(folder: Path) -> bool:
-    """Whether a run has its summary, which is written last."""
-    return (folder / "summary.json").is_file()
+    return (folder / "summary.json").is_file()  # which is written last
 
 
-def taken(path: Path) -> RunFolder | None:
-    """Makes a run folder where there is none, and locks it; None if another process holds it."""
-    path.mkdir(parents=True, exist_ok=True)
-    with suppress(BlockingIOError):
-        (folder := RunFolder(path.parent, path.name, path.name, path)).open()
-        return folder
-    return None
-
-
-@contextmanager
-def alone(folder: Path) -> Iterator[None]:
-    """Inside the block no other process is in such a block of the folder. Waits for its turn."""
-    with (folder / ".lock").open("a") as lock:
+def alone(folder: Path, wait: bool = True) -> IO[str]:
+    """The lock of a folder, held until it is closed. Waits for it, or raises BlockingIOError."""
+    lock = (folder / ".lock").open("a")
+    try:
         if fcntl is not None:
-            fcntl.flock(lock, fcntl.LOCK_EX)
-        yield
+            fcntl.flock(lock, fcntl.LOCK_EX if wait else fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError as error:
+        lock.close()
+        remedy = "wait for it, or choose another --name"
+        raise BlockingIOError(f"{folder} is in use by another process; {remedy}") from error
+    return lock

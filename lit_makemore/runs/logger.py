@@ -19,28 +19,26 @@ from lit_makemore.runs.folder import RunFolder
 
 
 class RunLogger(CardLogger):
-    """Writes event files into the run folder itself, and no hparams.yaml: config.yaml has the same.
+    """Writes event files into the run folder itself, and no hparams.yaml.
 
-    It writes from `start` on (a fit that is refused must not touch the curves of its run) until
-    `close`. What was logged from purge_step on, before a resume, is hidden.
+    From `start` on: a fit that is refused must not touch the curves of its run. What was logged
+    from purge_step on, before a resume, is hidden.
     """
 
     def __init__(
-        self, folder: RunFolder, purge_step: int | None = None, all_figures: bool = False
+        self, folder: RunFolder, purge_step: Any = None, all_figures: bool = False
     ) -> None:
         super().__init__("", name="", version="", default_hp_metric=False, purge_step=purge_step)
         self._folder, self._started, self.all_figures = folder, False, all_figures
 
     def start(self, n_layer: int) -> None:
-        """From here on it writes, about a network of n_layer hidden layers."""
         self._started, self.n_layer = True, n_layer
 
     @property
     def experiment(self) -> Any:
         """The SummaryWriter on the first process; None before `start`.
 
-        TensorBoard reads event files in the order of their names, which begin with a time. So the
-        file of a resumed run has a later time than those before it, whatever the clock says.
+        TensorBoard reads event files by the times in their names: a resumed run has a later one.
         """
         if not self._started or self._experiment is not None:
             return self._experiment
@@ -61,14 +59,10 @@ class RunLogger(CardLogger):
             self.experiment.flush()
 
     def finalize(self, status: str) -> None:
-        """Stays open: the losses of the best weights come after the fit."""
-        self.save()
+        self.save()  # it stays open: the losses of the best weights come after the fit
 
     def log_hyperparams(self, params: Any, metrics: Any = None, step: int | None = None) -> None:
-        """Enters the run in the HParams page, and lays out the Custom Scalars page.
-
-        TensorBoard's page opens with what differs between runs, as none describes an experiment.
-        """
+        """Enters the run in the HParams page, and lays out the Custom Scalars page."""
         for summary in hparams_summaries(params, {})[1:]:
             self.experiment.file_writer.add_summary(summary)
         self.experiment.add_custom_scalars(LAYOUT)
@@ -78,8 +72,7 @@ def settings_of(module: Any, trainer: Any) -> dict[str, Any]:
     """What tells a run of LitMLP from others, as a flat table of plain values."""
     data, settings = trainer.datamodule, dict(module.hparams)
     del settings["chars"]
-    settings |= {f"init.{key}": value for key, value in settings.pop("init").items()}
-    settings |= {
+    settings |= {f"init.{key}": value for key, value in settings.pop("init").items()} | {
         "targets": data.targets,
         "seed": data.generator.initial_seed(),
         "steps": trainer.max_steps,

@@ -47,9 +47,7 @@ class Result(NamedTuple):
     steps: int  # updates that this run made
 
 
-def evaluate(
-    last: NameModel, best: NameModel | None, trainer: Any, published: dict[str, float]
-) -> Result:
+def evaluate(last: NameModel, best: NameModel | None, trainer: Any, published: Any) -> Result:
     """Evaluates the last weights and the best ones, each once; best is None if none were kept."""
     data: NamesDataModule = trainer.datamodule
     device = data.splits["train"].windows.device  # the Trainer leaves the network on the CPU
@@ -72,7 +70,6 @@ def split_losses(net: nn.Module, data: NamesDataModule) -> Figures:
 
 
 def draw_samples(net: nn.Module, data: NamesDataModule, num: int = 20) -> Samples:
-    """Names in the order in which they are drawn."""
     draw = samples(net, data, num)
     drawn = zip(draw.names, draw.cut.tolist(), strict=True)
     return [(name, "cut" if cut else whereabouts(data.splits, name)) for name, cut in drawn]
@@ -148,9 +145,8 @@ def text(result: Result, health: Health | None, names: Samples, folder: Path) ->
     if result.network:
         rows = {"mixture": result.best, "network alone": result.network}
     before = "one character" if counts.order == 1 else f"up to {counts.order} characters"
-    said = [f"kneser_ney: {before} before the next one, discount {counts.discount}; "]
-    said[0] += "the val words chose both"
-    said += mixture.sentences() if mixture is not None else []
+    chosen = f"{before} before the next one, discount {counts.discount}; the val words chose both"
+    said = [f"kneser_ney: {chosen}", *(mixture.sentences() if mixture is not None else [])]
     if published:
         rows["published"] = {split: published.get(split) for split in SPLITS}
         after = f"after {published['steps']:,.0f} updates; this run made {result.steps:,}"
@@ -177,8 +173,7 @@ def headline(result: Result, failed: Collection[str] | None) -> str:
     if loss is not None and counting is not None:
         percent = 100 * (loss / counting - 1)
         than = f"{abs(percent):,.1f} % {'worse' if percent > 0 else 'better'} than"
-        if abs(percent) < 0.05:
-            than = "as good as"
+        than = "as good as" if abs(percent) < 0.05 else than
         reached = f"{split} {number(loss, 4)}{of}: {than} counting (Kneser–Ney {counting:.4f})"
     if not failed:
         return f"{reached}; " + ("health not judged" if failed is None else "healthy")

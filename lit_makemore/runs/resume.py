@@ -13,11 +13,9 @@ from lit_makemore.model import KEY, read
 from lit_makemore.runs.folder import is_finished, read_config
 
 # options that may differ: they change no digit of the result
-SAME_RESULT = (
-    "config runs_dir ckpt_path published threads all_words diagnostics trainer.enable_progress_bar "
-    "trainer.profiler trainer.log_every_n_steps trainer.max_time trainer.logger "
-    "data.predict_path data.url"
-).split()
+SAME_RESULT = "config runs_dir ckpt_path published threads all_words diagnostics".split()
+SAME_RESULT += "trainer.enable_progress_bar trainer.profiler trainer.log_every_n_steps".split()
+SAME_RESULT += "trainer.max_time trainer.logger data.predict_path data.url".split()
 # options of the Trainer that say when a run ends
 ENDS = ("max_steps", "max_epochs", "max_time", "min_steps", "min_epochs", "callbacks")
 
@@ -44,10 +42,9 @@ class Resumption(NamedTuple):
 def find(resume: str, root: str | Path, name: str | None, stem: str) -> Resumption | None:
     """Where to go on; FileNotFoundError or ValueError if there is no whole checkpoint.
 
-    resume is a run folder, a checkpoint in one, "true" or "auto": these mean the named run under
-    `root`, or of those called stem, or stem with a number, the one whose config.yaml was written
-    last. "auto" also takes an older whole checkpoint, or lets the run start again in its folder; it
-    is None if there is no run.
+    resume is a run folder, a checkpoint in one, "true" or "auto": the named run under `root`, or
+    the one begun last of stem, stem-2 … "auto" also takes best.ckpt, or begins again in the folder;
+    it is None if there is no run.
     """
     folder, auto = Path(resume).resolve(), resume == "auto"
     if auto or resume == "true":
@@ -114,8 +111,8 @@ def that_count(config: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
 def finished(found: Resumption, config: str) -> list[str]:
     """What must be larger (one of these) if a run that has ended by itself shall go on.
 
-    Nothing if it has not ended, or if what says when to stop has changed since (YAML). ValueError
-    if diagnostics.fail_on has stopped it, and would do so again.
+    Nothing if it has not ended, or the configuration (YAML) now ends it at another time. ValueError
+    if diagnostics.fail_on would stop it again.
     """
     before, now, failed = _before(found), yaml.safe_load(config), found.folder / "failed.txt"
     if failed.is_file() and before == now:
@@ -132,10 +129,7 @@ def finished(found: Resumption, config: str) -> list[str]:
 
 
 def check(found: Resumption, config: str, override: bool) -> list[str]:
-    """Lines that say what applies from here on, under another configuration (YAML).
-
-    ValueError if it differs in what changes the result, and the user does not override that.
-    """
+    """What changes from here on under a configuration (YAML); ValueError without override."""
     apart = differences(_before(found), yaml.safe_load(config))
     if found.threads not in (None, threads := torch.get_num_threads()):
         apart.append(f"threads: {found.threads} -> {threads}")

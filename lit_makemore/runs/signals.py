@@ -1,7 +1,6 @@
 """Signals that ask a run to stop are noted at once; the run stops between two updates.
 
-Only the standard library is imported here. SIGUSR1, the warning of a cluster, may come while torch
-is being imported, and would end the process.
+Only the standard library is imported: SIGUSR1, a cluster's warning, may come before torch is.
 """
 
 import os
@@ -12,9 +11,8 @@ from threading import current_thread, main_thread
 from types import FrameType
 from typing import Any
 
-# If several arrive, the last one in this list decides: a job that is warned and then cancelled must
-# not be queued again.
 WARNINGS = ("SIGUSR1", "SIGUSR2", "SIGXCPU")  # of a cluster, before time or CPU time ends
+# The last one decides: a job that is warned and then cancelled must not be queued again.
 NAMES = (*WARNINGS, "SIGINT", "SIGHUP", "SIGTERM")
 ASKING = [getattr(signal, name) for name in NAMES if hasattr(signal, name)]
 if hasattr(signal, "SIGHUP") and signal.getsignal(signal.SIGHUP) == signal.SIG_IGN:
@@ -24,7 +22,7 @@ _blocks = 0  # how many blocks of `noted` are open
 
 
 class Stopped(BaseException):
-    """A signal has ended the run, after its state was saved; the message is for the user."""
+    """A signal has ended the run, after its state was saved."""
 
     def __init__(self, signum: int, message: str) -> None:
         super().__init__(message)
@@ -47,7 +45,7 @@ def note(signum: int, frame: FrameType | None) -> None:
 
 @contextmanager
 def noted(*signums: int, handler: Any = note) -> Iterator[None]:
-    """Notes these signals inside the block; after it they do what they did before."""
+    """Notes these signals inside the block."""
     global _blocks
     _blocks += 1
     before = {}

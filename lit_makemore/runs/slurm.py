@@ -2,23 +2,20 @@
 
 import os
 import subprocess
+from contextlib import suppress
 from typing import Any
 
 from lightning.fabric.plugins.environments import SLURMEnvironment, TorchElasticEnvironment
 
 
 def environment() -> SLURMEnvironment | None:
-    """How Lightning sees the job, without its own requeueing; None where SLURM is not in use.
+    """How Lightning sees the job; None where SLURM is not in use.
 
-    That saves inside the signal handler, and deadlocks where several processes get the signal at
-    different times (Lightning #21406). Ours is in stopping.py.
+    Its own requeueing deadlocks if processes get the signal apart (#21406); ours: stopping.py.
     """
     if TorchElasticEnvironment.detect() or not SLURMEnvironment.detect():
         return None
-    try:
-        return SLURMEnvironment(auto_requeue=False)
-    except RuntimeError as error:  # --ntasks without --ntasks-per-node
-        raise ValueError(str(error)) from error
+    return SLURMEnvironment(auto_requeue=False)
 
 
 def check(processes: int) -> None:
@@ -39,8 +36,7 @@ def check(processes: int) -> None:
 
 def notes(seed: int) -> list[str]:
     """What may not be meant: a job with tasks that are not used, an array of the same run."""
-    lines = []
-    tasks, beside = _tasks()
+    lines, (tasks, beside) = [], _tasks()
     if tasks > 1 and not beside:
         lines.append(
             f"SLURM has given {tasks} tasks, but the command was started without srun: "
@@ -50,8 +46,7 @@ def notes(seed: int) -> list[str]:
     if task and size and int(size) > 1 and str(seed) != task:
         lines.append(
             f"task {task} of an array of {size}: they repeat the same run unless their options "
-            "differ, for example by --seed_everything $SLURM_ARRAY_TASK_ID; "
-            "configs/cluster/sweep.sbatch shares the runs of a sweep"
+            "differ, as by --seed_everything $SLURM_ARRAY_TASK_ID; sweep.sbatch shares a sweep"
         )
     return lines
 
@@ -73,19 +68,17 @@ def job() -> str | None:
 
 
 def restarts() -> int:
-    """How often the job has been queued again."""
     return int(os.environ.get("SLURM_RESTART_COUNT", 0))
 
 
 def preempted() -> bool:
     """Whether SLURM ends the job in favour of another one, by SIGTERM as a cancelled job."""
-    try:
+    with suppress(OSError):
         shown = _scontrol("show", "job", str(job()))
-    except OSError:
-        return False
-    facts = dict(fact.split("=", 1) for fact in shown.split() if "=" in fact)
-    going = facts.get("JobState") in ("RUNNING", "SIGNALING")
-    return going and facts.get("PreemptTime", "None") != "None"
+        facts = dict(fact.split("=", 1) for fact in shown.split() if "=" in fact)
+        going = facts.get("JobState") in ("RUNNING", "SIGNALING")
+        return going and facts.get("PreemptTime", "None") != "None"
+    return False
 
 
 def requeue(limit: int) -> str:

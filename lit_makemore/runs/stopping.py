@@ -25,7 +25,7 @@ EVERY = 10  # updates between two times that several processes ask each other fo
 
 
 class Diverged(ValueError):
-    """The loss of a run is not finite."""
+    """The loss is not finite."""
 
 
 class StopOnNaN(AtUpdates):
@@ -37,9 +37,7 @@ class StopOnNaN(AtUpdates):
     def due(self, step: int) -> float:
         return (step // self._every + 1) * self._every
 
-    def on_train_batch_end(
-        self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, *args: Any
-    ) -> None:
+    def on_train_batch_end(self, trainer: Any, module: Any, outputs: Any, *args: Any) -> None:
         step = trainer.global_step
         if step % self._every:
             return
@@ -48,21 +46,19 @@ class StopOnNaN(AtUpdates):
             return
         if isfinite(loss):
             raise Diverged(f"the loss of another process is not finite at update {step}")
-        found = nonfinite_tensors(network_of(pl_module))
-        seen = Seen(step, options=options_of(trainer, pl_module), nonfinite=found or ["the loss"])
-        raise Diverged(
-            f"the loss is {loss} at update {step}"
-            + (f"; these are not finite either: {listed(found)}" if found else "")
-            + ("; last.ckpt was saved before" if trainer.checkpoint_callbacks else "")
-            + f". Try {judge(seen)[0].advice}"
-        )
+        found = nonfinite_tensors(network_of(module))
+        seen = Seen(step, options=options_of(trainer, module), nonfinite=found or ["the loss"])
+        line = f"the loss is {loss} at update {step}"
+        line += f"; these are not finite either: {listed(found)}" if found else ""
+        line += "; last.ckpt was saved before" if trainer.checkpoint_callbacks else ""
+        raise Diverged(f"{line}. Try {judge(seen)[0].advice}")
 
 
 class StopOnSignal(AtUpdates):
     """Raises Stopped after the update during which a noted signal came, on all processes.
 
-    A cluster warns a job by one of signals.WARNINGS; SLURM ends a preempted job by SIGTERM. Such a
-    job is queued again, up to `max_requeues` times, if a subclass has saved its run.
+    A SLURM job that is warned, or preempted, is queued again, up to `max_requeues` times, if a
+    subclass has saved its run.
     """
 
     def __init__(self, max_requeues: int = 0) -> None:
@@ -72,8 +68,7 @@ class StopOnSignal(AtUpdates):
         return inf  # at the end of any group
 
     def save(self, trainer: pl.Trainer) -> Path | None:
-        """Saves the present state; returns the checkpoint. Here it saves nothing."""
-        return None
+        return None  # a subclass saves, and returns the checkpoint
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         self._step = trainer.global_step
@@ -142,7 +137,7 @@ def stop_while_connecting(trainer: Any) -> None:
 
 
 def _leave(trainer: Any) -> None:
-    """Disconnects, and lets the processes end that Lightning started; they wait for that.
+    """Disconnects, which the processes that Lightning started wait for, and lets them end.
 
     They are taken out of its watch, which would kill this one.
     """

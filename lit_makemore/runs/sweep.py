@@ -15,7 +15,7 @@ from optuna import samplers
 from optuna.storages import journal
 from optuna.trial import FrozenTrial
 
-from lit_makemore.runs.folder import RunFolder, alone, is_finished, taken
+from lit_makemore.runs.folder import RunFolder, alone, is_finished
 from lit_makemore.runs.tables import typed
 from lit_makemore.training.option_conflicts import Row, refuse
 
@@ -27,10 +27,7 @@ optuna.logging.set_verbosity(optuna.logging.ERROR)
 
 @dataclass(frozen=True)
 class Range:
-    """The numbers between two ends, both included; integers if both ends are.
-
-    With log, equal factors count as equal steps. A grid tries so many points, or every integer.
-    """
+    """The numbers from low to high; integers if both are. A grid tries points, or every integer."""
 
     low: int | float
     high: int | float
@@ -72,7 +69,6 @@ class Sweep:
         refuse(self._rows())
 
     def _rows(self) -> Iterator[Row]:
-        """What a sweep must not be, with the line that says so."""
         drawn, trials = self.sampler != "grid", self.trials
         yield not self.space, "the space is empty; name an option that varies, as model.lr"
         for name, axis in self.space.items():
@@ -94,10 +90,8 @@ class Sweep:
         yield strange, f"{SEEDS} in the space takes integers, not {strange}"
         yield trials is not None and not drawn, "a grid knows its trials; leave out trials"
         yield drawn and not self.axes, "seeds alone leave nothing to draw; use sampler grid"
-        yield (
-            drawn and (trials or 0) < 1,
-            f"sampler {self.sampler} needs a number of trials, not {trials}",
-        )
+        few = drawn and (trials or 0) < 1
+        yield few, f"sampler {self.sampler} needs a number of trials, not {trials}"
 
     @property
     def axes(self) -> dict[str, Axis]:
@@ -105,7 +99,6 @@ class Sweep:
 
     @property
     def seeds(self) -> list[Value] | None:
-        """The seeds of every trial; None if they are no axis."""
         return points(self.space[SEEDS]) if SEEDS in self.space else None
 
     @property
@@ -133,10 +126,9 @@ class Sweep:
 class Study:
     """The trials in the folder of a sweep: study.journal, and the run folders 000/, 001/ …
 
-    A trial of Optuna's is one or more runs. Its value is the objective, the mean over the seeds:
-    infinite if a run diverged, None before its runs are finished. It has no owner: a process works
-    on a run while it holds the lock of the run's folder, which a kill frees for others. `base` has
-    the options of all runs: a study is only continued with the same ones.
+    A trial of Optuna's is a run for each seed. Its value is their mean: infinite if one diverged,
+    None before they are finished. A process works on a run while it holds the lock of its folder,
+    which a kill frees for others. `base`, the options of all runs, must stay the same.
     """
 
     def __init__(self, folder: Path, sweep: Sweep, base: dict[str, Any]) -> None:
@@ -181,7 +173,10 @@ class Study:
                 if trial.state.is_finished():
                     continue
                 for path, seed in self.runs(trial):
-                    if folder := taken(path):
+                    path.mkdir(exist_ok=True)
+                    folder = RunFolder(self.folder, path.name, path.name, path)
+                    with suppress(BlockingIOError):
+                        folder.open()
                         if not is_finished(path):
                             return trial, seed, folder
                         folder.close()
@@ -189,16 +184,14 @@ class Study:
         return None
 
     def _drawn(self, number: int, begun: list[FrozenTrial]) -> FrozenTrial:
-        """A trial with its parameters. If a kill left some of them, they stay.
-
-        Its number is the seed of what is drawn: two workers must not draw the same.
-        """
+        """A trial with its parameters. If a kill left some of them, they stay."""
         axes, how = self.sweep.axes, self.sweep.sampler
         old = begun[number] if number < len(begun) else None
         if old and old.params.keys() == axes.keys():
             return old
         grid = {name: points(axis) for name, axis in axes.items()} if how == "grid" else {}
         kinds: Any = {"random": samplers.RandomSampler, "tpe": samplers.TPESampler}
+        # two workers must not draw the same
         sampler = kinds[how](seed=number) if how in kinds else samplers.GridSampler(grid)
         study = optuna.load_study(study_name="sweep", storage=self._storage, sampler=sampler)
         trial = optuna.Trial(study, old._trial_id) if old else study.ask()

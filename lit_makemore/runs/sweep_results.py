@@ -20,12 +20,10 @@ FAR = 4  # times as far from the best loss as the median is
 
 
 class Trial(NamedTuple):
-    """A finished trial, with its finished runs; the objective is infinite if one diverged."""
-
     number: int
     parameters: Mapping[str, Value]
-    value: float
-    runs: Sequence[tables.Finished] = ()
+    value: float  # infinite if a run diverged
+    runs: Sequence[tables.Finished] = ()  # those that are finished
 
 
 def best_first(study: Study) -> list[Trial]:
@@ -35,21 +33,17 @@ def best_first(study: Study) -> list[Trial]:
         if one.value is not None:
             runs = [tables.read(path) for path, _ in study.runs(one) if is_finished(path)]
             found.append(Trial(one.number, one.params, one.value, runs))
-    return sorted(found, key=lambda trial: (trial.value, trial.number))
+    return sorted(found, key=lambda trial: trial.value)
 
 
 def write(folder: Path, sweep: Sweep, trials: Sequence[Trial], command: str) -> str:
-    """Writes the results of a sweep into its folder; returns what is to be printed.
-
-    The best one of the trials is the first; `command` trains its network.
-    """
+    """Writes the results; returns what is to be printed. `command` trains the first, the best."""
     best = f"The best trial is {trials[0].number:03}. This command trains it by itself:"
     if not isfinite(trials[0].value):
         best, command = "Every trial diverged; try lower learning rates.", ""
-    names = tables.short_names(list(sweep.axes))
-    rows = [["trial", *names.values(), *tables.HEAD]]
+    rows = [["trial", *tables.short_names(list(sweep.axes)).values(), *tables.HEAD]]
     for one in trials:
-        values = [tables.shown(one.parameters[name]) for name in names]
+        values = [tables.shown(one.parameters[name]) for name in sweep.axes]
         losses = tables.cells(one.runs) if isfinite(one.value) else ["diverged", *[""] * 4]
         rows.append([f"{one.number:03}", *values, *losses])
     with replacing(folder / "sweep.png") as file:
@@ -62,11 +56,10 @@ def write(folder: Path, sweep: Sweep, trials: Sequence[Trial], command: str) -> 
         f"nats per character. The trials are sorted by {sweep.objective}.\n\n{best}\n\n"
         f"```\n{command}\n```\n\n![the losses](sweep.png)\n\n{tables.markdown(rows)}\n",
     )
-    more = len(trials) - PRINTED
+    more = f"\n… and {len(trials) - PRINTED} more" if len(trials) > PRINTED else ""
     return (
-        tables.aligned(rows[: PRINTED + 1])
-        + (f"\n… and {more} more" if more > 0 else "")
-        + f"\n\n{best}\n  {command}\n\nresults: {folder} (sweep.md, sweep.csv, sweep.png)\n"
+        f"{tables.aligned(rows[: PRINTED + 1])}{more}\n\n{best}\n  {command}\n\n"
+        f"results: {folder} (sweep.md, sweep.csv, sweep.png)\n"
         f"see the runs with: tensorboard --logdir {folder}"
     )
 
@@ -86,11 +79,7 @@ def _csv(sweep: Sweep, trials: Sequence[Trial]) -> str:
 
 
 def picture(sweep: Sweep, trials: Sequence[Trial]) -> Figure:
-    """The loss of each run over each option of a sweep; red is the best trial, the first one.
-
-    A cross at the top diverged, or is far worse than most. The values of a list stand one beside
-    the other.
-    """
+    """The loss of each run over each option: red is the best trial, a cross is far worse."""
     points = []
     for rank, one in enumerate(trials):
         losses: dict[Value, float] = dict.fromkeys(sweep.seeds or [0], inf)

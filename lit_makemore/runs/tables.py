@@ -23,10 +23,7 @@ class Finished(NamedTuple):
 
 
 def read(folder: Path) -> Finished:
-    """Reads the folder of a finished run.
-
-    FileNotFoundError if there is none or it is not finished, ValueError if a file is damaged.
-    """
+    """Reads a run; FileNotFoundError if it is not there or not finished, ValueError if damaged."""
     if not (folder / "config.yaml").is_file():
         raise FileNotFoundError(f"{folder} is no run folder: there is no config.yaml in it")
     if not is_finished(folder):
@@ -48,7 +45,7 @@ def losses(runs: Iterable[Finished], key: str) -> list[float]:
 
 
 def cells(runs: Sequence[Finished]) -> list[str]:
-    """What a row of runs that differ in the seed says below HEAD."""
+    """What a row of runs says below HEAD."""
     seconds = mean(run.summary["wall_s"] for run in runs)
     return [*(mean_and_sd(losses(runs, key)) for key in LOSSES), f"{seconds:.1f}"]
 
