@@ -36,11 +36,6 @@ class Checkpoints(StopOnSignal, Checkpoint):
     def due(self, step: int) -> float:
         return (step // self._every + 1) * self._every
 
-    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        if trainer.global_step == 0:
-            self.save(trainer)
-        super().on_train_start(trainer, pl_module)
-
     def on_train_batch_end(self, trainer: pl.Trainer, *args: Any) -> None:
         if not validation_follows(trainer):
             self._save_if_due(trainer)

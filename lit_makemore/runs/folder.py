@@ -37,7 +37,7 @@ class RunFolder:
         self, root: str | Path, name: str | None, stem: str, resumed: Path | None = None
     ) -> None:
         self._root, self._name, self._stem, self._resumed = Path(root), name, stem, resumed
-        self.path: Path | None = None  # known from `open` on, on all processes of a fit
+        self.path: Any = None  # a Path from `open` on, on all processes of a fit
         self._lock: IO[str] | None = None
 
     def open(self) -> Path:
@@ -47,13 +47,11 @@ class RunFolder:
             self._lock = alone(self.path, wait=False)
             for left in (*self.path.glob(".*.tmp"), *self.path.glob("*/.*.tmp")):
                 left.unlink(missing_ok=True)  # of a process that was killed
-        return self.path
+        return Path(self.path)
 
     @property
     def checkpoints(self) -> Path:
-        """Where best.ckpt and last.ckpt lie, once it is open."""
-        assert self.path is not None
-        return self.path / "checkpoints"
+        return Path(self.path, "checkpoints")
 
     def _create(self) -> Path:
         name = None if self._name is None else plain(self._name)
@@ -74,7 +72,7 @@ class RunFolder:
 
     def discard(self) -> None:
         """Deletes the folder if this process has made it, and that of all runs if it is empty."""
-        if self._lock is not None and self.path is not None and self._resumed is None:
+        if self._lock is not None and self._resumed is None:
             shutil.rmtree(self.path, ignore_errors=True)
             with suppress(OSError):  # other runs are there
                 self._root.rmdir()

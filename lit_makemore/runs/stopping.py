@@ -72,6 +72,8 @@ class StopOnSignal(AtUpdates):
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         self._step = trainer.global_step
+        if self._step == 0:
+            self.save(trainer)
         self._stop_if_asked(trainer)
 
     def on_train_batch_end(self, trainer: pl.Trainer, *args: Any) -> None:

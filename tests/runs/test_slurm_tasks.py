@@ -34,6 +34,12 @@ def test_one_process_of_four_tasks_is_said_and_an_allocation_may_start_four(
     slurm.check(processes)
 
 
+@pytest.mark.parametrize("seed", [1, 42])
+def test_the_tasks_of_an_array_that_repeat_a_run_are_said(job, seed):
+    job({**SRUN, "ARRAY_TASK_ID": "1", "ARRAY_TASK_COUNT": "2"})
+    assert ["they repeat the same run" in line for line in slurm.notes(seed)] == [True][seed == 1 :]
+
+
 @pytest.mark.parametrize("variables", [{}, SRUN, {**SRUN, "NTASKS": "1", "STEP_NUM_TASKS": "1"}])
 def test_tasks_that_are_used_are_not_mentioned(job, variables):
     job(variables)
