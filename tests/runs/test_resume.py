@@ -7,7 +7,6 @@ import shutil
 import signal
 import subprocess
 import sys
-import time
 from functools import partial
 from pathlib import Path
 
@@ -41,10 +40,6 @@ def command(tmp_path, word_list, monkeypatch):
     usual = ["fit", "--config", str(path), "--trainer.accelerator", "cpu"]
 
     def arguments(name: str, *more: str) -> list[str]:
-        if "--resume" in more:  # TensorBoard orders event files by the second they begin in
-            begun = [p.name.split(".")[3] for p in tmp_path.rglob("events.out.tfevents.*")]
-            while str(int(time.time())) in begun:
-                time.sleep(0.05)
         return [*usual, "--runs_dir", str(tmp_path / "runs"), "--name", name, *more]
 
     return arguments
@@ -75,14 +70,6 @@ def stopping(monkeypatch):
 def parts(tmp_path) -> Path:
     """The folder of the run that is stopped."""
     return tmp_path / "runs" / "parts"
-
-
-@pytest.fixture
-def stopped(command, stopping, tmp_path) -> Path:
-    """A run that a signal has stopped at update 35."""
-    stopping(35, "signal")
-    assert main(command("run")) == 143
-    return tmp_path / "runs" / "run"
 
 
 def state(folder: Path) -> dict:
@@ -266,20 +253,38 @@ def test_a_native_run_goes_on_with_autograd_steps_where_native_ones_do_not_go(co
     assert main(command("run", "--model.engine", "auto", *more, "--resume", "true")) == 0
 
 
-def test_a_run_goes_on_from_its_folder_and_its_config(stopped):
-    arguments = ["fit", "--config", str(stopped / "config.yaml"), "--resume", str(stopped)]
-    assert main(arguments) == 0
-    assert state(stopped)["global_step"] == 90
+def test_a_stopped_run_goes_on_with_what_it_was_trained_with(
+    command, stopping, tmp_path, word_list, capsys
+):
+    stopping(35, "signal")
+    assert main(command("run")) == 143
+    run, alone = tmp_path / "runs" / "run", tmp_path / "elsewhere" / "alone.ckpt"
 
+    def refused(*options: str) -> str:
+        capsys.readouterr()
+        assert main(command("run", "--resume", *options)) == 1
+        return capsys.readouterr().err.strip().splitlines()[-1]
 
-def test_another_configuration_is_an_error_that_lists_it(command, stopped, capsys):
     changed = ["--model.lr", "0.02", "--data.batch_size", "20", "--trainer.log_every_n_steps", "4"]
-    assert main(command("run", "--resume", "true", *changed, "--threads", "2")) == 1
-    error = capsys.readouterr().err.strip().splitlines()[-1]
+    error = refused("true", *changed, "--threads", "2")
     assert "data.batch_size: 16 -> 20; model.lr: 0.01 -> 0.02; threads: 1 -> 2; to use" in error
-    override = ["--model.lr", "0.02", "--resume_override", "true"]
-    assert main(command("run", "--resume", "true", *override)) == 0
+    with (run / ".lock").open() as other:  # that a lock dies with its process: test_folder.py
+        fcntl.flock(other, fcntl.LOCK_EX)
+        assert "in use by another process" in refused("true")
+    alone.parent.mkdir()
+    alone.write_bytes((run / "checkpoints" / "last.ckpt").read_bytes())
+    assert "cannot be continued without its run folder" in refused(str(alone), "--name", "new")
+    assert not (tmp_path / "runs" / "new").exists()
+    words = word_list.read_text()
+    word_list.write_text(words.replace("anton", "noant"))
+    assert "are not those that the run was trained on" in refused("true")
+    word_list.write_text(words)
+    override = ["--resume_override", "true", "--trainer.max_steps", "60"]
+    assert main(command("run", "--resume", "true", "--model.lr", "0.02", *override)) == 0
     assert "changed from here on: model.lr: 0.01 -> 0.02" in capsys.readouterr().err
+    config = ["--config", str(run / "config.yaml"), "--trainer.max_steps", "90"]
+    assert main(["fit", *config, "--resume", str(run)]) == 0
+    assert state(run)["global_step"] == 90
 
 
 @pytest.mark.parametrize("text", [b"", b"- a", b"a: 1", b"trainer: 1", b"\xff", b"a: [", b"a"])
@@ -289,20 +294,6 @@ def test_a_damaged_configuration_is_named(tmp_path, text):
     for check in (resume.finished, partial(resume.check, override=True)):
         with pytest.raises(ValueError, match=f"{tmp_path}/config.yaml is damaged; restore it"):
             check(found, "a: 1")
-
-
-def test_another_word_list_is_an_error(command, stopped, word_list, capsys):
-    word_list.write_text(word_list.read_text().replace("anton", "noant"))
-    assert main(command("run", "--resume", "true")) == 1
-    assert "are not those that the run was trained on" in capsys.readouterr().err
-
-
-def test_a_run_in_use_is_left_alone(command, stopped, capsys):
-    """That a lock dies with its process: test_folder.py."""
-    with (stopped / ".lock").open() as other:
-        fcntl.flock(other, fcntl.LOCK_EX)
-        assert main(command("run", "--resume", "true")) == 1
-    assert "in use by another process" in capsys.readouterr().err
 
 
 def test_a_nan_stops_the_run_and_keeps_the_state_before_it(command, tmp_path, capsys, monkeypatch):
@@ -326,14 +317,3 @@ def test_what_is_listed_as_harmless_is_no_difference():
     for config in (before, now):
         config["model"]["schedule"] = "one_cycle"  # which depends on the length
     assert resume.differences(before, now) == ["trainer.max_steps: 5 -> 9"]
-
-
-def test_a_checkpoint_without_its_run_folder_is_one_line(command, stopped, tmp_path, capsys):
-    alone = tmp_path / "elsewhere" / "alone.ckpt"
-    alone.parent.mkdir()
-    alone.write_bytes((stopped / "checkpoints" / "last.ckpt").read_bytes())
-    capsys.readouterr()
-    assert main(command("new", "--resume", str(alone))) == 1
-    (line,) = capsys.readouterr().err.splitlines()
-    assert "cannot be continued without its run folder" in line
-    assert not (tmp_path / "runs" / "new").exists()
