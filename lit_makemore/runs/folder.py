@@ -23,14 +23,10 @@ MOST = 50_000  # bytes, and parts, of a configuration
 class RunFolder:
     """The folder of one training run, locked from `open` to `close` or to the end of the process.
 
-        config.yaml     the whole configuration; feed it to fit, validate or test
-        events.out.*    TensorBoard's
-        checkpoints/    best.ckpt by validation loss, last.ckpt; all_words.ckpt
-        teachers/1 …, all_words/    the runs of its teachers; the run on all words
-        summary.json, samples.txt   what it reached; failed.txt: why fail_on has stopped it
-
-    A run without a name is called stem, or stem with the first free number. `resumed` is the folder
-    of the run to go on with, if there is one.
+    It has config.yaml, TensorBoard's events, checkpoints/ (best.ckpt, last.ckpt, all_words.ckpt),
+    the runs teachers/1 … and all_words/, summary.json and samples.txt (what it reached), failed.txt
+    (why fail_on has stopped it). Without a name it is called stem, or stem with the first free
+    number. `resumed` is the folder of the run to go on with, if there is one.
     """
 
     def __init__(

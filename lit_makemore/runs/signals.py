@@ -18,7 +18,6 @@ ASKING = [getattr(signal, name) for name in NAMES if hasattr(signal, name)]
 if hasattr(signal, "SIGHUP") and signal.getsignal(signal.SIGHUP) == signal.SIG_IGN:
     ASKING.remove(signal.SIGHUP)  # nohup has started us
 _noted: list[int] = []  # those received
-_blocks = 0  # how many blocks of `noted` are open
 
 
 class Stopped(BaseException):
@@ -46,8 +45,6 @@ def note(signum: int, frame: FrameType | None) -> None:
 @contextmanager
 def noted(*signums: int, handler: Any = note) -> Iterator[None]:
     """Notes these signals inside the block."""
-    global _blocks
-    _blocks += 1
     before = {}
     if current_thread() is main_thread():  # no other may set handlers
         before = {signum: signal.signal(signum, handler) for signum in signums}
@@ -56,8 +53,7 @@ def noted(*signums: int, handler: Any = note) -> Iterator[None]:
     finally:
         for signum, old in before.items():
             signal.signal(signum, old)
-        _blocks -= 1
-        if not _blocks:
+        if before and note not in before.values():  # this is no block inside another
             _noted.clear()
 
 

@@ -77,10 +77,10 @@ class StopOnSignal(AtUpdates):
         self._stop_if_asked(trainer)
 
     def on_train_batch_end(self, trainer: pl.Trainer, *args: Any) -> None:
-        accumulating = trainer.global_step == self._step  # gradients; no update was made
-        self._step = trainer.global_step
-        asking = trainer.world_size == 1 or trainer.global_step % EVERY == 0
-        if asking and not accumulating and not validation_follows(trainer):
+        before, self._step = self._step, trainer.global_step
+        asking = trainer.world_size == 1 or self._step % EVERY == 0
+        # at the same step gradients are being accumulated
+        if asking and before != self._step and not validation_follows(trainer):
             self._stop_if_asked(trainer)
 
     def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:

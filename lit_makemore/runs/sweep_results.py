@@ -79,7 +79,7 @@ def _csv(sweep: Sweep, trials: Sequence[Trial]) -> str:
 
 
 def picture(sweep: Sweep, trials: Sequence[Trial]) -> Figure:
-    """The loss of each run over each option: red is the best trial, a cross is far worse."""
+    """The loss of each run over each option: red is the best trial, a cross far worse than most."""
     points = []
     for rank, one in enumerate(trials):
         losses: dict[Value, float] = dict.fromkeys(sweep.seeds or [0], inf)
@@ -87,7 +87,8 @@ def picture(sweep: Sweep, trials: Sequence[Trial]) -> Figure:
             losses = {run.seed: run.summary[sweep.objective] for run in one.runs}
         color = "tab:blue" if rank else "tab:red"
         points += [({**one.parameters, SEEDS: s}, loss, color) for s, loss in losses.items()]
-    top = highest([loss for _, loss, _ in points])
+    finite = sorted(loss for _, loss, _ in points if isfinite(loss)) or [0.0]
+    top = median(finite) + FAR * (median(finite) - finite[0])
     figure = Figure(figsize=(2 + 4 * len(sweep.space), 3.4), layout="constrained")
     parts = figure.subplots(1, len(sweep.space), sharey=True, squeeze=False)[0]
     parts[0].set_ylabel(f"{sweep.objective}, nats per character")
@@ -106,10 +107,3 @@ def picture(sweep: Sweep, trials: Sequence[Trial]) -> Figure:
             else:  # y is a share of the height here
                 part.plot(x, 1, "kx", transform=part.get_xaxis_transform(), clip_on=False)
     return figure
-
-
-def highest(losses: Sequence[float]) -> float:
-    """The highest loss that is not far worse than most."""
-    finite = sorted(filter(isfinite, losses)) or [0.0]
-    bound = median(finite) + FAR * (median(finite) - finite[0])
-    return max(loss for loss in finite if loss <= bound)
