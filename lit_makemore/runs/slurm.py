@@ -57,7 +57,7 @@ def _tasks() -> tuple[int, bool]:
         return 0, False
     names = ("SLURM_NTASKS", "SLURM_STEP_NUM_TASKS", "SLURM_PROCID")
     tasks, of_step, number = (int(os.environ.get(name, 0)) for name in names)
-    return tasks, of_step > 1 or number > 0
+    return tasks, tasks > 0 and (of_step > 1 or number > 0)
 
 
 def job() -> str | None:
