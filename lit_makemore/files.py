@@ -10,18 +10,14 @@ from uuid import uuid4
 
 from lit_makemore.words.vocab import visible
 
-# Come with the program: in a checkout beside the package, in an installation inside it.
-SHIPPED = ("configs", "data")
+SHIPPED = ("configs", "data")  # in a checkout beside the package, in an installation inside it
 PACKAGE = Path(__file__).resolve().parent
 
 
 @contextmanager
 def replacing(path: str | Path) -> Iterator[IO[bytes]]:
-    """Opens a temporary file that replaces `path` when the block ends without an error.
-
-    A reader sees the old file or the new one, never a part of it, even if the machine stops.
-    """
-    path = Path(os.path.realpath(path))  # replaces the file that a link points to, not the link
+    """Opens a temporary file that replaces `path`, whole, when the block ends without an error."""
+    path = Path(os.path.realpath(path))  # the file that a link points to, not the link
     if path.is_dir():
         raise IsADirectoryError(f"{path} is a folder; name a file")
     if path.exists() and not path.is_file():  # a pipe or a device cannot be replaced
@@ -35,7 +31,7 @@ def replacing(path: str | Path) -> Iterator[IO[bytes]]:
         with temporary.open("xb") as file:
             yield file
             file.flush()
-            os.fsync(file.fileno())
+            os.fsync(file.fileno())  # whole, even if the machine stops
         os.replace(temporary, path)
     finally:
         temporary.unlink(missing_ok=True)

@@ -19,18 +19,15 @@ from lit_makemore.training.lightning_internals import validate_now, validation_f
 class Checkpoints(StopOnSignal, Checkpoint):
     """Keeps best.ckpt, the lowest validation loss so far, and last.ckpt, the latest state.
 
-    last.ckpt is saved at the start, at multiples of every_n_steps if the one before is `seconds`
-    old, at the end, and before a signal stops the run. If a validation follows the update, it is
-    saved after that: otherwise a resumed run would skip or repeat the validation. A network that is
-    not finite is not saved. The last weights are validated too, where the interval does not divide
-    the run. Lightning calls this callback after all others, because it is a Checkpoint.
+    last.ckpt is saved at the start, at multiples of `every` updates if the one before is `seconds`
+    old, at the end, and before a signal stops the run; after a validation, if one follows. The last
+    weights are always validated; a network that is not finite is not saved. Lightning calls a
+    Checkpoint after all other callbacks.
     """
 
-    def __init__(
-        self, folder: RunFolder, every_n_steps: int, seconds: float, max_requeues: int = 0
-    ) -> None:
+    def __init__(self, folder: RunFolder, every: int, seconds: float, max_requeues: int) -> None:
         super().__init__(max_requeues)
-        self._folder, self._every, self._seconds = folder, every_n_steps, seconds
+        self._folder, self._every, self._seconds = folder, every, seconds
         self.best_step: int | None = None  # the updates that best.ckpt has made, if it is there
         self._lowest = inf
         self._validated = 0  # the update after which the last validation was
@@ -39,14 +36,9 @@ class Checkpoints(StopOnSignal, Checkpoint):
     def due(self, step: int) -> float:
         return (step // self._every + 1) * self._every
 
-    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        if trainer.global_step == 0:
-            self.save(trainer)
-        super().on_train_start(trainer, pl_module)
-
     def on_train_batch_end(self, trainer: pl.Trainer, *args: Any) -> None:
-        if self._is_due(trainer) and not validation_follows(trainer):
-            self.save(trainer)
+        if not validation_follows(trainer):
+            self._save_if_due(trainer)
         super().on_train_batch_end(trainer, *args)
 
     def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
@@ -57,8 +49,7 @@ class Checkpoints(StopOnSignal, Checkpoint):
         if _agreed(trainer, self.best_step is None or loss < self._lowest) and _is_finite(trainer):
             self.best_step, self._lowest = trainer.global_step, inf if isnan(loss) else loss
             trainer.save_checkpoint(self._folder.checkpoints / "best.ckpt")
-        if self._is_due(trainer):
-            self.save(trainer)
+        self._save_if_due(trainer)
         super().on_validation_end(trainer, pl_module)
 
     def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
@@ -66,22 +57,23 @@ class Checkpoints(StopOnSignal, Checkpoint):
             validate_now(trainer)
         self.save(trainer)
 
+    def _save_if_due(self, trainer: pl.Trainer) -> None:
+        old = monotonic() - self._when >= self._seconds
+        if trainer.global_step % self._every == 0 and _agreed(trainer, old):
+            self.save(trainer)
+
     def save(self, trainer: pl.Trainer) -> Path:
         """Saves last.ckpt, unless that has been done; returns its path."""
-        path = self._folder.checkpoints / "last.ckpt"
-        if _agreed(trainer, self._saved != trainer.global_step or not path.exists()):
+        path, step = self._folder.checkpoints / "last.ckpt", trainer.global_step
+        if _agreed(trainer, self._saved != step or not path.exists()):
             if _is_finite(trainer):
                 trainer.save_checkpoint(path)
-            self._saved, self._when = trainer.global_step, monotonic()
+            self._saved, self._when = step, monotonic()
         return path
 
-    def _is_due(self, trainer: pl.Trainer) -> bool:
-        old = monotonic() - self._when >= self._seconds
-        return trainer.global_step % self._every == 0 and _agreed(trainer, old)
-
     def state_dict(self) -> dict[str, Any]:
-        best = {"best_step": self.best_step, "lowest": self._lowest}
-        return {**best, "validated": self._validated}
+        kept = {"best_step": self.best_step, "lowest": self._lowest}
+        return {**kept, "validated": self._validated}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         self._validated = state_dict["validated"]
@@ -99,10 +91,7 @@ def _is_finite(trainer: pl.Trainer) -> bool:
 
 
 class AtomicCheckpointIO(TorchCheckpointIO):
-    """Names a checkpoint only when it is whole and on the disk, for which Lightning does not wait.
-
-    Runs no code when loading one.
-    """
+    """Names a checkpoint only when it is whole and on the disk; runs no code when loading one."""
 
     def save_checkpoint(self, checkpoint: Any, path: Any, storage_options: Any = None) -> None:
         model.write(checkpoint, path)

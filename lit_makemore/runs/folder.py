@@ -3,11 +3,10 @@
 import json
 import os
 import shutil
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from itertools import count, islice
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import yaml
 
@@ -18,55 +17,37 @@ try:
 except ImportError:  # there is no lock on Windows; two runs only have different names
     fcntl = None  # type: ignore[assignment]
 
-
 MOST = 50_000  # bytes, and parts, of a configuration
 
 
 class RunFolder:
     """The folder of one training run, locked from `open` to `close` or to the end of the process.
 
-        config.yaml          the whole configuration; feed it to fit, validate or test
-        events.out.*         TensorBoard's
-        teachers/, all_words/  1, 2 …: the runs of its teachers; the run on all words
-        checkpoints/         best.ckpt by validation loss, last.ckpt; all_words.ckpt
-        summary.json         what the run reached
-        samples.txt          names from the best checkpoint
-        failed.txt           why diagnostics.fail_on has stopped it
-        .lock                held while the run lives
-
-    Args:
-        root: where run folders lie.
-        name: the name of the folder; None for stem, or stem with the first free number.
-        stem: see name.
-        resumed: the folder of the run to go on with, if there is one.
+    It has config.yaml, TensorBoard's events, checkpoints/ (best.ckpt, last.ckpt, all_words.ckpt),
+    the runs teachers/1 … and all_words/, summary.json and samples.txt (what it reached), failed.txt
+    (why fail_on has stopped it). Without a name it is called stem, or stem with the first free
+    number. `resumed` is the folder of the run to go on with, if there is one.
     """
 
     def __init__(
         self, root: str | Path, name: str | None, stem: str, resumed: Path | None = None
     ) -> None:
         self._root, self._name, self._stem, self._resumed = Path(root), name, stem, resumed
-        self.path: Path | None = None  # known from `open` on, on all processes of a fit
-        self._made_root = not self._root.exists()
-        self._lock: int | None = None
+        self.path: Any = None  # a Path from `open` on, on all processes of a fit
+        self._lock: IO[str] | None = None
 
     def open(self) -> Path:
-        """Makes the folder, or takes the resumed one, and locks it; only the first time.
-
-        Raises:
-            ValueError, OSError: the name is no plain name, or taken; the folder is in use.
-        """
+        """Makes the folder, or takes the resumed one, and locks it; OSError if it is not free."""
         if self.path is None:
             self.path = self._resumed or self._create()
-            self._lock = _lock(self.path)
+            self._lock = alone(self.path, wait=False)
             for left in (*self.path.glob(".*.tmp"), *self.path.glob("*/.*.tmp")):
                 left.unlink(missing_ok=True)  # of a process that was killed
-        return self.path
+        return Path(self.path)
 
     @property
     def checkpoints(self) -> Path:
-        """Where best.ckpt and last.ckpt lie. Opened first."""
-        assert self.path is not None
-        return self.path / "checkpoints"
+        return Path(self.path, "checkpoints")
 
     def _create(self) -> Path:
         name = None if self._name is None else plain(self._name)
@@ -74,30 +55,27 @@ class RunFolder:
             path = self._root / (name or (self._stem if number == 1 else f"{self._stem}-{number}"))
             try:
                 path.mkdir(parents=True)
-                break
+                return path
             except FileExistsError as error:
                 if not os.path.lexists(path):  # the root is a link to nowhere
                     raise
-                begun = not (path / ".lock").exists() or (path / "config.yaml").exists()
-                if name and not begun:
-                    break  # of a process that was killed before it had begun; the lock decides
+                if name and (path / ".lock").exists() and not (path / "config.yaml").exists():
+                    return path  # of a process that was killed before it had begun, or is beginning
                 if name:
                     remedy = "continue it with --resume true, or choose another --name"
                     raise FileExistsError(f"{path} exists; {remedy}") from error
-        return path
+        raise AssertionError
 
     def discard(self) -> None:
-        """Deletes the folder, and that of all runs, if this process made them."""
-        if self._lock is not None and self.path is not None and self._resumed is None:
+        """Deletes the folder if this process has made it, and that of all runs if it is empty."""
+        if self._lock is not None and self._resumed is None:
             shutil.rmtree(self.path, ignore_errors=True)
-            if self._made_root:
-                with suppress(OSError):  # other runs are there by now
-                    self._root.rmdir()
+            with suppress(OSError):  # other runs are there
+                self._root.rmdir()
 
     def close(self) -> None:
-        """Gives the lock back."""
         if self._lock is not None:
-            os.close(self._lock)
+            self._lock.close()
             self._lock = None
 
 
@@ -121,38 +99,17 @@ def read_config(path: Path, loader: Any = yaml.SafeLoader) -> Any:
 
 
 def is_finished(folder: Path) -> bool:
-    """Whether a run has its summary, which is written last."""
-    return (folder / "summary.json").is_file()
+    return (folder / "summary.json").is_file()  # which is written last
 
 
-def taken(root: Path, name: str) -> RunFolder | None:
-    """Makes a run folder where there is none, and locks it; None if another process holds it."""
-    folder = RunFolder(root, name, name, root / name)
-    (root / name).mkdir(parents=True, exist_ok=True)
-    try:
-        folder.open()
-    except BlockingIOError:
-        return None
-    return folder
-
-
-@contextmanager
-def alone(folder: Path) -> Iterator[None]:
-    """Inside the block no other process is in such a block of the folder. Waits for its turn."""
-    with (folder / ".lock").open("a") as lock:
-        if fcntl is not None:
-            fcntl.flock(lock, fcntl.LOCK_EX)
-        yield
-
-
-def _lock(folder: Path) -> int:
-    """Holds the lock of a folder as long as the file that is returned is open."""
-    lock = os.open(folder / ".lock", os.O_CREAT | os.O_RDWR)
+def alone(folder: Path, wait: bool = True) -> IO[str]:
+    """The lock of a folder, held until it is closed. Waits for it, or raises BlockingIOError."""
+    lock = (folder / ".lock").open("a")
     try:
         if fcntl is not None:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            fcntl.flock(lock, fcntl.LOCK_EX if wait else fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError as error:
-        os.close(lock)
+        lock.close()
         remedy = "wait for it, or choose another --name"
         raise BlockingIOError(f"{folder} is in use by another process; {remedy}") from error
     return lock

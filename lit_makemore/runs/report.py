@@ -6,6 +6,7 @@ import re
 import shlex
 import subprocess
 from collections.abc import Collection
+from contextlib import suppress
 from importlib.metadata import version
 from math import exp
 from pathlib import Path
@@ -16,7 +17,6 @@ from torch import nn
 
 from lit_makemore import __version__
 from lit_makemore.counts.baselines import Figures, without_nan
-from lit_makemore.counts.ngrams import KneserNey
 from lit_makemore.diagnostics.checks import TABLE_WIDTH, Health
 from lit_makemore.diagnostics.words import samples
 from lit_makemore.model import NameModel
@@ -29,6 +29,8 @@ from lit_makemore.words.splits import known_words, repeated_words, whereabouts
 LONGEST_SHOWN = 30  # characters
 FEW = 20  # words of a split: with fewer, its loss is mostly chance
 SPLITS = ("train", "val", "test", "val_novel", "test_novel")
+PACKAGES = ("torch", "lightning", "torchmetrics", "tensorboard")
+MARKS = {"train": "=", "held out": "~", "new": " ", "cut": " "}
 
 Samples = list[tuple[str, str]]
 """Names, each with where it is found: train, held out, new, or cut if it did not end."""
@@ -40,16 +42,12 @@ class Result(NamedTuple):
     kept: bool  # whether there are best weights
     net: NameModel  # what the best losses are of: the network, or its mixture with counts
     network: Figures | None  # of the network alone, if it is mixed with counts
-    baselines: dict[str, Figures]  # of the count models, by name
-    counts: KneserNey  # the best count model
+    data: NamesDataModule
     published: dict[str, float]  # losses on names.txt of what is re-implemented, and its steps
     steps: int  # updates that this run made
-    words: tuple[int, int]  # how many val and test have
 
 
-def evaluate(
-    last: NameModel, best: NameModel | None, trainer: Any, published: dict[str, float]
-) -> Result:
+def evaluate(last: NameModel, best: NameModel | None, trainer: Any, published: Any) -> Result:
     """Evaluates the last weights and the best ones, each once; best is None if none were kept."""
     data: NamesDataModule = trainer.datamodule
     device = data.splits["train"].windows.device  # the Trainer leaves the network on the CPU
@@ -58,9 +56,8 @@ def evaluate(
     of_best = final if net is last else split_losses(net, data)
     network = split_losses(net.net, data) if net.mixture is not None else None
     published = published if data.corpus.is_names else {}
-    found = net.eval(), network, data.baselines, data.best_counts
-    words = len(data.numbers[1]), len(data.numbers[2])
-    return Result(of_best, final, best is not None, *found, published, trainer.global_step, words)
+    steps = trainer.global_step
+    return Result(of_best, final, best is not None, net.eval(), network, data, published, steps)
 
 
 def split_losses(net: nn.Module, data: NamesDataModule) -> Figures:
@@ -73,25 +70,20 @@ def split_losses(net: nn.Module, data: NamesDataModule) -> Figures:
 
 
 def draw_samples(net: nn.Module, data: NamesDataModule, num: int = 20) -> Samples:
-    """Names in the order in which they are drawn."""
     draw = samples(net, data, num)
-    return [
-        (name, "cut" if cut else whereabouts(data.splits, name))
-        for name, cut in zip(draw.names, draw.cut.tolist(), strict=True)
-    ]
+    drawn = zip(draw.names, draw.cut.tolist(), strict=True)
+    return [(name, "cut" if cut else whereabouts(data.splits, name)) for name, cut in drawn]
 
 
 def facts(result: Result, health: Health | None, trainer: Any) -> dict[str, Any]:
     """The entries of summary.json about the run, its losses, data, machine and versions."""
-    data, module = trainer.datamodule, trainer.lightning_module
-    device = trainer.strategy.root_device
+    data, module, device = result.data, trainer.lightning_module, trainer.strategy.root_device
     curves = next(one for one in trainer.callbacks if isinstance(one, TrainingCurves))
     mixed, alone = result.net.mixture, result.network
     mixture = {**mixed.figures(), "network": _keyed(alone)} if mixed and alone else {}
     versions = {"lit_makemore": __version__, "python": platform.python_version()}
-    packages = ("torch", "lightning", "torchmetrics", "tensorboard")
     return {
-        "steps": trainer.global_step,
+        "steps": result.steps,
         "batch_size": data.batch_size,
         "block_size": data.block_size,
         "lr": module.hparams["lr"],
@@ -105,8 +97,8 @@ def facts(result: Result, health: Health | None, trainer: Any) -> dict[str, Any]
         "params": sum(p.numel() for p in result.net.parameters()),
         **_keyed(result.best),
         "final": _keyed(result.final),
-        "baselines": result.baselines,
-        "kneser_ney": {"order": result.counts.order, "discount": result.counts.discount},
+        "baselines": data.baselines,
+        "kneser_ney": {"order": data.best_counts.order, "discount": data.best_counts.discount},
         "data": {
             "path": data.path,
             "sha256": data.corpus.sha256,
@@ -117,7 +109,7 @@ def facts(result: Result, health: Health | None, trainer: Any) -> dict[str, Any]
             "known_words": {name: known_words(data.splits, name) for name in ("val", "test")},
         },
         "machine": f"{os.cpu_count()} cores, {cpu_name()}",
-        "versions": versions | {name: version(name) for name in packages},
+        "versions": versions | {name: version(name) for name in PACKAGES},
         "git_commit": git_commit(),
     }
 
@@ -131,17 +123,14 @@ def cpu_name() -> str:
 
 def git_commit() -> str | None:
     """The commit of this program, with "-dirty" if the tree differs; None outside a checkout."""
-    package = Path(__file__).parents[1]
-    if not (package.parent / "train.py").exists():  # installed, perhaps inside another repository
+    root = Path(__file__).parents[2]
+    if not (root / "train.py").exists():  # installed, perhaps inside another repository
         return None
     command = ["git", "describe", "--always", "--dirty", "--abbrev=12", "--exclude=*"]
-    try:
-        done = subprocess.run(
-            command, cwd=package, capture_output=True, errors="replace", check=True
-        )
-    except (OSError, subprocess.SubprocessError):
-        return None
-    return done.stdout.strip()
+    with suppress(OSError, subprocess.SubprocessError):
+        quiet = subprocess.DEVNULL
+        return subprocess.check_output(command, cwd=root, stderr=quiet, errors="replace").strip()
+    return None
 
 
 def _keyed(figures: Figures) -> Figures:
@@ -151,31 +140,27 @@ def _keyed(figures: Figures) -> Figures:
 
 def text(result: Result, health: Health | None, names: Samples, folder: Path) -> str:
     """The closing tables of a fit; health is None without a monitor."""
-    order, mixture, published = result.counts.order, result.net.mixture, result.published
+    counts, mixture, published = result.data.best_counts, result.net.mixture, result.published
     rows = {"best weights" if result.kept else "last weights": result.best}
     if result.network:
         rows = {"mixture": result.best, "network alone": result.network}
-    before = "one character" if order == 1 else f"up to {order} characters"
-    said = [
-        f"kneser_ney: {before} before the next one, discount {result.counts.discount}; "
-        "the val words chose both",
-        *(mixture.sentences() if mixture is not None else []),
-    ]
+    before = "one character" if counts.order == 1 else f"up to {counts.order} characters"
+    chosen = f"{before} before the next one, discount {counts.discount}; the val words chose both"
+    said = [f"kneser_ney: {chosen}", *(mixture.sentences() if mixture is not None else [])]
     if published:
         rows["published"] = {split: published.get(split) for split in SPLITS}
         after = f"after {published['steps']:,.0f} updates; this run made {result.steps:,}"
         said.append(f"published: by what this configuration re-implements, {after}")
-    few = "\n(val words: {:,}, test words: {:,}; so few say little)".format(*result.words)
-    parts = [
-        headline(result, health.failed if health else None) + few * (min(result.words) < FEW),
-        table({**rows, **result.baselines}),
-        *(f"({sentence})" for sentence in said),
-        columns(names),
-        *([health.table()] if health else []),
-        f"\nresults: {folder} (summary.json, samples.txt, checkpoints/)",
-        f"see them with: tensorboard --logdir {shlex.quote(str(folder.parent))}",
-    ]
-    return "\n".join(parts)
+    lines = [headline(result, health.failed if health else None)]
+    val, test = (len(words) for words in result.data.numbers[1:])
+    if min(val, test) < FEW:
+        lines.append(f"(val words: {val:,}, test words: {test:,}; so few say little)")
+    lines += [table({**rows, **result.data.baselines}), *(f"({one})" for one in said)]
+    lines += [columns(names), *([health.table()] if health else [])]
+    lines.append(f"\nresults: {folder} (summary.json, samples.txt, checkpoints/)")
+    return "\n".join(
+        [*lines, f"see them with: tensorboard --logdir {shlex.quote(str(folder.parent))}"]
+    )
 
 
 def headline(result: Result, failed: Collection[str] | None) -> str:
@@ -183,13 +168,12 @@ def headline(result: Result, failed: Collection[str] | None) -> str:
     split, of = "test", " (mixture)" if result.network else ""  # the test words chose nothing
     if result.published.get("steps") == result.steps:  # a published loss is that of val words
         split, of = "val", f"{of} (published {result.published['val']:.4f})"
-    loss, counting = result.best[split], result.baselines["kneser_ney"][split]
+    loss, counting = result.best[split], result.data.baselines["kneser_ney"][split]
     reached = f"{split} unknown"
     if loss is not None and counting is not None:
         percent = 100 * (loss / counting - 1)
         than = f"{abs(percent):,.1f} % {'worse' if percent > 0 else 'better'} than"
-        if abs(percent) < 0.05:
-            than = "as good as"
+        than = "as good as" if abs(percent) < 0.05 else than
         reached = f"{split} {number(loss, 4)}{of}: {than} counting (Kneser–Ney {counting:.4f})"
     if not failed:
         return f"{reached}; " + ("health not judged" if failed is None else "healthy")
@@ -200,11 +184,10 @@ def headline(result: Result, failed: Collection[str] | None) -> str:
 def table(rows: dict[str, Figures]) -> str:
     """Losses as lines of text, below the first row its perplexities."""
     cells = [[f"{'nats':<14}", *(f"{split.replace('_', ', '):>7}" for split in SPLITS)]]
-    for name, figures in rows.items():
-        cells.append([name, *(number(figures[split], 4) for split in SPLITS)])
-        if len(cells) == 2:
-            perplexity = {k: v if v is None else exp(min(v, 700.0)) for k, v in figures.items()}
-            cells.append(["its perplexity", *(number(perplexity[split], 3) for split in SPLITS)])
+    cells += [[name, *(number(row[split], 4) for split in SPLITS)] for name, row in rows.items()]
+    best = next(iter(rows.values()))
+    perplexities = {k: None if x is None else exp(min(x, 700.0)) for k, x in best.items()}
+    cells.insert(2, ["its perplexity", *(number(perplexities[split], 3) for split in SPLITS)])
     return "\n" + aligned(cells)
 
 
@@ -217,11 +200,9 @@ def number(value: float | None, digits: int) -> str:
 
 def columns(names: Samples) -> str:
     """The names in columns, each with a mark for where it is found; long ones are shortened."""
-    mark = {"train": "=", "held out": "~", "new": " ", "cut": " "}
-    cells = []
-    for name, where in names:
-        short = name if len(name) <= LONGEST_SHOWN else name[: LONGEST_SHOWN - 1] + "…"
-        cells.append(f"{mark[where]} {short}")
+    cut = LONGEST_SHOWN - 1
+    shown = [(name if len(name) <= cut + 1 else f"{name[:cut]}…", where) for name, where in names]
+    cells = [f"{MARKS[where]} {name}" for name, where in shown]
     width = max(map(displayed_width, cells), default=0) + 1
     cells = [cell + " " * (width - displayed_width(cell)) for cell in cells]
     across = min(5, TABLE_WIDTH // width)

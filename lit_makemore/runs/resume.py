@@ -13,11 +13,9 @@ from lit_makemore.model import KEY, read
 from lit_makemore.runs.folder import is_finished, read_config
 
 # options that may differ: they change no digit of the result
-SAME_RESULT = (
-    "config runs_dir ckpt_path published threads all_words diagnostics trainer.enable_progress_bar "
-    "trainer.profiler trainer.log_every_n_steps trainer.max_time trainer.logger "
-    "data.predict_path data.url"
-).split()
+SAME_RESULT = "config runs_dir ckpt_path published threads all_words diagnostics".split()
+SAME_RESULT += "trainer.enable_progress_bar trainer.profiler trainer.log_every_n_steps".split()
+SAME_RESULT += "trainer.max_time trainer.logger data.predict_path data.url".split()
 # options of the Trainer that say when a run ends
 ENDS = ("max_steps", "max_epochs", "max_time", "min_steps", "min_epochs", "callbacks")
 
@@ -42,49 +40,40 @@ class Resumption(NamedTuple):
 
 
 def find(resume: str, root: str | Path, name: str | None, stem: str) -> Resumption | None:
-    """The checkpoint to go on from, in a run under `root`.
+    """Where to go on; FileNotFoundError or ValueError if there is no whole checkpoint.
 
-    resume is "true": the last checkpoint of the run; "auto": its newest whole checkpoint, without
-    which the run starts again in its folder, or None if there is no run; otherwise a run folder, or
-    a checkpoint in one. The run is the named one, or the newest named stem, or stem with a number:
-    the one whose config.yaml was written last. But for "auto" it is FileNotFoundError if there is
-    nothing to go on from, ValueError if the checkpoint is not a whole one of this program.
+    resume is a run folder, a checkpoint in one, "true" or "auto": the named run under `root`, or
+    the one begun last of stem, stem-2 … "auto" also takes best.ckpt, or begins again in the folder;
+    it is None if there is no run.
     """
-    folder = Path(resume).resolve()
-    if resume in ("true", "auto"):
-        runs = [Path(root) / name] if name is not None else _runs_of(Path(root), stem)
-        runs = [run for run in runs if (run / "config.yaml").is_file()]
-        if not runs and resume == "auto":
+    folder, auto = Path(resume).resolve(), resume == "auto"
+    if auto or resume == "true":
+        called = re.compile(re.escape(name) if name is not None else rf"{re.escape(stem)}(-\d+)?")
+        runs = [
+            one for one in Path(root).glob("*/config.yaml") if called.fullmatch(one.parent.name)
+        ]
+        if not runs and auto:
             return None
         if not runs:
             raise FileNotFoundError(f"there is no run {name or stem} in {root}; leave out --resume")
-        folder = max(runs, key=lambda run: (run / "config.yaml").stat().st_mtime_ns)
+        folder = max(runs, key=lambda config: config.stat().st_mtime_ns).parent
     elif not folder.is_dir():
         path, folder = Path(resume), folder.parent.parent
         if path.is_file() and not (folder / "config.yaml").is_file():
-            raise ValueError(
-                f"{path} cannot be continued without its run folder: there is no "
-                f"{folder / 'config.yaml'}; put it back into the checkpoints folder of its run"
-            )
+            remedy = "put it back into the checkpoints folder of its run"
+            raise ValueError(f"{path} cannot be continued without its run folder; {remedy}")
         return _from(path, folder)
     last, note = folder / "checkpoints" / "last.ckpt", ""
-    if resume == "auto":
-        for path in (last, last.with_name("best.ckpt")):
-            try:
-                return _from(path, folder, note)
-            except (ValueError, FileNotFoundError) as error:
-                note = f"{error}: falling back to best.ckpt"
+    for path in (last, last.with_name("best.ckpt")) if auto else ():
+        try:
+            return _from(path, folder, note)
+        except (ValueError, FileNotFoundError) as error:
+            note = f"{error}: falling back to best.ckpt"
+    if auto:
         return Resumption(folder, f"no complete checkpoint in {folder}: starting again there")
     if not last.exists() and (folder / "teachers").is_dir():  # it was stopped while they trained
-        note = f"no checkpoint yet: continuing with its teachers in {folder}/teachers"
-        return Resumption(folder, note)
+        return Resumption(folder, f"no checkpoint yet: continuing with the teachers in {folder}")
     return _from(last, folder)
-
-
-def _runs_of(root: Path, stem: str) -> list[Path]:
-    """The runs named stem, stem-2, stem-3 …"""
-    name = re.compile(rf"{re.escape(stem)}(-\d+)?")
-    return [path for path in root.glob("*") if name.fullmatch(path.name)]
 
 
 def _from(path: Path, folder: Path, note: str = "") -> Resumption:
@@ -99,15 +88,14 @@ def _from(path: Path, folder: Path, note: str = "") -> Resumption:
 def differences(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
     """What differs between two configurations and changes the result, as "key: old -> new"."""
     old, new = that_count(before), that_count(now)
-    harmless: tuple[str, ...] = ()
-    if new.get("model.schedule") == "step":  # which is the same however long the run is
-        harmless = ("trainer.max_steps", "trainer.max_epochs")
+    steps = new.get("model.schedule") == "step"  # which is the same however long the run is
+    harmless = ("trainer.max_steps", "trainer.max_epochs") if steps else ()
     for callback in [*(old.get("trainer.callbacks") or ()), *(new.get("trainer.callbacks") or ())]:
         (callback.get("init_args") or {}).pop("patience", None)  # which only says when to stop
     return [
         f"{key}: {old.get(key)} -> {new.get(key)}"
-        for key in sorted(old.keys() | new.keys())
-        if old.get(key) != new.get(key) and key not in harmless
+        for key in sorted({*old, *new}.difference(harmless))
+        if old.get(key) != new.get(key)
     ]
 
 
@@ -123,8 +111,8 @@ def that_count(config: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
 def finished(found: Resumption, config: str) -> list[str]:
     """What must be larger (one of these) if a run that has ended by itself shall go on.
 
-    Nothing if it has not ended, or if what says when to stop has changed since (YAML). ValueError
-    if diagnostics.fail_on has stopped it, and would do so again.
+    Nothing if it has not ended, or the configuration (YAML) now ends it at another time. ValueError
+    if diagnostics.fail_on would stop it again.
     """
     before, now, failed = _before(found), yaml.safe_load(config), found.folder / "failed.txt"
     if failed.is_file() and before == now:
@@ -141,10 +129,7 @@ def finished(found: Resumption, config: str) -> list[str]:
 
 
 def check(found: Resumption, config: str, override: bool) -> list[str]:
-    """Lines that say what applies from here on, under another configuration (YAML).
-
-    ValueError if it differs in what changes the result, and the user does not override that.
-    """
+    """What changes from here on under a configuration (YAML); ValueError without override."""
     apart = differences(_before(found), yaml.safe_load(config))
     if found.threads not in (None, threads := torch.get_num_threads()):
         apart.append(f"threads: {found.threads} -> {threads}")
@@ -155,7 +140,6 @@ def check(found: Resumption, config: str, override: bool) -> list[str]:
 
 
 def _before(found: Resumption) -> dict[str, Any]:
-    """The configuration of a run."""
     path = found.folder / "config.yaml"
     with suppress(yaml.YAMLError, UnicodeDecodeError):
         config = read_config(path)

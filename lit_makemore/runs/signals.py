@@ -1,7 +1,6 @@
 """Signals that ask a run to stop are noted at once; the run stops between two updates.
 
-Only the standard library is imported here. SIGUSR1, the warning of a cluster, may come while torch
-is being imported, and would end the process.
+Only the standard library is imported: SIGUSR1, a cluster's warning, may come before torch is.
 """
 
 import os
@@ -10,51 +9,27 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from threading import current_thread, main_thread
 from types import FrameType
+from typing import Any
 
-# If several arrive, the last one in this list decides: a job that is warned and then cancelled must
-# not be queued again.
 WARNINGS = ("SIGUSR1", "SIGUSR2", "SIGXCPU")  # of a cluster, before time or CPU time ends
+# The last one decides: a job that is warned and then cancelled must not be queued again.
 NAMES = (*WARNINGS, "SIGINT", "SIGHUP", "SIGTERM")
 ASKING = [getattr(signal, name) for name in NAMES if hasattr(signal, name)]
 if hasattr(signal, "SIGHUP") and signal.getsignal(signal.SIGHUP) == signal.SIG_IGN:
     ASKING.remove(signal.SIGHUP)  # nohup has started us
 _noted: list[int] = []  # those received
-PARENT = os.getppid()  # which started this process
-_blocks = 0  # how many blocks of `noted` are open
 
 
 class Stopped(BaseException):
-    """A signal has ended the run, after its state was saved; the message is for the user."""
+    """A signal has ended the run, after its state was saved."""
 
     def __init__(self, signum: int, message: str) -> None:
         super().__init__(message)
         self.signum = signum
 
 
-@contextmanager
-def noted(*signums: int) -> Iterator[None]:
-    """Notes these signals inside the block; after it they do what they did before.
-
-    A second SIGTERM or SIGINT ends the process at once. Not in a SLURM job: there several may come,
-    and SIGKILL follows.
-    """
-    global _blocks
-    _blocks += 1
-    before = {}
-    if current_thread() is main_thread():  # no other may set handlers
-        before = {signum: signal.signal(signum, note) for signum in signums}
-    try:
-        yield
-    finally:
-        for signum, handler in before.items():
-            signal.signal(signum, handler)
-        _blocks -= 1
-        if not _blocks:
-            _noted.clear()
-
-
 def note(signum: int, frame: FrameType | None) -> None:
-    """The handler of `noted`."""
+    """A second SIGTERM or SIGINT ends the process at once, but where SLURM sends several."""
     ends = {signal.SIGTERM, signal.SIGINT}
     if signum in ends and ends & {*_noted} and "SLURM_JOB_ID" not in os.environ:
         signal.signal(signum, signal.SIG_DFL)
@@ -65,6 +40,21 @@ def note(signum: int, frame: FrameType | None) -> None:
             os.write(stream, b"")
         except OSError:
             os.dup2(os.open(os.devnull, os.O_WRONLY), stream)
+
+
+@contextmanager
+def noted(*signums: int, handler: Any = note) -> Iterator[None]:
+    """Notes these signals inside the block."""
+    before = {}
+    if current_thread() is main_thread():  # no other may set handlers
+        before = {signum: signal.signal(signum, handler) for signum in signums}
+    try:
+        yield
+    finally:
+        for signum, old in before.items():
+            signal.signal(signum, old)
+        if before and note not in before.values():  # this is no block inside another
+            _noted.clear()
 
 
 def received() -> int:

@@ -2,53 +2,42 @@
 
 import os
 import subprocess
+from contextlib import suppress
+from typing import Any
 
 from lightning.fabric.plugins.environments import SLURMEnvironment, TorchElasticEnvironment
 
 
 def environment() -> SLURMEnvironment | None:
-    """How Lightning sees the job, without its own requeueing; None where SLURM is not in use.
+    """How Lightning sees the job; None where SLURM is not in use.
 
-    That saves inside the signal handler, and deadlocks where several processes get the signal at
-    different times (Lightning #21406). Ours is in stopping.py.
+    Its own requeueing deadlocks if processes get the signal apart (#21406); ours: stopping.py.
     """
     if TorchElasticEnvironment.detect() or not SLURMEnvironment.detect():
         return None
-    try:
-        return SLURMEnvironment(auto_requeue=False)
-    except RuntimeError as error:  # --ntasks without --ntasks-per-node
-        raise ValueError(str(error)) from error
+    return SLURMEnvironment(auto_requeue=False)
 
 
 def check(processes: int) -> None:
     """Refuses a job whose tasks are not the processes that the options ask for."""
-    tasks = int(os.environ.get("SLURM_NTASKS", 0))
-    if not tasks or TorchElasticEnvironment.detect():
-        return
+    tasks, beside = _tasks()
     ours = f"--trainer.devices times --trainer.num_nodes is {processes}"
-    if not _is_one_of_several():
-        if processes > 1 and environment():
-            raise ValueError(
-                f"{ours}, but no others are started: put srun before the command, in a job "
-                "with --ntasks-per-node as many as --trainer.devices"
-            )
-    elif processes != tasks:
-        raise ValueError(
-            f"srun has started {tasks} tasks, but {ours}: both must be the same, and "
-            "--ntasks-per-node the same as --trainer.devices"
-        )
-    elif environment() is None:
-        raise ValueError(
-            f"srun has started {tasks} tasks, but Lightning does not look at a job that is named "
-            "bash or interactive: give it another --job-name"
-        )
+    started = f"srun has started {tasks} tasks, but"
+    if beside and processes != tasks:
+        remedy = "make both the same, and --ntasks-per-node the same as --trainer.devices"
+        raise ValueError(f"{started} {ours}: {remedy}")
+    if beside and environment() is None:
+        remedy = "give it another --job-name"
+        raise ValueError(f"{started} Lightning passes by jobs named bash or interactive: {remedy}")
+    if tasks and not beside and processes > 1 and environment():
+        remedy = "put srun before the command, with --ntasks-per-node as many as --trainer.devices"
+        raise ValueError(f"{ours}, but no others are started: {remedy}")
 
 
 def notes(seed: int) -> list[str]:
     """What may not be meant: a job with tasks that are not used, an array of the same run."""
-    lines = []
-    tasks = int(os.environ.get("SLURM_NTASKS", 1))
-    if tasks > 1 and not _is_one_of_several() and not TorchElasticEnvironment.detect():
+    lines, (tasks, beside) = [], _tasks()
+    if tasks > 1 and not beside:
         lines.append(
             f"SLURM has given {tasks} tasks, but the command was started without srun: "
             "one process trains; put srun before the command to use them"
@@ -57,16 +46,18 @@ def notes(seed: int) -> list[str]:
     if task and size and int(size) > 1 and str(seed) != task:
         lines.append(
             f"task {task} of an array of {size}: they repeat the same run unless their options "
-            "differ, for example by --seed_everything $SLURM_ARRAY_TASK_ID in the batch script; "
-            "configs/cluster/sweep.sbatch shares the runs of a sweep"
+            "differ, as by --seed_everything $SLURM_ARRAY_TASK_ID; sweep.sbatch shares a sweep"
         )
     return lines
 
 
-def _is_one_of_several() -> bool:
-    """Whether srun has started this process beside others; a shell or a batch script has not."""
-    beside = int(os.environ.get("SLURM_STEP_NUM_TASKS", 1)) > 1
-    return beside or int(os.environ.get("SLURM_PROCID", 0)) > 0
+def _tasks() -> tuple[int, bool]:
+    """The tasks of the job, and whether srun has started this process as one of several."""
+    if TorchElasticEnvironment.detect():
+        return 0, False
+    names = ("SLURM_NTASKS", "SLURM_STEP_NUM_TASKS", "SLURM_PROCID")
+    tasks, of_step, number = (int(os.environ.get(name, 0)) for name in names)
+    return tasks, tasks > 0 and (of_step > 1 or number > 0)
 
 
 def job() -> str | None:
@@ -77,19 +68,17 @@ def job() -> str | None:
 
 
 def restarts() -> int:
-    """How often the job has been queued again."""
     return int(os.environ.get("SLURM_RESTART_COUNT", 0))
 
 
 def preempted() -> bool:
     """Whether SLURM ends the job in favour of another one, by SIGTERM as a cancelled job."""
-    try:
+    with suppress(OSError):
         shown = _scontrol("show", "job", str(job()))
-    except OSError:
-        return False
-    facts = dict(fact.split("=", 1) for fact in shown.split() if "=" in fact)
-    going = facts.get("JobState") in ("RUNNING", "SIGNALING")
-    return going and facts.get("PreemptTime", "None") != "None"
+        facts = dict(fact.split("=", 1) for fact in shown.split() if "=" in fact)
+        going = facts.get("JobState") in ("RUNNING", "SIGNALING")
+        return going and facts.get("PreemptTime", "None") != "None"
+    return False
 
 
 def requeue(limit: int) -> str:
@@ -105,12 +94,9 @@ def requeue(limit: int) -> str:
 
 
 def _scontrol(*arguments: str) -> str:
-    command = ["scontrol", *arguments]
+    how: dict[str, Any] = {"capture_output": True, "errors": "replace", "timeout": 60}
     try:
-        done = subprocess.run(
-            command, capture_output=True, errors="replace", timeout=60, check=True
-        )
+        return subprocess.run(["scontrol", *arguments], check=True, **how).stdout
     except subprocess.SubprocessError as error:
         said = getattr(error, "stderr", None) or "no answer from scontrol"
         raise OSError(said.strip()) from error
-    return done.stdout

@@ -1,16 +1,13 @@
 """What stops a run: a loss that is not finite, or a signal, between two updates or before them."""
 
-import os
 import shlex
 import signal
 import sys
-from concurrent.futures import Future, wait
 from contextlib import suppress
 from math import inf, isfinite
 from pathlib import Path
 from socket import getaddrinfo
 from subprocess import TimeoutExpired
-from threading import Thread
 from typing import Any
 
 import lightning.pytorch as pl
@@ -28,14 +25,11 @@ EVERY = 10  # updates between two times that several processes ask each other fo
 
 
 class Diverged(ValueError):
-    """The loss of a run is not finite."""
+    """The loss is not finite."""
 
 
 class StopOnNaN(AtUpdates):
-    """Raises Diverged if a loss is NaN or infinite, and names the tensors that are too.
-
-    It looks at the losses of all processes every log_every_n_steps updates.
-    """
+    """Raises Diverged if a loss is not finite, of any process, every log_every_n_steps updates."""
 
     def setup(self, trainer: Any, pl_module: pl.LightningModule, stage: str) -> None:
         self._every = trainer.log_every_n_steps or 50
@@ -43,9 +37,7 @@ class StopOnNaN(AtUpdates):
     def due(self, step: int) -> float:
         return (step // self._every + 1) * self._every
 
-    def on_train_batch_end(
-        self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, *args: Any
-    ) -> None:
+    def on_train_batch_end(self, trainer: Any, module: Any, outputs: Any, *args: Any) -> None:
         step = trainer.global_step
         if step % self._every:
             return
@@ -54,22 +46,19 @@ class StopOnNaN(AtUpdates):
             return
         if isfinite(loss):
             raise Diverged(f"the loss of another process is not finite at update {step}")
-        found = nonfinite_tensors(network_of(pl_module))
-        seen = Seen(step, options=options_of(trainer, pl_module), nonfinite=found or ["the loss"])
-        raise Diverged(
-            f"the loss is {loss} at update {step}"
-            + (f"; these are not finite either: {listed(found)}" if found else "")
-            + ("; last.ckpt was saved before" if trainer.checkpoint_callbacks else "")
-            + f". Try {judge(seen)[0].advice}"
-        )
+        found = nonfinite_tensors(network_of(module))
+        seen = Seen(step, options=options_of(trainer, module), nonfinite=found or ["the loss"])
+        line = f"the loss is {loss} at update {step}"
+        line += f"; these are not finite either: {listed(found)}" if found else ""
+        line += "; last.ckpt was saved before" if trainer.checkpoint_callbacks else ""
+        raise Diverged(f"{line}. Try {judge(seen)[0].advice}")
 
 
 class StopOnSignal(AtUpdates):
-    """Raises Stopped after the update during which a noted signal came. It saves nothing.
+    """Raises Stopped after the update during which a noted signal came, on all processes.
 
-    Several processes stop after the same update, no matter which of them got the signal.
-    A cluster warns a job by one of signals.WARNINGS; SLURM ends a preempted job by SIGTERM. Such a
-    job is queued again, up to `max_requeues` times, if a subclass has saved its run.
+    A SLURM job that is warned, or preempted, is queued again, up to `max_requeues` times, if a
+    subclass has saved its run.
     """
 
     def __init__(self, max_requeues: int = 0) -> None:
@@ -79,18 +68,19 @@ class StopOnSignal(AtUpdates):
         return inf  # at the end of any group
 
     def save(self, trainer: pl.Trainer) -> Path | None:
-        """Saves the present state; returns the checkpoint."""
-        return None
+        return None  # a subclass saves, and returns the checkpoint
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         self._step = trainer.global_step
+        if self._step == 0:
+            self.save(trainer)
         self._stop_if_asked(trainer)
 
     def on_train_batch_end(self, trainer: pl.Trainer, *args: Any) -> None:
-        accumulating = trainer.global_step == self._step  # gradients; no update was made
-        self._step = trainer.global_step
-        asking = trainer.world_size == 1 or trainer.global_step % EVERY == 0
-        if asking and not accumulating and not validation_follows(trainer):
+        before, self._step = self._step, trainer.global_step
+        asking = trainer.world_size == 1 or self._step % EVERY == 0
+        # at the same step gradients are being accumulated
+        if asking and before != self._step and not validation_follows(trainer):
             self._stop_if_asked(trainer)
 
     def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
@@ -120,50 +110,36 @@ class StopOnSignal(AtUpdates):
 
 
 def stop_while_connecting(trainer: Any) -> None:
-    """Lets a signal stop a process that waits for the others, or the end of what started it.
+    """Lets a signal end a process that waits for the others: torch waits in C++, for half an hour.
 
-    torch waits for half an hour, in C++, where Python runs no handler: so another thread waits. In
-    a SLURM job a signal is kept for the first update. If nobody is found, a ValueError says where.
+    In a SLURM job it is kept for the first update. If nobody is found, a ValueError says where.
     """
     strategy = trainer.strategy
     if not (connect := getattr(strategy, "setup_distributed", None)):
         return
 
-    def connecting(connected: Future[None]) -> None:
+    def connecting() -> None:
+        place = strategy.cluster_environment
+        ending = [one for one in signals.ASKING if one.name not in signals.WARNINGS]
         try:
-            getaddrinfo(strategy.cluster_environment.main_address, None)
-            connected.set_result(connect())
-        except BaseException as error:
-            connected.set_exception(error)
-
-    def listening() -> None:
-        connected: Future[None] = Future()
-        Thread(target=connecting, args=[connected], daemon=True).start()
-        try:
-            while wait([connected], 0.1).not_done:
-                asked = signals.received()
-                signum = signal.Signals(signals.ASKING[asked - 1])
-                ends = asked and signum.name not in signals.WARNINGS and not slurm.job()
-                if ends or (trainer.local_rank and os.getppid() != signals.PARENT):
-                    raise Stopped(signum, f"stopped by {signum.name} before the first update")
-            connected.result()
-        except BaseException as error:
+            with signals.noted(*(() if slurm.job() else ending), handler=signal.SIG_DFL):
+                getaddrinfo(place.main_address, None)
+                connect()
+        except Exception as error:
             for child in getattr(strategy.launcher, "procs", []):
                 child.terminate()
             _leave(trainer)
-            if not isinstance(error, Exception):
-                raise
-            place, why = strategy.cluster_environment, str(error).partition("\n")[0]
+            why = str(error).partition("\n")[0]
             raise ValueError(
                 f"the processes do not find each other at {place.main_address}:{place.main_port} "
                 f"({why}); let MASTER_ADDR and MASTER_PORT name a free port of the first machine"
             ) from error
 
-    strategy.setup_distributed = listening
+    strategy.setup_distributed = connecting
 
 
 def _leave(trainer: Any) -> None:
-    """Disconnects, and lets the processes end that Lightning started; they wait for that.
+    """Disconnects, which the processes that Lightning started wait for, and lets them end.
 
     They are taken out of its watch, which would kill this one.
     """

@@ -11,12 +11,11 @@ from typing import Any, Literal
 
 import numpy as np
 import optuna
-from optuna.samplers import BaseSampler, GridSampler, RandomSampler, TPESampler
-from optuna.storages import JournalStorage
-from optuna.storages.journal import JournalFileBackend, JournalFileOpenLock
+from optuna import samplers
+from optuna.storages import journal
 from optuna.trial import FrozenTrial
 
-from lit_makemore.runs.folder import RunFolder, alone, is_finished, taken
+from lit_makemore.runs.folder import RunFolder, alone, is_finished
 from lit_makemore.runs.tables import typed
 from lit_makemore.training.option_conflicts import Row, refuse
 
@@ -28,10 +27,7 @@ optuna.logging.set_verbosity(optuna.logging.ERROR)
 
 @dataclass(frozen=True)
 class Range:
-    """The numbers between two ends, both included; integers if both ends are.
-
-    With log, equal factors count as equal steps. A grid tries so many points, or every integer.
-    """
+    """The numbers from low to high; integers if both are. A grid tries points, or every integer."""
 
     low: int | float
     high: int | float
@@ -60,10 +56,7 @@ def points(axis: Axis) -> list[Value]:
 
 @dataclass(frozen=True)
 class Sweep:
-    """A sweep, as its YAML file describes it; docs/sweeps.md explains each key.
-
-    ValueError if the space makes no sweep; the line says what to do.
-    """
+    """A sweep, as its YAML file describes it; docs/sweeps.md explains each key."""
 
     config: str | list[str]
     space: dict[str, Axis]  # what varies, by the names of the options of fit
@@ -76,7 +69,6 @@ class Sweep:
         refuse(self._rows())
 
     def _rows(self) -> Iterator[Row]:
-        """What a sweep must not be, with the line that says so."""
         drawn, trials = self.sampler != "grid", self.trials
         yield not self.space, "the space is empty; name an option that varies, as model.lr"
         for name, axis in self.space.items():
@@ -107,7 +99,6 @@ class Sweep:
 
     @property
     def seeds(self) -> list[Value] | None:
-        """The seeds of every trial; None if they are no axis."""
         return points(self.space[SEEDS]) if SEEDS in self.space else None
 
     @property
@@ -117,12 +108,10 @@ class Sweep:
     def ends(self) -> list[dict[str, Value]]:
         """Parameters that use each value of a list and each end of a range once."""
         by_axis: dict[str, list[Value]] = {
-            name: [axis.low, axis.high] if isinstance(axis, Range) else axis
-            for name, axis in self.axes.items()
+            k: [x.low, x.high] if isinstance(x, Range) else x for k, x in self.axes.items()
         }
         first = {name: values[0] for name, values in by_axis.items()}
-        others = [{**first, name: x} for name, values in by_axis.items() for x in values[1:]]
-        return [first, *others]
+        return [first, *({**first, name: x} for name, xs in by_axis.items() for x in xs[1:])]
 
     def arguments(self, parameters: Mapping[str, Value], seed: Value | None) -> list[str]:
         """The command line of a run, after `fit`, as words; seed None if seeds are no axis."""
@@ -137,11 +126,9 @@ class Sweep:
 class Study:
     """The trials in the folder of a sweep: study.journal, and the run folders 000/, 001/ …
 
-    A trial is one of Optuna's, and one or more runs. Its value is the objective, the mean over the
-    seeds: infinite if a run diverged, None before its runs are finished. It has no owner: a process
-    works on a run while it holds the lock of the run's folder. If that process is killed, the lock
-    is free, and another one takes the run up. `base` has the options of all runs: a study is only
-    continued with the same ones. ValueError if the folder has another sweep, or something else.
+    A trial of Optuna's is a run for each seed. Its value is their mean: infinite if one diverged,
+    None before they are finished. A process works on a run while it holds the lock of its folder,
+    which a kill frees for others. `base`, the options of all runs, must stay the same.
     """
 
     def __init__(self, folder: Path, sweep: Sweep, base: dict[str, Any]) -> None:
@@ -151,10 +138,9 @@ class Study:
         folder.mkdir(parents=True, exist_ok=True)
         file = str(folder / FILE)
         try:
-            self._storage = JournalStorage(JournalFileBackend(file, JournalFileOpenLock(file)))
-            self._study = optuna.create_study(
-                storage=self._storage, study_name="sweep", load_if_exists=True
-            )
+            backend = journal.JournalFileBackend(file, journal.JournalFileOpenLock(file))
+            self._storage = kept = optuna.storages.JournalStorage(backend)
+            self._study = optuna.create_study(storage=kept, study_name="sweep", load_if_exists=True)
             before = dict(self._study.user_attrs.get("sweep", {}))
             self.trials()
         except Exception as error:  # Optuna fails in as many ways as files can be broken
@@ -173,10 +159,10 @@ class Study:
 
     def runs(self, trial: FrozenTrial) -> list[tuple[Path, Value | None]]:
         """The folders of the runs of a trial, which need not be there, each with its seed."""
-        name = f"{trial.number:03}"
+        path = self.folder / f"{trial.number:03}"
         if self.sweep.seeds is None:
-            return [(self.folder / name, None)]
-        return [(self.folder / f"{name}-seed{seed}", seed) for seed in self.sweep.seeds]
+            return [(path, None)]
+        return [(path.with_name(f"{path.name}-seed{seed}"), seed) for seed in self.sweep.seeds]
 
     def take(self) -> tuple[FrozenTrial, Value | None, RunFolder] | None:
         """A run that is to be done: trial, seed, and folder, locked; None if others do the rest."""
@@ -187,7 +173,10 @@ class Study:
                 if trial.state.is_finished():
                     continue
                 for path, seed in self.runs(trial):
-                    if folder := taken(self.folder, path.name):
+                    path.mkdir(exist_ok=True)
+                    folder = RunFolder(self.folder, path.name, path.name, path)
+                    with suppress(BlockingIOError):
+                        folder.open()
                         if not is_finished(path):
                             return trial, seed, folder
                         folder.close()
@@ -196,26 +185,24 @@ class Study:
 
     def _drawn(self, number: int, begun: list[FrozenTrial]) -> FrozenTrial:
         """A trial with its parameters. If a kill left some of them, they stay."""
+        axes, how = self.sweep.axes, self.sweep.sampler
         old = begun[number] if number < len(begun) else None
-        if old and old.params.keys() == self.sweep.axes.keys():
+        if old and old.params.keys() == axes.keys():
             return old
-        sampler = self._sampler(number)
+        grid = {name: points(axis) for name, axis in axes.items()} if how == "grid" else {}
+        kinds: Any = {"random": samplers.RandomSampler, "tpe": samplers.TPESampler}
+        # two workers must not draw the same
+        sampler = kinds[how](seed=number) if how in kinds else samplers.GridSampler(grid)
         study = optuna.load_study(study_name="sweep", storage=self._storage, sampler=sampler)
-        drawing = optuna.Trial(study, old._trial_id) if old else study.ask()
-        for name, axis in self.sweep.axes.items():
-            if self.sweep.sampler == "grid" or isinstance(axis, list):
-                drawing.suggest_categorical(name, points(axis))
+        trial = optuna.Trial(study, old._trial_id) if old else study.ask()
+        for name, axis in {**axes, **grid}.items():
+            if isinstance(axis, list):
+                trial.suggest_categorical(name, axis)
             elif axis.of_integers:
-                drawing.suggest_int(name, int(axis.low), int(axis.high), log=axis.log)
+                trial.suggest_int(name, int(axis.low), int(axis.high), log=axis.log)
             else:
-                drawing.suggest_float(name, axis.low, axis.high, log=axis.log)
+                trial.suggest_float(name, axis.low, axis.high, log=axis.log)
         return self.trials()[number]
-
-    def _sampler(self, number: int) -> BaseSampler:
-        """The sampler of one trial. Its number is the seed: two workers must not draw the same."""
-        if self.sweep.sampler == "grid":
-            return GridSampler({name: points(axis) for name, axis in self.sweep.axes.items()})
-        return (RandomSampler if self.sweep.sampler == "random" else TPESampler)(seed=number)
 
     def settle(self, trial: FrozenTrial) -> None:
         """Enters the value of a trial, if all of its runs are finished."""

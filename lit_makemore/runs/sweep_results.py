@@ -3,7 +3,7 @@
 import csv
 from collections.abc import Mapping, Sequence
 from io import StringIO
-from math import inf, isfinite, nan
+from math import inf, isfinite
 from pathlib import Path
 from statistics import mean, median, stdev
 from typing import Any, NamedTuple
@@ -20,12 +20,10 @@ FAR = 4  # times as far from the best loss as the median is
 
 
 class Trial(NamedTuple):
-    """A finished trial, with its finished runs; the objective is infinite if one diverged."""
-
     number: int
     parameters: Mapping[str, Value]
-    value: float
-    runs: Sequence[tables.Finished] = ()
+    value: float  # infinite if a run diverged
+    runs: Sequence[tables.Finished] = ()  # those that are finished
 
 
 def best_first(study: Study) -> list[Trial]:
@@ -35,21 +33,17 @@ def best_first(study: Study) -> list[Trial]:
         if one.value is not None:
             runs = [tables.read(path) for path, _ in study.runs(one) if is_finished(path)]
             found.append(Trial(one.number, one.params, one.value, runs))
-    return sorted(found, key=lambda trial: (trial.value, trial.number))
+    return sorted(found, key=lambda trial: trial.value)
 
 
 def write(folder: Path, sweep: Sweep, trials: Sequence[Trial], command: str) -> str:
-    """Writes the results of a sweep into its folder; returns what is to be printed.
-
-    The best one of the trials is the first; `command` trains its network.
-    """
+    """Writes the results; returns what is to be printed. `command` trains the first, the best."""
     best = f"The best trial is {trials[0].number:03}. This command trains it by itself:"
     if not isfinite(trials[0].value):
         best, command = "Every trial diverged; try lower learning rates.", ""
-    names = tables.short_names(list(sweep.axes))
-    rows = [["trial", *names.values(), *tables.HEAD]]
+    rows = [["trial", *tables.short_names(list(sweep.axes)).values(), *tables.HEAD]]
     for one in trials:
-        values = [tables.shown(one.parameters[name]) for name in names]
+        values = [tables.shown(one.parameters[name]) for name in sweep.axes]
         losses = tables.cells(one.runs) if isfinite(one.value) else ["diverged", *[""] * 4]
         rows.append([f"{one.number:03}", *values, *losses])
     with replacing(folder / "sweep.png") as file:
@@ -62,19 +56,17 @@ def write(folder: Path, sweep: Sweep, trials: Sequence[Trial], command: str) -> 
         f"nats per character. The trials are sorted by {sweep.objective}.\n\n{best}\n\n"
         f"```\n{command}\n```\n\n![the losses](sweep.png)\n\n{tables.markdown(rows)}\n",
     )
-    more = len(trials) - PRINTED
+    more = f"\n… and {len(trials) - PRINTED} more" if len(trials) > PRINTED else ""
     return (
-        tables.aligned(rows[: PRINTED + 1])
-        + (f"\n… and {more} more" if more > 0 else "")
-        + f"\n\n{best}\n  {command}\n\nresults: {folder} (sweep.md, sweep.csv, sweep.png)\n"
+        f"{tables.aligned(rows[: PRINTED + 1])}{more}\n\n{best}\n  {command}\n\n"
+        f"results: {folder} (sweep.md, sweep.csv, sweep.png)\n"
         f"see the runs with: tensorboard --logdir {folder}"
     )
 
 
 def _csv(sweep: Sweep, trials: Sequence[Trial]) -> str:
     """Every trial in the order of its number, unrounded; an empty cell for what there is not."""
-    text = StringIO()
-    rows = csv.writer(text, lineterminator="\n")
+    rows = csv.writer(text := StringIO(), lineterminator="\n")
     spread = [column for key in tables.LOSSES for column in (key, f"{key}_sd")]
     rows.writerow(["trial", *sweep.axes, "runs", *spread, "wall_s"])
     for one in sorted(trials, key=lambda trial: trial.number):
@@ -87,43 +79,31 @@ def _csv(sweep: Sweep, trials: Sequence[Trial]) -> str:
 
 
 def picture(sweep: Sweep, trials: Sequence[Trial]) -> Figure:
-    """The loss over each axis of a sweep.
-
-    The best trial is red. It is the first one. A cross at the top diverged, or is far worse than
-    most. The values of a list stand one beside the other.
-    """
-    key, axes = sweep.objective, sweep.axes or sweep.space
-    if not sweep.axes:  # nothing but the seed varies: a point is a run
-        runs = [run for one in trials for run in one.runs]
-        values = [(tables.losses([run], key) or [inf])[0] for run in runs]
-        every = [Trial(0, {SEEDS: run.seed}, v) for run, v in zip(runs, values, strict=True)]
-        trials = sorted(every, key=lambda one: one.value)
-    low, high = limits([one.value for one in trials])
-    figure = Figure(figsize=(2 + 4 * len(axes), 3.4), layout="constrained")
-    for i, (name, axis) in enumerate(axes.items()):
-        part = figure.add_subplot(1, len(axes), i + 1, xlabel=name, ylim=(low, high))
-        part.set_ylabel("" if i else f"{key}, nats per character")
+    """The loss of each run over each option: red is the best trial, a cross far worse than most."""
+    points = []
+    for rank, one in enumerate(trials):
+        losses: dict[Value, float] = dict.fromkeys(sweep.seeds or [0], inf)
+        if isfinite(one.value):
+            losses = {run.seed: run.summary[sweep.objective] for run in one.runs}
+        color = "tab:blue" if rank else "tab:red"
+        points += [({**one.parameters, SEEDS: s}, loss, color) for s, loss in losses.items()]
+    finite = sorted(loss for _, loss, _ in points if isfinite(loss)) or [0.0]
+    top = median(finite) + FAR * (median(finite) - finite[0])
+    figure = Figure(figsize=(2 + 4 * len(sweep.space), 3.4), layout="constrained")
+    parts = figure.subplots(1, len(sweep.space), sharey=True, squeeze=False)[0]
+    parts[0].set_ylabel(f"{sweep.objective}, nats per character")
+    for part, (name, axis) in zip(parts, sweep.space.items(), strict=True):
+        part.set_xlabel(name)
         part.grid(alpha=0.25)
-        if isinstance(axis, Range):
-            part.set_xscale("log" if axis.log else "linear")
-        else:
+        if not isinstance(axis, Range):
             part.set_xticks(range(len(axis)), map(tables.shown, axis))
-        for rank, one in enumerate(trials):
-            value = one.parameters[name]
+        elif axis.log:
+            part.set_xscale("log")
+        for parameters, loss, color in reversed(points):  # the best one above all
+            value = parameters[name]
             x: Any = value if isinstance(axis, Range) else axis.index(value)
-            if one.value > high:
-                part.plot(x, high, "kx", clip_on=False)
-                continue
-            by_seed = tables.losses(one.runs, key)
-            spread = stdev(by_seed) if len(by_seed) > 1 else nan
-            part.errorbar(x, one.value, spread, fmt=".", color="tab:blue" if rank else "tab:red")
+            if loss <= top:
+                part.plot(x, loss, ".", color=color)
+            else:  # y is a share of the height here
+                part.plot(x, 1, "kx", transform=part.get_xaxis_transform(), clip_on=False)
     return figure
-
-
-def limits(values: Sequence[float]) -> tuple[float, float]:
-    """The ends of the y-axis: from the best value to what is not far worse than most."""
-    finite = sorted(value for value in values if isfinite(value)) or [0.0]
-    bound = median(finite) + FAR * (median(finite) - finite[0])
-    top = max(value for value in finite if value <= bound)
-    margin = 0.05 * (top - finite[0]) or 0.01
-    return finite[0] - margin, top + margin

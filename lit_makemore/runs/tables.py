@@ -23,10 +23,7 @@ class Finished(NamedTuple):
 
 
 def read(folder: Path) -> Finished:
-    """Reads the folder of a finished run.
-
-    FileNotFoundError if there is none or it is not finished, ValueError if a file is damaged.
-    """
+    """Reads a run; FileNotFoundError if it is not there or not finished, ValueError if damaged."""
     if not (folder / "config.yaml").is_file():
         raise FileNotFoundError(f"{folder} is no run folder: there is no config.yaml in it")
     if not is_finished(folder):
@@ -48,7 +45,7 @@ def losses(runs: Iterable[Finished], key: str) -> list[float]:
 
 
 def cells(runs: Sequence[Finished]) -> list[str]:
-    """What a row of runs that differ in the seed says below HEAD."""
+    """What a row of runs says below HEAD."""
     seconds = mean(run.summary["wall_s"] for run in runs)
     return [*(mean_and_sd(losses(runs, key)) for key in LOSSES), f"{seconds:.1f}"]
 
@@ -61,14 +58,13 @@ def mean_and_sd(values: Sequence[float]) -> str:
 
 def aligned(rows: Sequence[Sequence[str]]) -> str:
     """The rows, the head first, with the first column on the left, the others on the right."""
-    rows = [list(map(visible, row)) for row in rows]
-    widths = [max(map(displayed_width, column)) for column in zip(*rows, strict=True)]
-    lines = []
-    for row in rows:
-        pads = [" " * (w - displayed_width(c)) for c, w in zip(row, widths, strict=True)]
-        others = map("".join, zip(pads[1:], row[1:], strict=True))
-        lines.append("  ".join([row[0] + pads[0], *others]).rstrip())
-    return "\n".join(lines)
+    columns: list[list[str]] = []
+    for column in zip(*(map(visible, row) for row in rows), strict=True):
+        width = max(map(displayed_width, column))
+        pads = [" " * (width - displayed_width(cell)) for cell in column]
+        both = (column, pads) if not columns else (pads, column)
+        columns.append(list(map("".join, zip(*both, strict=True))))
+    return "\n".join("  ".join(row).rstrip() for row in zip(*columns, strict=True))
 
 
 def markdown(rows: Sequence[Sequence[str]]) -> str:
@@ -96,7 +92,5 @@ def shown(value: object) -> str:
 
 def displayed_width(text: str) -> int:
     """The columns of a terminal that a text takes: two for a Chinese character or an emoji."""
-    return sum(
-        0 if combining(c) or category(c) == "Cf" else 1 + (east_asian_width(c) in "WF")
-        for c in text
-    )
+    seen = [c for c in text if not combining(c) and category(c) != "Cf"]
+    return len(seen) + sum(east_asian_width(c) in "WF" for c in seen)

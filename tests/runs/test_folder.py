@@ -9,9 +9,10 @@ from tests.conftest import ROOT
 
 
 def test_without_a_name_the_first_free_suffix_is_taken(tmp_path):
+    folders = [RunFolder(tmp_path, None, "deep") for _ in range(6)]
     with ThreadPoolExecutor(6) as pool:  # at once: none is shared
-        paths = pool.map(lambda _: RunFolder(tmp_path, None, "deep").open(), range(6))
-    assert sorted(path.name for path in paths) == ["deep", *(f"deep-{n}" for n in range(2, 7))]
+        paths = [*pool.map(RunFolder.open, folders), *pool.map(RunFolder.close, folders)]
+    assert sorted(path.name for path in paths[:6]) == ["deep", *(f"deep-{n}" for n in range(2, 7))]
 
 
 def test_the_lock_is_held_as_long_as_the_process_lives(tmp_path):
@@ -58,13 +59,13 @@ def test_of_two_fits_at_once_neither_enters_the_others_folder(tmp_path, word_lis
 
 
 def test_a_folder_whose_run_was_killed_before_it_began_is_taken_unless_it_is_locked(tmp_path):
-    RunFolder(tmp_path, "a", "").open()
-    first = RunFolder(tmp_path, "b", "")
+    first, second = (RunFolder(tmp_path, "b", "") for _ in range(2))
     first.open()
     with pytest.raises(BlockingIOError):
         RunFolder(tmp_path, "b", "").open()
     first.close()
-    RunFolder(tmp_path, "b", "").open()
+    second.open()
+    second.close()
     (tmp_path / "b" / "config.yaml").touch()
     (tmp_path / "c").mkdir()  # not of this program
     for name in "bc":

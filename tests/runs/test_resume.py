@@ -3,10 +3,10 @@
 import fcntl
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
-import time
 from functools import partial
 from pathlib import Path
 
@@ -14,7 +14,6 @@ import pytest
 import torch
 import yaml
 
-from lit_makemore import model as checkpoint
 from lit_makemore.cli import main
 from lit_makemore.runs import resume
 from lit_makemore.runs.checkpoints import Checkpoints
@@ -41,17 +40,9 @@ def command(tmp_path, word_list, monkeypatch):
     usual = ["fit", "--config", str(path), "--trainer.accelerator", "cpu"]
 
     def arguments(name: str, *more: str) -> list[str]:
-        if "--resume" in more:  # TensorBoard orders event files by the second they begin in
-            begun = [p.name.split(".")[3] for p in tmp_path.rglob("events.out.tfevents.*")]
-            while str(int(time.time())) in begun:
-                time.sleep(0.05)
         return [*usual, "--runs_dir", str(tmp_path / "runs"), "--name", name, *more]
 
     return arguments
-
-
-class Broken(Exception):
-    pass
 
 
 @pytest.fixture
@@ -65,10 +56,9 @@ def stopping(monkeypatch):
         def stop(self, trainer, *args):
             if trainer.global_step >= step and not done:
                 done.append(True)
-                if how == "signal":
-                    os.kill(os.getpid(), signal.SIGTERM)
-                else:
-                    raise Broken
+                if how == "exception":
+                    raise RuntimeError
+                os.kill(os.getpid(), signal.SIGTERM)
             hook(self, trainer, *args)
 
         monkeypatch.setattr(Checkpoints, "on_train_batch_end", stop)
@@ -82,16 +72,8 @@ def parts(tmp_path) -> Path:
     return tmp_path / "runs" / "parts"
 
 
-@pytest.fixture
-def stopped(command, stopping, tmp_path) -> Path:
-    """A run that a signal has stopped at update 35."""
-    stopping(35, "signal")
-    assert main(command("run")) == 143
-    return tmp_path / "runs" / "run"
-
-
-def state(folder: Path, name: str = "last") -> dict:
-    return torch.load(folder / "checkpoints" / f"{name}.ckpt", weights_only=True)
+def state(folder: Path) -> dict:
+    return torch.load(folder / "checkpoints" / "last.ckpt", weights_only=True)
 
 
 @pytest.fixture(scope="session")
@@ -125,7 +107,6 @@ def assert_whole(command, wholes, word_list):
         ("signal", 39, True),  # in the middle of a group that ends at a validation
         pytest.param("signal", 60, False, marks=pytest.mark.slow),  # validation and save follow
         pytest.param("exception", 75, False, marks=pytest.mark.slow),
-        pytest.param("signal", 35, False, marks=pytest.mark.slow),
         pytest.param("signal", 40, False, marks=pytest.mark.slow),  # a validation follows
         pytest.param("signal", 26, False, marks=pytest.mark.slow),  # a probed update
     ],
@@ -136,11 +117,8 @@ def test_a_stopped_run_ends_as_one_that_was_not(
     more = ["--model.engine", engine]
     more += ["--model.dropout", "0.3", "--model.count_mixture", "true"] if mixed else []
     stopping(step, how)
-    if how == "signal":
-        assert main(command("parts", *more)) == 143
-        assert state(parts)["global_step"] >= step
-    else:
-        assert main(command("parts", *more)) == 1
+    assert main(command("parts", *more)) == (143 if how == "signal" else 1)
+    assert how == "exception" or state(parts)["global_step"] >= step
     assert not (parts / "summary.json").exists()
     assert main(command("parts", *more, "--resume", "true")) == 0
     assert_whole(parts, *more)
@@ -211,37 +189,30 @@ def test_without_a_run_auto_starts_one_and_true_is_an_error(command, capsys):
     assert "nothing to resume: starting a new run" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("left", [pytest.param(0, marks=pytest.mark.slow), 2000])
-def test_auto_begins_again_where_no_checkpoint_is_whole(
-    command, stopping, parts, capsys, assert_whole, left
+@pytest.mark.parametrize(
+    ("step", "said", "left"),  # stopped before the first validation there is no best.ckpt
+    [
+        (14, "no complete checkpoint in", b"cut"),
+        pytest.param(14, "no complete checkpoint in", None, marks=pytest.mark.slow),
+        (55, "falling back to best.ckpt", b""),
+        pytest.param(55, "falling back to best.ckpt", b"cut", marks=pytest.mark.slow),
+    ],
+)
+def test_auto_goes_on_from_the_newest_whole_checkpoint_or_begins_again(
+    command, stopping, parts, capsys, assert_whole, step, said, left
 ):
     """In the same folder; TensorBoard shows nothing of the first attempt."""
-    stopping(14, "signal")  # before the first validation, so there is no best.ckpt
+    stopping(step, "signal")
     assert main(command("parts")) == 143
     last = parts / "checkpoints" / "last.ckpt"
-    if left:
-        os.truncate(last, left)
+    if left is None:
+        shutil.rmtree(last.parent)
     else:
-        last.unlink()
-        last.parent.rmdir()
+        last.write_bytes(left and last.read_bytes()[:2000])
+        assert main(command("parts", "--resume", "true")) == 1
+        assert "is incomplete or damaged" in capsys.readouterr().err
     assert main(command("parts", "--resume", "auto")) == 0
-    assert "no complete checkpoint in" in capsys.readouterr().err
-    assert_whole(parts)
-
-
-@pytest.mark.slow
-def test_a_finished_run_says_so_and_goes_on_for_more_steps(
-    command, stopping, parts, capsys, assert_whole
-):
-    assert main(command("parts", "--trainer.max_steps", "60")) == 0
-    before = (parts / "summary.json").read_bytes()
-    assert main(command("parts", "--trainer.max_steps", "60", "--resume", "true")) == 0
-    assert "is already finished (update 60)" in capsys.readouterr().err
-    assert (parts / "summary.json").read_bytes() == before
-    stopping(70, "signal")
-    assert main(command("parts", "--resume", "true")) == 143
-    assert not (parts / "summary.json").exists()  # it is not finished because it was
-    assert main(command("parts", "--resume", "true")) == 0
+    assert said in capsys.readouterr().err
     assert_whole(parts)
 
 
@@ -262,26 +233,17 @@ def test_going_on_from_an_older_checkpoint_forgets_the_newer_one(command, stoppi
     assert (checkpoints / "last.ckpt").read_bytes() == at_35
 
 
-def test_a_run_named_like_a_pattern_is_found(tmp_path):
-    (tmp_path / "my[1]").mkdir()
-    (tmp_path / "my[1]" / "config.yaml").touch()
-    with pytest.raises(FileNotFoundError, match="last.ckpt"):
+def test_the_run_that_began_last_is_found_also_if_its_name_is_like_a_pattern(tmp_path):
+    """Not the one with the largest number: a job's number is none of these."""
+    for age, name in enumerate(("my[1]", "my[1]-5000", "my[1]-2", "my[1]-x")):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "config.yaml").touch()
+        os.utime(tmp_path / name / "config.yaml", (age, age))
+    with pytest.raises(FileNotFoundError, match=r"my\[1\]-2/checkpoints/last.ckpt"):
         resume.find("true", tmp_path, None, "my[1]")
     for name in ("my1", "m", "my["):
         with pytest.raises(FileNotFoundError, match="no run"):
             resume.find("true", tmp_path, None, name)
-
-
-@pytest.mark.slow
-def test_of_runs_with_one_name_the_newest_goes_on(command, stopping, tmp_path):
-    """Not the one with the largest number: a job's number is none of these."""
-    runs = tmp_path / "runs"
-    nameless = [a for a in command("x") if a not in ("--name", "x")]
-    assert main(command("tiny-5000")) == 0
-    stopping(35, "signal")
-    assert main(nameless) == 143
-    assert main([*nameless, "--resume", "true"]) == 0
-    assert json.loads((runs / "tiny" / "summary.json").read_text())["steps"] == 90
 
 
 def test_a_native_run_goes_on_with_autograd_steps_where_native_ones_do_not_go(command, stopping):
@@ -291,20 +253,38 @@ def test_a_native_run_goes_on_with_autograd_steps_where_native_ones_do_not_go(co
     assert main(command("run", "--model.engine", "auto", *more, "--resume", "true")) == 0
 
 
-def test_a_run_goes_on_from_its_folder_and_its_config(stopped):
-    arguments = ["fit", "--config", str(stopped / "config.yaml"), "--resume", str(stopped)]
-    assert main(arguments) == 0
-    assert state(stopped)["global_step"] == 90
+def test_a_stopped_run_goes_on_with_what_it_was_trained_with(
+    command, stopping, tmp_path, word_list, capsys
+):
+    stopping(35, "signal")
+    assert main(command("run")) == 143
+    run, alone = tmp_path / "runs" / "run", tmp_path / "elsewhere" / "alone.ckpt"
 
+    def refused(*options: str) -> str:
+        capsys.readouterr()
+        assert main(command("run", "--resume", *options)) == 1
+        return capsys.readouterr().err.strip().splitlines()[-1]
 
-def test_another_configuration_is_an_error_that_lists_it(command, stopped, capsys):
     changed = ["--model.lr", "0.02", "--data.batch_size", "20", "--trainer.log_every_n_steps", "4"]
-    assert main(command("run", "--resume", "true", *changed, "--threads", "2")) == 1
-    error = capsys.readouterr().err.strip().splitlines()[-1]
+    error = refused("true", *changed, "--threads", "2")
     assert "data.batch_size: 16 -> 20; model.lr: 0.01 -> 0.02; threads: 1 -> 2; to use" in error
-    override = ["--model.lr", "0.02", "--resume_override", "true"]
-    assert main(command("run", "--resume", "true", *override)) == 0
+    with (run / ".lock").open() as other:  # that a lock dies with its process: test_folder.py
+        fcntl.flock(other, fcntl.LOCK_EX)
+        assert "in use by another process" in refused("true")
+    alone.parent.mkdir()
+    alone.write_bytes((run / "checkpoints" / "last.ckpt").read_bytes())
+    assert "cannot be continued without its run folder" in refused(str(alone), "--name", "new")
+    assert not (tmp_path / "runs" / "new").exists()
+    words = word_list.read_text()
+    word_list.write_text(words.replace("anton", "noant"))
+    assert "are not those that the run was trained on" in refused("true")
+    word_list.write_text(words)
+    override = ["--resume_override", "true", "--trainer.max_steps", "60"]
+    assert main(command("run", "--resume", "true", "--model.lr", "0.02", *override)) == 0
     assert "changed from here on: model.lr: 0.01 -> 0.02" in capsys.readouterr().err
+    config = ["--config", str(run / "config.yaml"), "--trainer.max_steps", "90"]
+    assert main(["fit", *config, "--resume", str(run)]) == 0
+    assert state(run)["global_step"] == 90
 
 
 @pytest.mark.parametrize("text", [b"", b"- a", b"a: 1", b"trainer: 1", b"\xff", b"a: [", b"a"])
@@ -314,37 +294,6 @@ def test_a_damaged_configuration_is_named(tmp_path, text):
     for check in (resume.finished, partial(resume.check, override=True)):
         with pytest.raises(ValueError, match=f"{tmp_path}/config.yaml is damaged; restore it"):
             check(found, "a: 1")
-
-
-def test_another_word_list_is_an_error(command, stopped, word_list, capsys):
-    word_list.write_text(word_list.read_text().replace("anton", "noant"))
-    assert main(command("run", "--resume", "true")) == 1
-    assert "are not those that the run was trained on" in capsys.readouterr().err
-
-
-@pytest.mark.parametrize(
-    "broken", [b"", *(pytest.param(b, marks=pytest.mark.slow) for b in (b"not a checkpoint", None))]
-)
-def test_auto_falls_back_to_the_newest_whole_checkpoint(
-    command, stopping, parts, capsys, assert_whole, broken
-):
-    stopping(55, "signal")
-    assert main(command("parts")) == 143
-    last = parts / "checkpoints" / "last.ckpt"
-    last.write_bytes(last.read_bytes()[:3000] if broken is None else broken)
-    assert main(command("parts", "--resume", "true")) == 1
-    assert "is incomplete or damaged" in capsys.readouterr().err
-    assert main(command("parts", "--resume", "auto")) == 0
-    assert "falling back to best.ckpt" in capsys.readouterr().err
-    assert_whole(parts)
-
-
-def test_a_run_in_use_is_left_alone(command, stopped, capsys):
-    """That a lock dies with its process: test_folder.py."""
-    with (stopped / ".lock").open() as other:
-        fcntl.flock(other, fcntl.LOCK_EX)
-        assert main(command("run", "--resume", "true")) == 1
-    assert "in use by another process" in capsys.readouterr().err
 
 
 def test_a_nan_stops_the_run_and_keeps_the_state_before_it(command, tmp_path, capsys, monkeypatch):
@@ -368,34 +317,3 @@ def test_what_is_listed_as_harmless_is_no_difference():
     for config in (before, now):
         config["model"]["schedule"] = "one_cycle"  # which depends on the length
     assert resume.differences(before, now) == ["trainer.max_steps: 5 -> 9"]
-
-
-@pytest.mark.parametrize(("signum", "status"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
-@pytest.mark.slow
-def test_signals_end_a_process_with_their_status(tmp_path, word_list, signum, status):
-    arguments = ["train.py", "fit", "--data.path", str(word_list), "--data.batch_size", "16"]
-    arguments += ["--name", "run", "--runs_dir", str(tmp_path), "--trainer.max_steps", "1000000"]
-    arguments += ["--model.engine", "autograd", "--trainer.val_check_interval", "200"]
-    process = subprocess.Popen(
-        [sys.executable, *arguments], cwd=ROOT, stderr=subprocess.PIPE, text=True
-    )
-    for line in process.stderr:
-        if line.startswith("step "):
-            break
-    process.send_signal(signum)
-    rest = process.stderr.read()
-    process.stderr.close()
-    assert process.wait() == status
-    assert f"stopped by {signum.name} at update" in rest
-    assert checkpoint.read(tmp_path / "run" / "checkpoints" / "last.ckpt")["global_step"] >= 200
-
-
-def test_a_checkpoint_without_its_run_folder_is_one_line(command, stopped, tmp_path, capsys):
-    alone = tmp_path / "elsewhere" / "alone.ckpt"
-    alone.parent.mkdir()
-    alone.write_bytes((stopped / "checkpoints" / "last.ckpt").read_bytes())
-    capsys.readouterr()
-    assert main(command("new", "--resume", str(alone))) == 1
-    (line,) = capsys.readouterr().err.splitlines()
-    assert "cannot be continued without its run folder" in line
-    assert not (tmp_path / "runs" / "new").exists()

@@ -1,19 +1,17 @@
-"""Signals are noted, weighed, and given back to whoever had them."""
+"""Signals are noted, weighed, and given back; a process that one stops disconnects first."""
 
 import os
 import signal
 import subprocess
 import sys
+from types import SimpleNamespace
 
 import pytest
+import torch
 
-from lit_makemore.runs import slurm
+from lit_makemore.runs import signals, stopping
 from lit_makemore.runs.signals import ASKING, noted, received
 from tests.conftest import ROOT
-
-
-def send(signum: int) -> None:
-    os.kill(os.getpid(), signum)
 
 
 def test_the_weightiest_signal_counts(monkeypatch):
@@ -21,11 +19,11 @@ def test_the_weightiest_signal_counts(monkeypatch):
     before = signal.getsignal(signal.SIGTERM)
     with noted(*ASKING):
         assert received() == 0
-        send(signal.SIGUSR1)
+        os.kill(os.getpid(), signal.SIGUSR1)
         assert ASKING[received() - 1] == signal.SIGUSR1
-        send(signal.SIGTERM)
-        send(signal.SIGTERM)  # in a SLURM job several may come
-        send(signal.SIGUSR1)
+        os.kill(os.getpid(), signal.SIGTERM)
+        os.kill(os.getpid(), signal.SIGTERM)  # in a SLURM job several may come
+        os.kill(os.getpid(), signal.SIGUSR1)
         assert ASKING[received() - 1] == signal.SIGTERM
     assert received() == 0
     assert signal.getsignal(signal.SIGTERM) == before
@@ -46,59 +44,71 @@ def test_a_second_signal_ends_the_process_at_once():
 
 
 @pytest.fixture
-def scontrol(tmp_path, monkeypatch):
-    """A stand-in for SLURM's command: what it shall print; what it was asked."""
-    program, asked = tmp_path / "scontrol", tmp_path / "asked"
+def child():
+    """A process that Lightning has started; what was done to it."""
+    done = []
+    return SimpleNamespace(
+        wait=lambda seconds: done.append("waited"),
+        terminate=lambda: done.append("terminated"),
+        done=done,
+    )
 
-    def says(text: str, status: int = 0) -> None:
-        program.write_text(
-            f"#!/bin/sh\necho $@ >> {asked}\necho '{text}' >&$(({status} ? 2 : 1))\nexit {status}\n"
+
+def test_a_process_disconnects_before_it_waits_for_those_that_it_started(monkeypatch, child):
+    """By NCCL they end their connection together with this process: they would wait for it."""
+    started = [child, child]
+    strategy = SimpleNamespace(launcher=SimpleNamespace(procs=started))
+    monkeypatch.setattr(torch.distributed, "is_initialized", lambda: True)
+    monkeypatch.setattr(
+        torch.distributed, "destroy_process_group", lambda: child.done.append("disconnected")
+    )
+    stopping._leave(SimpleNamespace(world_size=3, strategy=strategy))
+    assert child.done == ["disconnected", "waited", "waited"]
+    assert started == []
+
+
+@pytest.fixture
+def connecting(child, monkeypatch):
+    """`connecting(connect)`: what the strategy of a Trainer with a child then calls."""
+
+    def connecting(connect, address="127.0.0.1"):
+        strategy = SimpleNamespace(
+            setup_distributed=connect,
+            cluster_environment=SimpleNamespace(main_address=address, main_port=1234),
+            launcher=SimpleNamespace(procs=[child]),
         )
-        program.chmod(0o755)
-        monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
-        monkeypatch.setenv("SLURM_JOB_ID", "12")
-        monkeypatch.setenv("SLURM_JOB_NAME", "makemore")
+        stopping.stop_while_connecting(SimpleNamespace(strategy=strategy, world_size=2))
+        return strategy.setup_distributed
 
-    says.asked = lambda: asked.read_text().splitlines() if asked.exists() else []
-    return says
-
-
-def test_a_job_is_requeued_up_to_the_limit(scontrol, monkeypatch):
-    scontrol("")
-    assert slurm.requeue(2) == "job 12 is requeued, time 1 of 2"
-    monkeypatch.setenv("SLURM_RESTART_COUNT", "2")
-    assert "--max_requeues" in slurm.requeue(2)
-    assert scontrol.asked() == ["requeue 12"]
-    monkeypatch.setenv("SLURM_ARRAY_JOB_ID", "10")
-    monkeypatch.setenv("SLURM_ARRAY_TASK_ID", "3")
-    assert "job 10_3 is requeued" in slurm.requeue(3)
-    scontrol("Invalid job id", status=1)
-    assert slurm.requeue(3) == "job 10_3 cannot be requeued: Invalid job id"
+    for name in [name for name in os.environ if name.startswith("SLURM")]:
+        monkeypatch.delenv(name)
+    return connecting
 
 
-def test_what_scontrol_says_need_not_be_utf_8(scontrol, tmp_path):
-    scontrol("")
-    (tmp_path / "scontrol").write_bytes(b"#!/bin/sh\necho '\xff' >&2; exit 1\n")
-    assert slurm.requeue(3) == "job 12 cannot be requeued: \ufffd"
-    assert not slurm.preempted()
+@pytest.mark.parametrize("slurm", [True, False])
+def test_a_signal_ends_a_wait_for_the_others_but_in_a_job_and_a_warning_is_kept(
+    connecting, monkeypatch, slurm
+):
+    """torch waits in C++, where Python runs no handler."""
+    if slurm:
+        monkeypatch.setenv("SLURM_JOB_ID", "5")
+    handlers = {}
+    with noted(*ASKING):
+        connecting(lambda: handlers.update({one: signal.getsignal(one) for one in ASKING}))()
+        assert {signal.getsignal(one) for one in ASKING} == {signals.note}
+    ending = [one for one in ASKING if handlers[one] == signal.SIG_DFL]
+    assert ending == [one for one in ASKING if one.name not in signals.WARNINGS and not slurm]
+
+
+def fails() -> None:
+    raise torch.distributed.DistNetworkError("port in use\nframe 0")
 
 
 @pytest.mark.parametrize(
-    ("state", "time", "expected"),
-    [
-        ("RUNNING", "2026-11-22T10:00:00", True),
-        ("RUNNING", "None", False),
-        ("CANCELLED", "2026-11-22T10:00:00", False),  # preempted before, cancelled now
-    ],
+    ("address", "message"),
+    [("127.0.0.1", "port in use[)]; let MASTER"), ("nohost.invalid", "Errno")],
 )
-def test_preemption_is_no_cancellation(scontrol, state, time, expected):
-    scontrol(f"JobId=12 JobState={state} PreemptTime={time} Reason=None")
-    assert slurm.preempted() is expected
-
-
-def test_outside_a_job_there_is_none(monkeypatch):
-    monkeypatch.delenv("SLURM_JOB_ID", raising=False)
-    assert slurm.job() is None
-    monkeypatch.setenv("SLURM_JOB_ID", "12")
-    monkeypatch.setenv("SLURM_JOB_NAME", "interactive")
-    assert slurm.job() is None
+def test_processes_that_do_not_find_each_other_say_where(connecting, child, address, message):
+    with pytest.raises(ValueError, match=f"each other at {address}:1234 .*{message}"):
+        connecting(fails, address)()
+    assert child.done == ["terminated", "waited"]

@@ -2,7 +2,6 @@
 
 import os
 import re
-import shlex
 import signal
 import sys
 import time
@@ -128,24 +127,19 @@ def test_a_preempted_job_is_requeued_and_goes_on(cluster, config, submit, whole)
     assert differences(folder(config, job), whole) == []
 
 
-def test_a_cancelled_job_saves_and_is_not_requeued(cluster, config, submit):
+@pytest.mark.parametrize("preempted", [False, True])
+def test_a_cancelled_job_saves_and_is_not_requeued(cluster, config, submit, preempted):
+    """Nor one that was requeued before, after a preemption."""
     job = submit("--trainer.max_steps", "1000000")
     trains(cluster, config, job)
+    if preempted:
+        urgent = cluster.submit("sleep 1", "--nodes=2", "--exclusive", "--partition=high")
+        cluster.wait(urgent, "COMPLETED")
+        trains(cluster, config, job, saved(config, job) + 1)
     cancel_for_good(cluster, job)
-    stopped = re.search(r"stopped by SIGTERM at update ([\d,]*\d)", cluster.output(job))
-    assert stopped
-    assert saved(config, job) == int(stopped[1].replace(",", ""))
-
-
-def test_a_requeued_job_that_is_cancelled_later_is_not_requeued_again(cluster, config, submit):
-    job = submit("--trainer.max_steps", "1000000")
-    trains(cluster, config, job)
-    urgent = cluster.submit("sleep 1", "--nodes=2", "--exclusive", "--partition=high")
-    cluster.wait(urgent, "COMPLETED")
-    before = saved(config, job)
-    trains(cluster, config, job, before + 1)
-    cancel_for_good(cluster, job)
-    assert cluster.show(job)["Restarts"] == "1"
+    stopped = re.findall(r"stopped by SIGTERM at update ([\d,]*\d)", cluster.output(job))
+    assert saved(config, job) == int(stopped[-1].replace(",", ""))
+    assert cluster.show(job)["Restarts"] == str(int(preempted))
 
 
 def test_a_time_limit_warns_and_requeues_up_to_the_limit(cluster, config, submit):
@@ -162,31 +156,3 @@ def test_a_time_limit_warns_and_requeues_up_to_the_limit(cluster, config, submit
     assert saved(config, job) > before
     # 143 if srun ends the second process, which is about to, since the first one has ended so
     assert cluster.show(job)["ExitCode"] in ("138:0", "143:0")
-
-
-def test_an_allocation_without_srun_says_that_one_process_trains(cluster, config):
-    arguments = fit(config.parent, config.parent / "words.txt", "alone", 1)
-    command = f"{shlex.join(arguments)} --trainer.max_steps 5 2>&1"
-    said = cluster.run("salloc", "--ntasks=4", "bash", "-c", command, cwd=ROOT)
-    assert "SLURM has given 4 tasks, but the command was started without srun" in said
-    assert (config.parent / "alone" / "summary.json").exists()
-
-
-@pytest.mark.parametrize("seeds", [False, True])
-def test_an_array_is_a_run_a_task_and_the_same_run_is_said(cluster, config, seeds):
-    arguments = fit(config.parent, config.parent / "words.txt", "", 1, "--trainer.max_steps", "5")
-    at = arguments.index("--name")
-    del arguments[at : at + 2]  # named after the job
-    arguments += ["--config", str(config)]
-    command = shlex.join(arguments) + " --seed_everything $SLURM_ARRAY_TASK_ID" * seeds
-    options = ("--array=0-1", "--job-name=fit", f"--output={cluster.folder}/%A_%a.out")
-    job = cluster.submit(command, *options, f"--chdir={ROOT}")
-    tasks = [f"{job}_{number}" for number in (0, 1)]
-    for task in tasks:
-        cluster.wait(task, "COMPLETED")
-        assert (folder(config, task) / "summary.json").exists()
-    said = [
-        "they repeat the same run unless their options differ" in text
-        for text in map(cluster.output, tasks)
-    ]
-    assert said == [not seeds, not seeds]
