@@ -37,18 +37,14 @@ def samples(model: nn.Module, data: NamesDataModule, num: int) -> Draw:
 
 
 def sample_table(model: nn.Module, data: NamesDataModule) -> str:
-    """Ten `samples` as a table in Markdown.
-
-    Each name has its log-probability in nats, and whether it is a training word, held out or new.
-    """
+    """Ten `samples` in Markdown, each with ln p in nats and whether it is a training word."""
     names = samples(model, data, SHOWN).names
+    rows = ["| name | ln p | |", "|---|---|---|"]
     scores = score(model, data.vocab, data.block_size, names).tolist()
-    shown = (MARKS.sub(lambda mark: f"&#{ord(mark[0])};", name) for name in names)
-    rows = [
-        f"| {text} | {value:.2f} | {whereabouts(data.splits, name)} |"
-        for text, name, value in zip(shown, names, scores, strict=True)
-    ]
-    return "\n".join(["| name | ln p | |", "|---|---|---|", *rows])
+    for name, value in zip(names, scores, strict=True):
+        text = MARKS.sub(lambda mark: f"&#{ord(mark[0])};", name)
+        rows.append(f"| {text} | {value:.2f} | {whereabouts(data.splits, name)} |")
+    return "\n".join(rows)
 
 
 def known_samples(model: nn.Module, data: NamesDataModule) -> Known:
@@ -61,9 +57,8 @@ def known_samples(model: nn.Module, data: NamesDataModule) -> Known:
     splits, sampler = data.splits, Sampler(model, data.vocab, data.block_size, batch=LOOKED_UP)
     sampler.limit = min(sampler.limit, splits["train"].longest + 1)  # longer ones are not there
     draw = next(sampler.draw(LOOKED_UP, torch.Generator().manual_seed(SEED)))
-    names = (name for name, cut in zip(draw.names, draw.cut.tolist(), strict=True) if not cut)
-    drawn = word_hashes(names)
-    train = splits["train"].hashes.unique()
+    ended = (name for name, cut in zip(draw.names, draw.cut.tolist(), strict=True) if not cut)
+    drawn, train = word_hashes(ended), splits["train"].hashes.unique()
     held_out = torch.cat([splits["val"].hashes, splits["test"].hashes])
     repeats = torch.isin(held_out, train)
     novel = held_out[~repeats].unique()

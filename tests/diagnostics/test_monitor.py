@@ -246,8 +246,8 @@ def test_a_resumed_run_goes_on(word_list):
     before, after = every(20, pictures=True), every(20)
     observed(word_list, before, val_check_interval=60)
     after.load_state_dict(json.loads(json.dumps(before.state_dict())))
-    lowest = ("held_out/lowest", "held_out/lowest_step")
-    assert after._lowest == [before.figures[figure] for figure in lowest]
+    for lowest in ("held_out/lowest", "held_out/lowest_step"):
+        assert after.history[-1][1][lowest] == before.figures[lowest]
     assert after.health.verdicts == before.health.verdicts
     assert (after._validations, after._drawn_at) == (1, 60)
     name = "update_ratio/hidden1/linear/weight"

@@ -13,7 +13,6 @@ from lit_makemore.diagnostics.probe import (
     layer_names,
     network_of,
     run_probe,
-    saturates,
     tensor_names,
 )
 from lit_makemore.network.layers import Tanh
@@ -109,8 +108,8 @@ def test_batch_norm_over_a_sequence_has_one_mean_for_each_channel():
 )
 def test_where_an_activation_is_flat(layer, both_ends, flat):
     x = torch.tensor([-9.0, 0.0, 9.0])
-    assert is_flat(layer, x, layer(x.clone())).tolist() == flat
-    assert saturates(layer, x) == both_ends
+    found, saturates = is_flat(layer, x)
+    assert (found.tolist(), saturates) == (flat, both_ends)
 
 
 def test_hidden_weights_are_those_of_all_linear_layers_but_the_last():
