@@ -54,11 +54,8 @@ class Seen:
 
     def under(self, group: str) -> Figures:
         """The figures <group>/<name>, by name; neither NaN nor too large for a number."""
-        return {
-            name.removeprefix(f"{group}/"): value
-            for name, value in self.figures.items()
-            if name.startswith(f"{group}/") and value < inf
-        }
+        found = {name: x for name, x in self.figures.items() if name.startswith(f"{group}/")}
+        return {name.removeprefix(f"{group}/"): x for name, x in found.items() if x < inf}
 
 
 class Verdict(NamedTuple):
@@ -74,8 +71,7 @@ class Verdict(NamedTuple):
         return f"{self.text}; try {self.advice}"
 
 
-Found = Iterator[tuple[str, bool, str]]
-"""Of each check that is due, its name, whether the network is healthy, and why, with the band."""
+Found = Iterator[tuple[str, bool, str]]  # of each check that is due: name, healthy or not, why
 
 
 def judge(seen: Seen) -> list[Verdict]:
@@ -274,9 +270,8 @@ class Health:
             if verdict := self.verdicts.get(name):
                 bad = f"at update {verdict.step:,}: {verdict}"
                 mark, text = ("ok", verdict.text) if verdict.healthy else ("BAD", bad)
-            lines.append(
-                fill(f"{name:<14}{mark:<5}{text}", TABLE_WIDTH, subsequent_indent=" " * 19)
-            )
+            row = f"{name:<14}{mark:<5}{text}"
+            lines.append(fill(row, TABLE_WIDTH, subsequent_indent=" " * 19))
         return "\n".join(lines)
 
     def summary(self) -> dict[str, str]:

@@ -1,7 +1,6 @@
 """The lecture's pictures, each a matplotlib Figure, of what a probe has seen.
 
-TensorBoard shows a picture as a card, half as wide as it is drawn: so letters are large. Layers
-have colours from dark (the first) to light (the last).
+TensorBoard shows a picture half as wide as it is drawn: so letters are large.
 """
 
 from collections.abc import Sequence
@@ -22,12 +21,12 @@ from torch.nn.functional import pad
 
 from lit_makemore.diagnostics.figures import GUIDE, Figures
 from lit_makemore.diagnostics.probe import SATURATED, Probe
+from lit_makemore.diagnostics.tensorboard import some
 
 WIDTH, HEIGHT, DPI = 4.6, 2.5, 150
 LARGE, SMALL = 8.5, 7.5  # letters, in points
 BINS, GAP = 50, 2  # of a density; rows between the maps of layers
 MOST_LABELS, MOST_NAMES = 100, 7
-
 History = Sequence[tuple[int, Figures]]  # updates, each with its figures
 
 
@@ -127,7 +126,7 @@ def saturation(probe: Probe) -> Figure:
     colours = colormaps["gray"].with_extremes(over="red")
     whole = torch.cat(maps)[:-GAP].numpy()
     axes.imshow(whole, cmap=colours, vmin=0, vmax=1, aspect="auto", interpolation="nearest")
-    tops, named = [0, *accumulate(map(len, maps))], _some(len(maps))
+    tops, named = [0, *accumulate(map(len, maps))], some(len(maps), MOST_NAMES)
     places = [tops[i] + len(units[i]) / 2 for i in named]
     axes.set_yticks(places, [[*probe.flat][i].split("/")[0] for i in named])
     return figure
@@ -203,11 +202,6 @@ def _say(axes: Axes, why: str) -> None:
     axes.text(0.5, 0.65, why, ha="center", fontsize=LARGE, transform=axes.transAxes)
 
 
-def _some(n: int) -> list[int]:
-    """Of n layers the numbers of those that are named: the first, the last and some between."""
-    return sorted({round(i * (n - 1) / (MOST_NAMES - 1)) for i in range(MOST_NAMES)}) if n else []
-
-
 def _plot(axes: Axes, lines: dict[str, Any], title: str, *more: Any, **style: Any) -> None:
     """Lines from dark to light, by name, as (x, y); a legend of some of them, and of all others."""
     drawn = []
@@ -216,7 +210,7 @@ def _plot(axes: Axes, lines: dict[str, Any], title: str, *more: Any, **style: An
     for i, (name, (x, y)) in enumerate(lines.items()):
         colour = colormaps["viridis"](0.9 * i / max(len(lines) - 1, 1))
         drawn += axes.plot(x, y, color=colour, label=name, **style)
-    if named := [*(drawn[i] for i in _some(len(drawn))), *more]:
+    if named := [*(drawn[i] for i in sorted(some(len(drawn), MOST_NAMES))), *more]:
         axes.legend(
             handles=named, title=title, fontsize=SMALL, title_fontsize=SMALL,
             loc="upper left", bbox_to_anchor=(1.0, 1.03), handlelength=0.7, handletextpad=0.4,

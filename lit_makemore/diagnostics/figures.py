@@ -62,11 +62,7 @@ def histograms(probe: Probe) -> dict[str, tuple[Tensor, float]]:
 
 
 def before_update(net: nn.Module) -> dict[str, Tensor]:
-    """A copy of the parameters whose update_ratio tells something, by name.
-
-    Biases that a BatchNorm layer follows, which takes them off, are left out: their gradients are
-    zero but for rounding.
-    """
+    """A copy of the parameters, without biases before BatchNorm, whose gradients are rounding."""
     redundant = {
         layer.bias
         for block in net.modules()

@@ -71,12 +71,15 @@ class Monitor(AtUpdates):
         self._drawn_at = 0  # the update after which the last pictures were drawn
         self._drawing: Future[None] | None = None
 
-    def setup(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
+    def setup(self, trainer: Any, pl_module: pl.LightningModule, stage: str) -> None:
         if stage == "fit" and not trainer.global_step:
             self._begin_anew()
         usual = max(trainer.max_steps // 50, 50) if trainer.max_steps > 0 else 1000
         self.every_n_steps = self.options.every_n_steps or usual
         self._begun, self._has_guides = 0, False  # the due update that has begun, 0 for none
+        # the words of the run, if the module predicts their characters
+        data = trainer.datamodule if isinstance(pl_module, LitMLP) else None
+        self._words = data if isinstance(data, NamesDataModule) else None
 
     def due(self, step: int) -> float:
         return step + until_due(step, self.every_n_steps)
@@ -86,7 +89,7 @@ class Monitor(AtUpdates):
             if isinstance(callback, LearningRateFinder) and callback.optimal_lr is not None:
                 tried = callback.optimal_lr.results
                 for step, (lr, loss) in enumerate(zip(tried["lr"], tried["loss"], strict=True), 1):
-                    write(trainer, step, Events({"lr_finder/lr": lr, "lr_finder/loss": loss}))
+                    write(trainer, step, {"scalars": {"lr_finder/lr": lr, "lr_finder/loss": loss}})
 
     def on_train_batch_start(self, trainer: Any, pl_module: Any, batch: Any, *args: Any) -> None:
         step = trainer.global_step + 1
@@ -124,16 +127,18 @@ class Monitor(AtUpdates):
         if step == 1 and seen["uniform"] is not None and "loss" in self.figures:
             scalars["initial_loss/network"] = self.figures["loss"]
             scalars["initial_loss/uniform"] = seen["uniform"]
-        histograms = figures.histograms(self.probe) if self.probe else {}
-        self._report(trainer, self._judge(trainer, **seen), Events(scalars, histograms))
+        histograms = figures.histograms(self.probe or Probe())
+        events: Events = {"scalars": scalars, "histograms": histograms, "texts": {}}
+        self._report(trainer, self._judge(trainer, **seen), events)
 
     def on_validation_end(self, trainer: Any, pl_module: Any) -> None:
         if trainer.state.fn != "fit" or trainer.sanity_checking:
             return
         self._validations += 1
-        verdicts, events, found = list[Verdict](), Events(), dict[str, Any]()
-        data = _words(trainer, pl_module)
-        if data is not None and trainer.is_global_zero:  # the first process decides for all
+        events: Events = {"scalars": {}, "texts": {}}
+        found = dict[str, Any]()
+        # The first process decides for all.
+        if (data := self._words) is not None and trainer.is_global_zero:
             if not self._has_guides:
                 draw_guides(trainer, pl_module, data)
                 self._has_guides = True
@@ -142,11 +147,10 @@ class Monitor(AtUpdates):
             if is_round(self._validations):
                 with evaluating(pl_module):
                     found["known"] = known_samples(pl_module.model, data)
-                    events.texts["samples"] = sample_table(pl_module.model, data)
-            verdicts = self._judge(trainer, **found)
+                    events["texts"]["samples"] = sample_table(pl_module.model, data)
         if trainer.global_step >= LONGER * self._drawn_at:
             self._draw(trainer, pl_module)
-        self._report(trainer, verdicts, events)
+        self._report(trainer, self._judge(trainer, **found), events)
 
     def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         if trainer.global_step > self._drawn_at:
@@ -192,7 +196,7 @@ class Monitor(AtUpdates):
         for name, ratio in self.figures.items():
             if name.startswith("grad_to_data/") and lr * ratio > 0:
                 found[name.replace("grad_to_data", "lr_grad_ratio", 1)] = log10(lr * ratio)
-        if (data := _words(trainer, module)) is not None:
+        if (data := self._words) is not None:
             before = self.history[-1][1] if self.history else {}
             lowest = before.get("held_out/lowest", inf), before.get("held_out/lowest_step", 0)
             with trainer.precision_plugin.forward_context():
@@ -223,16 +227,16 @@ class Monitor(AtUpdates):
             # matplotlib takes half a second to import, which a run without pictures saves
             from lit_makemore.diagnostics.drawing import pictures
 
-            write(trainer, step, Events(pictures=pictures(shown, history, table)))
+            write(trainer, step, {"pictures": pictures(shown, history, table)})
 
         self._drawing = _ARTIST.submit(draw) if trainer.loggers else None
 
     def _report(self, trainer: pl.Trainer, verdicts: list[Verdict], events: Events) -> None:
         """Writes all, says what fails for the first time, and may stop the run."""
         failures, step = self.health.add(verdicts), trainer.global_step
-        events.scalars |= {f"health/{v.check}": float(v.healthy) for v in verdicts}
+        events["scalars"] |= {f"health/{v.check}": float(v.healthy) for v in verdicts}
         if failures:
-            events.texts["health"] = "  \n".join(failures)
+            events["texts"]["health"] = "  \n".join(failures)
         write(trainer, step, events)
         for failure in failures if trainer.is_global_zero else ():
             logger.warning("%sunhealthy: %s", erasing(), failure)
@@ -241,9 +245,3 @@ class Monitor(AtUpdates):
             reasons = [f"{verdict.check}: {verdict}" for verdict in bad]
             if reasons := trainer.strategy.broadcast(reasons):  # the first process decides for all
                 raise Unhealthy(f"stopped by diagnostics.fail_on at update {step}: {reasons[0]}")
-
-
-def _words(trainer: Any, module: Any) -> NamesDataModule | None:
-    """The words of the run, if the module predicts their characters."""
-    data = getattr(trainer, "datamodule", None)
-    return data if isinstance(data, NamesDataModule) and isinstance(module, LitMLP) else None

@@ -90,18 +90,13 @@ def run_probe(net: nn.Module, forward: Callable[[], Any]) -> Probe:
 
 def is_flat(layer: nn.Module, x: Tensor) -> tuple[Tensor, bool]:
     """Where an activation is too flat to learn, and whether it is so at both ends, as tanh is."""
-    low, middle, high = slope(layer, x.new_tensor([-FAR, 0.0, FAR])).tolist()
-    if saturates := max(low, high) < 0.06:
-        return slope(layer, x) < (1 - SATURATED**2) * middle, saturates
-    return slope(layer, x) < 0.001, saturates
-
-
-def slope(layer: nn.Module, x: Tensor) -> Tensor:
-    """The size of an activation's derivative at x."""
+    at = torch.cat([x.new_tensor([-FAR, 0.0, FAR]), x.flatten()]).requires_grad_()
     with torch.enable_grad():
-        x = x.clone().requires_grad_()
-        (found,) = torch.autograd.grad(layer.forward(x + 0).sum(), x)  # it may work in place
-    return found.abs()
+        (slopes,) = torch.autograd.grad(layer.forward(at + 0).sum(), at)  # it may work in place
+    low, middle, high = slopes[:3].abs().tolist()
+    saturates = max(low, high) < 0.06
+    limit = (1 - SATURATED**2) * middle if saturates else 0.001
+    return slopes[3:].abs().view_as(x) < limit, saturates
 
 
 def network_of(module: nn.Module) -> nn.Module:

@@ -1,19 +1,16 @@
 """How figures reach the loggers, and where TensorBoard shows them.
 
-TensorBoard opens the first groups of its page, by number, and cuts long tags: so the losses come
-first, then a card for each idea. Other loggers, and callbacks, have the names of figures.py.
+It opens the first groups of its page, by number, and cuts long tags: so the losses come first.
 """
 
 import json
 import re
-from dataclasses import dataclass, field
 from hashlib import sha256
 from math import isfinite
 from pathlib import Path
 from typing import Any
 
 import lightning.pytorch as pl
-import numpy as np
 from lightning.pytorch.loggers import TensorBoardLogger
 from tensorboard.compat.proto.summary_pb2 import HistogramProto, Summary
 from torch import Tensor
@@ -23,6 +20,7 @@ from lit_makemore.diagnostics.figures import GUIDE
 from lit_makemore.diagnostics.probe import hidden_of, network_of
 from lit_makemore.files import write_text
 
+Events = dict[str, dict[str, Any]]  # of one step: scalars, histograms, pictures, texts, by name
 MOST_LAYERS = 5  # of a deeper network, so many layers have cards, from the first to the last
 POINTS = 200  # TensorBoard takes a line of two points for an outlier, and leaves it out
 GROUPS = {  # a figure, or the group it is in, and where TensorBoard shows it
@@ -68,7 +66,7 @@ class CardLogger(TensorBoardLogger):
 def card(figure: str, n_layer: int, all_figures: bool) -> str | None:
     """Where TensorBoard shows a figure, as activation_std/hidden1/tanh; None: it does not."""
     layer = re.search(r"/hidden(\d+)/", figure)
-    hides = DETAILS.match(figure) or (layer and int(layer[1]) not in shown_layers(n_layer))
+    hides = DETAILS.match(figure) or (layer and int(layer[1]) - 1 not in some(n_layer, MOST_LAYERS))
     if hides and not all_figures:
         return None
     for key, group in GROUPS.items():
@@ -77,11 +75,9 @@ def card(figure: str, n_layer: int, all_figures: bool) -> str | None:
     return figure
 
 
-def shown_layers(n_layer: int) -> set[int]:
-    """The first layer, the last, and some between them, from 1."""
-    if n_layer <= MOST_LAYERS:
-        return set(range(1, n_layer + 1))
-    return {1 + i * (n_layer - 1) // (MOST_LAYERS - 1) for i in range(MOST_LAYERS)}
+def some(n: int, most: int) -> set[int]:
+    """Of n layers, from 0, the first, the last and some between them."""
+    return {*range(n)} if n <= most else {i * (n - 1) // (most - 1) for i in range(most)}
 
 
 def tagged(logger: TensorBoardLogger, values: dict[str, Any]) -> dict[str, Any]:
@@ -92,46 +88,37 @@ def tagged(logger: TensorBoardLogger, values: dict[str, Any]) -> dict[str, Any]:
     return {tag: values[name] for name, tag in tags.items() if tag}
 
 
-@dataclass
-class Events:
-    """What is written of one step, by name; histograms are tensors with the limit of their bins."""
-
-    scalars: dict[str, float] = field(default_factory=dict)
-    histograms: dict[str, tuple[Tensor, float]] = field(default_factory=dict)
-    pictures: dict[str, np.ndarray] = field(default_factory=dict)  # (height, width, 3) uint8
-    texts: dict[str, str] = field(default_factory=dict)
-
-
 def write(trainer: pl.Trainer, step: int, events: Events) -> None:
     """Writes to every logger, on the first process only. Those but TensorBoard's get scalars."""
     loggers: list[Any] = trainer.loggers if trainer.is_global_zero else []
     for logger in loggers:
         if isinstance(logger, TensorBoardLogger):
             logger.experiment.file_writer.add_summary(summary_of(logger, events), step)
-        elif events.scalars:
-            logger.log_metrics(events.scalars, step=step)
+        elif events.get("scalars"):
+            logger.log_metrics(events["scalars"], step=step)
 
 
 def summary_of(logger: TensorBoardLogger, events: Events) -> Summary:
     """All at once: SummaryWriter.add_scalar takes fifty times as long for a figure."""
-    scalars = tagged(logger, events.scalars).items()
-    values = [Summary.Value(tag=tag, simple_value=number) for tag, number in scalars]
-    for tag, (tensor, limit) in tagged(logger, events.histograms).items():
-        values.append(Summary.Value(tag=tag, histo=histogram(tensor, limit)))
-    for tag, picture in tagged(logger, events.pictures).items():
-        values += summary.image(tag, picture, dataformats="HWC").value
-    for tag, text in tagged(logger, events.texts).items():
-        (value,) = summary.text(tag, text).value
-        value.tensor.tensor_shape.ClearField("dim")  # of shape (1,) it is shown in a table cell
-        values.append(value)
+    values = list[Summary.Value]()
+    for kind, found in events.items():
+        for tag, x in tagged(logger, found).items():
+            if kind == "scalars":
+                values.append(Summary.Value(tag=tag, simple_value=x))
+            elif kind == "histograms":
+                values.append(Summary.Value(tag=tag, histo=histogram(*x)))
+            elif kind == "pictures":
+                values += summary.image(tag, x, dataformats="HWC").value
+            else:
+                (value,) = summary.text(tag, x).value
+                value.tensor.tensor_shape.ClearField("dim")  # of shape (1,), it is a table's cell
+                values.append(value)
     return Summary(value=values)
 
 
 def histogram(values: Tensor, limit: float, bins: int = 40) -> HistogramProto:
-    """Counts in equal bins on [-limit, limit]; values outside go into the outermost bins.
-
-    On the CPU: a GPU has no deterministic histc, and would be waited for once a number.
-    """
+    """Counts in equal bins on [-limit, limit]; values outside go into the outermost bins."""
+    # On the CPU: a GPU has no deterministic histc, and would be waited for once a number.
     clamped = values.detach().float().cpu().clamp(-limit, limit)
     ends = [limit * (2 * (i + 1) / bins - 1) for i in range(bins)]
     counts = clamped.histc(bins, -limit, limit).tolist()

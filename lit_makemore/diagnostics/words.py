@@ -50,9 +50,8 @@ def sample_table(model: nn.Module, data: NamesDataModule) -> str:
 def known_samples(model: nn.Module, data: NamesDataModule) -> Known:
     """Draws 200 names, and looks them up in the word list. The model is as in `samples`.
 
-    A short list of short words holds much of what can be spelt: whoever knows how its words are
-    made hits many of them, but held-out words as often as training words. And where words repeat,
-    held-out words are training words too.
+    Whoever knows how the words of a short list are made hits many of them, but held-out words as
+    often as training words. And where words repeat, held-out words are training words too.
     """
     splits, sampler = data.splits, Sampler(model, data.vocab, data.block_size, batch=LOOKED_UP)
     sampler.limit = min(sampler.limit, splits["train"].longest + 1)  # longer ones are not there

@@ -48,12 +48,6 @@ def test_only_an_empty_picture_says_why(monkeypatch, draw, why):
     assert all(why in text for text in texts)
 
 
-def test_of_many_layers_some_are_named_the_first_and_the_last_among_them():
-    assert drawing._some(5) == [0, 1, 2, 3, 4]
-    assert drawing._some(20) == [0, 3, 6, 10, 13, 16, 19]
-    assert drawing._some(0) == []
-
-
 def test_vowels_with_any_accent_have_a_colour_of_their_own():
     characters = ".aeéÜxß中y"
     (points,) = drawing.embedding(torch.randn(9, 2), characters).axes[0].collections

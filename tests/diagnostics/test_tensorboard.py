@@ -14,7 +14,7 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from lit_makemore.cli import main
 from lit_makemore.diagnostics.monitor import Monitor
 from lit_makemore.diagnostics.settings import Diagnostics
-from lit_makemore.diagnostics.tensorboard import card, draw, shown_layers
+from lit_makemore.diagnostics.tensorboard import card, draw, some
 from tests.benchmarks.tensorboard_page import CHROMIUM, page, tensorboard
 from tests.conftest import WORDS
 from tests.fits import fit
@@ -75,23 +75,19 @@ def test_by_default_forty_figures_are_shown_the_losses_first(board):
         "9_best",
     ]  # fmt: skip
     assert {tag for tag in shown if tag.startswith("4_std")} == {
-        f"4_std/hidden{i}/tanh" for i in sorted(shown_layers(7))
+        f"4_std/hidden{i + 1}/tanh" for i in some(7, 5)
     }
 
 
-def test_probes_are_at_the_updates_that_are_due(board):
+def test_probes_are_at_the_updates_that_are_due_and_judged(board):
     due = [1, 10, 50, 100]
     assert [step for step, _ in points(board, "4_std/hidden1/tanh")] == due
     assert [step for step, _ in points(board, "6_update/hidden1/linear/weight")] == due
     assert points(board, "6_update/guide") == [(step, -3.0) for step in due]
-
-
-def test_the_curve_begins_with_the_initial_loss_which_is_judged(board):
     ((step, guess),) = points(board, "initial_loss/uniform")
-    assert step == 1
     assert guess == pytest.approx(log(1 + len(set("".join(WORDS)))))
-    (step, loss), *_ = points(board, "1_losses/train")
-    assert step == 1
+    (first, loss), *_ = points(board, "1_losses/train")  # the curve begins with the initial loss
+    assert first == step == 1
     assert loss > guess + 0.8
     assert points(board, "health/initial_loss") == [(1, 0.0)]
     assert {value for _, value in points(board, "health/nan")} == {1.0}
@@ -186,12 +182,11 @@ def test_where_a_figure_is_shown(figure, n_layer, shown):
     assert card(figure, n_layer, all_figures=False) == shown
 
 
-def test_of_a_deep_network_five_layers_are_shown_or_all_figures():
-    assert shown_layers(3) == {1, 2, 3}
-    assert shown_layers(20) == {1, 5, 10, 15, 20}
+def test_all_figures_are_shown_where_they_are_asked_for():
     assert card("val/perplexity", 5, all_figures=True) == "val/perplexity"
     ratio = "hidden2/norm/weight"
     assert card(f"update_ratio/{ratio}", 20, all_figures=True) == f"6_update/{ratio}"
+    assert (some(3, 5), some(20, 5), some(0, 5)) == ({0, 1, 2}, {0, 4, 9, 14, 19}, set())
 
 
 @pytest.mark.browser
