@@ -1,7 +1,6 @@
 """What the figures say about a network: is it healthy, and if not, what to try.
 
-A spread, gradient or update of zero is the worst value that there is. The bands separate healthy
-networks from sick ones (docs/verdicts.md).
+Zero is the worst spread, gradient or update. docs/verdicts.md shows what the bands separate.
 """
 
 from collections.abc import Collection, Iterable, Iterator, Mapping
@@ -45,8 +44,7 @@ class Seen:
     nonfinite: list[str] | None = None  # names of tensors; None: not looked for
     uniform: float | None = None  # ln V, the loss of guessing; None: the loss is not judged
     hidden: Collection[str] = ()  # names of the weights whose update ratio is judged
-    # Saturation and dead units are judged up to this step: later it grows in every healthy run.
-    early: int = 1000
+    early: int = 1000  # the last step with verdicts on flat units: later more are in every run
     full_rate: bool = True  # whether lr is near its peak; only then are updates judged
     val: float | None = None  # the loss of a validation, in nats
     counts: Mapping[str, float] = field(default_factory=dict)  # val losses of the count models

@@ -1,7 +1,4 @@
-"""The lecture's pictures, each a matplotlib Figure, of what a probe has seen.
-
-TensorBoard shows a picture half as wide as it is drawn: so letters are large.
-"""
+"""The lecture's pictures, each a matplotlib Figure, of what a probe has seen."""
 
 from collections.abc import Sequence
 from io import BytesIO
@@ -24,7 +21,7 @@ from lit_makemore.diagnostics.probe import SATURATED, Probe
 from lit_makemore.diagnostics.tensorboard import some
 
 WIDTH, HEIGHT, DPI = 4.6, 2.5, 150
-LARGE, SMALL = 8.5, 7.5  # letters, in points
+LARGE, SMALL = 8.5, 7.5  # letters, in points; TensorBoard shows a picture at half its width
 BINS, GAP = 50, 2  # of a density; rows between the maps of layers
 MOST_LABELS, MOST_NAMES = 100, 7
 History = Sequence[tuple[int, Figures]]  # updates, each with its figures
@@ -133,17 +130,10 @@ def saturation(probe: Probe) -> Figure:
 
 
 def embedding(weight: Tensor, characters: Sequence[str]) -> Figure:
-    """The characters in the plane, by their embeddings (V, C) or two principal components of them.
-
-    Vowels are red. Of more than a hundred characters, the outermost have labels.
-    """
+    """The characters in the plane, by their embeddings (V, C) or two principal components."""
     points, n_embd = weight.detach().float().cpu(), weight.size(1)
-    title, x, y, finite = (
-        "embedding",
-        "first number",
-        "second number",
-        bool(points.isfinite().all()),
-    )
+    title, x, y = "embedding", "first number", "second number"
+    finite = bool(points.isfinite().all())
     if n_embd == 1:
         points, y = pad(points, (0, 1)), ""
     elif n_embd > 2 and finite:

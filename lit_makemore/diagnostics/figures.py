@@ -1,7 +1,4 @@
-"""What a probe and an update show, as figures by name; docs/diagnostics.md explains every one.
-
-Names are <figure>/<layer> or <figure>/<weight>, by `probe.layer_names`. Gradients are not clipped.
-"""
+"""What a probe and an update show, by name: docs/diagnostics.md. Gradients are not clipped."""
 
 from itertools import pairwise
 from math import inf, isfinite, log10
@@ -75,10 +72,7 @@ def before_update(net: nn.Module) -> dict[str, Tensor]:
 
 
 def update_ratios(before: dict[str, Tensor], after: dict[str, Tensor]) -> Figures:
-    """update_ratio of each parameter; minus infinity, the worst ratio, without any change.
-
-    A parameter that was constant and has changed, as γ of BatchNorm at first, has no ratio.
-    """
+    """update_ratio of each parameter that was not constant; −inf, the worst, without any change."""
     changes = {name: after[name].detach() - p for name, p in before.items() if p.numel() > 1}
     rows = {
         name: torch.stack([change.std(), change.abs().max(), spread(before[name])])

@@ -10,8 +10,8 @@ import lightning.pytorch as pl
 from lightning.pytorch.callbacks import LearningRateFinder
 from torch import nn
 
-from lit_makemore.diagnostics import checks, figures, probe
-from lit_makemore.diagnostics.checks import CHECKS, Health, Seen, Verdict, options_of
+from lit_makemore.diagnostics import figures, probe
+from lit_makemore.diagnostics.checks import CHECKS, Health, Seen, Verdict, judge, options_of
 from lit_makemore.diagnostics.figures import Figures
 from lit_makemore.diagnostics.probe import Probe, hidden_of, network_of, parameters_of
 from lit_makemore.diagnostics.progress import erasing
@@ -40,9 +40,8 @@ class Monitor(AtUpdates):
     """Probes a network at some updates, judges what it sees, and writes it to the loggers.
 
     Works on any LightningModule with layers of torch.nn. Losses and gradients need a method
-    `loss(batch)` of it, which returns the scalar loss of a minibatch. Every n-th update is probed,
-    and a few early ones (schedules.EARLY). Validations add samples, and checks of words.
-    docs/diagnostics.md lists every figure. A check of fail_on that fails raises Unhealthy.
+    `loss(batch)` of it, which returns the scalar loss of a minibatch. Validations add samples, and
+    checks of words. docs/diagnostics.md lists every figure.
 
     Attributes:
         probe: the latest, for drawing.py; None if nothing can pass a minibatch through the module.
@@ -57,8 +56,7 @@ class Monitor(AtUpdates):
         self.options = options
         self.fail_on = [name.strip() for name in options.fail_on.split(",") if name.strip()]
         if unknown := ", ".join(sorted({*self.fail_on} - {*CHECKS})):
-            why = f"--diagnostics.fail_on has no check {unknown}; the checks are "
-            raise ValueError(why + ", ".join(CHECKS))
+            raise ValueError(f"--diagnostics.fail_on names {', '.join(CHECKS)}; not {unknown}")
         self._begin_anew()
 
     def _begin_anew(self) -> None:
@@ -67,8 +65,7 @@ class Monitor(AtUpdates):
         self.figures: Figures = {}
         self.history: list[tuple[int, Figures]] = []
         self.health = Health()
-        self._validations = 0
-        self._drawn_at = 0  # the update after which the last pictures were drawn
+        self._validations, self._drawn_at = 0, 0  # the update of the last pictures
         self._drawing: Future[None] | None = None
 
     def setup(self, trainer: Any, pl_module: pl.LightningModule, stage: str) -> None:
@@ -77,7 +74,6 @@ class Monitor(AtUpdates):
         usual = max(trainer.max_steps // 50, 50) if trainer.max_steps > 0 else 1000
         self.every_n_steps = self.options.every_n_steps or usual
         self._begun, self._has_guides = 0, False  # the due update that has begun, 0 for none
-        # the words of the run, if the module predicts their characters
         data = trainer.datamodule if isinstance(pl_module, LitMLP) else None
         self._words = data if isinstance(data, NamesDataModule) else None
 
@@ -115,12 +111,12 @@ class Monitor(AtUpdates):
         if step == 1:
             self._draw(trainer, pl_module)
         net, vocab = network_of(pl_module), getattr(pl_module, "vocab", None)
-        rate = pl_module.lr_multiplier(step - 1) if isinstance(pl_module, LitMLP) else 1.0
         seen: dict[str, Any] = {"figures": self.figures, "hidden": hidden_of(net)}
         seen["nonfinite"] = figures.nonfinite_tensors(net, self.probe)
         seen["uniform"] = log(len(vocab)) if isinstance(vocab, Sized) else None
         seen["early"] = min(1000, max(1, steps // 10)) if steps > 0 else 1000
-        seen["full_rate"] = rate >= 0.5  # of its peak
+        if isinstance(pl_module, LitMLP):
+            seen["full_rate"] = pl_module.lr_multiplier(step - 1) >= 0.5
         hides = ("loss", "held_out/")
         scalars = {k: x for k, x in self.figures.items() if x != -inf and not k.startswith(hides)}
         scalars["update_ratio/guide"] = figures.GUIDE
@@ -163,10 +159,7 @@ class Monitor(AtUpdates):
     on_exception = teardown
 
     def close(self, trainer: Any, predictor: nn.Module, val: float | None) -> Health:
-        """Judges what a run with a NamesDataModule has reached, in place of what was on the way.
-
-        The predictor, as in words.py, has the best weights; `val` is its loss, None if it is NaN.
-        """
+        """Judges a run by its best weights, those of `predictor`; a val loss of None is NaN."""
         known = known_samples(predictor, trainer.datamodule)
         verdicts = self._judge(trainer, val=nan if val is None else val, known=known)
         self.health.verdicts |= {verdict.check: verdict for verdict in verdicts}
@@ -211,7 +204,7 @@ class Monitor(AtUpdates):
         if "val" in found:
             rows = trainer.datamodule.baselines.items()
             found["counts"] = {name: row["val"] for name, row in rows if row["val"] is not None}
-        return checks.judge(Seen(trainer.global_step, self.options.bands, options, **found))
+        return judge(Seen(trainer.global_step, self.options.bands, options, **found))
 
     def _draw(self, trainer: pl.Trainer, module: Any) -> None:
         """Lets the thread draw the latest probe, and the update ratios until then."""

@@ -1,7 +1,4 @@
-"""A probe: one extra pass of a network over a minibatch, to see inside. It leaves no trace.
-
-Shapes: B batch, H units of a layer.
-"""
+"""A probe: an extra pass of a network over a minibatch. Shapes: B batch, H units of a layer."""
 
 from collections.abc import Callable
 from contextlib import suppress
@@ -24,7 +21,6 @@ from lit_makemore.network.mlp import MLP, buffers_restored
 Norm = nn.BatchNorm1d | nn.SyncBatchNorm
 OtherNorm = nn.LayerNorm | nn.RMSNorm | nn.GroupNorm | nn.InstanceNorm1d  # without averages
 OF_A_VECTOR = ("GLU", "MultiheadAttention", "Softmin", "Softmax", "Softmax2d", "LogSoftmax")
-# functions of one number
 ACTIVATIONS: tuple[type[nn.Module], ...] = tuple(OPTIONS.values()) + tuple(
     getattr(nn, name) for name in nn.modules.activation.__all__ if name not in OF_A_VECTOR
 )
@@ -43,8 +39,7 @@ class Probe:
     gradients: dict[str, Tensor] = field(default_factory=dict)  # of the activations, (B, H)
     weights: dict[str, Tensor] = field(default_factory=dict)  # trained, of two or more dimensions
     weight_gradients: dict[str, Tensor] = field(default_factory=dict)
-    # Each BatchNorm layer, and the mean of its inputs over the minibatch, (H,)
-    batch_norms: dict[str, tuple[Norm, Tensor]] = field(default_factory=dict)
+    batch_norms: dict[str, tuple[Norm, Tensor]] = field(default_factory=dict)  # mean input, (H,)
     when: str = "in one minibatch"  # as pictures call it
 
 
@@ -107,10 +102,7 @@ def network_of(module: nn.Module) -> nn.Module:
 
 
 def forward_of(module: nn.Module, batch: Any) -> Callable[[], Any] | None:
-    """What passes a minibatch through a module, for `run_probe`; None if nothing can.
-
-    It is the module's method loss(batch); without one, forward of the minibatch's first element.
-    """
+    """Its method loss(batch), or forward of the minibatch's first element; None without any."""
     method = getattr(module, "loss", None)
     with suppress(TypeError):  # it takes something else
         if ismethod(method) and signature(method).bind("batch"):
@@ -123,9 +115,8 @@ def forward_of(module: nn.Module, batch: Any) -> Callable[[], Any] | None:
 def layer_names(net: nn.Module) -> dict[str, str]:
     """What the modules of a network are called in figures, by their names in it.
 
-    Those of an MLP are called by their role, so that networks of any depth share their charts:
-    embedding, hidden1/linear, hidden1/norm, hidden1/tanh (relu, linear, gelu …), hidden2/linear …,
-    logits, logits/norm. Those of another network keep their names.
+    Those of an MLP by their role, so that networks of any depth share their charts: embedding,
+    hidden1/linear, hidden1/norm, hidden1/tanh (relu …), hidden2/linear …, logits, logits/norm.
     """
     names = {name: name for name, _ in net.named_modules()}
     if isinstance(net, MLP):

@@ -22,8 +22,7 @@ def erasing() -> str:
 class ProgressLine(ProgressBar, AtUpdates):
     """Prints step, loss, validation loss, steps per second and time left, on stderr.
 
-    On a terminal and in a notebook one line is redrawn, every refresh_s seconds; elsewhere a new
-    line follows each validation.
+    A terminal and a notebook redraw it, every refresh_s seconds; else one follows each validation.
     """
 
     def __init__(self, refresh_s: float = 0.2) -> None:
@@ -81,9 +80,9 @@ class ProgressLine(ProgressBar, AtUpdates):
         if steps > 0 and made > min(steps / 10, 100):  # fewer may have had many probes
             left = round((steps - step) * seconds / made)
             parts.append(f"{left // 60}:{left % 60:02} left")
-        end = "" if self._redraws else "\n"
+        text = erasing() + " · ".join(parts)
         try:
-            print(erasing() + " · ".join(parts), end=end, file=sys.stderr, flush=True)
+            print(text, end="" if self._redraws else "\n", file=sys.stderr, flush=True)
         except BrokenPipeError:
             raise
         except OSError:  # the disk of the output is full, perhaps not that of the run

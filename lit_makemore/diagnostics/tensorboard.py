@@ -1,7 +1,4 @@
-"""How figures reach the loggers, and where TensorBoard shows them.
-
-It opens the first groups of its page, by number, and cuts long tags: so the losses come first.
-"""
+"""How figures reach the loggers, and where TensorBoard shows them."""
 
 import json
 import re
@@ -23,7 +20,7 @@ from lit_makemore.files import write_text
 Events = dict[str, dict[str, Any]]  # of one step: scalars, histograms, pictures, texts, by name
 MOST_LAYERS = 5  # of a deeper network, so many layers have cards, from the first to the last
 POINTS = 200  # TensorBoard takes a line of two points for an outlier, and leaves it out
-GROUPS = {  # a figure, or the group it is in, and where TensorBoard shows it
+GROUPS = {  # a figure, or its group, and where it is shown; the first groups of the page are open
     "train/loss": "1_losses/train",
     "initial_loss/network": "1_losses/train",  # its first point
     "val/loss": "1_losses/val",
@@ -44,8 +41,7 @@ DETAILS = re.compile(  # what is only shown if all figures are asked for
     "|batch_norm_|initial_loss/uniform|health/|val/(perplexity|bits_per_char|top5)"
     "|update_ratio/(guide|embedding|.*(bias|norm/weight)$)"
 )
-# The Custom Scalars page. A chart has one colour for each run, whatever the number of its lines:
-# layers are told apart by the pictures, not here.
+# The Custom Scalars page. A chart has one colour for each run: it cannot tell layers apart.
 LAYOUT = {
     "the lecture": {
         "losses; level lines: counting": ["Multiline", ["1_losses/(train|val)$", "8_counting/.*"]],
@@ -127,10 +123,7 @@ def histogram(values: Tensor, limit: float, bins: int = 40) -> HistogramProto:
 
 
 def draw_guides(trainer: pl.Trainer, module: pl.LightningModule, data: Any) -> None:
-    """Level lines, in a run guides/<word list> beside that of the first TensorBoardLogger.
-
-    Val losses of the count models; Kneser–Ney's beside val/loss; the rule of thumb for updates.
-    """
+    """What counting reaches, and the rule for updates, as level lines: a run beside the others."""
     loggers = [one for one in trainer.loggers if isinstance(one, TensorBoardLogger)]
     if not trainer.is_global_zero or not loggers:
         return

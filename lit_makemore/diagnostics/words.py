@@ -26,11 +26,7 @@ class Known(NamedTuple):
 
 
 def samples(model: nn.Module, data: NamesDataModule, num: int) -> Draw:
-    """Draws names, with the same random numbers each time.
-
-    The model is in evaluation mode: windows (B, T) to logits (B, V). No more names are drawn than
-    are shown: a network that never ends one would take minutes for thousands.
-    """
+    """Draws names by a model in evaluation mode, with the same random numbers each time."""
     longest = data.splits["train"].longest
     sampler = Sampler(model, data.vocab, data.block_size, longest=longest, batch=num)
     return next(sampler.draw(num, torch.Generator().manual_seed(SEED)))
