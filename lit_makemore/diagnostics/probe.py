@@ -73,7 +73,7 @@ def run_probe(net: nn.Module, forward: Callable[[], Any]) -> Probe:
     # The loss comes before buffers are restored: torch's BatchNorm1d reads them in its backward.
     with register_module_forward_hook(record), buffers_restored(net), fork_rng(devices):
         loss = forward()
-        if isinstance(loss, Tensor) and loss.ndim == 0:
+        if isinstance(loss, Tensor) and loss.ndim == 0 and loss.requires_grad:
             probe.loss, inputs = loss.detach(), outputs | weights
             found = torch.autograd.grad(loss, [*inputs.values()], allow_unused=True)
             for name, g in zip(inputs, found, strict=True):
