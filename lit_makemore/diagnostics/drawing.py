@@ -1,11 +1,8 @@
-"""The lecture's pictures, each a matplotlib Figure, of what a probe has seen.
-
-TensorBoard shows a picture as a card, half as wide as it is drawn: so letters are large. Layers
-have colours from dark (the first) to light (the last).
-"""
+"""The lecture's pictures, each a matplotlib Figure, of what a probe has seen."""
 
 from collections.abc import Sequence
 from io import BytesIO
+from itertools import accumulate
 from typing import Any
 from unicodedata import category, normalize
 
@@ -16,34 +13,31 @@ from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.font_manager import FontProperties, findfont, get_font
-from PIL import Image
 from torch import Tensor
 from torch.nn.functional import pad
 
-from lit_makemore.diagnostics.figures import GUIDE
+from lit_makemore.diagnostics.figures import GUIDE, Figures
 from lit_makemore.diagnostics.probe import SATURATED, Probe
-from lit_makemore.diagnostics.tensorboard import Picture
+from lit_makemore.diagnostics.tensorboard import some
 
 WIDTH, HEIGHT, DPI = 4.6, 2.5, 150
-LARGE, SMALL = 8.5, 7.5  # letters, in points
-BINS = 50
+LARGE, SMALL = 8.5, 7.5  # letters, in points; TensorBoard shows a picture at half its width
+BINS, GAP = 50, 2  # of a density; rows between the maps of layers
 MOST_LABELS, MOST_NAMES = 100, 7
-
-History = Sequence[tuple[int, dict[str, float]]]
-"""Updates, each with figures by name."""
+History = Sequence[tuple[int, Figures]]  # updates, each with its figures
 
 
 class Drawing(Figure):
     """A Figure that a notebook shows whatever matplotlib's backend is."""
 
     def _repr_png_(self) -> bytes:
-        return png(self)[2]
+        file = BytesIO()
+        self.savefig(file, format="png")
+        return file.getvalue()
 
 
-def pictures(
-    probe: Probe, history: History, table: tuple[Tensor, list[str]] | None
-) -> dict[str, Picture]:
-    """All pictures, as PNGs by name; that of the embedding only if its table (V, C) is given."""
+def pictures(probe: Probe, history: History, table: Any) -> dict[str, np.ndarray]:
+    """All pictures by name; that of the embedding only if its table (V, C) is given."""
     found = {
         "1_activations": activations(probe),
         "2_gradients": gradients(probe),
@@ -53,7 +47,14 @@ def pictures(
     }
     if table is not None:
         found["6_embedding"] = embedding(*table)
-    return {f"pictures/{name}": png(figure) for name, figure in found.items()}
+    return {f"pictures/{name}": pixels(figure) for name, figure in found.items()}
+
+
+def pixels(figure: Figure) -> np.ndarray:
+    """The picture as numbers (height, width, 3), uint8."""
+    canvas = FigureCanvasAgg(figure)
+    canvas.draw()
+    return np.asarray(canvas.buffer_rgba())[..., :3]
 
 
 def activations(probe: Probe) -> Figure:
@@ -74,25 +75,17 @@ def weight_gradients(probe: Probe) -> Figure:
 
 
 def densities(tensors: dict[str, Tensor], title: str, x: str, limit: float | None = None) -> Figure:
-    """The distribution of each tensor's values as a line.
-
-    The x-axis ends at ±limit; None for three times the largest standard deviation.
-    """
+    """The distribution of each tensor's values, within ±limit or three of the largest σ."""
     figure, axes = _figure(title, x, "density")
     flat = {name: t.detach().float().flatten().cpu() for name, t in tensors.items()}
     finite = {k: t for k, t in flat.items() if t.numel() > 1 and bool(t.isfinite().all())}
-    largest = max((float(t.std()) for t in finite.values()), default=0.0)
-    limit = limit or 3 * largest or 1.0
-    if not tensors:
-        _say(axes, "nothing to draw: no such layer,\nor no method loss(batch)")
-    elif not largest:
-        _say(axes, "all values of a layer are equal" if finite else "all have a NaN or an infinity")
-    centres = ((torch.arange(BINS) + 0.5) * (2 * limit / BINS) - limit).tolist()
+    limit = limit or 3 * max((float(t.std()) for t in finite.values()), default=0.0) or 1.0
+    centres = limit * (2 * torch.arange(BINS) + 1 - BINS) / BINS
     lines = {}
     for name, t in finite.items():
         counts = t.clamp(-limit, limit).histc(BINS, -limit, limit)
-        height = BINS / (2 * limit * len(t))
-        lines[f"{_short(name)}  {t.std():.2g}"] = centres, (height * counts).tolist()
+        heights = counts * (BINS / (2 * limit * len(t)))
+        lines[f"{name.split('/')[0]}  {t.std():.2g}"] = centres, heights
     _plot(axes, lines, "layer, σ")
     axes.set_xlim(-limit, limit)
     return figure
@@ -105,85 +98,68 @@ def updates(probe: Probe, history: History) -> Figure:
     for name in probe.weights:
         key = f"update_ratio/{name}"
         if points := [(step, found[key]) for step, found in history if key in found]:
-            lines[_short(name)] = tuple(zip(*points, strict=True))
+            lines[name.split("/")[0]] = tuple(zip(*points, strict=True))
     guide = axes.axhline(GUIDE, color="black", linewidth=1, label=f"guide {GUIDE:.0f}")
-    if not lines:
-        _say(axes, "no weight has changed")
     _plot(axes, lines, "weight", guide, marker=".", markersize=4)
     axes.set_xlim(left=0)
     return figure
 
 
 def saturation(probe: Probe) -> Figure:
-    """A map for each layer: one row an example, one column a unit, white where the unit is flat.
-
-    Dead units, flat on every example, are red. Layers are (B, H) bool; more dimensions are units.
-    """
-    flat, white = probe.flat, "saturated or zero" if probe.saturating else "zero"
-    if probe.saturating == flat.keys():
+    """A map for each layer: a row an example, a column a unit, white if flat, red if dead."""
+    white = "saturated or zero" if probe.saturating else "zero"
+    if probe.saturating == probe.flat.keys():
         white = f"|t| > {SATURATED}"
-    title = f"white: {white}, {probe.when}"
-    units, gap = [t.flatten(1).cpu() for t in flat.values()], 2
+    units = [t.flatten(1).cpu() for t in probe.flat.values()]
     dead = "; red: dead, flat on every example" if any(t.all(0).any() for t in units) else ""
-    figure, axes = _figure(title, f"unit{dead}", "examples of each layer", left=0.24, right=0.98)
+    x, y = f"unit{dead}", "examples of each layer"
+    figure, axes = _figure(f"white: {white}, {probe.when}", x, y, left=0.24, right=0.98)
     axes.grid(False)
-    widest = max((t.size(1) for t in units), default=0)
-    maps = [pad(t + t.all(0).float(), (0, widest - t.size(1), 0, gap), value=0.5) for t in units]
-    if maps:
-        whole = torch.cat(maps)[:-gap].numpy()
-        colours = colormaps["gray"].with_extremes(over="red")
-        axes.imshow(whole, cmap=colours, vmin=0, vmax=1, aspect="auto", interpolation="nearest")
-        if not any(t.any() for t in units):
-            _say(axes, "nothing is white", color="white")
-    else:
+    if not units:
         _say(axes, "the network has no activation layer")
-    middles = [sum(map(len, maps[:i])) + len(t) / 2 for i, t in enumerate(units)]
-    named, names = _some(len(units)), [_short(name) for name in flat]
-    axes.set_yticks([middles[i] for i in named], [names[i] for i in named])
+        return figure
+    widest = max(t.size(1) for t in units)
+    maps = [pad(t + t.all(0).float(), (0, widest - t.size(1), 0, GAP), value=0.5) for t in units]
+    colours = colormaps["gray"].with_extremes(over="red")
+    whole = torch.cat(maps)[:-GAP].numpy()
+    axes.imshow(whole, cmap=colours, vmin=0, vmax=1, aspect="auto", interpolation="nearest")
+    tops, named = [0, *accumulate(map(len, maps))], some(len(maps), MOST_NAMES)
+    places = [tops[i] + len(units[i]) / 2 for i in named]
+    axes.set_yticks(places, [[*probe.flat][i].split("/")[0] for i in named])
     return figure
 
 
 def embedding(weight: Tensor, characters: Sequence[str]) -> Figure:
-    """The characters in the plane, by their embeddings (V, C) or two principal components of them.
-
-    Vowels have a colour of their own. Of more than a hundred characters, the ones farthest from the
-    middle have labels.
-    """
+    """The characters in the plane, by their embeddings (V, C) or two principal components."""
     points, n_embd = weight.detach().float().cpu(), weight.size(1)
-    title, x_name, y_name = "embedding", "first number", "second number" if n_embd > 1 else ""
-    if not points.isfinite().all():
-        figure, axes = _figure(title, x_name, y_name)
-        _say(axes, "the embedding has a NaN or an infinity")
-        return figure
+    title, x, y = "embedding", "first number", "second number"
+    finite = bool(points.isfinite().all())
     if n_embd == 1:
-        points = pad(points, (0, 1))
-    elif n_embd > 2:
+        points, y = pad(points, (0, 1)), ""
+    elif n_embd > 2 and finite:
         points = points - points.mean(0)
         _, scale, directions = torch.linalg.svd(points, full_matrices=False)
         points = points @ directions[:2].T
         share = (scale.square() / scale.square().sum()).nan_to_num()
-        x_name, y_name = (f"component {i + 1}: {share[i]:.0%} of the variance" for i in (0, 1))
+        x, y = (f"component {i + 1}: {share[i]:.0%} of the variance" for i in (0, 1))
         title = f"2 of {n_embd} principal components: {float(share[:2].sum()):.0%}"
     if many := len(points) > MOST_LABELS:
         title += f"; the outermost {MOST_LABELS} have labels"
-    vowels = [is_vowel(character) for character in characters]
+    vowels = [len(c) == 1 and normalize("NFD", c)[0].lower() in "aeiou" for c in characters]
     if any(vowels):
         title += "; vowels red"
-    figure, axes = _figure(title, x_name, y_name, 2 * HEIGHT if many else 1.2 * HEIGHT, right=0.98)
+    figure, axes = _figure(title, x, y, 2 * HEIGHT if many else 1.2 * HEIGHT, right=0.98)
+    if not finite:
+        _say(axes, "the embedding has a NaN or an infinity")
+        return figure
     colours = colormaps["Pastel1"]([0 if vowel else 1 for vowel in vowels])
-    across, up = points.T.tolist()
-    axes.scatter(across, up, s=8 if many else 110, color=colours)
+    axes.scatter(points[:, 0], points[:, 1], s=8 if many else 110, color=colours)
     distances = (points - points.mean(0)).norm(dim=1)
     for i in sorted(distances.topk(min(len(points), MOST_LABELS)).indices.tolist()):
-        text, (x, y) = label(characters[i]), points[i].tolist()
+        text, (x, y) = label(characters[i]), points[i, :2].tolist()
         size = LARGE if len(text) == 1 else 5
         axes.text(x, y, text, ha="center", va="center", fontsize=size, parse_math=False)
     return figure
-
-
-def is_vowel(character: str) -> bool:
-    """Whether a character is one of aeiou, with any accent."""
-    return len(character) == 1 and normalize("NFD", character)[0].lower() in "aeiou"
 
 
 def label(character: str) -> str:
@@ -193,11 +169,6 @@ def label(character: str) -> str:
     font = get_font(findfont(FontProperties()))
     alone = category(character)[0] not in "CMZ"  # no control, combining mark or white space
     return character if alone and font.get_char_index(ord(character)) else f"U+{ord(character):04X}"
-
-
-def _short(name: str) -> str:
-    """The layer of a name: hidden1 of hidden1/linear/weight."""
-    return name.split("/")[0]
 
 
 def _figure(
@@ -217,32 +188,21 @@ def _figure(
     return figure, axes
 
 
-def _say(axes: Axes, why: str, color: str = "black") -> None:
-    axes.text(0.5, 0.65, why, ha="center", fontsize=LARGE, color=color, transform=axes.transAxes)
-
-
-def _some(n: int) -> list[int]:
-    """Of n layers the numbers of those that are named: the first, the last and some between."""
-    return sorted({round(i * (n - 1) / (MOST_NAMES - 1)) for i in range(MOST_NAMES)}) if n else []
+def _say(axes: Axes, why: str) -> None:
+    axes.text(0.5, 0.65, why, ha="center", fontsize=LARGE, transform=axes.transAxes)
 
 
 def _plot(axes: Axes, lines: dict[str, Any], title: str, *more: Any, **style: Any) -> None:
     """Lines from dark to light, by name, as (x, y); a legend of some of them, and of all others."""
     drawn = []
+    if not lines:
+        _say(axes, "nothing to draw: no such layer, no change,\nno method loss(batch), or a NaN")
     for i, (name, (x, y)) in enumerate(lines.items()):
         colour = colormaps["viridis"](0.9 * i / max(len(lines) - 1, 1))
         drawn += axes.plot(x, y, color=colour, label=name, **style)
-    if named := [*(drawn[i] for i in _some(len(drawn))), *more]:
+    if named := [*(drawn[i] for i in sorted(some(len(drawn), MOST_NAMES))), *more]:
         axes.legend(
             handles=named, title=title, fontsize=SMALL, title_fontsize=SMALL,
             loc="upper left", bbox_to_anchor=(1.0, 1.03), handlelength=0.7, handletextpad=0.4,
             borderpad=0.2, labelspacing=0.25, frameon=False,
         )  # fmt: skip
-
-
-def png(figure: Figure) -> Picture:
-    canvas = FigureCanvasAgg(figure)  # figure.savefig would draw everything twice
-    canvas.draw()
-    rgba, file = Image.fromarray(np.asarray(canvas.buffer_rgba())), BytesIO()
-    rgba.convert("RGB").save(file, "PNG", compress_level=1)
-    return rgba.height, rgba.width, file.getvalue()

@@ -1,8 +1,4 @@
-"""What a probe and an update show, as figures by name. Pure functions.
-
-docs/diagnostics.md explains every figure. Names are <figure>/<layer> or <figure>/<weight>, by
-`probe.layer_names`. Gradients are not clipped.
-"""
+"""What a probe and an update show, by name: docs/diagnostics.md. Gradients are not clipped."""
 
 from itertools import pairwise
 from math import inf, isfinite, log10
@@ -11,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from lit_makemore.diagnostics.probe import NORMS, Probe, network_of, parameters_of, tensor_names
+from lit_makemore.diagnostics.probe import Norm, Probe, network_of, parameters_of, tensor_names
 from lit_makemore.network.layers import Linear
 from lit_makemore.network.mlp import cross_entropy, evaluating
 from lit_makemore.words.windows import Windows
@@ -56,39 +52,27 @@ def histograms(probe: Probe) -> dict[str, tuple[Tensor, float]]:
     found = {}
     for group in ("activations", "gradients", "weight_gradients"):
         for name, t in getattr(probe, group).items():
-            limit = float(t.abs().max())
-            if group == "activations":
-                limit = 1.0 if limit <= 1 else 4.0
-            if 0 < limit < inf:
-                found[f"{group}/{name}"] = t, limit
+            if 0 < (limit := float(t.abs().max())) < inf:
+                fixed = 1.0 if limit <= 1 else 4.0
+                found[f"{group}/{name}"] = t, fixed if group == "activations" else limit
     return found
 
 
 def before_update(net: nn.Module) -> dict[str, Tensor]:
-    """A copy of the parameters whose update_ratio tells something, by name.
-
-    Biases that a BatchNorm layer follows, which takes them off, are left out: their gradients are
-    zero but for rounding.
-    """
-    redundant = [
+    """A copy of the parameters, without biases before BatchNorm, whose gradients are rounding."""
+    redundant = {
         layer.bias
         for block in net.modules()
         if isinstance(block, nn.Sequential)
         for layer, following in pairwise(block)
-        if isinstance(layer, Linear | nn.Linear) and isinstance(following, NORMS)
-    ]
-    return {
-        name: p.detach().clone()
-        for name, p in parameters_of(net).items()
-        if not any(p is bias for bias in redundant)
+        if isinstance(layer, Linear | nn.Linear) and isinstance(following, Norm)
     }
+    trained = parameters_of(net).items()
+    return {name: p.detach().clone() for name, p in trained if p not in redundant}
 
 
 def update_ratios(before: dict[str, Tensor], after: dict[str, Tensor]) -> Figures:
-    """update_ratio of each parameter; minus infinity, the worst ratio, without any change.
-
-    A parameter that was constant and has changed, as γ of BatchNorm at first, has no ratio.
-    """
+    """update_ratio of each parameter that was not constant; −inf, the worst, without any change."""
     changes = {name: after[name].detach() - p for name, p in before.items() if p.numel() > 1}
     rows = {
         name: torch.stack([change.std(), change.abs().max(), spread(before[name])])
@@ -112,19 +96,13 @@ def held_out_loss(module: nn.Module, windows: Windows) -> float:
 @torch.no_grad()
 def nonfinite_tensors(net: nn.Module, probe: Probe | None = None) -> list[str]:
     """The names of a network's tensors, and of what a probe showed, with a NaN or an infinity."""
-    tensors: dict[str, Tensor] = {}
-    if probe is not None:
-        if probe.loss is not None:
-            tensors["the loss"] = probe.loss
-        tensors |= {f"activation {name}": t for name, t in probe.activations.items()}
-        gradients = probe.gradients | probe.weight_gradients
-        tensors |= {f"gradient of {name}": t for name, t in gradients.items()}
-    shown = tensor_names(net)
+    probe, shown = probe or Probe(), tensor_names(net)
+    tensors = {} if probe.loss is None else {"the loss": probe.loss}
+    tensors |= {f"activation {name}": t for name, t in probe.activations.items()}
+    gradients = probe.gradients | probe.weight_gradients
+    tensors |= {f"gradient of {name}": t for name, t in gradients.items()}
     tensors |= {f"parameter {shown[name]}": p for name, p in net.named_parameters()}
-    tensors |= {shown[name]: b for name, b in net.named_buffers() if b.is_floating_point()}
-    # One test of all sums: the device is waited for once as long as nothing is wrong.
-    if not tensors or torch.stack([t.sum().isfinite() for t in tensors.values()]).all():
-        return []
+    tensors |= {shown[name]: b for name, b in net.named_buffers()}
     return [name for name, t in tensors.items() if not t.isfinite().all()]
 
 

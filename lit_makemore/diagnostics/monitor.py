@@ -10,8 +10,8 @@ import lightning.pytorch as pl
 from lightning.pytorch.callbacks import LearningRateFinder
 from torch import nn
 
-from lit_makemore.diagnostics import checks, figures, probe
-from lit_makemore.diagnostics.checks import CHECKS, Health, Seen, Verdict, options_of
+from lit_makemore.diagnostics import figures, probe
+from lit_makemore.diagnostics.checks import CHECKS, Health, Seen, Verdict, judge, options_of
 from lit_makemore.diagnostics.figures import Figures
 from lit_makemore.diagnostics.probe import Probe, hidden_of, network_of, parameters_of
 from lit_makemore.diagnostics.progress import erasing
@@ -23,7 +23,6 @@ from lit_makemore.training.datamodule import NamesDataModule
 from lit_makemore.training.groups import AtUpdates
 from lit_makemore.training.module import LitMLP
 from lit_makemore.training.schedules import is_due, is_round, until_due
-from lit_makemore.words.vocab import Vocabulary
 
 logger = logging.getLogger(__name__)
 
@@ -41,21 +40,14 @@ class Monitor(AtUpdates):
     """Probes a network at some updates, judges what it sees, and writes it to the loggers.
 
     Works on any LightningModule with layers of torch.nn. Losses and gradients need a method
-    `loss(batch)` of it, which returns the scalar loss of a minibatch.
-
-    Every n-th update is due, and a few early ones (schedules.EARLY). Before it, an extra pass over
-    its first minibatch shows the figures of figures.py; after it, the change that it made is known.
-    checks.py judges the figures; then all is written at once. Validations add samples, and checks
-    of words. docs/diagnostics.md lists every figure.
+    `loss(batch)` of it, which returns the scalar loss of a minibatch. Validations add samples, and
+    checks of words. docs/diagnostics.md lists every figure.
 
     Attributes:
         probe: the latest, for drawing.py; None if nothing can pass a minibatch through the module.
         figures: of the latest probe, by name.
-        history: numbers of the probed updates, and their figures. After a resume, the update ratios
-            only of those before it.
+        history: numbers of the probed updates, and their figures; of those before a resume, few.
         health: the verdicts, as a table and for summary.json.
-
-    A check of fail_on that fails raises Unhealthy; one that is not known, ValueError.
     """
 
     alone = True  # a probe needs the minibatch of its update
@@ -63,45 +55,39 @@ class Monitor(AtUpdates):
     def __init__(self, options: Diagnostics = Diagnostics()) -> None:
         self.options = options
         self.fail_on = [name.strip() for name in options.fail_on.split(",") if name.strip()]
-        if unknown := {*self.fail_on} - {*CHECKS}:
-            raise ValueError(
-                f"--diagnostics.fail_on has no check {', '.join(sorted(unknown))}; "
-                f"the checks are {', '.join(CHECKS)}"
-            )
+        if unknown := ", ".join(sorted({*self.fail_on} - {*CHECKS})):
+            raise ValueError(f"--diagnostics.fail_on names {', '.join(CHECKS)}; not {unknown}")
         self._begin_anew()
 
     def _begin_anew(self) -> None:
         """What a fit begins with. In a notebook, a Monitor may see several."""
+        self.probe: Probe | None = None
         self.figures: Figures = {}
         self.history: list[tuple[int, Figures]] = []
         self.health = Health()
-        self._lowest: tuple[float, int] | None = None  # held_out/val, and after which update
-        self._validations = 0
-        self.probe: Probe | None = None
-        self._drawn_at = 0  # the update after which the last pictures were drawn
+        self._validations, self._drawn_at = 0, 0  # the update of the last pictures
         self._drawing: Future[None] | None = None
 
-    def setup(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
+    def setup(self, trainer: Any, pl_module: pl.LightningModule, stage: str) -> None:
         if stage == "fit" and not trainer.global_step:
             self._begin_anew()
-        steps = trainer.max_steps
-        usual = max(steps // 50, 50) if steps > 0 else 1000
+        usual = max(trainer.max_steps // 50, 50) if trainer.max_steps > 0 else 1000
         self.every_n_steps = self.options.every_n_steps or usual
         self._begun, self._has_guides = 0, False  # the due update that has begun, 0 for none
+        data = trainer.datamodule if isinstance(pl_module, LitMLP) else None
+        self._words = data if isinstance(data, NamesDataModule) else None
 
     def due(self, step: int) -> float:
         return step + until_due(step, self.every_n_steps)
 
-    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        for callback in trainer.callbacks:  # type: ignore[attr-defined]
+    def on_train_start(self, trainer: Any, pl_module: pl.LightningModule) -> None:
+        for callback in trainer.callbacks:
             if isinstance(callback, LearningRateFinder) and callback.optimal_lr is not None:
                 tried = callback.optimal_lr.results
                 for step, (lr, loss) in enumerate(zip(tried["lr"], tried["loss"], strict=True), 1):
-                    write(trainer, step, Events({"lr_finder/lr": lr, "lr_finder/loss": loss}))
+                    write(trainer, step, {"scalars": {"lr_finder/lr": lr, "lr_finder/loss": loss}})
 
-    def on_train_batch_start(
-        self, trainer: pl.Trainer, pl_module: pl.LightningModule, batch: Any, batch_idx: int
-    ) -> None:
+    def on_train_batch_start(self, trainer: Any, pl_module: Any, batch: Any, *args: Any) -> None:
         step = trainer.global_step + 1
         if self._begun or not is_due(step, self.every_n_steps):
             return  # an update counts once, also where the gradients of minibatches are added up
@@ -113,54 +99,54 @@ class Monitor(AtUpdates):
             self.figures = figures.of_probe(self.probe)
         self._parameters = figures.before_update(net)
 
-    def on_train_batch_end(
-        self, trainer: pl.Trainer, pl_module: pl.LightningModule, *args: Any
-    ) -> None:
-        step = trainer.global_step
+    def on_train_batch_end(self, trainer: Any, pl_module: Any, *args: Any) -> None:
+        step, steps = trainer.global_step, trainer.max_steps
         if not self._begun or step != self._begun:
             return
         self._begun = 0
-        self.figures = self.figures | self._figures_after(trainer, pl_module)
+        self.figures |= self._figures_after(trainer, pl_module)
         if len(self.history) >= KEPT:
             del self.history[1::2]
         self.history.append((step, self.figures))
         if step == 1:
             self._draw(trainer, pl_module)
-        scalars = {
-            name: x
-            for name, x in self.figures.items()
-            if x != -inf and name != "loss" and not name.startswith("held_out/")
-        }
-        scalars["update_ratio/guide"], uniform = figures.GUIDE, _uniform(pl_module)
-        if step == 1 and uniform is not None and "loss" in self.figures:
+        net, vocab = network_of(pl_module), getattr(pl_module, "vocab", None)
+        seen: dict[str, Any] = {"figures": self.figures, "hidden": hidden_of(net)}
+        seen["nonfinite"] = figures.nonfinite_tensors(net, self.probe)
+        seen["uniform"] = log(len(vocab)) if isinstance(vocab, Sized) else None
+        seen["early"] = min(1000, max(1, steps // 10)) if steps > 0 else 1000
+        if isinstance(pl_module, LitMLP):
+            seen["full_rate"] = pl_module.lr_multiplier(step - 1) >= 0.5
+        hides = ("loss", "held_out/")
+        scalars = {k: x for k, x in self.figures.items() if x != -inf and not k.startswith(hides)}
+        scalars["update_ratio/guide"] = figures.GUIDE
+        if step == 1 and seen["uniform"] is not None and "loss" in self.figures:
             scalars["initial_loss/network"] = self.figures["loss"]
-            scalars["initial_loss/uniform"] = uniform
-        histograms = figures.histograms(self.probe) if self.probe else {}
-        verdicts = checks.judge(self._seen(trainer, pl_module))
-        self._report(trainer, verdicts, Events(scalars, histograms))
+            scalars["initial_loss/uniform"] = seen["uniform"]
+        histograms = figures.histograms(self.probe or Probe())
+        events: Events = {"scalars": scalars, "histograms": histograms, "texts": {}}
+        self._report(trainer, self._judge(trainer, **seen), events)
 
-    def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+    def on_validation_end(self, trainer: Any, pl_module: Any) -> None:
         if trainer.state.fn != "fit" or trainer.sanity_checking:
             return
         self._validations += 1
-        verdicts, events = list[Verdict](), Events()
-        data = _words(trainer, pl_module)
-        if data is not None and trainer.is_global_zero:  # the first process decides for all
+        events: Events = {"scalars": {}, "texts": {}}
+        found = dict[str, Any]()
+        # The first process decides for all.
+        if (data := self._words) is not None and trainer.is_global_zero:
             if not self._has_guides:
                 draw_guides(trainer, pl_module, data)
                 self._has_guides = True
-            found: dict[str, Any] = {}
             if "val/loss" in trainer.callback_metrics and trainer.global_step >= FROM:
                 found["val"] = float(trainer.callback_metrics["val/loss"])
             if is_round(self._validations):
-                predictor = pl_module.model if isinstance(pl_module, LitMLP) else pl_module
                 with evaluating(pl_module):
-                    found["known"] = known_samples(predictor, data)
-                    events.texts["samples"] = sample_table(predictor, data)
-            verdicts = self._judge_words(trainer, data, **found)
+                    found["known"] = known_samples(pl_module.model, data)
+                    events["texts"]["samples"] = sample_table(pl_module.model, data)
         if trainer.global_step >= LONGER * self._drawn_at:
             self._draw(trainer, pl_module)
-        self._report(trainer, verdicts, events)
+        self._report(trainer, self._judge(trainer, **found), events)
 
     def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         if trainer.global_step > self._drawn_at:
@@ -172,33 +158,25 @@ class Monitor(AtUpdates):
 
     on_exception = teardown
 
-    def close(self, trainer: pl.Trainer, predictor: nn.Module, val: float | None) -> Health:
-        """Judges what a run with a NamesDataModule has reached, in place of what was on the way.
-
-        The predictor, windows (B, T) to logits (B, V), has the best weights; `val` is its val loss
-        in nats, None if it is not a number.
-        """
-        data: Any = trainer.datamodule  # type: ignore[attr-defined]
-        known = known_samples(predictor, data)
-        verdicts = self._judge_words(trainer, data, val=nan if val is None else val, known=known)
+    def close(self, trainer: Any, predictor: nn.Module, val: float | None) -> Health:
+        """Judges a run by its best weights, those of `predictor`; a val loss of None is NaN."""
+        known = known_samples(predictor, trainer.datamodule)
+        verdicts = self._judge(trainer, val=nan if val is None else val, known=known)
         self.health.verdicts |= {verdict.check: verdict for verdict in verdicts}
         return self.health
 
     def state_dict(self) -> dict[str, Any]:
-        ratios = [
-            (step, {name: x for name, x in found.items() if name.startswith("update_ratio/")})
+        kept = ("update_ratio/", "held_out/lowest")
+        history = [
+            (step, {name: x for name, x in found.items() if name.startswith(kept)})
             for step, found in self.history
         ]
-        return {
-            "history": ratios,
-            "lowest": self._lowest,
-            "verdicts": [verdict._asdict() for verdict in self.health.verdicts.values()],
-            "validations": self._validations,
-            "drawn_at": self._drawn_at,
-        }
+        verdicts = [verdict._asdict() for verdict in self.health.verdicts.values()]
+        counters = {"validations": self._validations, "drawn_at": self._drawn_at}
+        return {"history": history, "verdicts": verdicts, **counters}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        self.history, self._lowest = list(state_dict["history"]), state_dict["lowest"]
+        self.history = list(state_dict["history"])
         self.health.add(Verdict(**verdict) for verdict in state_dict["verdicts"])
         self._validations, self._drawn_at = state_dict["validations"], state_dict["drawn_at"]
 
@@ -207,42 +185,26 @@ class Monitor(AtUpdates):
         found = figures.update_ratios(self._parameters, parameters_of(network_of(module)))
         if trainer.precision == "16-mixed":  # skips updates, when its gradients overflow
             found = {name: x for name, x in found.items() if x > -inf}
-        if hasattr(module, "lr_at"):
-            lr = module.lr_at(step - 1)
-            for name, ratio in self.figures.items():
-                if name.startswith("grad_to_data/") and lr * ratio > 0:
-                    found[name.replace("grad_to_data", "lr_grad_ratio", 1)] = log10(lr * ratio)
-        if (data := _words(trainer, module)) is not None:
+        lr = module.lr_at(step - 1) if isinstance(module, LitMLP) else 0.0
+        for name, ratio in self.figures.items():
+            if name.startswith("grad_to_data/") and lr * ratio > 0:
+                found[name.replace("grad_to_data", "lr_grad_ratio", 1)] = log10(lr * ratio)
+        if (data := self._words) is not None:
+            before = self.history[-1][1] if self.history else {}
+            lowest = before.get("held_out/lowest", inf), before.get("held_out/lowest_step", 0)
             with trainer.precision_plugin.forward_context():
                 for name in ("train", "val"):
                     loss = figures.held_out_loss(module, data.splits[name].windows)
                     found[f"held_out/{name}"] = loss
-            if self._lowest is None or loss < self._lowest[0]:
-                self._lowest = loss, step
-            found |= {"held_out/lowest": self._lowest[0], "held_out/lowest_step": self._lowest[1]}
+            found["held_out/lowest"], found["held_out/lowest_step"] = min(lowest, (loss, step))
         return found
 
-    def _seen(self, trainer: pl.Trainer, module: Any) -> Seen:
-        net, step, steps = network_of(module), trainer.global_step, trainer.max_steps
-        rate = module.lr_multiplier(step - 1) if hasattr(module, "lr_multiplier") else 1.0
-        return Seen(
-            step,
-            self.options.bands,
-            options_of(trainer, module),
-            self.figures,
-            nonfinite=figures.nonfinite_tensors(net, self.probe),
-            uniform=_uniform(module),
-            hidden=hidden_of(net),
-            early=min(1000, max(1, steps // 10)) if steps > 0 else 1000,
-            full_rate=rate >= 0.5,  # of its peak
-        )
-
-    def _judge_words(self, trainer: pl.Trainer, data: Any, **found: Any) -> list[Verdict]:
-        rows = data.baselines.items()
-        counts = {name: row["val"] for name, row in rows if row["val"] is not None}
+    def _judge(self, trainer: Any, **found: Any) -> list[Verdict]:
         options = options_of(trainer, trainer.lightning_module)
-        seen = Seen(trainer.global_step, self.options.bands, options, counts=counts, **found)
-        return checks.judge(seen)
+        if "val" in found:
+            rows = trainer.datamodule.baselines.items()
+            found["counts"] = {name: row["val"] for name, row in rows if row["val"] is not None}
+        return judge(Seen(trainer.global_step, self.options.bands, options, **found))
 
     def _draw(self, trainer: pl.Trainer, module: Any) -> None:
         """Lets the thread draw the latest probe, and the update ratios until then."""
@@ -251,25 +213,23 @@ class Monitor(AtUpdates):
         shown, history, table = self.probe, self.history.copy(), None
         if shown is None or not (self.options.pictures and trainer.is_global_zero):
             return
-        layer = getattr(network_of(module), "embedding", None)
-        vocab = getattr(module, "vocab", None)
-        if isinstance(layer, nn.Embedding) and isinstance(vocab, Vocabulary):
-            table = layer.weight.detach().clone(), vocab.labels
+        if isinstance(module, LitMLP):
+            table = module.net.embedding.weight.detach().clone(), module.vocab.labels
 
         def draw() -> None:
             # matplotlib takes half a second to import, which a run without pictures saves
             from lit_makemore.diagnostics.drawing import pictures
 
-            write(trainer, step, Events(pictures=pictures(shown, history, table)))
+            write(trainer, step, {"pictures": pictures(shown, history, table)})
 
         self._drawing = _ARTIST.submit(draw) if trainer.loggers else None
 
     def _report(self, trainer: pl.Trainer, verdicts: list[Verdict], events: Events) -> None:
         """Writes all, says what fails for the first time, and may stop the run."""
         failures, step = self.health.add(verdicts), trainer.global_step
-        events.scalars |= {f"health/{v.check}": float(v.healthy) for v in verdicts}
+        events["scalars"] |= {f"health/{v.check}": float(v.healthy) for v in verdicts}
         if failures:
-            events.texts["health"] = "  \n".join(failures)
+            events["texts"]["health"] = "  \n".join(failures)
         write(trainer, step, events)
         for failure in failures if trainer.is_global_zero else ():
             logger.warning("%sunhealthy: %s", erasing(), failure)
@@ -278,15 +238,3 @@ class Monitor(AtUpdates):
             reasons = [f"{verdict.check}: {verdict}" for verdict in bad]
             if reasons := trainer.strategy.broadcast(reasons):  # the first process decides for all
                 raise Unhealthy(f"stopped by diagnostics.fail_on at update {step}: {reasons[0]}")
-
-
-def _uniform(module: Any) -> float | None:
-    """ln V, or None for a module without a vocabulary."""
-    vocab = getattr(module, "vocab", None)
-    return log(len(vocab)) if isinstance(vocab, Sized) else None
-
-
-def _words(trainer: Any, module: Any) -> NamesDataModule | None:
-    """The words of the run, if the module predicts their characters."""
-    data, vocab = getattr(trainer, "datamodule", None), getattr(module, "vocab", None)
-    return data if isinstance(data, NamesDataModule) and isinstance(vocab, Vocabulary) else None

@@ -1,11 +1,9 @@
-"""A probe: one extra pass of a network over a minibatch, to see inside. It leaves no trace.
-
-Shapes: B batch, H units of a layer.
-"""
+"""A probe: an extra pass of a network over a minibatch. Shapes: B batch, H units of a layer."""
 
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
+from functools import partial
 from inspect import ismethod, signature
 from typing import Any
 
@@ -13,16 +11,16 @@ import torch
 from lightning.pytorch import LightningModule
 from lightning.pytorch.utilities.model_helpers import is_overridden
 from torch import Tensor, nn
+from torch.nn.modules.module import register_module_forward_hook
+from torch.random import fork_rng
 
-from lit_makemore.network.layers import Linear, Tanh
+from lit_makemore.network.layers import Linear
 from lit_makemore.network.mlp import ACTIVATIONS as OPTIONS
 from lit_makemore.network.mlp import MLP, buffers_restored
 
 Norm = nn.BatchNorm1d | nn.SyncBatchNorm
-NORMS = (nn.BatchNorm1d, nn.SyncBatchNorm)
-OTHER_NORMS = (nn.LayerNorm, nn.RMSNorm, nn.GroupNorm, nn.InstanceNorm1d)  # without averages
+OtherNorm = nn.LayerNorm | nn.RMSNorm | nn.GroupNorm | nn.InstanceNorm1d  # without averages
 OF_A_VECTOR = ("GLU", "MultiheadAttention", "Softmin", "Softmax", "Softmax2d", "LogSoftmax")
-# functions of one number
 ACTIVATIONS: tuple[type[nn.Module], ...] = tuple(OPTIONS.values()) + tuple(
     getattr(nn, name) for name in nn.modules.activation.__all__ if name not in OF_A_VECTOR
 )
@@ -41,15 +39,14 @@ class Probe:
     gradients: dict[str, Tensor] = field(default_factory=dict)  # of the activations, (B, H)
     weights: dict[str, Tensor] = field(default_factory=dict)  # trained, of two or more dimensions
     weight_gradients: dict[str, Tensor] = field(default_factory=dict)
-    # Each BatchNorm layer, and the mean of its inputs over the minibatch, (H,)
-    batch_norms: dict[str, tuple[Norm, Tensor]] = field(default_factory=dict)
+    batch_norms: dict[str, tuple[Norm, Tensor]] = field(default_factory=dict)  # mean input, (H,)
     when: str = "in one minibatch"  # as pictures call it
 
 
-def run_probe(net: nn.Module, forward: Callable[[], Tensor | None]) -> Probe:
+def run_probe(net: nn.Module, forward: Callable[[], Any]) -> Probe:
     """Runs a forward pass, and a backward pass if there is a loss, and records what they show.
 
-    `forward` passes a minibatch through the network, and returns the scalar loss, or None.
+    `forward` passes a minibatch through the network; what it returns is the loss if it is a scalar.
     Parameters, their gradients, buffers and the random state are afterwards as they were before.
     """
     shown = layer_names(net)
@@ -58,61 +55,43 @@ def run_probe(net: nn.Module, forward: Callable[[], Tensor | None]) -> Probe:
     probe = Probe(weights={name: w.detach() for name, w in weights.items()})
     outputs: dict[str, Tensor] = {}
 
-    def record(layer: Any, args: Any, output: Tensor) -> None:
-        name = names[layer]
-        if isinstance(layer, NORMS):
-            x = args[0].detach().to(torch.promote_types(args[0].dtype, torch.float32))
-            x = x.movedim(1, -1).flatten(0, -2)  # (B, H, L) of a foreign module to (B L, H)
-            probe.batch_norms[name] = layer, x.mean(0)
+    def record(layer: nn.Module, args: Any, output: Tensor) -> None:
+        if layer not in names or not isinstance(layer, (*ACTIVATIONS, Norm)):
+            return
+        name, x = names[layer], args[0].detach()
+        if isinstance(layer, Norm):
+            x = x.to(torch.promote_types(x.dtype, torch.float32))
+            # (B, H, L) of a foreign module to (B L, H)
+            probe.batch_norms[name] = layer, x.movedim(1, -1).flatten(0, -2).mean(0)
             return
         outputs[name], probe.activations[name] = output, output.detach()
-        x = args[0].detach()
-        probe.flat[name] = is_flat(layer, x, output.detach())
-        if saturates(layer, x):
+        probe.flat[name], saturates = is_flat(layer, x)
+        if saturates:
             probe.saturating.add(name)
 
-    watched = [module for module in names if isinstance(module, ACTIVATIONS + NORMS)]
-    handles = [module.register_forward_hook(record) for module in watched]
     devices = sorted({p.device.index or 0 for p in net.parameters() if p.is_cuda})
-    try:
-        with buffers_restored(net):
-            with torch.random.fork_rng(devices):
-                loss = forward()
-            if loss is not None:  # before the buffers are restored: torch's BatchNorm1d reads them
-                probe.loss, inputs = loss.detach(), outputs | weights
-                found = torch.autograd.grad(loss, list(inputs.values()), allow_unused=True)
-                for name, g in zip(inputs, found, strict=True):
-                    if g is not None:
-                        of = probe.gradients if name in outputs else probe.weight_gradients
-                        of[name] = g
-    finally:
-        for handle in handles:
-            handle.remove()
+    # The loss comes before buffers are restored: torch's BatchNorm1d reads them in its backward.
+    with register_module_forward_hook(record), buffers_restored(net), fork_rng(devices):
+        loss = forward()
+        if isinstance(loss, Tensor) and loss.ndim == 0 and loss.requires_grad:
+            probe.loss, inputs = loss.detach(), outputs | weights
+            found = torch.autograd.grad(loss, [*inputs.values()], allow_unused=True)
+            for name, g in zip(inputs, found, strict=True):
+                if g is not None:
+                    of = probe.gradients if name in outputs else probe.weight_gradients
+                    of[name] = g
     return probe
 
 
-def slope(layer: nn.Module, x: Tensor) -> Tensor:
-    """The derivative of an activation at x."""
+def is_flat(layer: nn.Module, x: Tensor) -> tuple[Tensor, bool]:
+    """Where an activation is too flat to learn, and whether it is so at both ends, as tanh is."""
+    at = torch.cat([x.new_tensor([-FAR, 0.0, FAR]), x.flatten()]).requires_grad_()
     with torch.enable_grad():
-        x = x.clone().requires_grad_()
-        (found,) = torch.autograd.grad(layer.forward(x + 0).sum(), x)  # it may work in place
-    return found
-
-
-def saturates(layer: nn.Module, x: Tensor) -> bool:
-    """Whether an activation of inputs such as x is flat at both ends, as tanh is."""
-    return bool((slope(layer, x.new_tensor([-FAR, FAR])).abs() < 0.06).all())
-
-
-def is_flat(layer: nn.Module, x: Tensor, output: Tensor) -> Tensor:
-    """Where an activation is too flat to learn: near the ends of tanh, or zero, as ReLU's."""
-    if isinstance(layer, Tanh | nn.Tanh | nn.Hardtanh):
-        return output.abs() > SATURATED
-    if isinstance(layer, nn.Sigmoid):
-        return (2 * output - 1).abs() > SATURATED
-    if isinstance(layer, nn.ReLU):
-        return output == 0
-    return slope(layer, x).abs() < (0.06 if saturates(layer, x) else 0.001)
+        (slopes,) = torch.autograd.grad(layer.forward(at + 0).sum(), at)  # it may work in place
+    low, middle, high = slopes[:3].abs().tolist()
+    saturates = max(low, high) < 0.06
+    limit = (1 - SATURATED**2) * middle if saturates else 0.001
+    return slopes[3:].abs().view_as(x) < limit, saturates
 
 
 def network_of(module: nn.Module) -> nn.Module:
@@ -122,35 +101,22 @@ def network_of(module: nn.Module) -> nn.Module:
     return net if whole else module  # type: ignore[return-value]
 
 
-def forward_of(module: nn.Module, batch: Any) -> Callable[[], Tensor | None] | None:
-    """What passes a minibatch through a module, for `run_probe`; None if nothing can.
-
-    It is the module's method loss(batch), which returns a scalar; without one forward, on the
-    minibatch's first element.
-    """
+def forward_of(module: nn.Module, batch: Any) -> Callable[[], Any] | None:
+    """Its method loss(batch), or forward of the minibatch's first element; None without any."""
     method = getattr(module, "loss", None)
     with suppress(TypeError):  # it takes something else
         if ismethod(method) and signature(method).bind("batch"):
-            return lambda: method(batch)
+            return partial(method, batch)
     if not is_overridden("forward", module, LightningModule):
         return None
-
-    def forward() -> None:
-        module(batch[0] if isinstance(batch, tuple | list) else batch)
-
-    return forward
+    return partial(module, batch[0] if isinstance(batch, tuple | list) else batch)
 
 
 def layer_names(net: nn.Module) -> dict[str, str]:
     """What the modules of a network are called in figures, by their names in it.
 
-    Those of an MLP are called by their role, so that networks of any depth share their charts:
-
-        embedding
-        hidden1/linear, hidden1/norm, hidden1/tanh (relu, linear, gelu …), hidden2/linear …
-        logits, logits/norm
-
-    Those of another network keep their names.
+    Those of an MLP by their role, so that networks of any depth share their charts: embedding,
+    hidden1/linear, hidden1/norm, hidden1/tanh (relu …), hidden2/linear …, logits, logits/norm.
     """
     names = {name: name for name, _ in net.named_modules()}
     if isinstance(net, MLP):
@@ -158,9 +124,8 @@ def layer_names(net: nn.Module) -> dict[str, str]:
         depth, block = sum(isinstance(layer, Linear) for layer in net.layers), 0
         for i, layer in enumerate(net.layers):
             block += isinstance(layer, Linear)
-            kind = type(layer)
-            norm = isinstance(layer, NORMS + OTHER_NORMS)
-            part = "norm" if norm else parts.get(kind, kind.__name__.lower())
+            norm = isinstance(layer, Norm | OtherNorm)
+            part = "norm" if norm else parts.get(type(layer), type(layer).__name__.lower())
             role = f"hidden{block}" if block < depth else "logits"
             names[f"layers.{i}"] = f"{role}/{part}".replace("logits/linear", "logits")
     return names

@@ -12,20 +12,13 @@ class Bands:
         loss: largest healthy loss later, in nats above ln V.
         saturation: largest healthy share of saturated values in a layer, in %, early in the run.
         dead: largest healthy share of dead units in a layer, in %, early in the run.
-        depth: smallest healthy ratio of the smallest to the largest standard deviation of the
-            layers' activations, before the first update.
-        gradient: largest healthy ratio of the largest to the smallest standard deviation of the
-            activations' gradients, before the first update.
-        update_ratio: healthy range of log10 of change over weight, for hidden weights, while lr
-            is at least half of its peak.
-        batch_norm: largest healthy distance of the minibatch's mean from the running mean, in
-            running standard deviations.
-        overfit: largest healthy rise of the val loss above its lowest, in nats; it counts only as
-            far as train is below that lowest.
-        baseline: smallest healthy distance of the val loss below that of counting single
-            characters (unigram), in nats.
-        memorised: largest healthy share of the samples that are training words, in %, beyond what
-            is natural for the list.
+        depth: smallest healthy ratio of the layers' smallest to largest spread, at the start.
+        gradient: largest healthy ratio of the layers' largest to smallest gradient, at the start.
+        update_ratio: healthy log10 of change over hidden weight, while lr is near its peak.
+        batch_norm: largest healthy distance of the batch mean from the running one, in running σ.
+        overfit: largest healthy rise of val above its lowest, unless train is as near, in nats.
+        baseline: smallest healthy distance of val below counting single characters, in nats.
+        memorised: largest healthy share of training words in samples, in %, beyond the natural.
     """
 
     initial_loss: float = 0.8
@@ -50,8 +43,7 @@ class Diagnostics:
         every_n_steps: updates between two probes; null: a fiftieth of the run, at least 50.
         pictures: whether to draw the lecture's pictures.
         all_figures: whether TensorBoard shows every figure of every layer, or a choice of about 40.
-        fail_on: checks that stop the run when they fail, separated by commas; nan,initial_loss
-            for example.
+        fail_on: checks that stop the run when they fail: nan,initial_loss for example.
         bands: the healthy range of each figure.
     """
 
@@ -63,7 +55,5 @@ class Diagnostics:
     bands: Bands = Bands()
 
     def __post_init__(self) -> None:
-        if self.every_n_steps is not None and self.every_n_steps < 1:
-            raise ValueError(
-                f"--diagnostics.every_n_steps must be at least 1, not {self.every_n_steps}"
-            )
+        if (every := self.every_n_steps) is not None and every < 1:
+            raise ValueError(f"--diagnostics.every_n_steps must be at least 1, not {every}")

@@ -1,37 +1,26 @@
-"""How figures reach the loggers, and where TensorBoard shows them.
-
-TensorBoard opens the first groups of its page, by number, and cuts long tags: so the losses come
-first, then a card for each idea. Other loggers, and the keys that callbacks monitor, have the names
-of figures.py. What counting achieves, and the rule of thumb for updates, are level lines beside the
-curves: a run of their own, guides/<word list>, which all runs of a word list share.
-"""
+"""How figures reach the loggers, and where TensorBoard shows them."""
 
 import json
 import re
-from contextlib import suppress
-from dataclasses import dataclass, field
 from hashlib import sha256
-from io import BytesIO
 from math import isfinite
 from pathlib import Path
 from typing import Any
 
 import lightning.pytorch as pl
 from lightning.pytorch.loggers import TensorBoardLogger
-from PIL import Image
 from tensorboard.compat.proto.summary_pb2 import HistogramProto, Summary
 from torch import Tensor
-from torch.utils.tensorboard import SummaryWriter
-from torch.utils.tensorboard.summary import text as text_summary
+from torch.utils.tensorboard import SummaryWriter, summary
 
 from lit_makemore.diagnostics.figures import GUIDE
 from lit_makemore.diagnostics.probe import hidden_of, network_of
 from lit_makemore.files import write_text
 
-Picture = tuple[int, int, bytes]  # height and width in pixels, PNG
+Events = dict[str, dict[str, Any]]  # of one step: scalars, histograms, pictures, texts, by name
 MOST_LAYERS = 5  # of a deeper network, so many layers have cards, from the first to the last
 POINTS = 200  # TensorBoard takes a line of two points for an outlier, and leaves it out
-GROUPS = {  # a figure, or the group it is in, and where TensorBoard shows it
+GROUPS = {  # a figure, or its group, and where it is shown; the first groups of the page are open
     "train/loss": "1_losses/train",
     "initial_loss/network": "1_losses/train",  # its first point
     "val/loss": "1_losses/val",
@@ -52,16 +41,11 @@ DETAILS = re.compile(  # what is only shown if all figures are asked for
     "|batch_norm_|initial_loss/uniform|health/|val/(perplexity|bits_per_char|top5)"
     "|update_ratio/(guide|embedding|.*(bias|norm/weight)$)"
 )
-# The Custom Scalars page: what the lecture draws into one chart. A chart has one colour for each
-# run, whatever the number of its lines: layers are told apart by the pictures, not here.
+# The Custom Scalars page. A chart has one colour for each run: it cannot tell layers apart.
 LAYOUT = {
     "the lecture": {
-        "losses; level lines: counting": [
-            "Multiline", [r"1_losses/(train|val)$", r"8_counting/.*"],
-        ],
-        "log10 of update over weight, hidden layers; guide -3": [
-            "Multiline", [r"6_update/hidden.*"],
-        ],
+        "losses; level lines: counting": ["Multiline", ["1_losses/(train|val)$", "8_counting/.*"]],
+        "log10 of update over weight, hidden layers; guide -3": ["Multiline", ["6_update/hidden"]],
     }
 }  # fmt: skip
 
@@ -77,21 +61,19 @@ class CardLogger(TensorBoardLogger):
 
 def card(figure: str, n_layer: int, all_figures: bool) -> str | None:
     """Where TensorBoard shows a figure, as activation_std/hidden1/tanh; None: it does not."""
-    if not all_figures:
-        layer = re.search(r"/hidden(\d+)/", figure)
-        if DETAILS.match(figure) or (layer and int(layer[1]) not in shown_layers(n_layer)):
-            return None
+    layer = re.search(r"/hidden(\d+)/", figure)
+    hides = DETAILS.match(figure) or (layer and int(layer[1]) - 1 not in some(n_layer, MOST_LAYERS))
+    if hides and not all_figures:
+        return None
     for key, group in GROUPS.items():
-        if figure == key or figure.startswith(f"{key}/"):
+        if f"{figure}/".startswith(f"{key}/"):
             return group + figure.removeprefix(key)
     return figure
 
 
-def shown_layers(n_layer: int) -> set[int]:
-    """The first layer, the last, and some between them, from 1."""
-    if n_layer <= MOST_LAYERS:
-        return set(range(1, n_layer + 1))
-    return {1 + i * (n_layer - 1) // (MOST_LAYERS - 1) for i in range(MOST_LAYERS)}
+def some(n: int, most: int) -> set[int]:
+    """Of n layers, from 0, the first, the last and some between them."""
+    return {*range(n)} if n <= most else {i * (n - 1) // (most - 1) for i in range(most)}
 
 
 def tagged(logger: TensorBoardLogger, values: dict[str, Any]) -> dict[str, Any]:
@@ -102,102 +84,82 @@ def tagged(logger: TensorBoardLogger, values: dict[str, Any]) -> dict[str, Any]:
     return {tag: values[name] for name, tag in tags.items() if tag}
 
 
-@dataclass
-class Events:
-    """What is written of one step, by name; histograms are tensors with the limit of their bins."""
-
-    scalars: dict[str, float] = field(default_factory=dict)
-    histograms: dict[str, tuple[Tensor, float]] = field(default_factory=dict)
-    pictures: dict[str, Picture] = field(default_factory=dict)
-    texts: dict[str, str] = field(default_factory=dict)
-
-
 def write(trainer: pl.Trainer, step: int, events: Events) -> None:
-    """Writes to every logger of a Trainer, on the first process only.
+    """Writes to every logger, on the first process only.
 
-    TensorBoard gets all at once: SummaryWriter.add_scalar takes fifty times as long for a figure.
-    Other loggers get the scalars, and what they have WandbLogger's methods for: pictures by
-    log_image, texts by log_text.
+    Others than TensorBoard's get what they have WandbLogger's methods for, beside the scalars.
     """
     loggers: list[Any] = trainer.loggers if trainer.is_global_zero else []
     for logger in loggers:
-        if not isinstance(logger, TensorBoardLogger):
-            if events.scalars:
-                logger.log_metrics(events.scalars, step=step)
-            if hasattr(logger, "log_image"):
-                for name, (_, _, png) in events.pictures.items():
-                    logger.log_image(name, [Image.open(BytesIO(png))], step=step)
-            if hasattr(logger, "log_text"):
-                for name, text in events.texts.items():
-                    logger.log_text(name, ["text"], [[text]], step=step)
+        if isinstance(logger, TensorBoardLogger):
+            logger.experiment.file_writer.add_summary(summary_of(logger, events), step)
             continue
-        scalars = tagged(logger, events.scalars).items()
-        values = [Summary.Value(tag=tag, simple_value=number) for tag, number in scalars]
-        for tag, (tensor, limit) in tagged(logger, events.histograms).items():
-            values.append(Summary.Value(tag=tag, histo=histogram(tensor, limit)))
-        for tag, (h, w, png) in tagged(logger, events.pictures).items():
-            image = Summary.Image(height=h, width=w, colorspace=3, encoded_image_string=png)
-            values.append(Summary.Value(tag=tag, image=image))
-        for tag, text in tagged(logger, events.texts).items():
-            (value,) = text_summary(tag, text).value
-            # A text of shape (1,) is shown inside a table cell, one without a shape is not.
-            value.tensor.tensor_shape.ClearField("dim")
-            values.append(value)
-        if values:
-            logger.experiment.file_writer.add_summary(Summary(value=values), step)
+        if events.get("scalars"):
+            logger.log_metrics(events["scalars"], step=step)
+        for name, picture in events.get("pictures", {}).items():
+            if hasattr(logger, "log_image"):
+                logger.log_image(name, [picture], step=step)
+        for name, text in events.get("texts", {}).items():
+            if hasattr(logger, "log_text"):
+                logger.log_text(name, ["text"], [[text]], step=step)
+
+
+def summary_of(logger: TensorBoardLogger, events: Events) -> Summary:
+    """All at once: SummaryWriter.add_scalar takes fifty times as long for a figure."""
+    values = list[Summary.Value]()
+    for kind, found in events.items():
+        for tag, x in tagged(logger, found).items():
+            if kind == "scalars":
+                values.append(Summary.Value(tag=tag, simple_value=x))
+            elif kind == "histograms":
+                values.append(Summary.Value(tag=tag, histo=histogram(*x)))
+            elif kind == "pictures":
+                values += summary.image(tag, x, dataformats="HWC").value
+            else:
+                (value,) = summary.text(tag, x).value
+                value.tensor.tensor_shape.ClearField("dim")  # of shape (1,), it is a table's cell
+                values.append(value)
+    return Summary(value=values)
 
 
 def histogram(values: Tensor, limit: float, bins: int = 40) -> HistogramProto:
-    """Counts in equal bins on [-limit, limit]; values outside go into the outermost bins.
-
-    On the CPU: a GPU has no deterministic histc, and would be waited for once a number.
-    """
+    """Counts in equal bins on [-limit, limit]; values outside go into the outermost bins."""
+    # On the CPU: a GPU has no deterministic histc, and would be waited for once a number.
     clamped = values.detach().float().cpu().clamp(-limit, limit)
-    return HistogramProto(
-        min=float(clamped.min()),
-        max=float(clamped.max()),
-        num=clamped.numel(),
-        sum=float(clamped.sum()),
-        sum_squares=float(clamped.square().sum()),
-        bucket_limit=[limit * (2 * (i + 1) / bins - 1) for i in range(bins)],
-        bucket=clamped.histc(bins, -limit, limit).tolist(),
-    )
+    ends = [limit * (2 * (i + 1) / bins - 1) for i in range(bins)]
+    counts = clamped.histc(bins, -limit, limit).tolist()
+    low, high = map(float, clamped.aminmax())
+    return HistogramProto(min=low, max=high, bucket_limit=ends, bucket=counts)
 
 
 def draw_guides(trainer: pl.Trainer, module: pl.LightningModule, data: Any) -> None:
-    """Level lines beside the run of the first TensorBoardLogger, on the first process.
-
-    Val losses of the count models; Kneser–Ney's beside val/loss; the rule of thumb for updates.
-    """
+    """What counting reaches, and the rule for updates, as level lines: a run beside the others."""
     loggers = [one for one in trainer.loggers if isinstance(one, TensorBoardLogger)]
     if not trainer.is_global_zero or not loggers:
         return
-    levels = {f"counting/{name}": losses["val"] for name, losses in data.baselines.items()}
     best = data.baselines["kneser_ney"]
-    levels |= {"val/loss": best["val"], "val/loss_novel": best["val_novel"]}
+    losses = {"val/loss": best["val"], "val/loss_novel": best["val_novel"]}
+    losses |= {f"counting/{name}": row["val"] for name, row in data.baselines.items()}
+    levels = {name: loss for name, loss in losses.items() if loss is not None}
+    # Another split or window of a list has other levels, and so another name.
+    rounded = sorted((name, round(x, 4)) for name, x in levels.items())
+    name = f"{Path(data.path).stem}-{sha256(repr(rounded).encode()).hexdigest()[:4]}"
     levels |= {f"update_ratio/{name}": GUIDE for name in hidden_of(network_of(module))}
-    lines = {name: level for name, level in levels.items() if level is not None}
     length = trainer.estimated_stepping_batches  # infinite where only the time is limited
     end = int(length) if isfinite(length) else trainer.global_step
-    # Another split or window of a list has other levels, and so another name.
-    rounded = sorted((name, round(x, 4)) for name, x in lines.items() if x != GUIDE)
-    name = f"{Path(data.path).stem}-{sha256(repr(rounded).encode()).hexdigest()[:4]}"
-    draw(Path(loggers[0].log_dir).parent / "guides" / name, tagged(loggers[0], lines), end)
+    draw(Path(loggers[0].log_dir).parent / "guides" / name, tagged(loggers[0], levels), end)
 
 
-def draw(folder: Path, lines: dict[str, float], end: int) -> None:
+def draw(folder: Path, levels: dict[str, float], end: int) -> None:
     """Draws level lines, by tag, from 0 to a step, so far as the folder does not have them yet."""
     index = folder / "lines.json"  # where each line ends
-    ends: dict[str, int] = {}
-    with suppress(OSError, ValueError):  # not there, or damaged: they are drawn again
-        ends = json.loads(index.read_text("utf-8"))
-    missing = {tag: level for tag, level in lines.items() if ends.get(tag, 0) < end}
+    ends: dict[str, int] = json.loads(index.read_text("utf-8")) if index.exists() else {}
+    missing = {tag: level for tag, level in levels.items() if ends.get(tag, 0) < end}
     if not missing:
         return
     with SummaryWriter(str(folder)) as writer:
         for tag, level in missing.items():
-            begin, summary = ends.get(tag, 0), Summary.Value(tag=tag, simple_value=level)
+            begin = ends.get(tag, 0)
             for i in range(POINTS + 1):
-                step = begin + i * (end - begin) // POINTS
-                writer.file_writer.add_summary(Summary(value=[summary]), step)
+                writer.add_scalar(tag, level, begin + i * (end - begin) // POINTS)
     write_text(index, json.dumps({**ends, **dict.fromkeys(missing, end)}, indent=2) + "\n")

@@ -26,45 +26,34 @@ class Known(NamedTuple):
 
 
 def samples(model: nn.Module, data: NamesDataModule, num: int) -> Draw:
-    """Draws names, with the same random numbers each time.
-
-    The model is in evaluation mode: windows (B, T) to logits (B, V). No more names are drawn than
-    are shown: a network that never ends one would take minutes for thousands. What is ten times as
-    long as any training word is cut; a network that forgets lengths reaches that once in 20,000.
-    """
+    """Draws names by a model in evaluation mode, with the same random numbers each time."""
     sampler = Sampler(model, data.vocab, data.block_size)
     sampler.limit = min(max(100, 10 * data.splits["train"].longest), LONGEST)
     return next(sampler.draw(torch.Generator().manual_seed(SEED), num))
 
 
 def sample_table(model: nn.Module, data: NamesDataModule) -> str:
-    """Ten `samples` as a table in Markdown.
-
-    Each name has its log-probability in nats, and whether it is a training word, held out or new.
-    """
+    """Ten `samples` in Markdown, each with ln p in nats and whether it is a training word."""
     names = samples(model, data, SHOWN).names
+    rows = ["| name | ln p | |", "|---|---|---|"]
     scores = score(model, data.vocab, data.block_size, names).tolist()
-    shown = (MARKS.sub(lambda mark: f"&#{ord(mark[0])};", name) for name in names)
-    rows = [
-        f"| {text} | {value:.2f} | {whereabouts(data.splits, name)} |"
-        for text, name, value in zip(shown, names, scores, strict=True)
-    ]
-    return "\n".join(["| name | ln p | |", "|---|---|---|", *rows])
+    for name, value in zip(names, scores, strict=True):
+        text = MARKS.sub(lambda mark: f"&#{ord(mark[0])};", name)
+        rows.append(f"| {text} | {value:.2f} | {whereabouts(data.splits, name)} |")
+    return "\n".join(rows)
 
 
 def known_samples(model: nn.Module, data: NamesDataModule) -> Known:
     """Draws 200 names, and looks them up in the word list. The model is as in `samples`.
 
-    A short list of short words holds much of what can be spelt: whoever knows how its words are
-    made hits many of them, but held-out words as often as training words. And where words repeat,
-    held-out words are training words too.
+    Whoever knows how the words of a short list are made hits many of them, but held-out words as
+    often as training words. And where words repeat, held-out words are training words too.
     """
     splits, sampler = data.splits, Sampler(model, data.vocab, data.block_size)
     sampler.limit = min(sampler.limit, splits["train"].longest + 1)  # longer ones are not there
     draw = next(sampler.draw(torch.Generator().manual_seed(SEED), LOOKED_UP))
-    names = (name for name, cut in zip(draw.names, draw.cut.tolist(), strict=True) if not cut)
-    drawn = word_hashes(names)
-    train = splits["train"].hashes.unique()
+    ended = (name for name, cut in zip(draw.names, draw.cut.tolist(), strict=True) if not cut)
+    drawn, train = word_hashes(ended), splits["train"].hashes.unique()
     held_out = torch.cat([splits["val"].hashes, splits["test"].hashes])
     repeats = torch.isin(held_out, train)
     novel = held_out[~repeats].unique()

@@ -67,20 +67,14 @@ def test_update_ratios_are_those_of_the_change_really_made(word_list, engine, ar
     _, _, found, taken = watched(word_list, engine, **arguments)
     for step in (10, 20, 30):
         before, after = taken[step - 1], taken[step]
-        for name in (
-            *("embedding/weight", "hidden1/linear/weight"),
-            *("hidden2/norm/bias", "logits/weight"),
-        ):
+        for (
+            name
+        ) in "embedding/weight hidden1/linear/weight hidden2/norm/bias logits/weight".split():
             change = (after[name] - before[name]).std() / before[name].std()
             ratio = found[step][f"update_ratio/{name}"]
             assert ratio == pytest.approx(log10(change), abs=1e-5), (step, name)
-
-
-def test_plain_sgd_has_the_lectures_ratio(word_list):
-    found = watched(word_list)[2][20]
-    for name in ("embedding/weight", "hidden1/linear/weight", "logits/weight"):
-        lectures = found[f"lr_grad_ratio/{name}"]
-        assert lectures == pytest.approx(found[f"update_ratio/{name}"], abs=1e-4)
+            if not arguments and name.endswith("weight"):  # plain SGD: the lecture's ratio
+                assert found[step][f"lr_grad_ratio/{name}"] == pytest.approx(ratio, abs=1e-4)
 
 
 def test_a_constant_parameter_has_no_ratio_and_no_change_is_the_smallest():
@@ -113,24 +107,15 @@ def test_held_out_losses_are_those_of_evaluation_and_the_lowest_is_kept(word_lis
     assert found[30]["held_out/lowest_step"] == least
 
 
-def nan_weight(net):
-    net.layers[3].weight.data.fill_(nan)
-
-
-def infinite_variance(net):
-    net.layers[1].running_var.fill_(inf)
-
-
-def nan_embedding(net):
-    net.embedding.weight.data[0].fill_(nan)
-
-
 @pytest.mark.parametrize(
     ("poison", "named"),
     [
-        (nan_weight, {"parameter hidden2/linear/weight"}),
-        (infinite_variance, {"hidden1/norm/running_var"}),
-        (nan_embedding, {"the loss", "gradient of embedding/weight", "activation hidden1/tanh"}),
+        (lambda net: net.layers[3].weight.data.fill_(nan), {"parameter hidden2/linear/weight"}),
+        (lambda net: net.layers[1].running_var.fill_(inf), {"hidden1/norm/running_var"}),
+        (
+            lambda net: net.embedding.weight.data[0].fill_(nan),
+            {"the loss", "gradient of embedding/weight", "activation hidden1/tanh"},
+        ),
     ],
 )
 def test_tensors_that_are_not_finite_are_named(poison, named):

@@ -6,7 +6,6 @@ from random import Random
 import pytest
 
 from lit_makemore.cli import main
-from lit_makemore.diagnostics.checks import CHECKS
 
 
 def health(tmp_path, *options: str) -> dict[str, str]:
@@ -47,15 +46,6 @@ def test_zero_weights_are_the_worst_and_a_rate_that_vanishes_in_rounding_is_judg
     assert {"depth", "gradient", "update_ratio"} <= failed(found)
     found = health(tmp_path / "slow", *words, "--model.lr", "1e-12", "--trainer.max_steps", "10")
     assert "leaves" in found["update_ratio"]
-
-
-def test_what_was_not_judged_says_when_it_would_be(tmp_path, words, capsys):
-    options = ["--model.norm", "none", "--trainer.max_steps", "10"]
-    found = health(tmp_path, *words, *options)
-    assert set(found) == set(CHECKS)
-    why = "is judged from update 100 on, where there are BatchNorm layers"
-    assert found["batch_norm"] == f"n/a: {why}"
-    assert f"batch_norm    n/a  {why}" in capsys.readouterr().out
 
 
 def test_checks_of_words_can_stop_a_run(tmp_path, words, capsys):
