@@ -1,13 +1,13 @@
 """How the updates of a run are made: by Lightning, one by one, or natively, many at a time.
 
-The Python that a reader sees is what trains. The native step is a faster way to do exactly that: it
-is taken if nothing rules it out at a look, and if it does what a copy of the module does.
+The Python that a reader sees is what trains. The native step is a faster way to do exactly that,
+taken if nothing rules it out at a look, and if it does what a copy of the module does.
 """
 
 import dis
 import logging
+import re
 from collections.abc import Iterator
-from itertools import chain
 from typing import Any, Literal
 
 import lightning.pytorch as pl
@@ -42,7 +42,7 @@ MODULE_HOOKS = (
 LAYER_HOOKS = ("_forward_hooks", "_forward_pre_hooks", "_backward_hooks", "_backward_pre_hooks")
 TENSOR_HOOKS = ("_backward_hooks", "_post_accumulate_grad_hooks")
 LAYERS = (*KINDS, nn.Identity)
-CLOCKS = {"global_step", "current_epoch", "batch_idx", "trainer"}
+CLOCKS = re.compile(r"LOAD.*\b(batch_idx|current_epoch|global_step|trainer)\b")  # in bytecode
 
 
 class Engine(pl.Callback):
@@ -166,8 +166,8 @@ def ruled_out(trainer: Any, module: Any, with_data: bool = True) -> Iterator[str
         if is_overridden(hook, module, parent=pl.LightningModule):
             yield f"{type(module).__name__} has {hook}"
     for name in ("training_step", "loss", "forward"):  # what depends on time may begin later
-        if seen := CLOCKS & _names_read(getattr(type(module), name)):
-            yield f"{name} looks at {min(seen)}"
+        if seen := CLOCKS.search(dis.Bytecode(getattr(type(module), name)).dis()):
+            yield f"{name} looks at {seen[1]}"
     try:
         build.library()
     except build.BuildError as error:
@@ -211,10 +211,3 @@ def ruled_out_now(trainer: Any, module: Any) -> Iterator[str]:
     for callback in trainer.callbacks:
         if needs_every_update(callback) and not isinstance(callback, Engine):
             yield f"{type(callback).__name__} sees every update"
-
-
-def _names_read(function: Any) -> set[str]:
-    """The variables and attributes that the code of a function reads."""
-    read = [i.argval for i in dis.get_instructions(function) if i.opname.startswith("LOAD")]
-    names = chain.from_iterable(n if isinstance(n, tuple) else [n] for n in read)
-    return {name for name in names if isinstance(name, str)}

@@ -23,7 +23,7 @@ class SplitMetrics(Metric):
     bits_per_char   loss in bits
     top1, top5      how often the next character is the likeliest, or among the five likeliest
 
-    With sync_on_compute they are of all processes, of which each has its share of the examples.
+    With sync_on_compute they are of all processes, which share the examples.
     """
 
     full_state_update = False
@@ -37,10 +37,8 @@ class SplitMetrics(Metric):
         self.add_state("counts", torch.zeros(2, dtype=torch.float64), dist_reduce_fx="sum")
 
     def update(self, logits: Tensor, y: Tensor, weights: Tensor) -> None:
-        """Adds a batch of examples: logits (B, V) and next tokens y (B,).
-
-        The weights (B, 2) say how often each example occurs, and how often in novel words.
-        """
+        """Adds logits (B, V) for next tokens y (B,), and how often each example occurs, and how
+        often in novel words: weights (B, 2)."""
         logits, y, weights = (value.to(self.sums.device) for value in (logits, y, weights))
         losses = cross_entropy(logits, y, reduction="none")
         # The rank of the right character, 1 for the likeliest; a NaN counts as the worst rank.
@@ -62,22 +60,13 @@ class SplitMetrics(Metric):
 
     def compute(self) -> dict[str, float]:
         (loss, loss_novel), (top1, _), (top5, _) = (self.sums / self.counts).tolist()
-        return {
-            "loss": loss,
-            "loss_novel": loss_novel,
-            "perplexity": exp(min(loss, 700.0)),
-            "bits_per_char": loss / log(2),
-            "top1": top1,
-            "top5": top5,
-        }
+        units = {"perplexity": exp(min(loss, 700.0)), "bits_per_char": loss / log(2)}
+        return {"loss": loss, "loss_novel": loss_novel, **units, "top1": top1, "top5": top5}
 
 
 @torch.no_grad()
 def evaluate(net: nn.Module, batches: Iterable[EvaluationBatch]) -> dict[str, float]:
-    """The metrics of a network, windows (B, T) to logits (B, V), on all examples of a split.
-
-    It is evaluated in evaluation mode and left as it was.
-    """
+    """The metrics of a network, windows (B, T) to logits (B, V), in evaluation mode on a split."""
     metrics = SplitMetrics(sync_on_compute=False)  # this process has all; others have ended
     with evaluating(net):
         for batch in batches:

@@ -76,7 +76,10 @@ def test_random_numbers_go_on_in_another_process():
 
 
 def test_a_pass_has_whole_updates():
-    assert [len(loader(update=n)) for n in (1, 2, 3, 4, 9, 10)] == [9, 8, 9, 8, 9, 9]
+    assert [len(taken(loader(update=n))) for n in (1, 2, 3, 4, 9)] == [9, 8, 9, 8, 9]
+    assert [len(taken(loader(limit=limit))) for limit in (4, 0.5, 10)] == [4, 4, 9]
+    with pytest.raises(ValueError, match="9 minibatches of a pass are no multiple"):
+        loader(update=10)
 
 
 @pytest.mark.parametrize("at_its_end", [False, True])
