@@ -31,13 +31,10 @@ log = logging.getLogger(__name__)
 
 EngineName = Literal["auto", "autograd", "manual", "native"]
 DATA_HOOKS = ("on_before_batch_transfer", "transfer_batch_to_device", "on_after_batch_transfer")
-# What Lightning calls of a module at every update. The referee's three updates would not show what
-# such a hook does later: a module that has one is trained one by one.
+# What Lightning calls of a module: the referee's updates would not show what it does later.
 MODULE_HOOKS = (
-    *HOOKS,
     *("backward", "optimizer_step", "optimizer_zero_grad", "configure_gradient_clipping"),
-    *("lr_scheduler_step", "on_train_epoch_start"),
-    *DATA_HOOKS,
+    *("lr_scheduler_step", "on_train_epoch_start", *HOOKS, *DATA_HOOKS),
 )
 LAYER_HOOKS = ("_forward_hooks", "_forward_pre_hooks", "_backward_hooks", "_backward_pre_hooks")
 TENSOR_HOOKS = ("_backward_hooks", "_post_accumulate_grad_hooks")

@@ -19,8 +19,7 @@ class SplitMetrics(Metric):
 
     loss            mean cross-entropy in nats
     loss_novel      the same over words that are not among the training words; NaN without any
-    perplexity      exp(loss)
-    bits_per_char   loss in bits
+    perplexity, bits_per_char    exp(loss), and loss in bits
     top1, top5      how often the next character is the likeliest, or among the five likeliest
 
     With sync_on_compute they are of all processes, which share the examples.

@@ -61,11 +61,10 @@ FUNCTIONS: dict[str, tuple[Any, ...]] = {  # of native.cpp: what they return and
 class NativeStep:
     """Updates a network, in training mode on the CPU in float32, and its optimizer's state.
 
-    BatchNorm's running averages and that state are afterwards what autograd and torch.optim would
-    leave. Other tensors or settings of the network or the optimizer need another NativeStep.
+    Both are afterwards what autograd and torch.optim would leave: SGD without momentum, or AdamW,
+    with all parameters in one group. Other tensors or settings need another NativeStep.
 
     Args:
-        optimizer: SGD without momentum, or AdamW, with all parameters of the network in one group.
         clip_norm: largest 2-norm of the gradient of all parameters together; None for no limit.
         seed: what the masks of Dropout follow from, with the number of the update.
         updates: how many updates the run has made before.
@@ -101,28 +100,19 @@ class NativeStep:
         for before, layer in zip(layers, layers[1:], strict=False):
             layer.n_in = before.n_out
             layer.n_out = layer.n_out or layer.n_in
-        vocab_size, n_embd = net.embedding.weight.shape
         self._layers = (_Layer * len(layers))(*layers)
         self._parameters = (_Parameter * len(parameters))(*parameters)
         beta1, beta2 = group.get("betas", (0.0, 0.0))
-        self._batch_size = batch_size
-        self._sizes = layers[0].n_in // n_embd, vocab_size
+        embedding = net.embedding.weight
+        vocab_size, n_embd = embedding.shape
+        self._batch_size, self._sizes = batch_size, (layers[0].n_in // n_embd, vocab_size)
         settings = _Settings(
             *(batch_size, self._sizes[0], n_embd, vocab_size),
-            n_layers=len(layers),
-            n_parameters=len(parameters),
-            adamw=self.adamw,
-            threads=torch.get_num_threads(),
-            layers=ctypes.addressof(self._layers),
-            parameters=ctypes.addressof(self._parameters),
-            embedding=net.embedding.weight.data_ptr(),
-            d_embedding=self.gradient[net.embedding.weight].data_ptr(),
-            beta1=beta1,
-            beta2=beta2,
-            eps=group.get("eps", 0.0),
-            weight_decay=group["weight_decay"],
-            clip_norm=clip_norm or 0.0,
-            seed=seed % 2**64,
+            *(len(layers), len(parameters), self.adamw, torch.get_num_threads()),
+            *(ctypes.addressof(self._layers), ctypes.addressof(self._parameters)),
+            *(embedding.data_ptr(), self.gradient[embedding].data_ptr()),
+            *(beta1, beta2, group.get("eps", 0.0), group["weight_decay"], clip_norm or 0.0),
+            seed % 2**64,
         )
         self._library = library
         for name, (result, *arguments) in FUNCTIONS.items():
@@ -132,8 +122,8 @@ class NativeStep:
         weakref.finalize(self, self._library.network_close, self._network)
 
     def __call__(self, x: Tensor, y: Tensor, lrs: Sequence[float]) -> Tensor:
-        """One update for each of G minibatches: windows (G, B, T), targets (G, B) or (G, B, V), G
-        learning rates. Returns the sum of the G losses, a scalar in float64."""
+        """One update for each of G minibatches, by windows (G, B, T), targets (G, B) or (G, B, V)
+        and G learning rates. Returns the sum of the G losses, a scalar in float64."""
         assert x.size(1) == self._batch_size
         (size, n), soft = self._sizes, y.is_floating_point()
         # native.cpp would read and write somewhere
@@ -180,7 +170,7 @@ class NativeStep:
         return described
 
 
-def _addresses(x: Tensor, y: Tensor) -> tuple[int, int | None, int | None]:
+def _addresses(x: Tensor, y: Tensor) -> tuple[int | None, ...]:
     """As BATCH; one of the last two is None."""
-    soft, address = y.is_floating_point(), y.data_ptr()
-    return x.data_ptr(), None if soft else address, address if soft else None
+    targets = y.data_ptr(), None
+    return x.data_ptr(), *(targets[::-1] if y.is_floating_point() else targets)
