@@ -156,11 +156,6 @@ def test_manual_gradients_leave_autograd_out(word_list, monkeypatch):
     assert len(calls) == 1  # to see that the gradients are those of this loss
 
 
-def test_what_does_not_go_with_manual_gradients_is_one_error(word_list):
-    with pytest.raises(ValueError, match="engine manual needs .*; it has --trainer.precision bf16"):
-        fitted(word_list, engine="manual", trainer_arguments={"precision": "bf16-mixed"})
-
-
 @pytest.mark.parametrize(("argument", "value"), [("lr", 0), ("weight_decay", 0.1), ("warmup", 1.0)])
 def test_a_bad_argument_is_named(argument, value):
     with pytest.raises(ValueError, match=argument):
