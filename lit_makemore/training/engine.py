@@ -45,8 +45,8 @@ CLOCKS = re.compile(r"LOAD.*\b(batch_idx|current_epoch|global_step|trainer)\b") 
 class Engine(pl.Callback):
     """Chooses what makes the updates of a LitMLP, says so in a line, and puts it to work.
 
-    With auto, a run that began by autograd is resumed by autograd. ValueError if the native engine
-    is asked for and is not possible, or gradients by hand that are not the module's.
+    With auto, a run that began by autograd is resumed by autograd. A ValueError says why the engine
+    that is asked for is not possible.
     """
 
     def __init__(self) -> None:
@@ -101,9 +101,8 @@ class Engine(pl.Callback):
     def _update(self, x: Tensor, y: Tensor) -> Tensor:
         module, trainer, step = self._module, self._module.trainer, self._module.global_step
         if self._native is None:  # the optimizer has its restored state by now
-            clip, seed = trainer.gradient_clip_val, torch.initial_seed()
-            of = module.net, trainer.optimizers[0], x.size(1), clip, seed, step
-            self._native = NativeStep(build.library(), *of)
+            of = module.net, trainer.optimizers[0], x.size(1), trainer.gradient_clip_val
+            self._native = NativeStep(build.library(), *of, torch.initial_seed(), step)
         rates = [module.lr_at(step + i) for i in range(len(x))]
         total, module._rate = self._native(x, y, rates), rates[-1]
         self._kept = _kept(module, trainer, True)

@@ -35,9 +35,9 @@ THEIRS = (callbacks.ModelCheckpoint, callbacks.Timer, *BARS)
 
 
 class AtUpdates(pl.Callback):
-    """A callback that acts at some updates. Those between them may be one group.
+    """A callback that acts at some updates, between which there may be groups.
 
-    A subclass says when by a method `due` of its own. One that inherits it may act at every update.
+    Its class says when by a method `due`. One that inherits that may act at every update.
     """
 
     alone = False
@@ -82,10 +82,10 @@ def next_size(trainer: Any) -> int:
 
 
 class Groups:
-    """Lets the Trainer take groups: the loader stacks minibatches, and `update` trains on them.
+    """Lets the Trainer of a fit take groups, until `stays` is false: the loader stacks minibatches.
 
-    `update` makes one for each of G minibatches: windows (G, B, T) and targets (G, B) or (G, B, V)
-    to the sum of the G losses, a scalar in float64. There are no groups once `stays` is false.
+    `update` makes one for each of G of them: windows (G, B, T) and targets (G, B) or (G, B, V) to
+    the sum of the G losses, a scalar in float64.
     """
 
     def __init__(

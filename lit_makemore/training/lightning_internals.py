@@ -13,10 +13,9 @@ from lightning.pytorch.callbacks import ModelCheckpoint
 
 
 def validation_follows(trainer: pl.Trainer) -> bool:
-    """Whether a validation comes between this update and the next one.
+    """Whether a validation comes between this update and the next one, in on_train_batch_end.
 
-    To be asked in on_train_batch_end; Lightning decides it after that hook. A run resumed from a
-    checkpoint that was saved before a validation that is due would miss it.
+    Lightning decides it later. A run resumed from a checkpoint saved in between would miss it.
     """
     loop = trainer.fit_loop
     return bool(loop.epoch_loop._should_check_val_fx(loop._data_fetcher))  # type: ignore[arg-type]
@@ -32,20 +31,16 @@ def validate_now(trainer: pl.Trainer) -> None:
 def replace_updates(
     trainer: pl.Trainer, run: Callable[[Any], dict[str, Any]]
 ) -> Callable[[], None]:
-    """Lets `run` make the updates of a batch, where Lightning's automatic optimization would.
-
-    It returns the outputs of on_train_batch_end. The function that is returned undoes it.
-    """
+    """Lets `run` make the updates of a batch and give their outputs, as Lightning's automatic
+    optimization would. The function that is returned undoes it."""
     loop: Any = trainer.fit_loop.epoch_loop.automatic_optimization
     loop.run = lambda optimizer, batch_idx, kwargs: run(kwargs["batch"])
     return lambda: vars(loop).pop("run", None)
 
 
 def count_updates(trainer: pl.Trainer, n: int) -> None:
-    """Counts one step of the training loop as n minibatches and n updates.
-
-    `global_step`, validations, `max_steps` and checkpoints follow these counters.
-    """
+    """Counts one step of the training loop as n minibatches and n updates: `global_step`,
+    validations, `max_steps` and checkpoints follow these counters."""
     loop = trainer.fit_loop.epoch_loop
     for progress in (loop.batch_progress.total, loop.batch_progress.current):
         for stage in ("ready", "started", "processed", "completed"):
@@ -53,11 +48,11 @@ def count_updates(trainer: pl.Trainer, n: int) -> None:
     # The loop takes a group for one of the many batches that it expects.
     if loop.batch_progress.current.ready >= trainer.num_training_batches:
         loop.batch_progress.is_last_batch = True
-    optimizer = loop.automatic_optimization.optim_progress.optimizer
-    for counted in (optimizer.step, optimizer.zero_grad):
-        for tracker in (counted.total, counted.current):
-            for stage in vars(tracker):
-                setattr(tracker, stage, getattr(tracker, stage) + n)
+    made = loop.automatic_optimization.optim_progress.optimizer
+    step, zero_grad = made.step, made.zero_grad
+    for tracker in (step.total, step.current, zero_grad.total, zero_grad.current):
+        for stage in vars(tracker):
+            setattr(tracker, stage, getattr(tracker, stage) + n)
     loop._batches_that_stepped += n - 1
 
 
@@ -80,16 +75,12 @@ def save_interval(callback: pl.Callback) -> int:
 
 
 def leave_signals_alone(trainer: pl.Trainer) -> None:
-    """Keeps a Trainer from setting a handler of SIGTERM while its loops run.
-
-    That asks the other processes, which may wait for each other for ever, and ends them.
-    """
+    """Keeps a Trainer from setting its handler of SIGTERM, which asks the other processes: they
+    may wait for each other for ever."""
     trainer._signal_connector.register_signal_handlers = lambda: None  # type: ignore[method-assign]
 
 
 def wait_for_nobody_at_exit() -> None:
-    """Lets a process that failed end although others are connected with it.
-
-    Lightning closes a connection by NCCL at exit, which waits for them; they may wait for this one.
-    """
+    """Lets a process that failed end although others are connected with it: at its exit Lightning
+    closes a connection by NCCL, which waits for them, and they may wait for this one."""
     atexit.unregister(_destroy_dist_connection)

@@ -33,8 +33,7 @@ def _restored(state: list[int]) -> torch.Generator:
 class MinibatchLoader:
     """Training minibatches, a pass at a time; after load_state_dict the rest of a pass.
 
-    Each of world_size processes draws the same global minibatch, and takes its share of the rows.
-    So their number does not change which examples are seen.
+    All processes draw the same global minibatch, of which each takes its share of the rows.
 
     Args:
         examples: with their targets.
@@ -75,8 +74,8 @@ class MinibatchLoader:
         """Another batch size, and the beginning of a pass."""
         n = self._world_size
         if batch_size % n:
-            text = f"{n} processes share batch_size {batch_size}; make it a multiple of {n}"
-            raise ValueError(text)
+            remedy = f"make it a multiple of {n}"
+            raise ValueError(f"{n} processes share batch_size {batch_size}; {remedy}")
         if self._shuffled and batch_size > len(self.examples):  # each is in it only once
             wanted, batch_size = batch_size, len(self.examples) // n * n
             log.info(f"of --data.batch_size {wanted} a shuffled minibatch has only {batch_size}")

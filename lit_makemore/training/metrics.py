@@ -50,9 +50,9 @@ class SplitMetrics(Metric):
 
     def add(self, net: nn.Module, batch: EvaluationBatch | tuple[Tensor, Tensor]) -> None:
         """Adds a batch of an EvaluationLoader, or windows and next tokens of another loader."""
-        if len(batch) == 2:  # nobody knows the novel words
-            x, y = batch
-            self.update(net(x), y, torch.tensor([[1.0, 0.0]], device=y.device).expand(len(y), 2))
+        if len(batch) == 2:
+            once = torch.tensor([[1.0, 0.0]]).expand(len(batch[1]), 2)  # which words are novel?
+            self.update(net(batch[0]), batch[1], once)
         else:
             x, inverse, y, weights = batch
             self.update(net(x)[inverse], y, weights)

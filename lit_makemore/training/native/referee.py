@@ -212,7 +212,7 @@ def _apart(start: State, ours: State, theirs: State) -> str | None:
                 clear = theirs["exp_avg_sq", name] > 1e-4 * max(squares)
                 a, b = a * clear, b * clear
         if not b.isfinite().all():
-            return None  # the run is diverging, which another part of the program says
+            return None  # the run is diverging, which others say
         pairs[kind, name] = a, b = a.double(), b.double()
         sizes[kind] = max(sizes.get(kind, 0.0), float(b.square().mean().sqrt()))
     for (kind, name), (a, b) in pairs.items():
