@@ -166,7 +166,7 @@ def test_a_compiler_that_does_not_end_is_named(cache, tmp_path, monkeypatch, wha
         (FAKE, TEXT, "cannot be loaded .*; let XDG_CACHE_HOME name a folder"),
     ],
 )
-def test_a_compiler_that_fails_is_quoted(cache, tmp_path, monkeypatch, fake, body, says):
+def test_what_cannot_be_built_or_loaded_is_said(cache, tmp_path, monkeypatch, fake, body, says):
     monkeypatch.setattr(f"{__name__}.FAKE", f"#!/bin/sh\n{fake}")
     use_compiler(tmp_path, monkeypatch, body)
     with pytest.raises(BuildError, match=says):
