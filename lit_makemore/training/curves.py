@@ -1,6 +1,5 @@
 """The curves of every training run: loss, learning rate, speed."""
 
-from dataclasses import dataclass
 from time import perf_counter
 from typing import Any
 
@@ -22,22 +21,19 @@ class TrainingCurves(AtUpdates):
     Lightning's progress bars, and callbacks that monitor it, get train/loss by self.log. Loggers do
     not: it would take a tenth of a small network's step for each key.
 
-    Attributes:
-        steps_per_s: updates per second of the whole run, without start-up and validation.
+    `steps_per_s` are those of the whole run.
     """
-
-    warmup_steps = 10  # the first updates pay for caches and allocations
 
     def __init__(self) -> None:
         self._loss: Tensor | float = 0.0  # sum over the minibatches since the last entry
-        self._n_losses = 0
-        self._step = 0
+        self._n_losses = self._step = 0
         self._last: float | None = None  # when that update was made; None after a validation
-        self._run, self._interval = _Speed(), _Speed()
+        self._steps, self._seconds = 0, 0.0  # of the run, without start-up and validation
+        self._entry = 0, 0.0  # the same up to the last entry
 
     @property
     def steps_per_s(self) -> float:
-        return self._run.rate
+        return self._steps / self._seconds if self._seconds else 0.0
 
     def due(self, step: int) -> float:
         return step + self._every - step % self._every if self._every else float("inf")
@@ -68,47 +64,31 @@ class TrainingCurves(AtUpdates):
         if step == self._step:  # gradients are still being added up
             return
         if self._last is not None:
-            self._interval.add(step - self._step, now - self._last)
-            if self._step > self.warmup_steps:
-                self._run.add(step - self._step, now - self._last)
+            self._steps += step - self._step
+            self._seconds += now - self._last
         self._step, self._last = step, now
         if self._every and step % self._every == 0:
             mean = trainer.strategy.reduce(torch.as_tensor(self._loss / self._n_losses))
             scalars = {"train/loss": float(mean)}  # over the processes
             for group in trainer.optimizers[0].param_groups[:1]:  # none without an optimizer
                 scalars["train/lr"] = group["lr"]
-            if self._interval.rate:  # not after the first group
-                scalars["train/steps_per_s"] = self._interval.rate
+            if self._steps > self._entry[0]:  # not after the first group
+                steps, seconds = self._steps - self._entry[0], self._seconds - self._entry[1]
+                scalars["train/steps_per_s"] = steps / seconds
             for logger in trainer.loggers:
                 logger.log_metrics(scalars, step=step)
             if self._logs:
                 pl_module.log("train/loss", scalars["train/loss"], prog_bar=True, logger=False)
-            self._loss, self._n_losses, self._interval = 0.0, 0, _Speed()
-
-    def state_dict(self) -> dict[str, Any]:
-        return {"n_losses": self._n_losses}
+            self._loss, self._n_losses, self._entry = 0.0, 0, (self._steps, self._seconds)
 
     def on_save_checkpoint(self, trainer: Any, pl_module: Any, checkpoint: dict[str, Any]) -> None:
         loss = torch.as_tensor(self._loss, device=trainer.strategy.root_device)
         losses = trainer.strategy.all_gather(loss).view(trainer.world_size)
-        checkpoint["callbacks"][self.state_key]["losses"] = losses
+        kept = {"n_losses": self._n_losses, "losses": losses}
+        checkpoint["callbacks"][self.state_key] = kept
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        self._loss = state_dict["losses"]
-        self._n_losses = state_dict["n_losses"]
+        self._loss, self._n_losses = state_dict["losses"], state_dict["n_losses"]
 
     def on_validation_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         self._last = None
-
-
-@dataclass
-class _Speed:
-    steps: int = 0
-    seconds: float = 0.0
-
-    def add(self, steps: int, seconds: float) -> None:
-        self.steps, self.seconds = self.steps + steps, self.seconds + seconds
-
-    @property
-    def rate(self) -> float:
-        return self.steps / self.seconds if self.seconds else 0.0

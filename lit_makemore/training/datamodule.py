@@ -3,7 +3,7 @@
 import logging
 from dataclasses import replace
 from functools import cached_property
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 import lightning.pytorch as pl
 import torch
@@ -13,13 +13,7 @@ from lit_makemore import files, model
 from lit_makemore.counts.baselines import Examples, Figures, choose_counts, losses_of, simple_models
 from lit_makemore.counts.ngrams import KneserNey
 from lit_makemore.counts.targets import Expected, Given, Taught, Teacher
-from lit_makemore.training.loaders import (
-    EvaluationLoader,
-    MinibatchLoader,
-    Order,
-    Sampling,
-    WordLoader,
-)
+from lit_makemore.training import loaders
 from lit_makemore.training.option_conflicts import check_types, refuse
 from lit_makemore.words import corpus
 from lit_makemore.words.corpus import NAMES_PATH, NAMES_URL
@@ -39,22 +33,21 @@ class NamesDataModule(pl.LightningDataModule):
     The constructor reads the file, because the vocabulary of the model comes from it.
 
     Args:
-        path: file with one word a line, or a pipe; - is the standard input. The default is
-            makemore's names.txt, which is downloaded once.
-        column: if the file is a table (CSV), the column of the words: its name in the first line,
-            or its number, from 1, if the first line has no names. Of JSON lines, the key.
-        count: the column of a table that says how often a word occurs. Rows of one word are added
-            up, and count 0 leaves a word out. A word is learnt from 1 + log2(count / smallest
-            count) times, rounded, at most 16. All losses are of each word once.
+        path: file with one word a line, or a pipe; - is the standard input. The default,
+            makemore's names.txt, is downloaded once.
+        column: of a table (CSV), the column of the words: its name in the first line, or its
+            number, from 1, if the first line has no names. Of JSON lines, the key.
+        count: the column of a table that says how often a word occurs; rows of one word are added
+            up. A word is learnt from 1 + log2(count / smallest count) times, rounded, at most 16;
+            from a count of 0 never. All losses are of each word once.
         encoding: of path and predict_path, as cp1252; by default UTF-8, or UTF-16 with its mark.
         block_size: how many characters the network sees.
         batch_size: examples of one update, over all processes together.
         sampling: replacement draws the examples of each minibatch; shuffled goes through all
             examples in a new order in each pass.
-        targets: sampled trains on the next character of each example; expected on the distribution
-            of all characters that follow its window in the training words; kneser_ney on the
-            distribution of the count model; teacher on the mean distribution of trained networks,
-            mixed with that of the count model.
+        targets: what it trains on: sampled, the next character; expected, the distribution of all
+            characters that follow a window in the training words; kneser_ney, that of the count
+            model; teacher, the mean distribution of trained networks, mixed with that.
         teachers: checkpoints of trained networks, for --data.targets teacher. `fit` also takes
             configurations: it trains them first. A teacher may see more characters, or fewer.
         counts_share: the share of the count model in the targets of teachers.
@@ -66,10 +59,8 @@ class NamesDataModule(pl.LightningDataModule):
         predict_path: the words that `predict` scores, one a line.
         url: where names.txt is downloaded from; its checksum is verified.
 
-    Raises:
-        FileNotFoundError: no such file.
-        ConnectionError: names.txt cannot be downloaded.
-        ValueError: the list cannot be read or split; the line says what to do.
+    FileNotFoundError, ConnectionError (names.txt cannot be downloaded) and ValueError (the list
+    cannot be read or split) say in one line what to do.
     """
 
     def __init__(
@@ -80,7 +71,7 @@ class NamesDataModule(pl.LightningDataModule):
         encoding: str | None = None,
         block_size: int = 3,
         batch_size: int = 32,
-        sampling: Sampling = "replacement",
+        sampling: loaders.Sampling = "replacement",
         targets: Targets = "sampled",
         teachers: tuple[str, ...] = (),
         counts_share: float = 0.3,
@@ -110,10 +101,10 @@ class NamesDataModule(pl.LightningDataModule):
         self.vocab = Vocabulary(self.corpus.chars)
         self.chars, self.block_size = self.vocab.chars, block_size
         self.batch_size, self.sampling, self.targets = batch_size, sampling, targets
-        self.generator = Order().manual_seed(int(seed))
+        self.generator = loaders.Order().manual_seed(int(seed))
         self.numbers = split_words(self.corpus.n_words, splits, split_seed)
         self.splits: dict[str, Split] = {}
-        self._train_loader: MinibatchLoader | None = None
+        self._train_loader: loaders.MinibatchLoader | None = None
 
     def prepare_data(self) -> None:
         if self.path == NAMES_PATH:
@@ -123,24 +114,21 @@ class NamesDataModule(pl.LightningDataModule):
         """Builds the splits on the device of the trainer and, before a fit, the train loader."""
         device = self.trainer.strategy.root_device if self.trainer else torch.device("cpu")
         if not self.splits:
-            words = self.corpus, self.vocab, self.numbers
-            self.splits = build_splits(*words, self.block_size, device)
+            of = self.corpus, self.vocab, self.numbers, self.block_size
+            self.splits = build_splits(*of, device)
             self.corpus = replace(self.corpus, text="")  # no longer needed: a byte a character
         for name, split in self.splits.items():
             if split.windows.device != device:  # of another Trainer, or of none
                 windows = Windows(split.windows.stream.to(device), self.block_size)
                 self.splits[name] = replace(split, windows=windows)
         if stage in (None, "fit"):
-            self._train_loader = MinibatchLoader(
-                self._examples(),
-                self.batch_size,
-                self.generator,
-                self.sampling,
-                *self._process(),
-                repeat=bool(self.trainer and self.trainer.overfit_batches),  # type: ignore[attr-defined]
-                pass_length=self._pass_length(),
-                update=self.trainer.accumulate_grad_batches if self.trainer else 1,
-            )
+            trainer, passes = cast(Any, self.trainer), dict[str, Any]()
+            if trainer:
+                limit = trainer.overfit_batches or trainer.limit_train_batches
+                passes = {"repeat": bool(trainer.overfit_batches), "limit": limit}
+                passes["update"] = trainer.accumulate_grad_batches
+            drawn = self._examples(), self.batch_size, self.generator, self.sampling
+            self._train_loader = loaders.MinibatchLoader(*drawn, *self._process(), **passes)
             self.batch_size = self._train_loader.batch_size
 
     def teardown(self, stage: str) -> None:
@@ -148,39 +136,24 @@ class NamesDataModule(pl.LightningDataModule):
             self._train_loader.goes_on = False
 
     def _say_what_was_read(self) -> None:
-        for note in self.corpus.notes:
-            log.info(note)
-        n, n_val, n_test = self.corpus.n_words, *map(len, self.numbers[1:])
+        notes, n = [*self.corpus.notes], self.corpus.n_words
+        n_val, n_test = map(len, self.numbers[1:])
         if n_val and n < 200:
             where = f"{n_val} of them in val and {n_test} in test"
-            log.info(f"{self.path}: {n} words, {where}: a few per cent of a loss are chance")
+            notes.append(f"{self.path}: {n} words, {where}: a few per cent of a loss are chance")
         if n_val and (repeated := repeated_words(self.splits)):
+            known = f"{known_words(self.splits, 'val'):,} of {n_val:,}"
             remedy = "" if self.corpus.is_names else " (try sort -u)"
-            log.info(
+            notes.append(
                 f"{self.path}: words that repeat an earlier one: {repeated:,} of {n:,}; val words "
-                f"that are training words: {known_words(self.splits, 'val'):,} of {n_val:,}{remedy}"
+                f"that are training words: {known}{remedy}"
             )
-
-    def _pass_length(self) -> int:
-        """Minibatches of a pass: as many as the Trainer's limits allow, and whole updates."""
-        available = max(1, len(self._training) // self.batch_size)
-        trainer: Any = self.trainer
-        if trainer is None:
-            return available
-        limit = trainer.overfit_batches or trainer.limit_train_batches
-        n = trainer.accumulate_grad_batches
-        available -= available % min(available, n)
-        length = int(available * limit) if isinstance(limit, float) else min(available, limit)
-        if length and (length < n or (length < available and length % n)):
-            raise ValueError(
-                f"{length} minibatches of a pass are no multiple of "
-                f"--trainer.accumulate_grad_batches {n}; choose another limit or --data.batch_size"
-            )
-        return length - length % n
+        for note in notes:
+            log.info(note)
 
     @property
     def _training(self) -> Windows:
-        """The training words; each as often as its count in the list wants it."""
+        """The training words, each as often as its count wants it."""
         windows, times = self.splits["train"].windows, self.corpus.times
         if times is None:
             return windows
@@ -224,7 +197,7 @@ class NamesDataModule(pl.LightningDataModule):
 
     @property
     def list_hashes(self) -> Tensor:
-        """Those of all distinct words of the list, after setup, sorted, (words,) int64."""
+        """The same of all distinct words of the list, after setup."""
         return torch.cat([split.hashes for split in self.splits.values()]).unique()
 
     @cached_property
@@ -248,43 +221,42 @@ class NamesDataModule(pl.LightningDataModule):
         return x, y, counts[:, 0]
 
     def state_dict(self) -> dict[str, Any]:
-        """The place in the order of the minibatches.
-
-        The train loader has it too, but Lightning may not restore that at the end of a pass.
-        """
+        """The place in the order, which Lightning may not restore in a loader at a pass's end."""
         return self._train_loader.state_dict() if self._train_loader else {}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         if self._train_loader:
             self._train_loader.load_state_dict(state_dict)
 
-    def train_dataloader(self) -> MinibatchLoader:
+    def train_dataloader(self) -> loaders.MinibatchLoader:
         if self._train_loader is None:
             raise ValueError("call setup first")
         if self.batch_size != self._train_loader.batch_size:  # as a BatchSizeFinder sets it
-            self._train_loader.resize(self.batch_size, self._pass_length())
+            self._train_loader.resize(self.batch_size)
             self.batch_size = self._train_loader.batch_size
         self._say_what_was_read()  # not before: what can be refused was refused in one line
         return self._train_loader
 
-    def val_dataloader(self) -> EvaluationLoader:
+    def val_dataloader(self) -> loaders.EvaluationLoader:
         return self.evaluation_loader("val", *self._process())
 
-    def test_dataloader(self) -> EvaluationLoader:
+    def test_dataloader(self) -> loaders.EvaluationLoader:
         return self.evaluation_loader("test", *self._process())
 
-    def predict_dataloader(self) -> WordLoader:
+    def predict_dataloader(self) -> loaders.WordLoader:
         if self.predict_path is None:
             raise ValueError("predict scores the words of a file: --data.predict_path FILE")
         words = corpus.read_words(self.predict_path, self.reading)
-        return WordLoader(words, *self._process())
+        return loaders.WordLoader(words, *self._process())
 
-    def evaluation_loader(self, name: str, rank: int = 0, world_size: int = 1) -> EvaluationLoader:
+    def evaluation_loader(
+        self, name: str, rank: int = 0, world_size: int = 1
+    ) -> loaders.EvaluationLoader:
         """The distinct examples of a split; by default all of them on one process."""
         split = self._split(name)
         device = split.windows.device
         batch_size = min(2**15, max(1, 2**22 // len(self.vocab)))  # bounds the logits' memory
-        return EvaluationLoader(split.examples, device, batch_size, rank, world_size)
+        return loaders.EvaluationLoader(split.examples, device, batch_size, rank, world_size)
 
     def _split(self, name: str) -> Split:
         if not self.splits:

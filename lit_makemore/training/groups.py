@@ -1,9 +1,8 @@
 """Groups: many updates in one batch of the Trainer (Keras calls it steps_per_execution).
 
-Between two updates the Trainer does work that takes longer than a native update. So it does this
-work once a group. Validations, logs, checkpoints and monitors still come after the update that they
-are due at: a group ends there. This file alone knows which callbacks allow that, where the next
-group must end, and what the Trainer must be told.
+What the Trainer does between two updates takes longer than a native update. It does that once a
+group. Validations, logs, checkpoints and monitors still come after the update that they are due at:
+a group ends there.
 """
 
 from collections.abc import Callable
@@ -12,14 +11,7 @@ from typing import Any
 
 import lightning.pytorch as pl
 import torch
-from lightning.pytorch.callbacks import (
-    LearningRateFinder,
-    ModelCheckpoint,
-    ProgressBar,
-    RichProgressBar,
-    Timer,
-    TQDMProgressBar,
-)
+from lightning.pytorch import callbacks
 from lightning.pytorch.utilities.model_helpers import is_overridden
 from torch import Tensor
 
@@ -38,14 +30,14 @@ HOOKS = (
 """What Lightning calls at every update, of callbacks and of modules."""
 # Of Lightning's callbacks with such a hook, those that lose nothing by a group. A subclass is
 # somebody's own, and may count.
-THEIRS = (ModelCheckpoint, RichProgressBar, Timer, TQDMProgressBar)
+BARS = (callbacks.RichProgressBar, callbacks.TQDMProgressBar)
+THEIRS = (callbacks.ModelCheckpoint, callbacks.Timer, *BARS)
 
 
 class AtUpdates(pl.Callback):
-    """A callback that acts at some updates. Those between them may be one group.
+    """A callback that acts at some updates, between which there may be groups.
 
-    A subclass says when it acts by a method `due` of its own. One that inherits `due` may act at
-    every update, for all this program knows; then updates are made one by one.
+    Its class says when by a method `due`. One that inherits that may act at every update.
     """
 
     alone = False
@@ -62,10 +54,10 @@ def needs_every_update(callback: pl.Callback) -> bool:
         return True
     if isinstance(callback, AtUpdates):
         return "due" not in vars(type(callback))
-    if isinstance(callback, LearningRateFinder):  # its trial sets a rate each update
+    if isinstance(callback, callbacks.LearningRateFinder):  # its trial sets a rate each update
         return True
     if type(callback) in THEIRS:
-        return lightning_internals.saves_by_time(callback)
+        return lightning_internals.save_interval(callback) == 1
     return any(is_overridden(hook, callback, parent=pl.Callback) for hook in HOOKS)
 
 
@@ -90,14 +82,10 @@ def next_size(trainer: Any) -> int:
 
 
 class Groups:
-    """Lets the Trainer take groups: the loader stacks minibatches, and `update` trains on them.
+    """Lets the Trainer of a fit take groups, until `stays` is false: the loader stacks minibatches.
 
-    Args:
-        trainer: of a fit that has been set up.
-        loader: where its minibatches come from.
-        update: makes one update for each of G minibatches: windows (G, B, T) and targets (G, B) or
-            (G, B, V) to the sum of the G losses, a scalar in float64.
-        stays: whether the next updates may be a group; if not, there is no group from here on.
+    `update` makes one for each of G of them: windows (G, B, T) and targets (G, B) or (G, B, V) to
+    the sum of the G losses, a scalar in float64.
     """
 
     def __init__(
@@ -108,7 +96,7 @@ class Groups:
         stays: Callable[[], bool],
     ) -> None:
         self._trainer, self._loader, self._update, self._stays = trainer, loader, update, stays
-        loader.group = self._next
+        self._loader.group = self._next
         self._undo = lightning_internals.replace_updates(trainer, self._run)
 
     def close(self) -> None:
@@ -127,13 +115,13 @@ class Groups:
         if x.ndim == 2:  # an ordinary minibatch
             x, y = x[None], y[None]
         with torch.no_grad():
-            total = self._update(x, y)
+            loss = self._update(x, y) / len(x)
         lightning_internals.count_updates(self._trainer, len(x))
-        return {"loss": total / len(x)}
+        return {"loss": loss}
 
     def show(self, module: pl.LightningModule, outputs: Any, batch: Any) -> None:
         """Lightning's progress bars count batches: they are told how many there were."""
         bar: Any = self._trainer.progress_bar_callback
-        if self._loader.group and isinstance(bar, ProgressBar) and type(bar) in THEIRS:
+        if self._loader.group and type(bar) in BARS:
             last = self._trainer.fit_loop.epoch_loop.batch_idx
             bar.on_train_batch_end(self._trainer, module, outputs, batch, last)

@@ -1,7 +1,6 @@
 """What this project needs of Lightning and cannot have through its public interface.
 
-One function for each need, with the reason. tests/training/test_lightning_internals.py fails when
-Lightning renames what a function reaches for.
+tests/training/test_lightning_internals.py fails when Lightning renames what a function reaches for.
 """
 
 import atexit
@@ -14,21 +13,16 @@ from lightning.pytorch.callbacks import ModelCheckpoint
 
 
 def validation_follows(trainer: pl.Trainer) -> bool:
-    """Whether a validation comes between this update and the next one.
+    """Whether a validation comes between this update and the next one, in on_train_batch_end.
 
-    To be asked in on_train_batch_end. Lightning decides it after that hook, in a private method,
-    from the interval, the limits, the clock and `should_stop`. A checkpoint that is saved before a
-    validation that is due would miss it after a resume.
+    Lightning decides it later. A run resumed from a checkpoint saved in between would miss it.
     """
     loop = trainer.fit_loop
     return bool(loop.epoch_loop._should_check_val_fx(loop._data_fetcher))  # type: ignore[arg-type]
 
 
 def validate_now(trainer: pl.Trainer) -> None:
-    """Runs a validation inside a fit, as the training loop does.
-
-    Lightning validates at multiples of an interval only. `trainer.validate` would end the fit.
-    """
+    """Runs a validation inside a fit, which `trainer.validate` would end."""
     trainer.validating = True
     trainer.fit_loop.epoch_loop.val_loop.run()
     trainer.training = True
@@ -37,22 +31,16 @@ def validate_now(trainer: pl.Trainer) -> None:
 def replace_updates(
     trainer: pl.Trainer, run: Callable[[Any], dict[str, Any]]
 ) -> Callable[[], None]:
-    """Lets `run` make the updates of a batch, where Lightning's automatic optimization would.
-
-    It returns the outputs of on_train_batch_end; the loop calls no other hook then. The function
-    that is returned undoes it.
-    """
+    """Lets `run` make the updates of a batch and give their outputs, as Lightning's automatic
+    optimization would. The function that is returned undoes it."""
     loop: Any = trainer.fit_loop.epoch_loop.automatic_optimization
     loop.run = lambda optimizer, batch_idx, kwargs: run(kwargs["batch"])
     return lambda: vars(loop).pop("run", None)
 
 
 def count_updates(trainer: pl.Trainer, n: int) -> None:
-    """Counts one step of the training loop as n minibatches and n updates.
-
-    A group of minibatches is one batch to the loop, which counts batches. `global_step`,
-    validations, `max_steps` and checkpoints follow these counters.
-    """
+    """Counts one step of the training loop as n minibatches and n updates: `global_step`,
+    validations, `max_steps` and checkpoints follow these counters."""
     loop = trainer.fit_loop.epoch_loop
     for progress in (loop.batch_progress.total, loop.batch_progress.current):
         for stage in ("ready", "started", "processed", "completed"):
@@ -60,11 +48,11 @@ def count_updates(trainer: pl.Trainer, n: int) -> None:
     # The loop takes a group for one of the many batches that it expects.
     if loop.batch_progress.current.ready >= trainer.num_training_batches:
         loop.batch_progress.is_last_batch = True
-    optimizer = loop.automatic_optimization.optim_progress.optimizer
-    for counted in (optimizer.step, optimizer.zero_grad):
-        for tracker in (counted.total, counted.current):
-            for stage in vars(tracker):
-                setattr(tracker, stage, getattr(tracker, stage) + n)
+    made = loop.automatic_optimization.optim_progress.optimizer
+    step, zero_grad = made.step, made.zero_grad
+    for tracker in (step.total, step.current, zero_grad.total, zero_grad.current):
+        for stage in vars(tracker):
+            setattr(tracker, stage, getattr(tracker, stage) + n)
     loop._batches_that_stepped += n - 1
 
 
@@ -80,28 +68,19 @@ def detects_anomaly(trainer: pl.Trainer) -> bool:
 
 
 def save_interval(callback: pl.Callback) -> int:
-    """Updates between two saves of a ModelCheckpoint; 0 if it saves by other events."""
-    return callback._every_n_train_steps if isinstance(callback, ModelCheckpoint) else 0
-
-
-def saves_by_time(callback: pl.Callback) -> bool:
-    """Whether a ModelCheckpoint saves after some time, and so looks at the clock each update."""
-    return isinstance(callback, ModelCheckpoint) and callback._train_time_interval is not None
+    """Updates between two looks of a ModelCheckpoint; 0 if it saves by other events than these."""
+    if not isinstance(callback, ModelCheckpoint):
+        return 0
+    return 1 if callback._train_time_interval is not None else callback._every_n_train_steps
 
 
 def leave_signals_alone(trainer: pl.Trainer) -> None:
-    """Keeps a Trainer from setting a handler of SIGTERM while its loops run.
-
-    Inside that handler it asks the other processes, where they may wait for each other for ever,
-    and ends those that it has started.
-    """
+    """Keeps a Trainer from setting its handler of SIGTERM, which asks the other processes: they
+    may wait for each other for ever."""
     trainer._signal_connector.register_signal_handlers = lambda: None  # type: ignore[method-assign]
 
 
 def wait_for_nobody_at_exit() -> None:
-    """Lets a process that failed end although others are connected with it.
-
-    Lightning closes a connection by NCCL at the exit of a process. That waits for the others, and
-    they may wait for this one in an exchange, for minutes.
-    """
+    """Lets a process that failed end although others are connected with it: at its exit Lightning
+    closes a connection by NCCL, which waits for them, and they may wait for this one."""
     atexit.unregister(_destroy_dist_connection)

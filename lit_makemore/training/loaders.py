@@ -31,26 +31,22 @@ def _restored(state: list[int]) -> torch.Generator:
 
 
 class MinibatchLoader:
-    """Training minibatches without an end, one pass at a time.
+    """Training minibatches, a pass at a time; after load_state_dict the rest of a pass.
 
-    Each of world_size processes draws the same global minibatch of batch_size examples, and takes
-    its share of the rows. So their number does not change which examples are seen. A restored
-    loader continues with the minibatch after the checkpoint.
+    All processes draw the same global minibatch, of which each takes its share of the rows.
 
     Args:
         examples: with their targets.
-        batch_size: B, rows of the global minibatch.
+        batch_size: B, rows of the global minibatch, a multiple of world_size.
         generator: draws the order; owned by this object, on the CPU.
         sampling: "replacement" draws B examples for each minibatch; "shuffled" goes through all
             examples in a new order in each pass and leaves out the last N % B.
-        rank, world_size: the number of this process, and how many there are.
         repeat: whether every pass has the minibatches of the first one.
-        pass_length: minibatches of a pass, if there are fewer than fit into the examples.
-        update: minibatches of an update; what fits is a multiple of it.
+        limit: minibatches of a pass, or their share of those that fit, as the Trainer limits them.
+        update: minibatches of an update, of which a pass has a whole number.
 
     Attribute group, if set, says how many minibatches come next. They are stacked as (G, B, …).
-    There are fewer at the end of a pass, or where they would take too much memory. A batch_size
-    that is no multiple of world_size raises ValueError.
+    There are fewer at the end of a pass, or where they would take too much memory.
     """
 
     def __init__(
@@ -62,34 +58,41 @@ class MinibatchLoader:
         rank: int = 0,
         world_size: int = 1,
         repeat: bool = False,
-        pass_length: int | None = None,
+        limit: int | float = 1.0,
         update: int = 1,
     ) -> None:
         self.examples, self.generator = examples, generator
         self.group: Callable[[], int] | None = None
         self._shuffled, self._repeat = sampling == "shuffled", repeat
-        self._rank, self._world_size, self._update = rank, world_size, update
+        self._rank, self._world_size = rank, world_size
+        self._limit, self._update = limit, update
         self._pass_start = generator.get_state()
         self.goes_on = False  # whether an iteration goes on in a pass, as those of a resumed fit do
-        self.resize(batch_size, pass_length)
+        self.resize(batch_size)
 
-    def resize(self, batch_size: int, pass_length: int | None = None) -> None:
+    def resize(self, batch_size: int) -> None:
         """Another batch size, and the beginning of a pass."""
         n = self._world_size
         if batch_size % n:
-            raise ValueError(
-                f"{n} processes share batch_size {batch_size}; make it a multiple of {n}"
-            )
+            remedy = f"make it a multiple of {n}"
+            raise ValueError(f"{n} processes share batch_size {batch_size}; {remedy}")
         if self._shuffled and batch_size > len(self.examples):  # each is in it only once
             wanted, batch_size = batch_size, len(self.examples) // n * n
             log.info(f"of --data.batch_size {wanted} a shuffled minibatch has only {batch_size}")
         self.batch_size, share = batch_size, batch_size // n
         self._rows = slice(self._rank * share, (self._rank + 1) * share)
-        self._length = pass_length or len(self)
+        fit, limit, n = len(self), self._limit, self._update
+        length = int(fit * limit) if isinstance(limit, float) else min(fit, limit)
+        if length and (length < n or (length < fit and length % n)):
+            raise ValueError(
+                f"{length} minibatches of a pass are no multiple of "
+                f"--trainer.accumulate_grad_batches {n}; choose another limit or --data.batch_size"
+            )
+        self._length = length - length % n
         self._position = self._length  # minibatches of the current pass that were given out
 
     def __len__(self) -> int:
-        """Minibatches that fit into the examples; the Trainer's limits count from here."""
+        """Minibatches that fit; the Trainer's limits count from here."""
         n = max(1, len(self.examples) // self.batch_size)
         return n - n % min(n, self._update)
 
@@ -104,11 +107,9 @@ class MinibatchLoader:
             permutation = torch.randperm(len(self.examples), generator=self.generator)
         while self._position < self._length:
             index = self._next(permutation)[:, self._rows]  # (G, B)
+            index = index[0] if len(index) == 1 else index  # an ordinary minibatch
             x, y = self.examples[index.flatten()]
-            if len(index) == 1:  # an ordinary minibatch
-                yield x, y
-            else:
-                yield x.unflatten(0, index.shape), y.unflatten(0, index.shape)
+            yield x.unflatten(0, index.shape), y.unflatten(0, index.shape)
 
     def _next(self, permutation: Tensor | None) -> Tensor:
         """The indices of the next G minibatches, (G, B) int64."""
@@ -125,12 +126,8 @@ class MinibatchLoader:
         return index.view(n, self.batch_size)
 
     def state_dict(self) -> dict[str, Any]:
-        return {
-            "generator": self.generator.get_state(),
-            "pass_start": self._pass_start,
-            "position": self._position,
-            "length": self._length,
-        }
+        place = {"position": self._position, "length": self._length}
+        return {"generator": self.generator.get_state(), "pass_start": self._pass_start, **place}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         self.generator.set_state(state["generator"].cpu())
@@ -142,12 +139,8 @@ class MinibatchLoader:
 class EvaluationLoader:
     """The distinct examples of a split, each once, as batches of type EvaluationBatch.
 
-    Many examples share a window. The network sees each window of a batch only once.
-
-    Args:
-        examples: what windows.distinct returns; the weights (D, 2) say how often each example
-            occurs, and how often in novel words.
-        batch_size: examples of a global batch, of which each process takes its share.
+    Many examples share a window, which the network sees once a batch. `examples` is what
+    windows.distinct returns; batch_size counts those of a global batch, which processes share.
     """
 
     def __init__(
@@ -158,12 +151,9 @@ class EvaluationLoader:
         rank: int = 0,
         world_size: int = 1,
     ) -> None:
-        self._x, self._y, self._weights = examples
-        self._device = device
-        self._chunks = [
-            chunk.tensor_split(world_size)[rank]
-            for chunk in torch.arange(len(self._y)).split(batch_size)
-        ]
+        (self._x, self._y, self._weights), self._device = examples, device
+        chunks = torch.arange(len(self._y)).split(batch_size)
+        self._chunks = [chunk.tensor_split(world_size)[rank] for chunk in chunks]
 
     def __len__(self) -> int:
         return len(self._chunks)

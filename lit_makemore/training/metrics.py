@@ -19,11 +19,10 @@ class SplitMetrics(Metric):
 
     loss            mean cross-entropy in nats
     loss_novel      the same over words that are not among the training words; NaN without any
-    perplexity      exp(loss)
-    bits_per_char   loss in bits
+    perplexity, bits_per_char    exp(loss), and loss in bits
     top1, top5      how often the next character is the likeliest, or among the five likeliest
 
-    With sync_on_compute they are of all processes, of which each has its share of the examples.
+    With sync_on_compute they are of all processes, which share the examples.
     """
 
     full_state_update = False
@@ -37,10 +36,8 @@ class SplitMetrics(Metric):
         self.add_state("counts", torch.zeros(2, dtype=torch.float64), dist_reduce_fx="sum")
 
     def update(self, logits: Tensor, y: Tensor, weights: Tensor) -> None:
-        """Adds a batch of examples: logits (B, V) and next tokens y (B,).
-
-        The weights (B, 2) say how often each example occurs, and how often in novel words.
-        """
+        """Adds logits (B, V) for next tokens y (B,), and how often each example occurs, and how
+        often in novel words: weights (B, 2)."""
         logits, y, weights = (value.to(self.sums.device) for value in (logits, y, weights))
         losses = cross_entropy(logits, y, reduction="none")
         # The rank of the right character, 1 for the likeliest; a NaN counts as the worst rank.
@@ -53,31 +50,22 @@ class SplitMetrics(Metric):
 
     def add(self, net: nn.Module, batch: EvaluationBatch | tuple[Tensor, Tensor]) -> None:
         """Adds a batch of an EvaluationLoader, or windows and next tokens of another loader."""
-        if len(batch) == 2:  # nobody knows the novel words
-            x, y = batch
-            self.update(net(x), y, torch.tensor([[1.0, 0.0]], device=y.device).expand(len(y), 2))
+        if len(batch) == 2:
+            once = torch.tensor([[1.0, 0.0]]).expand(len(batch[1]), 2)  # which words are novel?
+            self.update(net(batch[0]), batch[1], once)
         else:
             x, inverse, y, weights = batch
             self.update(net(x)[inverse], y, weights)
 
     def compute(self) -> dict[str, float]:
         (loss, loss_novel), (top1, _), (top5, _) = (self.sums / self.counts).tolist()
-        return {
-            "loss": loss,
-            "loss_novel": loss_novel,
-            "perplexity": exp(min(loss, 700.0)),
-            "bits_per_char": loss / log(2),
-            "top1": top1,
-            "top5": top5,
-        }
+        units = {"perplexity": exp(min(loss, 700.0)), "bits_per_char": loss / log(2)}
+        return {"loss": loss, "loss_novel": loss_novel, **units, "top1": top1, "top5": top5}
 
 
 @torch.no_grad()
 def evaluate(net: nn.Module, batches: Iterable[EvaluationBatch]) -> dict[str, float]:
-    """The metrics of a network, windows (B, T) to logits (B, V), on all examples of a split.
-
-    It is evaluated in evaluation mode and left as it was.
-    """
+    """The metrics of a network, windows (B, T) to logits (B, V), in evaluation mode on a split."""
     metrics = SplitMetrics(sync_on_compute=False)  # this process has all; others have ended
     with evaluating(net):
         for batch in batches:

@@ -110,7 +110,6 @@ class LitMLP(pl.LightningModule):
         return self.net(x)
 
     def loss(self, batch: tuple[Tensor, Tensor]) -> Tensor:
-        """The mean loss of a minibatch, a scalar."""
         x, y = batch
         return cross_entropy(self(x), y)
 
@@ -128,24 +127,19 @@ class LitMLP(pl.LightningModule):
         return self.loss(batch)
 
     def configure_optimizers(self) -> torch.optim.Optimizer:
-        options: Any = self.hparams
-        if options.schedule == "step":
-            self.lr_multiplier = partial(
-                step_decay, milestones=options.lr_milestones, gamma=options.lr_gamma
-            )
-        else:
-            total = self.trainer.max_steps
-            self.lr_multiplier = partial(one_cycle, total_steps=total, warmup=options.warmup)
+        o: Any = self.hparams
+        total = self.trainer.max_steps
+        self.lr_multiplier = partial(one_cycle, total_steps=total, warmup=o.warmup)
+        if o.schedule == "step":
+            self.lr_multiplier = partial(step_decay, milestones=o.lr_milestones, gamma=o.lr_gamma)
         # One kernel updates all parameters. In mixed precision, Lightning cannot clip with it.
         precision, clips = self.trainer.precision, bool(self.trainer.gradient_clip_val)
         fused = precision != "16-mixed" and not (precision == "bf16-mixed" and clips)
-        optimizer: torch.optim.Optimizer
-        if options.optimizer == "sgd":
-            optimizer = torch.optim.SGD(self.parameters(), lr=options.lr, fused=fused)
-        else:
-            decay = {"weight_decay": options.weight_decay}
-            optimizer = torch.optim.AdamW(self.parameters(), options.lr, fused=fused, **decay)
-        self._rate = None if self._restored else options.lr
+        optimizer: torch.optim.Optimizer = torch.optim.SGD(self.parameters(), o.lr, fused=fused)
+        if o.optimizer == "adamw":
+            decay = {"weight_decay": o.weight_decay}
+            optimizer = torch.optim.AdamW(self.parameters(), o.lr, fused=fused, **decay)
+        self._rate = None if self._restored else o.lr
         optimizer.register_step_pre_hook(self.set_lr)
         return optimizer
 
@@ -221,16 +215,15 @@ class LitMLP(pl.LightningModule):
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         self._rate, self._restored = None, True  # the optimizer has the rate of the checkpoint
-        entry, state = checkpoint[KEY], checkpoint["state_dict"]
+        entry, state, kind = checkpoint[KEY], checkpoint["state_dict"], self.hparams["optimizer"]
         self.model.check(entry)
         if self._trainer is None or self.trainer.state.fn != "fit":
             self.model.take_parts_of(entry)
             return
-        ours = self.hparams["optimizer"]
-        if (theirs := checkpoint["hyper_parameters"].get("optimizer", ours)) != ours:
-            raise ValueError(f"the checkpoint's optimizer is {theirs}, not {ours}; go on with that")
-        if entry["mixture"] != self.model.described("")["mixture"]:  # the user has changed it
+        if (theirs := checkpoint["hyper_parameters"].get("optimizer", kind)) != kind:
+            raise ValueError(f"the checkpoint's optimizer is {theirs}, not {kind}; go on with that")
+        if entry["mixture"] != (self.model.mixture is not None):  # the user has changed it
             mixture = f"{PREFIX}mixture."
-            ours = {k: v for k, v in self.state_dict().items() if k.startswith(mixture)}
             kept = {k: v for k, v in state.items() if not k.startswith(mixture)}
+            ours = {k: v for k, v in self.state_dict().items() if k.startswith(mixture)}
             checkpoint["state_dict"] = {**kept, **ours}

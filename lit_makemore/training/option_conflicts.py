@@ -1,7 +1,6 @@
 """Which options of a fit make no sense or exclude each other: tables of (condition, message).
 
-docs/beyond.md shows which parts go together. engine.py says what the native step needs, and
-commands/options.py what only the command line knows.
+engine.py says what the native step needs, commands/options.py what only the command line knows.
 """
 
 from collections.abc import Iterable, Mapping
@@ -45,15 +44,14 @@ def check_model(o: Any, constructor: Any) -> None:
     check_types(constructor, o, "model")
     manual, share = o.engine == "manual", 0 <= o.warmup < 1
     decays = o.weight_decay and o.optimizer == "sgd"
-    rows = [
+    refuse([
         (not o.lr > 0, f"--model.lr must be positive, not {o.lr}"),
         (not o.lr_gamma > 0, f"--model.lr_gamma must be positive, not {o.lr_gamma}"),
         (o.weight_decay < 0, f"--model.weight_decay must be 0 or positive, not {o.weight_decay}"),
         (not share, f"--model.warmup is a share of the run in [0, 1), not {o.warmup}"),
         (decays, "--model.weight_decay needs --model.optimizer adamw; set it to 0 for sgd"),
         (manual and o.dropout, f"{MANUAL} --model.dropout {o.dropout}"),
-    ]
-    refuse(rows)
+    ])  # fmt: skip
 
 
 def check_fit(module: Any, trainer: pl.Trainer, data: Any) -> None:
@@ -70,14 +68,11 @@ def check_fit(module: Any, trainer: pl.Trainer, data: Any) -> None:
     norm = "Batch Normalization needs at least 2 examples on each process"
     inexact = precision not in ("32-true", "64-true")
     targets = getattr(data, "targets", "sampled")
-    rows = [
+    chooses = "--model.count_mixture true chooses its weight on the val words: it needs"
+    refuse([
         (changed, f"the network has its {changed}; make another LitMLP instead"),
         (mixed and processes > 1, "--model.count_mixture true works on one process only"),
-        (
-            mixed and without_val,
-            "--model.count_mixture true chooses its weight on the val words: it needs "
-            "NamesDataModule, and --trainer.limit_val_batches other than 0",
-        ),
+        (mixed and without_val, f"{chooses} NamesDataModule and --trainer.limit_val_batches"),
         (no_val and trainer.limit_val_batches, "without val words: --trainer.limit_val_batches 0"),
         (endless, "a one-cycle schedule needs the length of the run: --trainer.max_steps N"),
         (alone, f"{norm}; raise --data.batch_size"),
@@ -85,8 +80,7 @@ def check_fit(module: Any, trainer: pl.Trainer, data: Any) -> None:
         (manual and inexact, f"{MANUAL} --trainer.precision {precision}"),
         (manual and processes > 1, f"{MANUAL} {processes} processes"),
         (manual and targets != "sampled", f"{MANUAL} --data.targets {targets}"),
-    ]
-    refuse(rows)
+    ])  # fmt: skip
 
 
 def check_data(model: Any, data: Any) -> None:

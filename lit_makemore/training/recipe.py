@@ -1,8 +1,7 @@
 """The options that follow from the length of a word list. Pure functions.
 
-A network learns a short list by heart in a few hundred updates. A longer list takes more updates,
-and less dropout, a long one a wider network. docs/lists.md
-says what chose the factors of short lists, docs/growth.md what long ones reach.
+A longer list takes more updates and less dropout, a long one a wider network. docs/lists.md says
+what chose the factors of short lists, docs/growth.md what long ones reach.
 """
 
 from math import log10
@@ -20,12 +19,11 @@ LONG, LONG_WIDTH, LONG_PASSES = 250_000, 368, 12  # examples (names.txt has 182,
 
 
 def options_for(role: Role, examples: int) -> dict[str, Any]:
-    """The options of a run by their names, for a list of so many training examples.
+    """The options of a run, of a network or of a teacher of it, for so many training examples.
 
-    The role is network, for the one that is wanted, or teacher, for one that it learns from. Of
-    more than LONG examples, one wide network learns more in the time of five. Its width grows as
-    the fourth root of their number, so its parameters as the square root, as its passes shrink:
-    the time of an example stays the same.
+    Of more than LONG, one wide network learns more in the time of five. Its width grows as the
+    fourth root of their number, so its parameters as the square root, as its passes shrink: the
+    time of an example stays the same.
     """
     steps = interval = min(max(PASSES * examples // BATCH_SIZE, UPDATES[0]), UPDATES[1])
     # 0.65 up to 3,000 examples, 0.3 less for ten times as many, at least 0.1; in steps of 0.05

@@ -1,7 +1,6 @@
 """What depends on the step: the learning rate, and when the network is probed. Pure functions.
 
-In step_decay and one_cycle `step` counts the updates already made: the first update happens at
-step 0. In is_due and until_due it is the number of the update: the first has number 1.
+In step_decay and one_cycle the first update is at step 0; in is_due and until_due it is number 1.
 """
 
 from collections.abc import Sequence
@@ -11,19 +10,14 @@ EARLY = (1, 10, 100, 1000)  # updates that are always probed, because most happe
 
 
 def step_decay(step: int, milestones: Sequence[int], gamma: float) -> float:
-    """gamma to the power of how many milestones have been reached.
-
-    Update number milestones[0] + 1, the one at step milestones[0], is the first with the lower
-    rate. No milestones: a constant rate.
-    """
+    """gamma to the power of how many milestones have been reached; milestones[0] is the first step
+    with the lower rate."""
     return gamma ** sum(step >= milestone for milestone in milestones)
 
 
 def one_cycle(step: int, total_steps: int, warmup: float) -> float:
-    """Half a cosine up from 1/25 to 1, then half a cosine down to 4e-6 (Smith & Topin, 2018).
-
-    The rate rises in a share `warmup`, in [0, 1), of all updates.
-    """
+    """Half a cosine up from 1/25 to 1, in a share `warmup` of all updates, in [0, 1), then half a
+    cosine down to 4e-6 (Smith & Topin, 2018)."""
     start, end = 1 / 25, 1 / 25 / 1e4  # torch.optim.lr_scheduler.OneCycleLR's
     peak = warmup * total_steps - 1
     if step < peak:

@@ -67,14 +67,16 @@ def test_what_is_said_of_val_words_needs_val_words(word_list, caplog, splits, li
     assert len(caplog.messages) == lines
 
 
-def test_counts_need_a_table(word_list):
-    with pytest.raises(ValueError, match="--data.count needs a table: choose --data.column, too"):
-        NamesDataModule(str(word_list), count="n")
-
-
-def test_a_bad_block_size_is_named(word_list):
-    with pytest.raises(ValueError, match="block_size must be at least 1, not 0"):
-        NamesDataModule(str(word_list), block_size=0)
+@pytest.mark.parametrize(
+    ("options", "says"),
+    [
+        ({"count": "n"}, "--data.count needs a table: choose --data.column, too"),
+        ({"block_size": 0}, "block_size must be at least 1, not 0"),
+    ],
+)
+def test_a_bad_option_is_named(word_list, options, says):
+    with pytest.raises(ValueError, match=says):
+        NamesDataModule(str(word_list), **options)
 
 
 def test_an_evaluation_batch_has_few_logits_however_many_characters_there_are(tmp_path):

@@ -84,16 +84,13 @@ def test_row_b_starts_on_the_published_loss(device, precision):
 def test_row_a_starts_as_a_hand_written_forward_pass_does():
     first = replay(row_a, 1)[0][0]
     g = torch.Generator().manual_seed(2147483647)
-    C, W1 = (
-        torch.randn((27, 10), generator=g),
-        torch.randn((30, 100), generator=g) * (5 / 3) / 30**0.5,
-    )
+    C = torch.randn((27, 10), generator=g)
+    W1 = torch.randn((30, 100), generator=g) * (5 / 3) / 30**0.5
     W2, b2 = torch.randn((100, 27), generator=g) * 0.1, torch.randn(27, generator=g) * 0.1
     data = NamesDataModule()
     data.setup()
-    x, y = data.splits["train"].windows[
-        torch.randint(0, 182_625, (32,), generator=torch.Generator().manual_seed(42))
-    ]
+    g = torch.Generator().manual_seed(42)
+    x, y = data.splits["train"].windows[torch.randint(0, 182_625, (32,), generator=g)]
     hpreact = C[x].view(32, -1) @ W1
     bnraw = (hpreact - hpreact.mean(0)) / torch.sqrt(hpreact.var(0, unbiased=False) + 1e-5)
     logits = torch.tanh(1.1 * bnraw + 0.1) @ W2 + b2
@@ -112,6 +109,5 @@ def test_row_a_starts_as_a_hand_written_forward_pass_does():
 def test_a_replay_ends_on_the_published_losses(row, published):
     _, net, data = replay(row, 100_000)
     for split, loss in published.items():
-        assert evaluate(net, data.evaluation_loader(split))["loss"] == pytest.approx(
-            loss, abs=5e-4
-        ), split
+        found = evaluate(net, data.evaluation_loader(split))["loss"]
+        assert found == pytest.approx(loss, abs=5e-4), split

@@ -12,6 +12,7 @@ import pytest
 import torch
 from lightning.pytorch.callbacks import BatchSizeFinder, EMAWeightAveraging, TQDMProgressBar
 from lightning.pytorch.loggers import CSVLogger
+from lightning.pytorch.tuner import Tuner
 from torch.optim.swa_utils import AveragedModel
 from torch.utils.data import DataLoader, TensorDataset
 
@@ -32,13 +33,15 @@ def parts(word_list):
 
 def trainer(tmp_path, **options) -> pl.Trainer:
     usual = {"max_steps": 24, "accelerator": "cpu", "log_every_n_steps": 5}
-    return pl.Trainer(**usual, default_root_dir=tmp_path, **options)
+    return pl.Trainer(**{**usual, "default_root_dir": tmp_path, **options})
+
+
+QUIET = {"logger": False, "enable_checkpointing": False, "enable_progress_bar": False}
+NO_FILES = {"logger": False, "enable_checkpointing": False}
 
 
 def test_fit_validate_and_test_give_their_figures(parts, tmp_path, capfd):
-    bar = (
-        TQDMProgressBar()
-    )  # with the package rich, Lightning takes another, which needs a terminal
+    bar = TQDMProgressBar()  # with the package rich, Lightning's needs a terminal
     one = trainer(tmp_path, logger=CSVLogger(tmp_path), callbacks=[bar])
     one.fit(*parts)
     assert {"train/loss", "val/loss"} <= one.callback_metrics.keys()
@@ -63,29 +66,18 @@ def test_predict_scores_the_words_of_a_file(parts, tmp_path, word_list):
 
 
 def test_no_minibatches_are_no_training(parts, tmp_path):
-    one = trainer(tmp_path, logger=False, limit_train_batches=0, enable_checkpointing=False)
+    one = trainer(tmp_path, limit_train_batches=0, **NO_FILES)
     one.fit(*parts)
     assert one.global_step == 0
 
 
-@pytest.mark.parametrize("split", ["train", "val", "test"])
-def test_loaders_before_setup_say_what_is_missing(parts, split):
+LOADERS = [f"{split}_dataloader" for split in ("train", "val", "test")]
+
+
+@pytest.mark.parametrize("name", [*LOADERS, "baselines", "best_counts", "count_model"])
+def test_loaders_and_counts_before_setup_say_what_is_missing(parts, name):
     with pytest.raises(ValueError, match="call setup first"):
-        getattr(parts[1], f"{split}_dataloader")()
-
-
-@pytest.mark.parametrize("counts", ["baselines", "best_counts", "count_model"])
-def test_counts_before_setup_say_what_is_missing(parts, counts):
-    with pytest.raises(ValueError, match="call setup first"):
-        getattr(parts[1], counts)
-
-
-def test_without_logger_and_bar_nothing_is_said(parts, tmp_path, capfd):
-    quiet = {"enable_progress_bar": False, "enable_model_summary": False}
-    one = trainer(tmp_path, logger=False, enable_checkpointing=False, **quiet)
-    one.fit(*parts)
-    (val,) = one.validate(*parts, verbose=False)
-    assert val["val/loss"] > 0
+        getattr(parts[1], name)()
 
 
 def saved(module):
@@ -107,7 +99,7 @@ COPIES = {
 @pytest.mark.parametrize("way", COPIES)
 def test_what_was_trained_natively_can_be_copied_and_trained_on(parts, tmp_path, way, bar):
     model, data = parts
-    quiet = {"logger": False, "enable_checkpointing": False, "enable_progress_bar": bar}
+    quiet = {**QUIET, "enable_progress_bar": bar}
     trainer(tmp_path, **quiet).fit(model, data)
     assert model.engine == "native"
     again, its_data = COPIES[way](model), copy.deepcopy(data)
@@ -120,25 +112,16 @@ def test_what_was_trained_natively_can_be_copied_and_trained_on(parts, tmp_path,
 
 
 def test_a_second_fit_may_average_its_weights(parts, tmp_path):
-    quiet = {"logger": False, "enable_checkpointing": False, "enable_progress_bar": False}
-    trainer(tmp_path, **quiet).fit(*parts)
-    last = trainer(tmp_path, **quiet, callbacks=[EMAWeightAveraging(decay=0.5)])
+    trainer(tmp_path, **QUIET).fit(*parts)
+    last = trainer(tmp_path, **QUIET, callbacks=[EMAWeightAveraging(decay=0.5)])
     last.fit(*parts)
     assert (parts[0].engine, last.global_step) == ("autograd", 24)
 
 
-ORDERS = {
-    "validate, fit": "validate fit",
-    "fit, validate, fit": "fit validate fit",
-    "fit, test, fit, test": "fit test fit test",
-}
-
-
-@pytest.mark.parametrize("calls", ORDERS.values(), ids=ORDERS)
+@pytest.mark.parametrize("calls", ["validate fit", "fit validate fit", "fit test fit test"])
 def test_the_calls_of_a_trainer_come_in_any_order(parts, tmp_path, calls):
-    quiet = {"logger": False, "enable_checkpointing": False, "enable_progress_bar": False}
     for call in calls.split():
-        one = trainer(tmp_path, **quiet)
+        one = trainer(tmp_path, **QUIET)
         getattr(one, call)(*parts)
         assert one.callback_metrics
 
@@ -149,10 +132,7 @@ def test_the_batch_size_that_is_found_is_what_trains(parts, tmp_path, engine):
     model, data = parts
     model.hparams["engine"] = engine
     finder = BatchSizeFinder(steps_per_trial=1, max_trials=2)
-    quiet = {"logger": False, "enable_checkpointing": False, "enable_progress_bar": False}
-    one = pl.Trainer(
-        accelerator="cpu", default_root_dir=tmp_path, max_epochs=1, callbacks=[finder], **quiet
-    )
+    one = trainer(tmp_path, max_steps=-1, max_epochs=1, callbacks=[finder], **QUIET)
     one.fit(model, data)
     assert (data.batch_size, one.global_step) == (4, 32)
     assert len(next(iter(data.train_dataloader()))[1]) == 4
@@ -166,16 +146,15 @@ def test_another_batch_size_for_the_next_pass(parts, tmp_path, engine):
 
     model, data = parts
     model.hparams["engine"] = engine
-    quiet = {"logger": False, "enable_checkpointing": False, "enable_progress_bar": False}
-    options = {"callbacks": [Halves()], "reload_dataloaders_every_n_epochs": 1, **quiet}
-    one = pl.Trainer(accelerator="cpu", default_root_dir=tmp_path, max_epochs=2, **options)
+    options = {"callbacks": [Halves()], "reload_dataloaders_every_n_epochs": 1, **QUIET}
+    one = trainer(tmp_path, max_steps=-1, max_epochs=2, **options)
     one.fit(model, data)
     assert (one.global_step, model.engine) == (8 + 16, "autograd")
 
 
 def test_gradients_of_minibatches_that_do_not_divide_a_pass(parts, tmp_path):
     """The pass of 8 minibatches has 6 then, and a validation at its end."""
-    one = trainer(tmp_path, logger=False, accumulate_grad_batches=3, enable_checkpointing=False)
+    one = trainer(tmp_path, accumulate_grad_batches=3, **NO_FILES)
     one.fit(*parts)
     assert one.current_epoch == 12
     assert "val/loss" in one.callback_metrics
@@ -186,7 +165,7 @@ def test_a_fit_without_an_optimizer_trains_nothing(parts, tmp_path):
     before = {name: p.clone() for name, p in model.named_parameters()}
     model.configure_optimizers = lambda: None
     with pytest.warns(UserWarning, match="no optimizer"):
-        trainer(tmp_path, logger=False, enable_checkpointing=False).fit(model, data)
+        trainer(tmp_path, **NO_FILES).fit(model, data)
     for name, p in model.named_parameters():
         assert torch.equal(p, before[name])
 
@@ -195,8 +174,7 @@ def test_after_a_fit_that_ends_inside_a_pass_the_loader_has_whole_passes(parts, 
     model, data = parts
     path = tmp_path / "x.ckpt"
     for steps, ckpt_path in ((20, None), (28, path)):  # of 8 a pass
-        quiet = {"logger": False, "enable_checkpointing": False, "enable_progress_bar": False}
-        one = pl.Trainer(accelerator="cpu", default_root_dir=tmp_path, max_steps=steps, **quiet)
+        one = trainer(tmp_path, max_steps=steps, **QUIET)
         one.fit(model, data, ckpt_path=ckpt_path, weights_only=True if ckpt_path else None)
         one.save_checkpoint(path)
         assert [sum(1 for _ in data.train_dataloader()) for _ in range(2)] == [8, 8]
@@ -212,12 +190,9 @@ WRONG = {  # LitMLP's and NamesDataModule's arguments; a command line has a pars
 
 @pytest.mark.parametrize("name", WRONG)
 def test_an_argument_of_another_type_is_named(word_list, name):
-    of_data = name in inspect.signature(NamesDataModule).parameters
-    kind, usual = (
-        (NamesDataModule, {"path": word_list})
-        if of_data
-        else (LitMLP, {"chars": "ab", "block_size": 3})
-    )
+    kind, usual = LitMLP, {"chars": "ab", "block_size": 3}
+    if name in inspect.signature(NamesDataModule).parameters:
+        kind, usual = NamesDataModule, {"path": word_list}
     with pytest.raises(ValueError, match=rf"--(model|data)\.{name} must be .*, not"):
         kind(**{**usual, name: WRONG[name]})
 
@@ -225,7 +200,7 @@ def test_an_argument_of_another_type_is_named(word_list, name):
 def test_numbers_of_numpy_are_numbers(word_list, tmp_path):
     data = NamesDataModule(str(word_list), batch_size=np.int64(16), seed=np.int64(3))
     model = LitMLP(data.chars, 3, n_hidden=np.int64(8), n_layer=1, lr=np.float64(0.1))
-    one = trainer(tmp_path, logger=False, enable_checkpointing=False)
+    one = trainer(tmp_path, **NO_FILES)
     one.fit(model, data)
     one.save_checkpoint(tmp_path / "x.ckpt")
     assert load(tmp_path / "x.ckpt").generate(3, seed=1) == model.generate(3, seed=1)
@@ -243,7 +218,7 @@ def test_options_that_were_changed_too_late_are_not_ignored(parts, tmp_path, opt
     model, data = parts
     model.hparams[option] = value
     with pytest.raises(ValueError, match=says):
-        trainer(tmp_path, logger=False, enable_checkpointing=False).fit(model, data)
+        trainer(tmp_path, **NO_FILES).fit(model, data)
 
 
 def test_examples_of_a_loader_of_ones_own_are_evaluated(parts, tmp_path):
@@ -251,7 +226,7 @@ def test_examples_of_a_loader_of_ones_own_are_evaluated(parts, tmp_path):
     data.setup()
     windows = data.splits["val"].windows
     loader = DataLoader(TensorDataset(*windows[torch.arange(len(windows))]), 4)
-    one = trainer(tmp_path, logger=False, enable_checkpointing=False)
+    one = trainer(tmp_path, **NO_FILES)
     (own,), (ours,) = (one.validate(model, of, verbose=False) for of in (loader, data))
     assert own["val/loss"] == pytest.approx(ours["val/loss"])
 
@@ -272,7 +247,7 @@ def test_a_network_for_other_words_is_refused(
 ):
     data = parts[1]
     model = LitMLP(chars or data.chars, block_size, n_hidden=8, n_layer=1, engine=engine)
-    one = trainer(tmp_path, logger=False, enable_checkpointing=False)
+    one = trainer(tmp_path, **NO_FILES)
     with pytest.raises(ValueError, match=says):
         getattr(one, call)(model, data)
 
@@ -281,13 +256,26 @@ def test_a_network_for_other_words_is_refused(
 @pytest.mark.parametrize("kinds", [("sgd", "adamw"), ("adamw", "sgd")])
 def test_a_checkpoint_does_not_go_on_with_another_optimizer(parts, tmp_path, engine, kinds):
     data, ckpt_path = parts[1], tmp_path / "x.ckpt"
-    first, second = (
-        LitMLP(data.chars, 3, n_hidden=8, n_layer=1, engine=engine, optimizer=kind)
-        for kind in kinds
-    )
-    one = trainer(tmp_path, logger=False, enable_checkpointing=False)
+    usual = {"n_hidden": 8, "n_layer": 1, "engine": engine}
+    first, second = (LitMLP(data.chars, 3, optimizer=kind, **usual) for kind in kinds)
+    one = trainer(tmp_path, **NO_FILES)
     one.fit(first, data)
     one.save_checkpoint(ckpt_path)
-    two = pl.Trainer(max_steps=30, accelerator="cpu", logger=False, enable_checkpointing=False)
+    two = trainer(tmp_path, max_steps=30, **NO_FILES)
     with pytest.raises(ValueError, match=f"optimizer is {kinds[0]}, not {kinds[1]}"):
         two.fit(second, data, ckpt_path=ckpt_path, weights_only=True)
+
+
+@pytest.mark.filterwarnings("ignore")  # Lightning's advice
+def test_the_rate_that_a_tuner_finds_is_the_rate_of_the_fit(parts, tmp_path):
+    class Seen(pl.Callback):
+        rates = set()
+
+        def on_train_batch_end(self, trainer, *args):
+            self.rates.add(trainer.optimizers[0].param_groups[0]["lr"])
+
+    one = trainer(tmp_path, callbacks=[Seen()], **QUIET)
+    found = Tuner(one).lr_find(parts[0], datamodule=parts[1], num_training=30).suggestion()
+    Seen.rates.clear()
+    one.fit(*parts)
+    assert Seen.rates == {found} != {0.1}

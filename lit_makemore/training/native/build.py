@@ -32,7 +32,7 @@ FLAGS = (
 # All instructions of this processor, and several threads. Not every compiler knows both flags:
 # Apple's has no OpenMP, and on some processors no -march=native.
 EXTRA: tuple[tuple[str, ...], ...] = (("-march=native", "-fopenmp"), ("-march=native",), ())
-
+CACHE = "~/Library/Caches" if sys.platform == "darwin" else "~/.cache"
 PATIENCE = 300  # seconds; it takes a few
 _ONE_AT_A_TIME = Lock()
 
@@ -43,11 +43,7 @@ class BuildError(Exception):
 
 @cache
 def library() -> ctypes.CDLL:
-    """The library, built if this machine has not built it before.
-
-    Raises:
-        BuildError: there is no compiler, it fails, or the library cannot be stored or loaded.
-    """
+    """The library, built if this machine has not built it before; BuildError if that fails."""
     path = _built()
     try:
         try:
@@ -58,10 +54,8 @@ def library() -> ctypes.CDLL:
             path.unlink(missing_ok=True)  # built on another machine
             return ctypes.CDLL(str(_built()))
     except OSError as error:
-        raise BuildError(
-            f"{path} cannot be loaded ({error}); let XDG_CACHE_HOME name a folder that may hold "
-            "programs"
-        ) from error
+        remedy = "let XDG_CACHE_HOME name a folder that may hold programs"
+        raise BuildError(f"{path} cannot be loaded ({error}); {remedy}") from error
 
 
 def ahead() -> None:
@@ -85,62 +79,46 @@ def compiler() -> list[str] | None:
     return next(([path] for path in found if path), None)
 
 
-def cache_folder() -> Path:
-    """Where libraries are kept."""
-    if named := os.environ.get("XDG_CACHE_HOME"):
-        return Path(named).expanduser() / "lit_makemore"
-    try:
-        home = Path.home()
-    except RuntimeError as error:  # a container: no HOME, and a number without a user
-        raise BuildError(
-            "there is no home folder; let XDG_CACHE_HOME name a folder to store it in"
-        ) from error
-    return home / ("Library/Caches" if sys.platform == "darwin" else ".cache") / "lit_makemore"
-
-
 def _built() -> Path:
     """The path of the library, which exists afterwards."""
-    with _ONE_AT_A_TIME:
-        try:
-            return _build()
-        except subprocess.TimeoutExpired as error:
-            raise BuildError(f"the compiler {error.cmd[0]} does not end; see CXX") from error
-
-
-def _build() -> Path:
-    command = compiler()
-    if command is None:
+    if (command := compiler()) is None:
         raise BuildError("there is no C++ compiler; install g++, or name one by the variable CXX")
-    key = hashlib.sha256()
-    for part in (SOURCE.read_bytes(), _version(command), repr((FLAGS, EXTRA)), _processor()):
-        key.update(part if isinstance(part, bytes) else part.encode())
-    place, name = cache_folder(), f"native-{key.hexdigest()[:16]}"
-    begun = perf_counter()
+    place = Path(os.environ.get("XDG_CACHE_HOME") or CACHE) / "lit_makemore"
     try:
-        place.mkdir(parents=True, exist_ok=True, mode=0o700)
-        for path in place.glob(f"{name}-*.so"):
-            if _is_as_built(path):
-                return path
-        # Other processes see the library only when it is whole.
-        with tempfile.TemporaryDirectory(dir=place) as folder:
-            unfinished = Path(folder) / "native.so"
-            for extra in EXTRA:
-                try:
-                    _compile(command, [*FLAGS, *extra], unfinished)
-                    break
-                except BuildError:
-                    if extra == EXTRA[-1]:
-                        raise
-            path = place / f"{name}-{_checksum(unfinished)}.so"
-            with unfinished.open("rb") as file:
-                os.fsync(file.fileno())
-            unfinished.replace(path)
-        log.info("built %s in %.1f s; the next run finds it", SOURCE.name, perf_counter() - begun)
+        place = place.expanduser()
+        with _ONE_AT_A_TIME:
+            return _found_or_built(place, command)
+    except RuntimeError as error:  # a container: no HOME, and a number without a user
+        remedy = "let XDG_CACHE_HOME name a folder to store it in"
+        raise BuildError(f"there is no home folder; {remedy}") from error
     except OSError as error:
         raise BuildError(
             f"nothing can be stored in {place} ({error.strerror}); let XDG_CACHE_HOME name "
             "another folder"
         ) from error
+
+
+def _found_or_built(place: Path, command: list[str]) -> Path:
+    made_of = SOURCE.read_bytes(), _run([*command, "--version"]).stdout, _processor()
+    key = hashlib.sha256(repr((*made_of, FLAGS, EXTRA)).encode()).hexdigest()[:16]
+    place.mkdir(parents=True, exist_ok=True, mode=0o700)
+    for path in place.glob(f"native-{key}-*.so"):
+        if _is_as_built(path):
+            return path
+    begun = perf_counter()
+    # Other processes see the library only when it is whole.
+    with tempfile.TemporaryDirectory(dir=place) as folder:
+        unfinished = Path(folder) / "native.so"
+        for extra in EXTRA:
+            if not (error := _compile(command, [*FLAGS, *extra], unfinished)):
+                break
+        else:
+            raise BuildError(f"{command[0]} cannot build {SOURCE.name}: {error}")
+        path = place / f"native-{key}-{_checksum(unfinished)}.so"
+        with unfinished.open("rb") as file:
+            os.fsync(file.fileno())
+        unfinished.replace(path)
+    log.info("built %s in %.1f s; the next run finds it", SOURCE.name, perf_counter() - begun)
     return path
 
 
@@ -157,35 +135,36 @@ def _checksum(path: Path) -> str:
     return hashlib.sha256(path.read_bytes()).hexdigest()[:16]
 
 
-def _compile(command: list[str], flags: list[str], target: Path) -> None:
-    # The compiler's own temporary files lie beside the library: /tmp may be full or noexec.
-    environment = {**os.environ, "TMPDIR": str(target.parent)}
-    done = subprocess.run(
-        [*command, *flags, str(SOURCE), "-o", str(target)],
-        capture_output=True,
-        text=True,
-        errors="replace",
-        env=environment,
-        start_new_session=True,  # Ctrl-C and scancel are for this process, which saves first
-        stdin=subprocess.DEVNULL,
-        timeout=PATIENCE,
-    )
-    if done.returncode or not target.is_file():
-        lines = (done.stderr or done.stdout).strip().splitlines()
-        errors = [line for line in lines if "error" in line] or lines or ["no message"]
-        raise BuildError(f"{command[0]} cannot build {SOURCE.name}: {errors[0].strip()}")
+def _compile(command: list[str], flags: list[str], target: Path) -> str | None:
+    """The first error of the compiler, if it fails."""
+    # Its own temporary files lie beside the library: /tmp may be full or noexec.
+    done = _run([*command, *flags, str(SOURCE), "-o", str(target)], TMPDIR=str(target.parent))
+    if not done.returncode and target.is_file():
+        return None
+    lines = (done.stderr or done.stdout).strip().splitlines()
+    errors = [line for line in lines if "error" in line] or lines or ["no message"]
+    return errors[0].strip()
 
 
-def _version(command: list[str]) -> bytes:
-    """What the compiler says of itself."""
+def _run(command: list[str], **variables: str) -> subprocess.CompletedProcess[str]:
     try:
-        told = subprocess.run([*command, "--version"], capture_output=True, timeout=PATIENCE)
+        return subprocess.run(
+            command,
+            capture_output=True,
+            text=True,
+            errors="replace",
+            env={**os.environ, **variables},
+            start_new_session=True,  # Ctrl-C and scancel are for this process, which saves first
+            stdin=subprocess.DEVNULL,
+            timeout=PATIENCE,
+        )
+    except subprocess.TimeoutExpired as error:
+        raise BuildError(f"the compiler {command[0]} does not end; see CXX") from error
     except OSError as error:
         raise BuildError(
             f"the compiler {command[0]} cannot be started ({error.strerror}); name another one by "
             "the variable CXX"
         ) from error
-    return told.stdout
 
 
 def _processor() -> str:

@@ -1,7 +1,7 @@
-"""The training step in C++: forward, backward and update of a whole minibatch in one call.
+"""The training step in C++: describes a network and its optimizer to native.cpp.
 
-native.cpp has the mathematics, the lecture's hand-derived gradients. This file describes a network
-and its optimizer to it. The step works on the memory of the torch tensors, in place.
+That has the mathematics, the lecture's hand-derived gradients, and works on the memory of the torch
+tensors, in place.
 
 Shapes: B batch, T block_size, V vocab_size.
 """
@@ -10,7 +10,7 @@ import ctypes
 import weakref
 from collections.abc import Sequence
 from ctypes import c_double, c_int32, c_int64, c_uint64, c_void_p
-from typing import get_args
+from typing import Any, get_args
 
 import torch
 from torch import Tensor, nn
@@ -48,15 +48,23 @@ class _Settings(ctypes.Structure):
     ]
 
 
-class NativeStep:
-    """Updates a network by native.cpp, in place. The optimizer holds the settings and the state.
+BATCH = (c_void_p, c_void_p, c_void_p)  # windows, next characters, distributions of them
+FUNCTIONS: dict[str, tuple[Any, ...]] = {  # of native.cpp: what they return and take
+    "network_open": (c_void_p, c_void_p),
+    "network_close": (None, c_void_p),
+    "network_gradients": (c_double, c_void_p, *BATCH, c_int64),
+    "network_steps": (c_double, c_void_p, c_int64, *BATCH, c_void_p, c_int64, c_int64),
+    "network_mask": (None, c_void_p, c_int32, c_void_p),
+}
 
-    BatchNorm's running averages and the optimizer's state are afterwards what autograd and
-    torch.optim would leave, so a checkpoint goes on either way.
+
+class NativeStep:
+    """Updates a network, in training mode on the CPU in float32, and its optimizer's state.
+
+    Both are afterwards what autograd and torch.optim would leave: SGD without momentum, or AdamW,
+    with all parameters in one group. Other tensors or settings need another NativeStep.
 
     Args:
-        net: the network, in training mode, on the CPU in float32.
-        optimizer: SGD without momentum, or AdamW, with all parameters of the network in one group.
         clip_norm: largest 2-norm of the gradient of all parameters together; None for no limit.
         seed: what the masks of Dropout follow from, with the number of the update.
         updates: how many updates the run has made before.
@@ -75,69 +83,57 @@ class NativeStep:
         (group,) = optimizer.param_groups
         self.net, self.optimizer, self.updates = net, optimizer, updates
         self.adamw = isinstance(optimizer, torch.optim.AdamW)
-        for p in group["params"] if self.adamw else ():
-            if not optimizer.state[p]:  # before its first update
-                zeros = {"exp_avg": torch.zeros_like(p), "exp_avg_sq": torch.zeros_like(p)}
-                optimizer.state[p].update(step=torch.tensor(0.0, device=p.device), **zeros)
         self.gradient = {p: torch.zeros_like(p) for p in group["params"]}
-        self._counts = [
-            layer.num_batches_tracked for layer in net.layers if isinstance(layer, BatchNorm1d)
-        ]
+        parameters = []
+        for p, grad in self.gradient.items():
+            parameters.append(_Parameter(p.numel(), p.data_ptr(), grad.data_ptr()))
+            if self.adamw:
+                if not optimizer.state[p]:  # before its first update
+                    zeros = {"exp_avg": torch.zeros_like(p), "exp_avg_sq": torch.zeros_like(p)}
+                    optimizer.state[p].update(step=torch.tensor(0.0), **zeros)
+                parameters[-1].exp_avg = optimizer.state[p]["exp_avg"].data_ptr()
+                parameters[-1].exp_avg_sq = optimizer.state[p]["exp_avg_sq"].data_ptr()
+        self._counts = [x.num_batches_tracked for x in net.layers if isinstance(x, BatchNorm1d)]
         # an Identity, where there is no activation, has nothing to do
         self._numbers = [i for i, x in enumerate(net.layers) if not isinstance(x, nn.Identity)]
         layers = [self._layer(net.layers[i]) for i in self._numbers]
         for before, layer in zip(layers, layers[1:], strict=False):
             layer.n_in = before.n_out
             layer.n_out = layer.n_out or layer.n_in
-        parameters = []
-        for p, grad in self.gradient.items():
-            parameters.append(_Parameter(p.numel(), p.data_ptr(), grad.data_ptr()))
-            if self.adamw:
-                parameters[-1].exp_avg = optimizer.state[p]["exp_avg"].data_ptr()
-                parameters[-1].exp_avg_sq = optimizer.state[p]["exp_avg_sq"].data_ptr()
-        vocab_size, n_embd = net.embedding.weight.shape
         self._layers = (_Layer * len(layers))(*layers)
         self._parameters = (_Parameter * len(parameters))(*parameters)
         beta1, beta2 = group.get("betas", (0.0, 0.0))
-        self._batch_size = batch_size
-        self._sizes = layers[0].n_in // n_embd, vocab_size
-        sizes = {"B": batch_size, "T": self._sizes[0], "C": n_embd, "V": vocab_size}
+        embedding = net.embedding.weight
+        vocab_size, n_embd = embedding.shape
+        self._batch_size, self._sizes = batch_size, (layers[0].n_in // n_embd, vocab_size)
         settings = _Settings(
-            **sizes,
-            n_layers=len(layers),
-            n_parameters=len(parameters),
-            adamw=self.adamw,
-            threads=torch.get_num_threads(),
-            layers=ctypes.addressof(self._layers),
-            parameters=ctypes.addressof(self._parameters),
-            embedding=net.embedding.weight.data_ptr(),
-            d_embedding=self.gradient[net.embedding.weight].data_ptr(),
-            beta1=beta1,
-            beta2=beta2,
-            eps=group.get("eps", 0.0),
-            weight_decay=group["weight_decay"],
-            clip_norm=clip_norm or 0.0,
-            seed=seed % 2**64,
+            *(batch_size, self._sizes[0], n_embd, vocab_size),
+            *(len(layers), len(parameters), self.adamw, torch.get_num_threads()),
+            *(ctypes.addressof(self._layers), ctypes.addressof(self._parameters)),
+            *(embedding.data_ptr(), self.gradient[embedding].data_ptr()),
+            *(beta1, beta2, group.get("eps", 0.0), group["weight_decay"], clip_norm or 0.0),
+            seed % 2**64,
         )
-        self._library = _declared(library)
+        self._library = library
+        for name, (result, *arguments) in FUNCTIONS.items():
+            function = getattr(library, name)
+            function.restype, function.argtypes = result, arguments
         self._network = c_void_p(self._library.network_open(ctypes.byref(settings)))
         weakref.finalize(self, self._library.network_close, self._network)
 
     def __call__(self, x: Tensor, y: Tensor, lrs: Sequence[float]) -> Tensor:
-        """One update for each of G minibatches: windows (G, B, T), targets (G, B) or (G, B, V), G
-        learning rates. Returns the sum of the G losses, a scalar in float64."""
+        """One update for each of G minibatches, by windows (G, B, T), targets (G, B) or (G, B, V)
+        and G learning rates. Returns the sum of the G losses, a scalar in float64."""
         assert x.size(1) == self._batch_size
         (size, n), soft = self._sizes, y.is_floating_point()
         # native.cpp would read and write somewhere
         if x.size(2) != size or x.max() >= n or (y.size(2) != n if soft else y.max() >= n):
             raise ValueError("the network was made for other windows or characters than these")
         x, y = x.contiguous(), (y.float() if soft else y).contiguous()
-        rates = (c_double * len(lrs))(*lrs)
         states = [self.optimizer.state[p] for p in self.gradient] if self.adamw else []
-        done = int(states[0]["step"]) if states else 0
-        total = self._library.network_steps(
-            self._network, len(x), *_addresses(x, y), rates, self.updates, done
-        )
+        made = self.updates, int(states[0]["step"]) if states else 0
+        batch = *_addresses(x, y), (c_double * len(lrs))(*lrs)
+        total = self._library.network_steps(self._network, len(x), *batch, *made)
         self.updates += len(lrs)
         self.optimizer.param_groups[0]["lr"] = lrs[-1]
         for count in [*self._counts, *(state["step"] for state in states)]:
@@ -174,20 +170,7 @@ class NativeStep:
         return described
 
 
-def _addresses(x: Tensor, y: Tensor) -> tuple[int, int | None, int | None]:
-    """Of the windows, the next characters and their distributions; one of the two is None."""
-    if y.is_floating_point():
-        return x.data_ptr(), None, y.data_ptr()
-    return x.data_ptr(), y.data_ptr(), None
-
-
-def _declared(library: ctypes.CDLL) -> ctypes.CDLL:
-    batch = [c_void_p, c_void_p, c_void_p]  # x, labels, targets
-    library.network_open.restype = c_void_p
-    library.network_close.argtypes = [c_void_p]
-    library.network_gradients.argtypes = [c_void_p, *batch, c_int64]
-    library.network_gradients.restype = c_double
-    library.network_steps.argtypes = [c_void_p, c_int64, *batch, c_void_p, c_int64, c_int64]
-    library.network_steps.restype = c_double
-    library.network_mask.argtypes = [c_void_p, c_int32, c_void_p]
-    return library
+def _addresses(x: Tensor, y: Tensor) -> tuple[int | None, ...]:
+    """As BATCH; one of the last two is None."""
+    targets = y.data_ptr(), None
+    return x.data_ptr(), *(targets[::-1] if y.is_floating_point() else targets)

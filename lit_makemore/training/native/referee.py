@@ -3,11 +3,6 @@
 The copy makes a few whole updates in a Trainer of its own, by the module's own training_step,
 forward, loss and configure_optimizers. The native step makes each of them from the same state. The
 parameters, the buffers and the optimizer's state must agree, and the copy must do nothing else.
-
-AdamW turns the rounding error of a gradient that is zero into a whole step. Its parameters are
-therefore compared only where the gradient is more than that; its averages are compared everywhere.
-
-Shapes: B batch, F features.
 """
 
 import logging
@@ -16,7 +11,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, redirect_stdout
 from copy import deepcopy
 from io import StringIO
-from itertools import islice
+from itertools import chain, islice, repeat
 from math import isfinite
 from typing import Any
 
@@ -32,8 +27,7 @@ from lit_makemore.training.loaders import MinibatchLoader
 from lit_makemore.training.native import build
 from lit_makemore.training.native.native import NativeStep
 
-UPDATES = 3  # momentum shows only in the second
-KINKED = 6  # updates of a network with ReLU
+UPDATES, KINKED = 3, 6  # momentum shows only in the second; the latter of a network with ReLU
 TOLERANCE = {"loss": 1e-5, "tensor": 1e-4}
 """Largest relative difference of a loss, and of a tensor in the 2-norm. Correct ones differ by
 about 1e-7 and 1e-6. But rounding may move a unit over the kink of ReLU, in one update of ten where
@@ -45,64 +39,46 @@ OPTIMIZERS: dict[type, dict[str, Any]] = {  # with the settings that native.cpp 
     torch.optim.SGD: {"momentum": 0, "weight_decay": 0, "nesterov": False, "maximize": False},
     torch.optim.AdamW: {"amsgrad": False, "maximize": False, "decoupled_weight_decay": True},
 }
+State = dict[tuple[str, str], Tensor]  # by what it is, and of which tensor of the network
 
 
 def disagreement(module: Any, trainer: pl.Trainer, loader: MinibatchLoader) -> str | None:
-    """Why the native step does not do what a LitMLP does, in words; None if it does.
+    """Why the native step does not do what a LitMLP does in a fit, in words; None if it does.
 
-    The loader is the one that its minibatches come from, the Trainer that of the fit, set up.
     Module, loader and random state are left as they are.
     """
     kinks = any(isinstance(layer, nn.ReLU) for layer in module.net.layers)
     updates = KINKED if kinks else UPDATES
     updates = min(updates, trainer.max_steps) if trainer.max_steps > 0 else updates
     first = MinibatchLoader(loader.examples, loader.batch_size, torch.Generator().manual_seed(0))
-    with torch.random.fork_rng([]):
+    batches = list(islice(chain.from_iterable(repeat(first)), updates))
+    copy, native, before = deepcopy(module), deepcopy(module), _notes(module)
+    with torch.random.fork_rng([]), _quiet() as printed:
         torch.manual_seed(0)
-        batches: list[tuple[Tensor, Tensor]] = []
-        while len(batches) < updates:
-            batches += islice(first, updates - len(batches))
-        copy, native = deepcopy(module), deepcopy(module)
         native.trainer = trainer
         optimizer = native.configure_optimizers()
         if why := unknown_optimizer(optimizer, native):
             return why
-        limit: Any = trainer.gradient_clip_val
-        arguments = native.net, optimizer, len(batches[0][0]), limit or None
+        of: Any = native.net, optimizer, loader.batch_size, trainer.gradient_clip_val
         try:
-            step = NativeStep(build.library(), *arguments)
-        except (AttributeError, KeyError, TypeError, ValueError):  # as momentum None
+            step = NativeStep(build.library(), *of)
+        except (AttributeError, TypeError):  # as momentum None
             return "a layer has a setting that it does not know"
-        ours = _state(native, optimizer)
-        start, masks = deepcopy(ours), []
-        for i, (x, y) in enumerate(batches):
-            step(x[None], y[None], [native.lr_at(i)])
-            masks.append(step.dropout_masks())
-        before = _notes(module)
-        with _quiet() as printed:
-            try:
-                theirs, losses, states = _train(copy, trainer, batches, masks)
-            except Exception as error:  # it is not made to train alone
-                return f"a copy of the module fails ({type(error).__name__}: {error})"
-        if len(losses) < updates:
-            return "it leaves out minibatches"
-        if theirs.callback_metrics:
-            return f"training_step logs {next(iter(theirs.callback_metrics))}"
-        if printed.getvalue():
-            return "it prints while it trains"
-        if changed := [name for name, text in _notes(copy).items() if before.get(name) != text]:
-            return f"{changed[0]} changes while it trains"
-        step.updates, apart = 0, []
-        for i, ((x, y), reached) in enumerate(zip(batches, states, strict=True)):
-            for name, tensor in ours.items():
-                tensor.copy_(start[name])
-            loss = float(step(x[None], y[None], [native.lr_at(i)]))
-            if not abs(loss - losses[i]) <= TOLERANCE["loss"] * abs(losses[i]) and isfinite(loss):
-                return f"the loss is {losses[i]:.7g}, theirs {loss:.7g}, in update {i + 1}"
-            apart.append(_apart(start, ours, reached))
-            start = reached
-        found = [f"{why} in update {i}" for i, why in enumerate(apart, 1) if why]
-        return found[0] if len(found) > (updates - 1 if kinks else 0) else None
+        shadow = _Shadow(native, step)
+        try:
+            theirs = _train(copy, trainer, batches, shadow)
+        except Exception as error:  # it is not made to train alone
+            return f"a copy of the module fails ({type(error).__name__}: {error})"
+    if len(shadow.apart) < updates:
+        return "it leaves out minibatches"
+    if theirs.callback_metrics:
+        return f"training_step logs {next(iter(theirs.callback_metrics))}"
+    if printed.getvalue():
+        return "it prints while it trains"
+    if changed := [name for name, text in _notes(copy).items() if before.get(name) != text]:
+        return f"{changed[0]} changes while it trains"
+    found = [f"{why} in update {i}" for i, why in enumerate(shadow.apart, 1) if why]
+    return shadow.wrong_loss or (found[0] if len(found) > (updates - 1 if kinks else 0) else None)
 
 
 def differs_by_hand(module: Any) -> str | None:
@@ -110,18 +86,13 @@ def differs_by_hand(module: Any) -> str | None:
     copy, g = deepcopy(module), torch.Generator().manual_seed(0)
     size, vocab_size = copy.hparams["block_size"], len(copy.vocab)
     x, y = (torch.randint(0, vocab_size, s, generator=g) for s in ((64, size), (64,)))
-    parameters = dict(copy.net.named_parameters())
     loss, by_hand = copy.loss((x, y)), loss_by_hand(copy.net, x, y)
     if not abs(loss.item() - by_hand.item()) <= TOLERANCE["loss"] * abs(by_hand.item()):
         return f"its loss is {by_hand.item():.7g} where the module's own is {loss.item():.7g}"
-    own = dict(zip(parameters, torch.autograd.grad(loss, [*parameters.values()]), strict=True))
-    derived = torch.autograd.grad(by_hand, [*parameters.values()])
-    largest = max(float(gradient.square().mean()) for gradient in own.values()) ** 0.5
-    for (name, gradient), other in zip(own.items(), derived, strict=True):
-        limit = 1e-3 * gradient.norm() + ROUNDING * largest * gradient.numel() ** 0.5
-        if not (gradient - other).norm() <= limit:
-            return f"its gradient of {name} is not that of the module's loss"
-    return None
+    both = (torch.autograd.grad(one, [*copy.net.parameters()]) for one in (loss, by_hand))
+    own, derived = (nn.utils.parameters_to_vector(gradients) for gradients in both)
+    right = (own - derived).norm() <= 1e-3 * own.norm()
+    return None if right else "its gradients are not those of the module's loss"
 
 
 def unknown_optimizer(optimizer: Any, module: Any) -> str | None:
@@ -129,9 +100,9 @@ def unknown_optimizer(optimizer: Any, module: Any) -> str | None:
     settings = OPTIMIZERS.get(type(optimizer))
     if settings is None:
         return f"configure_optimizers returns {type(optimizer).__name__}"
-    if len(optimizer.param_groups) != 1:
+    group, *others = optimizer.param_groups
+    if others:
         return "the optimizer has groups of parameters"
-    (group,) = optimizer.param_groups
     if list(map(id, group["params"])) != list(map(id, module.parameters())):
         return "the optimizer has other parameters than the network"
     hooks = [*optimizer._optimizer_step_pre_hooks.values(), *_global_optimizer_pre_hooks.values()]
@@ -144,58 +115,57 @@ def unknown_optimizer(optimizer: Any, module: Any) -> str | None:
     return None
 
 
-def _train(
-    module: Any, trainer: pl.Trainer, batches: Any, masks: Any
-) -> tuple[pl.Trainer, list[float], list[dict[str, Tensor]]]:
-    """Lets Lightning train a copy; returns its Trainer, and each update's loss and state."""
+class _Shadow(pl.Callback):
+    """Makes each update of a copy natively as well, from the same state, and compares them."""
+
+    def __init__(self, module: Any, step: NativeStep) -> None:
+        self.module, self.step, self.ours = module, step, _state(module, step.optimizer)
+        self.wrong_loss: str | None = None
+        self.apart: list[str | None] = []  # of each update, what differs
+
+    def on_train_batch_start(
+        self, trainer: pl.Trainer, pl_module: Any, batch: Any, batch_idx: int
+    ) -> None:
+        for name, tensor in _state(pl_module, trainer.optimizers[0]).items():
+            self.ours[name].copy_(tensor)
+        self.start, (x, y) = deepcopy(self.ours), batch
+        self.loss = float(self.step(x[None], y[None], [self.module.lr_at(batch_idx)]))
+        for i, mask in self.step.dropout_masks().items():
+            pl_module.net.layers[i].forward = mask.mul  # Dropout by the same units
+
+    def on_train_batch_end(
+        self, trainer: pl.Trainer, pl_module: Any, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
+        loss, ours = float(outputs["loss"]), self.loss
+        wrong = not abs(ours - loss) <= TOLERANCE["loss"] * abs(loss) and isfinite(ours)
+        if wrong and not self.wrong_loss:
+            self.wrong_loss = f"the loss is {loss:.7g}, theirs {ours:.7g}"
+        self.apart.append(_apart(self.start, self.ours, _state(pl_module, trainer.optimizers[0])))
+
+
+def _train(module: Any, trainer: pl.Trainer, batches: Any, callback: pl.Callback) -> pl.Trainer:
+    """Lets Lightning train a copy; returns its Trainer."""
     module.hparams.update(engine="autograd", count_mixture=False)  # the network alone is trained
     module.configure_callbacks = list
-    for i in masks[0]:
-        module.net.layers[i] = _Masked([each[i] for each in masks])
-    states = _States()
     theirs = pl.Trainer(
-        accelerator="cpu", devices=1, max_steps=trainer.max_steps, max_epochs=1, callbacks=[states],
+        accelerator="cpu", devices=1, max_steps=trainer.max_steps, max_epochs=1,
         gradient_clip_val=trainer.gradient_clip_val, limit_val_batches=0, log_every_n_steps=0,
-        gradient_clip_algorithm=trainer.gradient_clip_algorithm, logger=False,
+        gradient_clip_algorithm=trainer.gradient_clip_algorithm, logger=False, callbacks=[callback],
         enable_checkpointing=False, enable_progress_bar=False, enable_model_summary=False,
     )  # fmt: skip
     leave_signals_alone(theirs)
     theirs.fit(module, DataLoader(batches, batch_size=None))
-    return theirs, states.losses, states.found
+    return theirs
 
 
-class _States(pl.Callback):
-    def __init__(self) -> None:
-        self.losses: list[float] = []
-        self.found: list[dict[str, Tensor]] = []
-
-    def on_train_batch_end(
-        self, trainer: pl.Trainer, pl_module: Any, outputs: Any, *args: Any
-    ) -> None:
-        self.losses.append(float(outputs["loss"]))
-        self.found.append(deepcopy(_state(pl_module, trainer.optimizers[0])))
-
-
-def _state(module: Any, optimizer: Any) -> dict[str, Tensor]:
-    """Parameters, buffers and the optimizer's state by name."""
-    net = module.net
-    found = {name: p.detach() for name, p in net.named_parameters()}
-    found |= {f"{name} (buffer)": buffer for name, buffer in net.named_buffers()}
-    for name, p in net.named_parameters():
-        kept = {key: t for key, t in optimizer.state[p].items() if isinstance(t, Tensor)}
-        found |= {f"{key} of {name}": t for key, t in kept.items()}
+def _state(module: Any, optimizer: Any) -> State:
+    """Parameters, buffers and the optimizer's state: the tensors themselves."""
+    found = {("buffer", name): buffer for name, buffer in module.net.named_buffers()}
+    for name, p in module.net.named_parameters():
+        found["change", name] = p.detach()
+        kept = optimizer.state[p].items()
+        found |= {(key, name): t for key, t in kept if isinstance(t, Tensor)}
     return found
-
-
-class _Masked(nn.Module):
-    """Dropout with masks (B, F) that were drawn before, one a minibatch."""
-
-    def __init__(self, masks: list[Tensor]) -> None:
-        super().__init__()
-        self._masks = iter(masks)
-
-    def forward(self, x: Tensor) -> Tensor:
-        return x * next(self._masks)
 
 
 @contextmanager
@@ -217,40 +187,38 @@ def _notes(module: Any) -> dict[str, str]:
     return {
         f"{path}.{name}" if path else name: repr(value)
         for path, part in module.named_modules()
-        if not isinstance(part, _Masked) and not path.endswith("_metrics")
+        if not path.endswith("_metrics")
         for name, value in vars(part).items()
         if isinstance(value, plain) and not name.startswith("_") and name != "training"
     }
 
 
-def _apart(
-    start: dict[str, Tensor], ours: dict[str, Tensor], theirs: dict[str, Tensor]
-) -> str | None:
-    """The first tensor in which two updates from one state differ by more than rounding."""
+def _apart(start: State, ours: State, theirs: State) -> str | None:
+    """The first tensor in which two updates from one state differ by more than rounding.
+
+    AdamW turns the rounding error of a gradient that is zero into a whole step. Its parameters are
+    compared only where the gradient is more than that; its averages are compared everywhere.
+    """
     if ours.keys() != theirs.keys():
-        return f"it has {min(ours.keys() ^ theirs.keys())}"
-    squares = {name: t for name, t in theirs.items() if name.startswith("exp_avg_sq of ")}
-    largest = max((float(t.max()) for t in squares.values()), default=0.0)
+        return f"it has {' of '.join(min(ours.keys() ^ theirs.keys()))}"
+    squares = [float(t.max()) for (kind, _), t in theirs.items() if kind == "exp_avg_sq"]
     sizes: dict[str, float] = {}  # of the largest tensor of each kind
     pairs = {}
-    for name, b in theirs.items():
-        a, kind = ours[name], name.rpartition(" ")[0] or "change"
+    for (kind, name), b in theirs.items():
+        a = ours[kind, name]
         if kind == "change":
-            a, b = a - start[name], b - start[name]
+            a, b = a - start[kind, name], b - start[kind, name]
             if squares:
-                clear = squares[f"exp_avg_sq of {name}"] > 1e-4 * largest
+                clear = theirs["exp_avg_sq", name] > 1e-4 * max(squares)
                 a, b = a * clear, b * clear
-        elif name.endswith("(buffer)"):
-            kind = "buffer"
-        a, b = a.double(), b.double()
         if not b.isfinite().all():
-            return None  # the run is diverging, which another part of the program says
-        least = EPS * float(start[name].double().norm())  # a change has the start's rounding
-        pairs[name] = (a, b, kind, least)
+            return None  # the run is diverging, which others say
+        pairs[kind, name] = a, b = a.double(), b.double()
         sizes[kind] = max(sizes.get(kind, 0.0), float(b.square().mean().sqrt()))
-    for name, (a, b, kind, least) in pairs.items():
+    for (kind, name), (a, b) in pairs.items():
         difference, size = float((a - b).norm()), float(b.norm())
+        least = EPS * float(start[kind, name].double().norm())  # a change has the start's rounding
         limit = TOLERANCE["tensor"] * size + ROUNDING * sizes[kind] * b.numel() ** 0.5 + least
         if not difference <= limit:
-            return f"{name} differs by {difference / max(size, 1e-30):.1g}"
+            return f"{kind} of {name} differs by {difference / max(size, 1e-30):.1g}"
     return None

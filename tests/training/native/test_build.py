@@ -20,6 +20,7 @@ FAKE = """#!/bin/sh
 if [ "$1" = --version ]; then echo fake 1.0; exit 0; fi
 {body}
 """
+TEXT = 'for target; do :; done; echo text > "$target"'  # instead of a library
 
 
 @pytest.fixture
@@ -101,7 +102,7 @@ def _whole() -> Path:
 
 
 def test_an_unreadable_library_is_built_again(cache, monkeypatch, tmp_path):
-    use_compiler(tmp_path, monkeypatch, 'for target; do :; done; echo text > "$target"')
+    use_compiler(tmp_path, monkeypatch, TEXT)
     first, read = build._built(), Path.read_bytes
 
     def refused(path):
@@ -116,11 +117,11 @@ def test_an_unreadable_library_is_built_again(cache, monkeypatch, tmp_path):
 
 
 def test_another_processor_or_compiler_has_its_own(cache, tmp_path, monkeypatch):
-    use_compiler(tmp_path, monkeypatch, 'for target; do :; done; echo > "$target"')
+    use_compiler(tmp_path, monkeypatch, TEXT)
     first = build._built()
     monkeypatch.setattr(build, "_processor", lambda: "another")
     second = build._built()
-    use_compiler(tmp_path, monkeypatch, 'for target; do :; done; echo > "$target" # other')
+    use_compiler(tmp_path, monkeypatch, f"{TEXT} # other")
     assert build._built() == second  # told apart by its version only
     (tmp_path / "compiler").write_text((tmp_path / "compiler").read_text().replace("1.0", "2.0"))
     assert len({first, second, build._built()}) == 3
@@ -140,9 +141,6 @@ def test_without_a_compiler_there_is_a_remedy(cache, monkeypatch, tmp_path):
     monkeypatch.setenv("PATH", str(tmp_path))
     with pytest.raises(BuildError, match=r"there is no C\+\+ compiler; install g\+\+"):
         build.library()
-
-
-def test_a_compiler_that_cannot_be_started_is_named(cache, monkeypatch):
     monkeypatch.setenv("CXX", "/nowhere/g++")
     with pytest.raises(BuildError, match=r"/nowhere/g\+\+ cannot be started \(No such file"):
         build.library()
@@ -159,18 +157,21 @@ def test_a_compiler_that_does_not_end_is_named(cache, tmp_path, monkeypatch, wha
     assert not cache.exists() or [*cache.iterdir()] == []
 
 
-def test_a_compiler_may_say_anything_of_itself(cache, tmp_path, monkeypatch):
-    monkeypatch.setattr(f"{__name__}.FAKE", "#!/bin/sh\n{body}\n")
-    use_compiler(tmp_path, monkeypatch, "printf '\\377' >&2; printf '\\377'; exit 1")
-    with pytest.raises(BuildError, match=r"cannot build native.cpp"):
+@pytest.mark.parametrize(
+    ("fake", "body", "says"),
+    [
+        ("{body}", "printf '\\377' >&2; printf '\\377'; exit 1", r"cannot build native.cpp"),
+        (FAKE, 'echo "warning" >&2; echo "error: no space" >&2; exit 1', r"cpp: error: no space"),
+        # as in a folder that is mounted noexec
+        (FAKE, TEXT, "cannot be loaded .*; let XDG_CACHE_HOME name a folder"),
+    ],
+)
+def test_what_cannot_be_built_or_loaded_is_said(cache, tmp_path, monkeypatch, fake, body, says):
+    monkeypatch.setattr(f"{__name__}.FAKE", f"#!/bin/sh\n{fake}")
+    use_compiler(tmp_path, monkeypatch, body)
+    with pytest.raises(BuildError, match=says):
         build.library()
-
-
-def test_a_compiler_that_fails_is_quoted_and_leaves_nothing(cache, tmp_path, monkeypatch):
-    use_compiler(tmp_path, monkeypatch, 'echo "warning" >&2; echo "error: no space" >&2; exit 1')
-    with pytest.raises(BuildError, match=r"cannot build native.cpp: error: no space"):
-        build.library()
-    assert [*cache.iterdir()] == []
+    assert [path.suffix for path in cache.iterdir()] == [".so"] * (body == TEXT)
 
 
 def test_a_cache_folder_that_cannot_be_made_is_named(tmp_path, monkeypatch):
@@ -178,13 +179,6 @@ def test_a_cache_folder_that_cannot_be_made_is_named(tmp_path, monkeypatch):
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "file"))
     build.library.cache_clear()
     with pytest.raises(BuildError, match="nothing can be stored in .*; let XDG_CACHE_HOME name"):
-        build.library()
-
-
-def test_a_library_that_cannot_be_loaded_is_named(cache, tmp_path, monkeypatch):
-    """As in a folder that is mounted noexec."""
-    use_compiler(tmp_path, monkeypatch, 'for target; do :; done; echo text > "$target"')
-    with pytest.raises(BuildError, match="cannot be loaded .*; let XDG_CACHE_HOME name a folder"):
         build.library()
 
 
@@ -219,9 +213,3 @@ def test_the_compiler_is_the_one_named_or_a_common_one(monkeypatch, tmp_path):
     assert build.compiler() == [str(tmp_path / "clang++")]
     monkeypatch.setenv("CXX", "ccache g++")
     assert build.compiler() == ["ccache", "g++"]
-
-
-def test_the_source_is_part_of_the_package():
-    assert build.SOURCE.is_file()
-    assert Path(build.__file__).parent == build.SOURCE.parent
-    assert os.access(build.SOURCE, os.R_OK)

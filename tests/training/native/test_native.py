@@ -133,8 +133,8 @@ def test_a_hundred_updates_are_those_of_torch_optim(make, clip_norm, options):
         total += loss.item()
     step = native(net, ours, B, clip_norm=clip_norm)
     assert float(step(x, y, lrs)) == pytest.approx(total, rel=1e-5)
-    for (name, a), b in zip(net.state_dict().items(), reference.state_dict().values(), strict=True):
-        torch.testing.assert_close(a.double(), b.double(), rtol=2e-3, atol=2e-4, msg=name)
+    for a, b in zip(net.state_dict().values(), reference.state_dict().values(), strict=True):
+        torch.testing.assert_close(a.double(), b.double(), rtol=2e-3, atol=2e-4)
     assert ours.param_groups[0]["lr"] == lrs[-1]
     for p, q in zip(net.parameters(), reference.parameters(), strict=True):
         for key, a in ours.state[p].items():
@@ -187,25 +187,6 @@ def test_compilers_and_their_effort_change_no_bit(tmp_path, compiler, flag):
     library = ctypes.CDLL(str(tmp_path / "native.so"))
     for options in NETWORKS.values():
         assert_same_bits(stepped([6], library=library, **options), stepped([6], **options))
-
-
-def test_torch_optim_goes_on_from_the_state_it_left():
-    net, B = network(27, 3, 16, n_hidden=10, n_layer=1)
-    optimizer = adamw(net)
-    x, y = examples(B, 3, 27, G=20)
-    native(net, optimizer, B)(x[:10], y[:10], [0.01] * 10)
-    other = copy.deepcopy(net)
-    continued = adamw(other)
-    continued.load_state_dict(copy.deepcopy(optimizer.state_dict()))
-    total = 0.0
-    for minibatch, targets in zip(x[10:], y[10:], strict=True):
-        loss = cross_entropy(other(minibatch), targets)
-        continued.zero_grad()
-        loss.backward()
-        continued.step()
-        total += loss.item()
-    again = float(native(net, optimizer, B, updates=10)(x[10:], y[10:], [0.01] * 10))
-    assert again == pytest.approx(total, rel=1e-5)
 
 
 def test_dropout_leaves_out_its_share_and_other_units_each_time():
