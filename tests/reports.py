@@ -70,7 +70,7 @@ REPORTS = {
     "early stopping and other ends (Lightning #8278)": "ends::",
     "a terminal that is closed": "around::terminal around::nohup",
     "tables of text (TensorBoard #830)": "around::tables",
-    "a stopped run goes on by its name": "around::by_its_name resume::folder_and_its_config",
+    "a stopped run goes on by its name": "around::by_its_name resume::what_it_was_trained_with",
     "the time left is that of this start": "progress::time_left",
     "the parser speaks plainly": "around::plainly",
     "small networks where a GPU is found": "device::",
