@@ -184,9 +184,8 @@ def ours(found: dict[str, list[dict]]) -> str:
         table.append([f"{name}.yaml", *figures(rows)])
         if "network" in rows[0]:
             alone = [{**row, **row["network"]} for row in rows]
-            shares = sorted({row["mixture_weight"] for row in rows})
-            weight = "–".join(f"{share:.2f}" for share in shares)
-            said = f"the network alone (weight in the mixture: {weight})"
+            weight = mean(row["mixture_weight"] for row in rows)
+            said = f"the network alone (weight in the mixture: {weight:.2f})"
             table.append([said, *figures(alone)])
     return markdown(table)
 
