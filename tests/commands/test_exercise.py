@@ -1,6 +1,9 @@
 """`exercise`: a right solution passes, and each mistake gets its message and no other."""
 
 import re
+import signal
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -320,12 +323,25 @@ def test_what_is_done_is_kept_in_the_folder(tmp_path, monkeypatch, capsys):
     ],
 )
 def test_any_file_gets_a_verdict(tmp_path, monkeypatch, code, wrong, said):
+    """Also in the background, where a shell has SIGINT ignored."""
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
     monkeypatch.setitem(texts("tanh"), "seconds", 0.5)
     solved("tanh", tmp_path)[1].rename(tmp_path / "solved_tanh.py")
     (tmp_path / "tanh.py").write_bytes(code)
     lines, found = judge("tanh", tmp_path / "tanh.py")
     assert found == wrong
     assert said in "\n".join(lines)
+    assert signal.signal(signal.SIGINT, before) == signal.SIG_IGN
+
+
+def test_what_never_returns_to_python_is_ended(tmp_path):
+    (tmp_path / "tanh.py").write_text("import re\nre.match('(a+)+b', 'a' * 99)\n")
+    code = "from lit_makemore.commands.exercises import judging as j; from pathlib import Path\n"
+    code += "j.texts('tanh')['seconds'] = j.GRACE = 0.5\n"
+    code += f"j.judge('tanh', Path({str(tmp_path)!r}, 'tanh.py'))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT)
+    assert done.returncode == 1
+    assert f'File "{tmp_path}/tanh.py", line 2' in done.stderr
 
 
 @pytest.mark.parametrize(

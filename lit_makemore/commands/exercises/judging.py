@@ -4,6 +4,8 @@ NAME.yaml has an exercise: its template, solution and messages. A judge is a gen
 what is right, and raises Wrong with the key of a message; mistakes below it say what they give.
 """
 
+import faulthandler
+import signal
 import sys
 import traceback
 import warnings
@@ -20,6 +22,8 @@ import torch
 import torch.nn.functional as F
 import yaml
 from torch import Tensor
+
+GRACE = 5.0  # seconds more, after which the whole command ends
 
 
 class Wrong(Exception):
@@ -76,8 +80,11 @@ def judge(name: str, path: Path, hint: bool = False) -> tuple[list[str], str | N
     file, path, lines = texts(name), path.resolve(), list[str]()
     module, function = file["judge"].split()
     judged = getattr(import_module(f"{__package__}.{module}"), function)
-    watch = Timer(file.get("seconds", 30), interrupt_main)
+    seconds = file.get("seconds", 30)
+    watch = Timer(seconds, interrupt_main)
     watch.start()
+    faulthandler.dump_traceback_later(seconds + GRACE, exit=True)  # what hangs in C
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)  # else & would ignore it
     try:
         with torch.random.fork_rng([]), warnings.catch_warnings():
             warnings.simplefilter("ignore")
@@ -92,6 +99,8 @@ def judge(name: str, path: Path, hint: bool = False) -> tuple[list[str], str | N
         wrong = error if isinstance(error, Wrong) else failure(error, path, late)
     finally:
         watch.cancel()
+        faulthandler.cancel_dump_traceback_later()
+        signal.signal(signal.SIGINT, before)
     messages = file["messages"]
     mistakes = [key for key, said in messages.items() if said.get("of") == wrong.key]
     key = next((key for key in mistakes if wrong.is_made_by(messages[key]["gives"])), wrong.key)
