@@ -83,7 +83,9 @@ def judge(name: str, path: Path, hint: bool = False) -> tuple[list[str], str | N
     seconds = file.get("seconds", 30)
     watch = Timer(seconds, interrupt_main)
     watch.start()
-    faulthandler.dump_traceback_later(seconds + GRACE, exit=True)  # what hangs in C
+    faulthandler.dump_traceback_later(  # of what hangs in C
+        seconds + GRACE, exit=True, file=sys.__stderr__
+    )
     before = signal.signal(signal.SIGINT, signal.default_int_handler)  # else & would ignore it
     try:
         with torch.random.fork_rng([]), warnings.catch_warnings():
