@@ -84,7 +84,7 @@ def judge(name: str, path: Path, hint: bool = False) -> tuple[list[str], str | N
     watch = Timer(seconds, interrupt_main)
     watch.start()
     faulthandler.dump_traceback_later(  # of what hangs in C
-        seconds + GRACE, exit=True, file=sys.__stderr__
+        seconds + GRACE, exit=True, file=sys.__stderr__ or 2
     )
     before = signal.signal(signal.SIGINT, signal.default_int_handler)  # else & would ignore it
     try:
