@@ -211,7 +211,8 @@ def _resumed(config: Namespace) -> Path | None:
     folder = Path(config.runs_dir, config.name or "") if how in ("true", "auto") else Path(how)
     folder = folder.parent.parent if folder.is_file() else folder
     check_config(path := folder / "config.yaml")
-    return path if path.is_file() else None
+    # The parser reads no surrogates, which an ASCII locale has for other letters.
+    return path if path.is_file() and "\\uDC" not in path.read_text("utf-8") else None
 
 
 def _joined(ours: dict[str, Any], theirs: list[pl.Callback]) -> list[pl.Callback]:

@@ -44,7 +44,7 @@ class Mixture(nn.Module):
     def forward(self, logits: Tensor, x: Tensor) -> Tensor:
         p, seen = probabilities(logits), self.counts.seen(x.cpu())
         q = self.counts.smoothed(seen, self.counts.discount)
-        a = (evidence(seen, p.cpu()) @ self.weights).sigmoid()[:, None]
+        a = (evidence(seen, p) @ self.weights).sigmoid()[:, None]
         q, a = (one.to(p.dtype).to(p.device) for one in (q, a))  # not every device has float64
         return (a * p + (1 - a) * q).log()
 

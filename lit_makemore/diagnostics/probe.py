@@ -85,7 +85,8 @@ def run_probe(net: nn.Module, forward: Callable[[], Any]) -> Probe:
 
 def is_flat(layer: nn.Module, x: Tensor) -> tuple[Tensor, bool]:
     """Where an activation is too flat to learn, and whether it is so at both ends, as tanh is."""
-    at = torch.cat([x.new_tensor([-FAR, 0.0, FAR]), x.flatten()]).requires_grad_()
+    ends = torch.tensor([-FAR, 0.0, FAR], dtype=x.dtype, device=x.device)
+    at = torch.cat([ends, x.flatten()]).requires_grad_()
     with torch.enable_grad():
         (slopes,) = torch.autograd.grad(layer.forward(at + 0).sum(), at)  # it may work in place
     low, middle, high = slopes[:3].abs().tolist()

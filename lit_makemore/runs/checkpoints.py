@@ -55,6 +55,7 @@ class Checkpoints(StopOnSignal, Checkpoint):
     def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         if self._validated != trainer.global_step and trainer.enable_validation:
             validate_now(trainer)
+            self._saved = -1  # it has chosen a mixture anew
         self.save(trainer)
 
     def _save_if_due(self, trainer: pl.Trainer) -> None:

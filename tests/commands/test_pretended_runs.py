@@ -92,7 +92,6 @@ FAULTS = [
     (Given, "__init__", "[0].cpu()", "[0]"),
     (Given, "__init__", "table.to(windows.device)", "table"),
     (Mixture, "forward", "x.cpu()", "x"),
-    (Mixture, "forward", "p.cpu()", "p"),
     (Mixture, "forward", ".to(p.device)", ""),
     (Mixture, "fit", "probabilities(net(x)).cpu()", "probabilities(net(x))"),
     (Mixture, "fit", "[:, 0].cpu()", "[:, 0]"),

@@ -14,7 +14,9 @@ ENDS = {  # options of a run that ends, what the line says, options with which i
     "max_steps": (["--trainer.max_steps=20"], "--trainer.max_steps", ["--trainer.max_steps=30"]),
     "max_epochs": (["--trainer.max_epochs=2"], "--trainer.max_epochs", ["--trainer.max_epochs=3"]),
     "max_time": (
-        ["--trainer.max_time=0:0:0:01"], "--trainer.max_time", ["--trainer.max_time=0:0:0:02"],
+        ["--trainer.max_time=00:00:00:01"],
+        "--trainer.max_time",
+        ["--trainer.max_time=00:00:00:02"],
     ),
     "early stopping": (
         [*STOPPING, "--trainer.callbacks.patience=2"],
