@@ -128,7 +128,8 @@ class ExactResume(pl.Callback):
 
     def setup(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
         self._strategy, self._rank = trainer.strategy, trainer.global_rank
-        self._weights: dict[str, Any] = {}  # at the end, where averages replace them
+        self._weights: dict[str, Any] = {}  # after the last pass, where averages replace them
+        self._ended = False
         if stage == "fit" and self._rank:
             torch.manual_seed(torch.initial_seed() + self._rank)
 
@@ -168,12 +169,15 @@ class ExactResume(pl.Callback):
         if device.type == "cuda" and len(mine) > 1:
             torch.cuda.set_rng_state(mine[1], device)
 
-    def on_train_end(self, trainer: Any, pl_module: pl.LightningModule) -> None:
+    def on_train_epoch_end(self, trainer: Any, pl_module: pl.LightningModule) -> None:
         if any(isinstance(one, callbacks.WeightAveraging) for one in trainer.callbacks):
-            self._weights = deepcopy(pl_module.state_dict())  # the user's callbacks come after ours
+            self._weights = deepcopy(pl_module.state_dict())
+
+    def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        self._ended = True
 
     def on_save_checkpoint(self, trainer: Any, pl_module: Any, checkpoint: dict[str, Any]) -> None:
-        if self._weights:
+        if self._ended and self._weights:
             # a WeightAveraging that has had its turn has moved them there
             key = "current_model_state" if "current_model_state" in checkpoint else "state_dict"
             checkpoint[key] = self._weights

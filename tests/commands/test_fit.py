@@ -82,8 +82,10 @@ def test_callbacks_may_stand_in_any_order(tmp_path, fit, monkeypatch, more):
     orders = []
 
     def shuffled(*args):
-        callbacks = sorted(joined(*args), key=lambda one: type(one).__name__)
-        random.Random(len(orders)).shuffle(callbacks)
+        callbacks = joined(*args)[::-1]  # the user's own before ours
+        if len(orders) < 3:
+            callbacks.sort(key=lambda one: type(one).__name__)
+            random.Random(len(orders)).shuffle(callbacks)
         orders.append([type(one).__name__ for one in callbacks])
         return callbacks
 
