@@ -10,7 +10,7 @@ from typing import Any
 from lit_makemore.commands import threads
 from lit_makemore.commands.inner_runs import is_config, train_on_all_words, train_teachers
 from lit_makemore.commands.lightning_cli import MakemoreCLI
-from lit_makemore.commands.output import notes, program, say
+from lit_makemore.commands.output import notes, program, rank, say
 from lit_makemore.commands.quiet import quiet_lightning
 from lit_makemore.diagnostics.checks import Health
 from lit_makemore.diagnostics.monitor import Monitor, Unhealthy
@@ -47,7 +47,7 @@ def run(args: list[str], begun: float) -> None:
             if cli.config.all_words:
                 best = train_on_all_words(cli.folder, train)
                 print(f"{best.name} has learnt all words; the losses are those of the run before")
-    if best.exists():
+    if best.exists() and not rank():
         path, page = shlex.quote(str(best)), shlex.quote(f"{best.parent.parent.name}.html")
         print(f"draw names: {program()} sample --ckpt_path {path} --only_new")
         print(f"web page: {program()} export --ckpt_path {path} --output {page}")

@@ -31,6 +31,7 @@ def whole(tmp_path_factory):
     (folder / "words.txt").write_text("\n".join(WORDS) + "\n")
     done = run(fit(folder, folder / "words.txt", "run", 2, *RESUMED))
     assert done.returncode == 0, done.stderr
+    assert done.stdout.count("draw names: ") == done.stdout.count("web page: ") == 1
     return folder / "run"
 
 
