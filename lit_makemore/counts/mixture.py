@@ -44,7 +44,7 @@ class Mixture(nn.Module):
     def forward(self, logits: Tensor, x: Tensor) -> Tensor:
         p, seen = probabilities(logits), self.counts.seen(x.cpu())
         q = self.counts.smoothed(seen, self.counts.discount)
-        a = (evidence(seen, p) @ self.weights).sigmoid()[:, None]
+        a = (evidence(seen, entropies(p)) @ self.weights).sigmoid()[:, None]
         q, a = (one.to(p.dtype).to(p.device) for one in (q, a))  # not every device has float64
         return (a * p + (1 - a) * q).log()
 
@@ -58,11 +58,10 @@ class Mixture(nn.Module):
         for x, inverse, y, times in batches:
             inverse, y = inverse.cpu(), y.cpu()
             seen = self.counts.seen(x.cpu()[inverse], y)
-            p = probabilities(net(x)).cpu()[inverse]
+            p = probabilities(net(x)).cpu()
+            known, n = evidence(seen, entropies(p)[inverse]), times[:, 0].cpu().double()
             each = [self.counts.smoothed(seen, discount).squeeze(1) for discount in DISCOUNTS]
-            of_next = p.gather(1, y[:, None]).squeeze(1).double()
-            n = times[:, 0].cpu().double()
-            columns.append((of_next, torch.stack(each, 1), evidence(seen, p), n))
+            columns.append((p[inverse, y].double(), torch.stack(each, 1), known, n))
         p, q, known, n = map(torch.cat, zip(*columns, strict=True))
         found, b = [], torch.zeros(4, dtype=torch.float64)
         ends = [b.new_tensor([sign * ALONE, 0, 0, 0]) for sign in (1, -1)]
@@ -91,12 +90,17 @@ class Mixture(nn.Module):
         self.weights, self.share = state[:-1].cpu(), float(state[-1])
 
 
-def evidence(seen: Sequence[Seen], p: Tensor) -> Tensor:
+def entropies(p: Tensor) -> Tensor:
+    """H(p) in nats of each distribution (M, V), (M,)."""
+    return torch.special.entr(p).sum(1)
+
+
+def evidence(seen: Sequence[Seen], entropy: Tensor) -> Tensor:
     """What the weight depends on: 1, ln c(h), ln n(h), H(p) of M windows, (M, 4) float64."""
-    found = torch.ones((len(p), 4), dtype=torch.float64)
+    found = torch.ones((len(entropy), 4), dtype=torch.float64)
     for at, _, kinds, total in seen:
         found[at, 1:3] = torch.cat([total, kinds], 1).log()
-    found[:, 3] = torch.special.entr(p).sum(1)
+    found[:, 3] = entropy
     return found
 
 

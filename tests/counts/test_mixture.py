@@ -7,7 +7,7 @@ from scipy.optimize import minimize
 
 from lit_makemore import model as checkpoint
 from lit_makemore.cli import main
-from lit_makemore.counts.mixture import DISCOUNTS, PRIOR, Mixture, evidence, loss
+from lit_makemore.counts.mixture import DISCOUNTS, PRIOR, Mixture, entropies, evidence, loss
 from lit_makemore.counts.ngrams import KneserNey
 from lit_makemore.network.mlp import MLP
 from lit_makemore.training.datamodule import NamesDataModule
@@ -88,7 +88,7 @@ def test_the_weights_chosen_have_the_lowest_loss(data, scale):
     x, y, n = data.splits["val"].examples
     p = F.softmax(net(x), 1).detach().double()
     seen, n = data.best_counts.seen(x, y), n[:, 0].double()
-    known, of_next = evidence(seen, p), p.gather(1, y[:, None]).squeeze(1)
+    known, of_next = evidence(seen, entropies(p)), p.gather(1, y[:, None]).squeeze(1)
     losses = []
     for discount in DISCOUNTS:
         q = data.best_counts.smoothed(seen, discount).squeeze(1)

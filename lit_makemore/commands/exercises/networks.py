@@ -14,8 +14,8 @@ from lit_makemore.commands.exercises.judging import Code, Wrong, agree, tensor
 from lit_makemore.commands.exercises.layers import batchnorm, find, linear
 from lit_makemore.commands.options import NOTHING_KEPT
 from lit_makemore.commands.quiet import quiet_lightning
-from lit_makemore.network.backprop import INTERMEDIATES, forward
-from lit_makemore.network.gradcheck import Line, compare, layer_values, lecture_parameters, table
+from lit_makemore.network.backprop import INTERMEDIATES, forward, layer_values
+from lit_makemore.network.gradcheck import Line, compare, lecture_parameters, table
 from lit_makemore.network.layers import BatchNorm1d, Linear
 from lit_makemore.network.mlp import MLP, Init, cross_entropy
 from lit_makemore.training.datamodule import NamesDataModule

@@ -11,7 +11,8 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from torch import nn
 
-from lit_makemore.network.gradcheck import ROUNDINGS, layer_values, sizes_of_terms
+from lit_makemore.network.backprop import layer_values
+from lit_makemore.network.gradcheck import ROUNDINGS, sizes_of_terms
 from lit_makemore.network.mlp import MLP, cross_entropy
 from lit_makemore.training.native import build
 from lit_makemore.training.native.native import NativeStep, _addresses
