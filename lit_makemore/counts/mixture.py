@@ -27,9 +27,9 @@ ENOUGH = 0.01  # nats of all examples together: a step that gains less is the la
 class Mixture(nn.Module):
     """Logits (B, V) of a network and their windows (B, T) to log-probabilities (B, V).
 
-    The network's weight is less where counting knows more, and where the network is less sure. Of
-    the window, h is the longest end that occurs in the training words, c(h) times, before n(h)
-    different characters; H is the entropy of the network's distribution p, in nats:
+    As a rule, the network's weight is less where counting knows more, and where the network is less
+    sure. Of the window, h is the longest end that occurs in the training words, c(h) times, before
+    n(h) different characters; H is the entropy of the network's distribution p, in nats:
 
         a = σ(b₀ + b₁ ln c(h) + b₂ ln n(h) + b₃ H(p))
 
